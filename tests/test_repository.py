@@ -186,10 +186,10 @@ SMALL: Final = {
     "policy._permissions": "asked before the gate is loaded",
     "runtime.runs._captured_changes": _SUBJECT,
     "runtime.service.schema": _LOADED_LATER,
-    "runtime.service.scopes": "a table that every operation has to stand in; loaded for who comes with a key",
     "sandbox._programs": "runs in processes in which nothing else of the house is loaded",
     "spec.events._calls": "the events of one subject, beside those of others",
     "spec.events._deliveries": "the events of one subject, beside those of others",
+    "spec.events._schedules": "the events of one subject, beside those of others",
     "testing._areas": _SUBJECT,
     "versions._older_reader": _LOADED_LATER,
 }

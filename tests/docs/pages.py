@@ -44,6 +44,7 @@ OWN: Final = tuple(
         "programs.md",
         "http.md",
         "notifications.md",
+        "schedules.md",
         "git.md",
         "secrets.md",
         "versions.md",

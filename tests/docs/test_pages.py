@@ -79,7 +79,7 @@ def test_the_ledger_page_describes_every_kind_of_event() -> None:
     described = set(
         re.findall(
             r"^\| `((?:run|step|wait|signal|approval|compensation|consequence|secret|http|delivery|capability|release|ledger"
-            r"|payload|policy|plan|identity|key)\.[a-z_]+)`",
+            r"|payload|policy|plan|identity|key|schedule)\.[a-z_]+)`",
             text,
             re.MULTILINE,
         )

@@ -39,6 +39,7 @@ COMMANDS: Final = {
             "deliveries",
             "List webhooks on their way; retry and cancel them.",
         ),
+        ("schedule", "runs._schedule", "schedule", "Have workflows run at their times."),
         ("audit", "record._audit", "audit", "Read, verify, prove and export the ledger."),
         ("prune", "record._prune", "prune", "Erase what old runs and plans hold."),
         ("serve", "_serve", "serve", "Serve this state to other programs until told to end."),

@@ -64,6 +64,11 @@ class Answering(Runtime):
             return cast("AsyncIterator[A]", self._events(request))  # what `Events` is answered with
         return Service(self.settings).stream(request, by)
 
+    async def note_stranger(self, door: str, peer: str, code: str) -> None:
+        """Put on record, counted, who was not let in; beside another owner there is no record to put it on."""
+        if self._client is None:
+            await Service(self.settings, self._core).note_stranger(door, peer, code)
+
     def _require_own(self, by: Asker) -> None:
         """An owner believes nobody who says that somebody else was identified."""
         if by != asker_of(self.settings):

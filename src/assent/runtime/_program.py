@@ -465,6 +465,10 @@ class Runtime:
     resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
     resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
     erase = _forwarded(Core.erase, requests.Erase, _RUN)
+    add_schedule = _forwarded(Core.add_schedule, requests.AddSchedule, _RUN)
+    remove_schedule = _forwarded(Core.remove_schedule, requests.RemoveSchedule, _RUN)
+    pause_schedule = _forwarded(Core.pause_schedule, requests.PauseSchedule, _RUN)
+    resume_schedule = _forwarded(Core.resume_schedule, requests.ResumeSchedule, _RUN)
 
     unfinished = _own(Core.unfinished)
     plan = _looking_ahead(Core.plan, requests.Plan, Plan.from_json)
@@ -573,6 +577,10 @@ class Runtime:
         _require(requests.Runs, {"status": status, "limit": limit, "before": before})
         asked = requests.Runs(status=tuple(status), limit=limit, before=before)
         return await asyncio.to_thread(process.perform, asked, self.settings)
+
+    async def schedules(self) -> answers.Schedules:
+        """The schedules that stand, by name."""
+        return await asyncio.to_thread(process.perform, requests.Schedules(), self.settings)
 
     def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
         """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.

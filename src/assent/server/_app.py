@@ -26,9 +26,10 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._routes import ROUTES, Route, told
+from assent.server._routes import MEDIA, ROUTES, Route, told
 from assent.server._streams import Streams, in_thread
-from assent.server.who import Presented
+from assent.server.who import METADATA_PATH, Presented
+from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Api:
         self._service = service
         self._gatehouse = gatehouse
         self._settings = settings
+        self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
@@ -107,30 +109,44 @@ class Api:
                     return
                 response = answer
         except AssentError as error:
-            response = self._refusal(error, path)
+            response = self._refusal(error, scope)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
-            response = self._refusal(self._fault(error), path)
+            response = self._refusal(self._fault(error), scope)
         await response(scope, receive, send)
 
-    def _refusal(self, error: AssentError, path: str) -> Response:
-        status, body, headers = problem(error, path)
+    def _refusal(self, error: AssentError, scope: Scope) -> Response:
+        status, body, headers = problem(error, scope["path"])
         response = Response(body, status)
         response.raw_headers += headers
         if status == 401:
-            response.headers["www-authenticate"] = self._gatehouse.challenge()
+            response.headers["www-authenticate"] = self._gatehouse.challenge(_base_of(scope))
         return response
 
     def _probe(self, path: str) -> Response:
-        """Alive as long as it answers; ready until it drains."""
-        is_ready = path == "/livez" or not self.is_draining
-        return Response(
-            b"ok\n" if is_ready else b"draining\n", 200 if is_ready else 503, media_type="text/plain"
-        )
+        """Alive as long as it answers; ready until it drains, and while another run may begin or wait for that."""
+        said = b"ok\n"
+        if path == "/readyz":
+            said = (
+                b"draining\n"
+                if self.is_draining
+                else b"queue full\n"
+                if self._service.admission().is_full
+                else said
+            )
+        return Response(said, 200 if said == b"ok\n" else 503, media_type="text/plain")
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
         headers = _headers(scope)
+        if scope["state"]["door"] != "socket":
+            self._origins.require(scope["headers"], address=scope["server"][0])
+        if (
+            scope["path"] == METADATA_PATH
+            and scope["method"] == "GET"
+            and (base := _base_of(scope)) is not None
+        ):
+            return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
         caller = await self._gatehouse.authenticate(_presented(scope))
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
@@ -289,6 +305,14 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
+def _base_of(scope: Scope) -> str | None:
+    """Under which address the door was asked; None where the request may name any."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    return (
+        None if host is None or scope["state"]["door"] == "socket" else f"{scope['state']['door']}://{host}"
+    )
+
+
 def _presented(scope: Scope) -> Presented:
     state = scope["state"]
     return Presented(
@@ -342,6 +366,9 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
             if before is not None:
                 response.headers["link"] = f'</v1/runs?before={before}>; rel="next"'
             return response
+        case "text" | "data":
+            only = getattr(answer, answer.__struct_fields__[0])
+            return Response(only, media_type=MEDIA[route.answered])
         case _:
             return Response(msgspec.json.encode(told(route.answered, answer)), media_type=JSON_TYPE)
 

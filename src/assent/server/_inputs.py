@@ -26,7 +26,7 @@ WORKFLOW: Final = "workflow"
 KEY_CHARACTERS_MAX: Final = 255
 
 CALLS: Final = (ask.Call, ask.AddStep)
-_OF_WORKFLOWS: Final = (ask.Run, ask.Plan)
+_OF_WORKFLOWS: Final = (ask.Run, ask.Plan, ask.AddSchedule)
 
 
 def parameters_of(route: Route) -> tuple[str, ...]:

@@ -18,8 +18,18 @@ from assent.runtime.service.requests import Request, operation_of
 NOT_ASKED: Final = frozenset({"words", "source", "base"})
 """Fields that no caller of this door fills: words of a command line, and names of files on the machine it was typed at."""
 
-Answered: TypeAlias = Literal["object", "run", "runs", "list", "lines", "events", "bytes"]
-"""`run`, `runs`: answers with a status of their own; `list`: the one list in it; `lines`, `events`, `bytes`: a stream."""
+Answered: TypeAlias = Literal["object", "run", "runs", "list", "text", "data", "lines", "events", "bytes"]
+"""`run`, `runs`: answers with a status of their own; `list`, `text`, `data`: the one field in it as it is; the rest: a stream."""
+
+
+MEDIA: Final[Mapping[str, str]] = {
+    "text": "text/plain; charset=utf-8",
+    "data": "application/octet-stream",
+    "lines": "application/x-ndjson",
+    "events": "text/event-stream",
+    "bytes": "application/octet-stream",
+}
+"""What an answer is that is no JSON."""
 
 
 class Route(msgspec.Struct, frozen=True, dict=True):
@@ -64,6 +74,12 @@ ROUTES: Final = (
     Route("POST", "/v1/runs/{run}/signal", ask.Signal),
     Route("POST", "/v1/resume", ask.Resume, "runs"),
     Route("POST", "/v1/erasures", ask.Erase, "run"),
+    Route("POST", "/v1/schedules", ask.AddSchedule, "run"),
+    Route("POST", "/v1/schedules/{name}/pause", ask.PauseSchedule, "run"),
+    Route("POST", "/v1/schedules/{name}/resume", ask.ResumeSchedule, "run"),
+    Route("DELETE", "/v1/schedules/{name}", ask.RemoveSchedule, "run"),
+    Route("GET", "/v1/schedules", ask.Schedules, "list"),
+    Route("GET", "/v1/schedules/{name}", ask.Schedule),
     # Runs as they stand.
     Route("GET", "/v1/runs", ask.Runs, "list"),
     Route("GET", "/v1/runs/prunable", ask.Prunable),
@@ -102,6 +118,8 @@ ROUTES: Final = (
     Route("GET", "/v1/audit/proofs/{seq}", ask.Prove),
     Route("POST", "/v1/audit/verify_proof", ask.VerifyProof),
     Route("GET", "/v1/audit/key", ask.PublicKey),
+    Route("GET", "/v1/audit/checkpoint", ask.Checkpoint, "text"),
+    Route("GET", "/v1/audit/tile/{place:path}", ask.Tile, "data"),
     # Webhooks, secrets, plugins, the state of things.
     Route("GET", "/v1/deliveries", ask.Deliveries, "list"),
     Route("POST", "/v1/deliveries/{delivery}/retry", ask.RetryDelivery),

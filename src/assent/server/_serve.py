@@ -21,6 +21,7 @@ from assent.server._app import Api
 from assent.server._protocol import Connection, Connections
 from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
+from assent.server.who.tls import server_context
 
 if TYPE_CHECKING:
     from assent.runtime.settings.effective import Settings
@@ -30,7 +31,7 @@ CLOSING_S: Final = 2.0
 
 
 class Served(msgspec.Struct, frozen=True):
-    """A door that is open: `socket` or `http`, and where."""
+    """A door that is open: `socket`, `http` or `https`, and where."""
 
     door: str
     address: str
@@ -54,6 +55,7 @@ class Doors:
             proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
         )  # fmt: skip
         self._config.load()
+        self._tls = None if settings.serve.tls is None else server_context(settings.serve.tls)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
 
@@ -62,7 +64,8 @@ class Doors:
         connections = Connections()
         make = partial(Connection, self._config, connections, self._settings, place.door)
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG))
+        tls = self._tls if place.door == "https" else None
+        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG, ssl=tls))
         self._connections.append(connections)
 
     def close(self) -> None:
@@ -131,7 +134,8 @@ async def serve(settings: Settings, told: Told, outside: Outside) -> None:
 
 async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
     settings, environ = daemon.settings, outside.environ
-    api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
+    gatehouse = Gatehouse(settings, note=daemon.service.note_stranger)
+    api = Api(daemon.service, gatehouse, settings.serve, system.spawn, outside.fault)
     doors = Doors(api, settings)
     for place in places:
         await doors.open(place)
@@ -147,6 +151,7 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
             notify(environ, "READY=1")
     notify(environ, "STOPPING=1")
     outside.note("draining: nothing more is begun")
+    daemon.drain()
     api.drain()
     with suppress(TimeoutError):
         async with asyncio.timeout(settings.serve.drain_ms / 1000):
@@ -177,6 +182,7 @@ async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:
     """Each door that is configured or handed over, with the socket that listens there; `sockets` closes what is left of them."""
     given, serve_ = handed_over(environ), settings.serve
+    door = "http" if serve_.tls is None else "https"
     for one in given.values():
         sockets.enter_context(one)
     found: list[Listening] = []
@@ -188,20 +194,20 @@ def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStac
     if "http" in given:
         host, port, *_ = given["http"].getsockname()
         _require_local(host, settings)
-        found.append(Listening("http", f"http://{host}:{port}", given["http"]))
+        found.append(Listening(door, f"{door}://{host}:{port}", given["http"]))
     elif serve_.http is not None:
         host, port = split_address(serve_.http)
         _require_local(host, settings)
         listening = sockets.enter_context(listen_tcp(host, port))
-        found.append(Listening("http", f"http://{serve_.http}", listening))
+        found.append(Listening(door, f"{door}://{serve_.http}", listening))
     return found
 
 
 def _require_local(host: str, settings: Settings) -> None:
-    if not is_loopback(host):
+    if not is_loopback(host) and not (settings.serve.remote and settings.serve.tls is not None):
         raise InputError(
             "CONFIG_INVALID",
             f"`http` would let other machines reach `{host}`",
             path=str(settings.config_path or "assent.toml"),
-            hint="use `127.0.0.1`, or set `remote = true` with `[serve.tls]`",
+            hint="use `127.0.0.1`, or set `remote = true` and a `certificate` under `[serve.tls]`",
         )

@@ -16,7 +16,7 @@ import msgspec
 
 from assent.errors import AssentError, WorldError
 from assent.runtime.service import answers, process
-from assent.server._routes import Answered, Route
+from assent.server._routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ FIRST_S: Final = 0.05
 """What refuses a watcher does so within this; only then does the stream begin to answer."""
 
 A = TypeVar("A")
-
-_TYPES: Final = {
-    "events": b"text/event-stream",
-    "lines": b"application/x-ndjson",
-    "bytes": b"application/octet-stream",
-}
 
 
 class Streams:
@@ -75,7 +69,7 @@ class Streams:
         coming = coming_part(parts)
         try:
             await self._first(answered, coming)
-            headers = [(b"content-type", _TYPES[answered]), (b"cache-control", b"no-store")]
+            headers = [(b"content-type", MEDIA[answered].encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if answered == "events":
                 await self._say(send, b": listening\n\n")

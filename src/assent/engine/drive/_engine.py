@@ -180,6 +180,8 @@ class Engine:
             if wish is not None or not self._has_to_wait(actor):
                 break
             self._stand_in_line(actor)
+            if self._starts.is_draining:
+                return Driven(actor.record, actor.blueprint, actor.values)
         await actor.rest(wish)
         return Driven(actor.record, actor.blueprint, actor.values)
 
@@ -241,13 +243,7 @@ class Engine:
         """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        return ev.Who(
-            by=asked.principal,
-            asserted=asked.asserted,
-            os_uid=asked.os_uid,
-            identified_by=asked.identified_by,
-            request=asked.request,
-        )
+        return ev.who_began(asked)
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
@@ -490,7 +486,7 @@ class Engine:
     async def close(self) -> None:
         """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
         self._is_closed = True
-        self._starts.close()
+        self._starts.drain()
         self._timers.stop()
         if self._waking is not None:
             self._waking.cancel()

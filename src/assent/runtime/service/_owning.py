@@ -59,6 +59,9 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 """The entry that a request of each kind leaves; one that begins a run leaves the run's first."""
 
 
+_OF_A_WORKFLOW: Final = frozenset({"text", "source", "base"})
+
+
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
     principal = requests.principal_of(settings, by)
@@ -135,7 +138,7 @@ def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:
 def check(runtime: Core, request: requests.Request[Any]) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
     match request:
-        case requests.Run(plan=None):
+        case requests.Run(plan=None) | requests.AddSchedule():
             _consult(runtime, capabilities_of(workflow_of(request).steps))
         case requests.Call():
             _consult(runtime, [request.capability])
@@ -147,7 +150,7 @@ def check(runtime: Core, request: requests.Request[Any]) -> None:
 def check_fits(runtime: Core, request: requests.Request[Any]) -> None:
     """The same where the record is at hand."""
     match request:
-        case requests.Run(plan=None):
+        case requests.Run(plan=None) | requests.AddSchedule():
             runtime.check_spec(workflow_of(request), request.inputs)
         case requests.Call():
             runtime.check_call(request.capability, read_words(runtime, request).parameters)
@@ -174,7 +177,7 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
     plugins.leave_out_unrecordable()
 
 
-def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
+def workflow_of(request: requests.Run | requests.Plan | requests.AddSchedule) -> WorkflowSpec:
     """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
     resolve = sibling_reader(Path(request.base)) if request.base else None
     return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
@@ -262,6 +265,24 @@ async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answ
 
 async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Run:
     return _told(await runtime.erase(request.runs, principal=actor, compact=request.compact))
+
+
+async def _add_schedule(runtime: Core, request: requests.AddSchedule, actor: Actor) -> answers.Run:
+    said = {name: getattr(request, name) for name in request.__struct_fields__ if name not in _OF_A_WORKFLOW}
+    return _told(await runtime.add_schedule(workflow_of(request), principal=actor, **said))
+
+
+async def _change_schedule(
+    runtime: Core,
+    request: requests.RemoveSchedule | requests.PauseSchedule | requests.ResumeSchedule,
+    actor: Actor,
+) -> answers.Run:
+    """The runtime's method of the operation's name."""
+    change = getattr(runtime, requests.operation_of(type(request)))
+    return _told(await change(request.name, principal=actor))
+
+
+_remove_schedule = _pause_schedule = _resume_schedule = _change_schedule
 
 
 async def _create_key(runtime: Core, request: requests.CreateKey, actor: Actor) -> answers.Run:

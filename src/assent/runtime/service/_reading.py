@@ -22,7 +22,7 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
-from assent.system import cpu_seconds
+from assent.system import SystemClock, cpu_seconds
 
 if TYPE_CHECKING:
     from assent.engine import ApprovalRecord
@@ -359,6 +359,26 @@ class Reader:
 
         return deliveries_in(self._settings.state, status=status, limit=limit)
 
+    def schedules(self) -> list[dict[str, Json]]:
+        """The schedules that stand, by name."""
+        from assent.runtime.runs._schedule_list import schedules_in
+
+        if self._journal is None:
+            return []
+        return schedules_in(self._journal, self._shown_statuses, SystemClock().now_ms())
+
+    def schedule(self, name: str) -> dict[str, Json]:
+        """One of them, with what it does. `SCHEDULE_UNKNOWN`."""
+        from assent.capabilities.schedule import unknown
+        from assent.runtime.runs._schedule_list import schedule_in
+
+        found = None
+        if self._journal is not None:
+            found = schedule_in(self._journal, name, self._shown_statuses, SystemClock().now_ms())
+        if found is None:
+            raise unknown(name)
+        return found
+
     def log(self, wanted: ledgers.EventFilter, *, follow: bool = False) -> Log | None:
         """The entries that pass a filter; None where nothing was recorded yet. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
 
@@ -394,6 +414,14 @@ class Reader:
         self._recorded("")
         with raw_ledger(self._settings.state) as record:
             return ledgers.prove(record, seq)
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint."""
+        return ledgers.checkpoint(self._recorded(""))
+
+    def tile(self, place: str) -> bytes:
+        """A tile of the tree, or of entries."""
+        return ledgers.tile(self._recorded(""), place)
 
     def export(self, folder: Path, *, payloads: bool) -> dict[str, Json]:
         """Write the whole ledger to a folder, verifiable elsewhere; with what its entries bind where that is asked for."""

@@ -270,6 +270,51 @@ class Deliveries(Answer, frozen=True, kw_only=True):
     deliveries: list[Delivery]
 
 
+class Schedule(Answer, frozen=True, kw_only=True):
+    """A schedule that stands. `cron` with its `zone`, or `every`; `last_…`: the tick that began a run last, and that run.
+
+    `refused_…`: the last tick that began none, and why. `added_in`: the run that added it, for whose principal its runs act.
+    """
+
+    name: str
+    schedule_id: str
+    state: str
+    workflow: str
+    principal: str
+    cron: str | None
+    zone: str | None
+    every: str | None
+    missed: str
+    overlap: str
+    environment: str | None
+    added_in: str
+    added_at: str
+    added_at_ms: int
+    next_at: str | None
+    next_at_ms: int | None
+    last_at: str | None
+    last_at_ms: int | None
+    last_run_id: str | None
+    last_status: str | None
+    refused_at: str | None
+    refused_at_ms: int | None
+    refused_code: str | None
+
+
+class ShownSchedule(Schedule, frozen=True, kw_only=True):
+    """The same with what it does, as it was decided about, and the next ticks."""
+
+    document: dict[str, Json]
+    inputs: dict[str, Json]
+    ticks: list[str]
+
+
+class Schedules(Answer, frozen=True, kw_only=True):
+    """The schedules that stand, by name."""
+
+    schedules: list[Schedule]
+
+
 class RunLine(Answer, frozen=True, kw_only=True):
     """One run in a list. `capability`: what a run that is a single call has called."""
 
@@ -538,6 +583,18 @@ class TailAccepted(Answer, frozen=True, kw_only=True):
     start: int
     entries: int
     runs: list[str]
+
+
+class Checkpoint(Answer, frozen=True, kw_only=True):
+    """A signed checkpoint."""
+
+    note: str
+
+
+class Tile(Answer, frozen=True, kw_only=True):
+    """Hashes of 32 bytes each, or entries, each behind its length in two bytes."""
+
+    data: bytes
 
 
 class PublicKey(Answer, frozen=True, kw_only=True):

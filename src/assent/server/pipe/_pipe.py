@@ -90,7 +90,7 @@ class _Pipe:
 
     def __init__(self, runtime: Answering, sink: _Sink, fault: Callable[[Exception], AssentError]) -> None:
         self._runtime = runtime
-        self._gatehouse = Gatehouse(runtime.settings)
+        self._gatehouse = Gatehouse(runtime.settings, note=runtime.note_stranger)
         self._sink = sink
         self._fault = fault
         self._under_way: set[Task[None]] = set()

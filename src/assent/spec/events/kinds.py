@@ -32,10 +32,29 @@ from assent.spec.events._gate import (
     PlanRead,
     PolicyRecorded,
 )
+from assent.spec.events._schedules import (
+    ScheduleAdded,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleRestored,
+    ScheduleResumed,
+    ScheduleTickRefused,
+)
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import PRIORITY, Effect, Mode, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 2
+
+NO_RUN: Final = (
+    PlanRead,
+    ScheduleAdded,
+    ScheduleRemoved,
+    ScheduleRestored,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTickRefused,
+)
+"""The events of streams that are no run's: a plan's and a schedule's."""
 
 LEDGER_STREAM: Final = "ledger"
 """The stream of the events that belong to no run."""
@@ -65,6 +84,17 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     roles: tuple[str, ...] | None = None
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
+
+
+def who_began(created: RunCreated) -> Who:
+    """Who asked for a run, for the events that it causes elsewhere."""
+    return Who(
+        by=created.principal,
+        asserted=created.asserted,
+        os_uid=created.os_uid,
+        identified_by=created.identified_by,
+        request=created.request,
+    )
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
@@ -442,6 +472,7 @@ AnyEvent: TypeAlias = (
     | SecretAccessed | HttpRequested | HttpAnswered | DeliveryAttempted | DeliveryEnded | DeliveryRetried
     | PolicyRecorded | PlanRead | ConsequenceDecided | ConsequenceChecked | ApprovalRefused | IdentityRefused
     | KeyCreated | KeyRevoked
+    | ScheduleAdded | ScheduleRemoved | ScheduleRestored | SchedulePaused | ScheduleResumed | ScheduleTickRefused
     | LedgerCreated | LedgerRecovered | TailAccepted | PayloadErased
 )  # fmt: skip
 

@@ -40,7 +40,7 @@ def serve(door: Door) -> int:
             environ=door.environ,
             resolve=door.resolve,
             ready=ready,
-            note=door.out.note,
+            note=door.out.aside,
             fault=lambda error: internal_fault(door, error),
         )
         await serve_doors(door.settings, told, outside)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from assent.invocation import Spawn
     from assent.runtime.service.service import Service
     from assent.runtime.settings._serve import ServeSettings
+    from assent.server._figures import Measuring
     from assent.server.who import Caller, Gatehouse
 
 A = TypeVar("A")
@@ -47,6 +48,7 @@ A = TypeVar("A")
 LOGGER: Final = logging.getLogger("assent.server")
 
 JSON_TYPE: Final = "application/json"
+METRICS_DOOR: Final = "metrics"
 KEY_CHARACTERS_MAX: Final = 255
 WAIT_S_MAX: Final = 600.0
 
@@ -77,6 +79,8 @@ class Api:
         self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
+        self.measure: Measuring | None = None
+        """What `/metrics` shows, where anybody may ask."""
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
         self._under_way: set[Task[Any]] = set()
         self._waiting: set[Callable[[], None]] = set()
@@ -98,6 +102,11 @@ class Api:
             wake()
 
     @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._streams.count
+
+    @property
     def is_draining(self) -> bool:
         """It begins nothing more."""
         return self._drains.done()
@@ -109,7 +118,7 @@ class Api:
         path = scope["path"]
         try:
             if path in ("/livez", "/readyz"):
-                response = self._probe(path)
+                response = self._probe(path, _headers(scope).get("accept", ""))
             else:
                 answer = await self._answer(scope, receive)
                 if not isinstance(answer, Response):
@@ -132,40 +141,57 @@ class Api:
             response.headers["www-authenticate"] = self._gatehouse.challenge(_base_of(scope))
         return response
 
-    def _probe(self, path: str) -> Response:
+    def _probe(self, path: str, accept: str) -> Response:
         """Alive as long as it answers; ready until it drains, and while another run may begin or wait for that."""
-        said = b"ok\n"
+        admission = self._service.admission()
+        status = "ok"
         if path == "/readyz":
-            said = (
-                b"draining\n"
-                if self.is_draining
-                else b"queue full\n"
-                if self._service.admission().is_full
-                else said
-            )
-        return Response(said, 200 if said == b"ok\n" else 503, media_type="text/plain")
+            status = "draining" if self.is_draining else "queue full" if admission.is_full else "ok"
+        code = 200 if status == "ok" else 503
+        if JSON_TYPE not in accept:
+            return Response(f"{status}\n", code, media_type="text/plain")
+        told = {"status": status, "running": admission.running, "queued": admission.queued}
+        return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
-        headers = _headers(scope)
-        if scope["state"]["door"] != "socket":
+        headers, state = _headers(scope), scope["state"]
+        if state["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
+        if state["door"] == METRICS_DOOR:
+            return await self._measured(scope)
         if (
             scope["path"] == METADATA_PATH
             and scope["method"] == "GET"
             and (base := _base_of(scope)) is not None
         ):
             return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
-        caller = await self._gatehouse.authenticate(_presented(scope))
+        state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
+        if scope["path"] == "/metrics" and self._settings.metrics is True:
+            return await self._measured(scope, caller)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
 
             return Response(description(), media_type=JSON_TYPE)
         endpoint, found = self._match(scope)
+        state["operation"] = endpoint.route.operation
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=200)
         request = read(endpoint.route, found, query, body, headers)
-        return await self._perform(endpoint.route, request, caller, headers)
+        answer = await self._perform(endpoint.route, request, caller, headers)
+        state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
+        return answer
+
+    async def _measured(self, scope: Scope, caller: Caller | None = None) -> Response:
+        """The figures, for somebody who may read, or at a door that shows nothing else."""
+        if self.measure is None or scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+            raise _absent(scope)
+        from assent.server._figures import CONTENT_TYPE
+
+        scope["state"]["operation"] = "metrics"
+        health = await self._service.perform(requests.Health(), None if caller is None else caller.asker)
+        assert health is not None  # INVARIANT: an owner answers
+        return Response(self.measure.page(health), headers={"content-type": CONTENT_TYPE})
 
     def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
         others: list[str] = []
@@ -183,11 +209,7 @@ class Api:
                 f"`{scope['path'][:200]}` takes {', '.join(others)}",
                 details={"allow": [*others]},
             )
-        raise InputError(
-            "ROUTE_UNKNOWN",
-            f"there is nothing at `{scope['path'][:200]}`",
-            hint="`GET /v1/openapi.json` describes every path",
-        )
+        raise _absent(scope)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         most = self._settings.body_bytes
@@ -310,6 +332,20 @@ class Api:
             await asyncio.wait([*self._under_way])
 
 
+class _OfRun(Response):
+    """An answer that is a run."""
+
+    run = ""
+
+
+def _absent(scope: Scope) -> InputError:
+    return InputError(
+        "ROUTE_UNKNOWN",
+        f"there is nothing at `{scope['path'][:200]}`",
+        hint="`GET /v1/openapi.json` describes every path",
+    )
+
+
 class _Endpoint:
     """What a route leads to. The router only says which; `Api` carries it out."""
 
@@ -417,7 +453,8 @@ def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = F
         )
         goes_on = any(step.status in _UNANSWERED for step in run.steps)
     status = 202 if goes_on or is_under_way else 403 if refused else 200
-    response = Response(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    response = _OfRun(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    response.run = run.run_id
     if status == 202:
         response.headers["location"] = f"/v1/runs/{run.run_id}"
     return response

@@ -35,6 +35,7 @@ from assent.errors import AssentError, InputError, Json, RefusedError, WorldErro
 from assent.invocation import Capability, Snapshot
 from assent.invocation.context.telling import Listener, News, Preparing, Said, listener_here, telling
 from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
+from assent.journal import Request as OwnerRequest
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._core import Core, Who, absent, literal
@@ -96,6 +97,10 @@ class Client:
                 fault = f"`{capability}` is registered in this process only, and another one owns the state"
                 raise absent(fault) from error
             raise
+
+    async def forward(self, asked: OwnerRequest) -> dict[str, Any]:
+        """What the owner answers to a request that is whole."""
+        return await self._link.ask(asked)
 
     def _is_registered(self, reference: str) -> bool:
         try:

@@ -7,6 +7,7 @@ import logging
 from asyncio import Task
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from typing import Final
 
 from assent.engine.drive._actor import RunActor
@@ -70,7 +71,7 @@ class Engine:
         self._services = services
         self._catalogues = catalogues
         self._bound = Bound.of(services.limits.concurrent_steps_of_all)
-        self._starts = Starts(services.limits.runs, services.limits.queue, self._wake)
+        self._starts = Starts(services.limits.runs, services.limits.queue, self._wake_apart)
         self._actors: dict[RunId, RunActor] = {}
         self._held: set[RunId] = set()
         self._taken_on: set[RunId] = set()
@@ -190,7 +191,7 @@ class Engine:
         """Whoever waited for a run's turn could not use it: it begins by itself."""
         known = self._actors.get(run)
         if self._starts.is_at_work(run) and (known is None or not known.is_driven) and not self._is_closed:
-            self._wake(run)
+            self._wake_apart(run)
 
     def _has_to_wait(self, actor: RunActor) -> bool:
         """Nothing of the run has begun, and it may not yet; an earlier owner may have put it on record."""
@@ -329,6 +330,10 @@ class Engine:
         self._woken[run] = None
         if self._waking is None or self._waking.done():
             self._waking = self._services.spawn(self._drive_woken(), name="timers")
+
+    def _wake_apart(self, run: RunId) -> None:
+        """The same, apart from what is under way: who listens to another run hears nothing of it, and no handler began it."""
+        Context().run(self._wake, run)
 
     async def _drive_woken(self) -> None:
         while self._woken and not self._is_closed:

@@ -18,6 +18,7 @@ from assent.runtime._core import Core, require_same_request
 from assent.runtime._find_run import get_run, state_of
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
+from assent.runtime.service._reading import Reader
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
@@ -350,8 +351,19 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
     admission = msgspec.to_builtins(runtime.running.admission())
-    told = {**health.to_json(), "metrics": runtime.metrics.snapshot(), "admission": admission}
+    backlog = {**await asyncio.to_thread(_backlog, runtime), "deliveries": runtime.deliveries.waiting}
+    told = {
+        **health.to_json(),
+        "metrics": runtime.metrics.snapshot(),
+        "admission": admission,
+        "backlog": backlog,
+    }
     return msgspec.convert(told, answers.Health)
+
+
+def _backlog(runtime: Core) -> dict[str, Json]:
+    with Reader.open(runtime.settings, runtime.drives) as reader:
+        return reader.backlog()
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:

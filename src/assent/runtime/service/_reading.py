@@ -151,6 +151,23 @@ class Reader:
         """How many runs there are."""
         return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
 
+    def backlog(self) -> dict[str, Json]:
+        """How many runs have not ended, by status, how many approvals wait, and how large the record is."""
+        assert self._journal is not None  # INVARIANT: an owner asks, and has made one
+        open_now = [state.value for state in RunState if not state.is_finished]
+        ledger = ledger_file(self._settings.state)
+        files = ledger.parent.glob(f"{ledger.name}*")  # and what SQLite keeps beside it
+        # Only what has not ended, by an index: most runs have, and this is asked again and again.
+        marks = ", ".join("?" * len(open_now))
+        sql = f"SELECT status, count(*) FROM runs WHERE status IN ({marks}) GROUP BY status"  # noqa: S608 - marks
+        asked = self._journal.select("SELECT count(*) FROM approvals WHERE status = 'pending'")
+        return {
+            "runs": {**dict.fromkeys(open_now, 0), **dict(self._journal.select(sql, open_now))},
+            "approvals": int(asked[0][0]),
+            "entries": at_once(self._journal.head()).size,
+            "bytes": sum(one.stat().st_size for one in files),
+        }
+
     def count_before(self, run: str, status: Collection[str] = ()) -> int | None:
         """How many runs are older, of these statuses; None where only a look at each would tell: it may be interrupted."""
         if self._journal is None or not _MOVING.union({"interrupted"}).isdisjoint(status):

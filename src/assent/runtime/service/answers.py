@@ -235,13 +235,24 @@ class Admission(Answer, frozen=True, kw_only=True):
     is_draining: bool
 
 
+class Backlog(Answer, frozen=True, kw_only=True):
+    """How much there is to do, and how large the record is: runs that have not ended by status, as recorded."""
+
+    runs: dict[str, int]
+    approvals: int
+    deliveries: int
+    entries: int
+    bytes: int
+
+
 class Health(Answer, frozen=True, kw_only=True):
-    """How the owner of the state is: the whole, each part by its name, what it has counted, and its line of runs."""
+    """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds."""
 
     status: str
     parts: dict[str, PartHealth]
     metrics: dict[str, Json]
     admission: Admission
+    backlog: Backlog
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):

@@ -86,6 +86,10 @@ class Daemon:
         finally:
             self._ownership.release()
 
+    def hide(self, text: str) -> str:
+        """The text with `***` in place of secret values that this process knows."""
+        return self._core.secrets.redactor.text(text)
+
     def drive_on(self) -> None:
         """Go on with every run that nobody drives and nobody has to be asked about, and begin those of schedules."""
         self._scheduler = Scheduler(self._core)

@@ -59,6 +59,25 @@ def _address(value: object) -> Json:
     return value
 
 
+def _metrics(value: object) -> Json:
+    if isinstance(value, bool):
+        return value
+    try:
+        host, _ = split_address(str(value))
+    except ValueError:
+        raise ValueError('must be true, false or an address and a port: `"127.0.0.1:9464"`') from None
+    # Nobody is asked who they are there.
+    if not is_loopback(host):
+        raise ValueError("must be an address that only this machine reaches; with `true`, keys may read them")
+    return str(value)
+
+
+def _log(value: object) -> Json:
+    if value not in ("text", "json"):
+        raise ValueError("must be `text` or `json`")
+    return str(value)
+
+
 def _socket(value: object) -> Json:
     found = plain_text(value)
     # A service manager's file names it too, and that knows no folder of ours.
@@ -172,6 +191,18 @@ SERVE: Final[Table] = {
         "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
     },
     "issuers": Named("name of an issuer", _ISSUER),
+    "metrics": Setting(
+        _metrics,
+        "[metrics](observability.md#metrics) at `/metrics`: `true` for callers of the API who may read, or a loopback address "
+        "for everybody on this machine",
+        default=False,
+    ),
+    "log": Setting(
+        _log,
+        "what is written to stderr: `text`, lines for people, or `json`, an object a line that tells of each request too",
+        "text",
+        "`text`",
+    ),
     "wait": Setting(
         Duration(0, 600_000), "how long a request waits for its run before it is answered 202", 30_000
     ),
@@ -219,6 +250,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     hosts: list[str] = []
     tls: TlsSettings | None = None
     issuers: tuple[Issuer, ...] = ()
+    metrics: bool | str = False
+    log: str = "text"
     wait_ms: int = 30_000
     drain_ms: int = 30_000
     request_ms: int = 30_000

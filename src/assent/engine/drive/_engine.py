@@ -246,7 +246,7 @@ class Engine:
         """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        return ev.who_began(asked)
+        return asked.who()
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:

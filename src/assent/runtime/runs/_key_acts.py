@@ -12,7 +12,7 @@ from assent.invocation import NoEffectError
 from assent.journal import Batch, each_leaf
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.key_store import BY_KEY, KEYS_MAX, Key, KeyStore
-from assent.spec.events.kinds import KeyCreated, KeyRevoked, RunCreated, who_began
+from assent.spec.events.kinds import KeyCreated, KeyRevoked, RunCreated
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, PrincipalKind
 from assent.spec.scopes import ADMIN, APPROVE
@@ -81,7 +81,7 @@ class KeyActs:
         key, services = self._found(ident), self._ready
         if key.revoked_ms is None:
             self._store.write(msgspec.structs.replace(key, revoked_ms=services.clock.now_ms()))
-        await self._tell(run, KeyRevoked(key=ident, act=RunId(run), **who_began(await self._created(run))))
+        await self._tell(run, KeyRevoked(key=ident, act=RunId(run), **(await self._created(run)).who()))
 
     async def restore(self, run: str, ident: str) -> None:
         """Let it open again, and put that on record."""
@@ -147,7 +147,7 @@ class KeyActs:
             scopes=tuple(sorted(key.scopes)),
             expires_at_ms=key.expires_ms,
             act=RunId(run),
-            **who_began(created),
+            **created.who(),
         )
         await self._tell(run, event)
 

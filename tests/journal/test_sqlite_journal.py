@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -283,6 +284,51 @@ async def test_close_seals_the_tail(state: Path) -> None:
         newest = reader.newest_checkpoint()
     assert newest is not None
     assert newest[0] == head.size
+
+
+def _removed(state: Path) -> None:
+    """Each file taken away, and the folder."""
+    shutil.rmtree(state)
+
+
+def _restored(state: Path) -> None:
+    """Another state where the journal's was, as a backup that is put back beneath a living owner."""
+    shutil.copytree(state, state.with_name("backup"))
+    state.rename(state.with_name("gone"))
+    state.with_name("backup").rename(state)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        lambda state: state.rename(state.with_name("gone")),
+        _removed,
+        lambda state: (state / LEDGER_FILE).rename(state / "gone"),
+        _restored,
+    ],
+    ids=["moved", "removed", "file", "restored"],
+)
+async def test_nothing_is_recorded_in_a_file_that_nobody_will_find(
+    state: Path, taken: Callable[[Path], object]
+) -> None:
+    """SQLite would go on in the file that it has open: what was done then would be on no record."""
+    journal = open_sqlite(state)
+    await journal.append(created(run_id(1)))
+    taken(state)
+    with pytest.raises(WorldError) as caught:
+        await journal.append(created(run_id(2)))
+    assert (caught.value.code, "removed" in caught.value.message) == ("STORAGE_FAILED", True)
+    await journal.close()
+
+
+async def test_a_ledger_that_is_put_back_is_gone_on_with(state: Path) -> None:
+    journal = open_sqlite(state)
+    state.rename(state.with_name("gone"))
+    with pytest.raises(WorldError):
+        await journal.append(created(run_id(1)))
+    state.with_name("gone").rename(state)
+    await journal.append(created(run_id(1)))
+    await journal.close()
 
 
 async def test_group_commits_sign_once(state: Path) -> None:

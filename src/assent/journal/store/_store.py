@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
@@ -39,6 +40,7 @@ class LedgerStore:
         """`RECORD_CORRUPT` for a file whose tables are not ours: its statements might do something else."""
         self._tables = tables or Tables()
         self._connection = connection
+        self._file = _identity(connection.filename)
         self.is_sound = True
         require_own_tables(connection, self._tables.areas)
 
@@ -116,6 +118,8 @@ class LedgerStore:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            if draft.entries:  # a signature alone loses nothing
+                self._require_there()
             clear()
             if replaces_projections:
                 self._clear_projections()
@@ -144,6 +148,15 @@ class LedgerStore:
                 raise
         if draft.entries:
             FAILPOINTS.hit("ledger.after")
+
+    def _require_there(self) -> None:
+        """SQLite goes on writing to a file that has no name any more: whatever was done then would be on no record."""
+        if _identity(self._connection.filename) != self._file:
+            raise WorldError(
+                "STORAGE_FAILED",
+                "the ledger's file was removed, moved or replaced while it was open: nothing more is recorded, or done",
+                hint="put the state directory back, or end this process",
+            )
 
     def stored(self, commitments: Iterable[Commitment]) -> list[Commitment]:
         """Those of the commitments whose payload is still there."""
@@ -301,6 +314,15 @@ class LedgerStore:
 def _insert_statement(head: str, columns: int, rows: int) -> str:
     values = f"({','.join('?' * columns)})"
     return f"{head} VALUES {','.join([values] * rows)}"
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file a path leads to; None where it leads to none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _disagreement() -> WorldError:

@@ -145,5 +145,5 @@ def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
 def _runs(door: Door) -> Check:
     found = door.perform(service.requests.Unfinished())
     if found.count:
-        return Check("runs", "warning", f"{found.of}, {found.count} unfinished", door.command("resume"))
-    return Check("runs", "ok", f"{found.of}, none unfinished")
+        return Check("runs", "warning", f"{found.of}, {found.count} to be resumed", door.command("resume"))
+    return Check("runs", "ok", f"{found.of}, none to be resumed")

@@ -42,6 +42,8 @@ async def test_unfinished_runs_are_counted_without_reading_those_that_ended(
     monkeypatch.setattr(SqliteReader, "rows", counted)
     with Reader.open(settings) as reader:
         assert reader.unfinished() == 5
+        monkeypatch.setattr(Reader, "owner_alive", lambda _: True)
+        assert reader.unfinished() == 1  # beside a living owner, what a person has to look at
     assert set(read) == {"pending", "running", "rolling_back", "undoing", "needs_attention"}
 
 

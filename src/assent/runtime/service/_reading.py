@@ -140,12 +140,15 @@ class Reader:
         return is_owned(self._settings.state, runtime_dir=self._settings.runtime_dir())
 
     def unfinished(self) -> int:
-        """How many runs have not ended and wait for `assent resume`; those that wait for a person are not counted."""
+        """How many runs have not ended and wait for `assent resume`; those that wait for a person or a time are not counted.
+
+        A living owner drives all of them but those that need attention: these a person has to look at.
+        """
         if self._journal is None:
             return 0
         # Every command asks, and most runs have ended: reading their rows too would cost more than the command itself.
-        idle = sum(1 for _ in rows_at_once(self._journal, "runs", {"status": _IDLE}))
-        return 0 if idle and self.owner_alive() else idle
+        idle = [row["status"] for row in rows_at_once(self._journal, "runs", {"status": _IDLE})]
+        return idle.count(RunState.NEEDS_ATTENTION.value) if idle and self.owner_alive() else len(idle)
 
     def count(self) -> int:
         """How many runs there are."""

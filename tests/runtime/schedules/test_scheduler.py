@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assent.engine import Actor, RunResult
-from assent.errors import InputError
+from assent.errors import InputError, WorldError
 from assent.journal import at_once
 from assent.runtime.schedules import Scheduler
 from assent.runtime.service import process, requests
@@ -273,6 +273,30 @@ async def test_a_tick_that_may_begin_no_run_says_why_on_record(place: Place) -> 
         place.register(rt)
         await one.pass_(HOUR_MS)
         assert await one.states() == ["succeeded"]
+
+
+async def test_a_tick_that_the_machine_refused_has_its_run_before_it_is_late(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment costs no run, although `skip` drops what is late by a minute."""
+    async with day(place) as today:
+        await add(today.rt)
+        begin, refused = today.rt._core.run_spec, 0
+
+        # `Any`: whatever is asked of a run.
+        async def run_spec(*asked: Any, **how: Any) -> Any:
+            nonlocal refused
+            if refused < 2:
+                refused += 1
+                raise WorldError("DISK_FULL", "the disk that holds the ledger is full")
+            return await begin(*asked, **how)
+
+        monkeypatch.setattr(today.rt._core, "run_spec", run_spec)
+        await today.pass_(HOUR_MS)
+        assert await today.states() == []
+        for _ in range(3):
+            await today.pass_(10_000)
+        assert (await today.states(), refused) == (["succeeded"], 2)
 
 
 async def test_who_may_not_act_any_more_has_no_runs(place: Place) -> None:

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from assent.runtime._core import Core
 
 LOOK_MS_MAX: Final = 60_000
-"""The clock may be set, and the machine sleep: it is looked at as often as this, and what failed is tried again after it."""
+"""The clock may be set, and the machine sleep: it is looked at as often as this."""
+
+RETRY_MS: Final = 5_000
+"""What failed is tried again after it, several times before a tick is late: with `skip` a late one has no run."""
 
 BEGIN_S_MAX: Final = 10.0
 """A run that is not on record by then is given up, and its tick tried again."""
@@ -121,7 +124,7 @@ class Scheduler:
                     await self._attend(active, now_ms)
                 except AssentError as error:
                     LOGGER.warning("schedule `%s` could not be looked at: %s", active.standing.name, error)
-                    active.look_ms = min(active.look_ms, now_ms + LOOK_MS_MAX)
+                    active.look_ms = min(active.look_ms, now_ms + RETRY_MS)
         self._looked_ms = now_ms
         next_ms = min((one.look_ms for one in self._active.values()), default=now_ms + LOOK_MS_MAX)
         return max(1, min(next_ms - self._clock.now_ms(), LOOK_MS_MAX))
@@ -218,7 +221,7 @@ class Scheduler:
                 active.passed_ms = tick_ms
                 await core.schedules.refuse(standing, tick_ms, error.code)
                 return True
-            active.look_ms = self._clock.now_ms() + LOOK_MS_MAX
+            active.look_ms = self._clock.now_ms() + RETRY_MS
             return False
 
     async def _drive(self, active: _Active, request: str, recorded: asyncio.Future[None]) -> None:
@@ -230,13 +233,18 @@ class Scheduler:
 
         core, planned = self._core, active.planned
         actor = self._actor(active.actor, request)
-        with telling(tell):
-            await core.run_spec(
-                WorkflowSpec.from_dict(planned.workflow),
-                planned.inputs,
-                actor,
-                environment=planned.environment,
-            )
+        try:
+            with telling(tell):
+                await core.run_spec(
+                    WorkflowSpec.from_dict(planned.workflow),
+                    planned.inputs,
+                    actor,
+                    environment=planned.environment,
+                )
+        except AssentError as error:
+            if not recorded.done():
+                raise  # whoever began it waits for that
+            LOGGER.warning("%s: its run could not go on: %s", request, error)
         active.look_ms = 0
         self._wake.set()
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tomllib
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_the_service_starts_the_daemon_with_what_it_may_write(capsys: pytest.Cap
     (command,) = service["Service.ExecStart"]
     words = shlex.split(command)
     require_command(words, capsys)
-    said = dict(zip(words, words[1:], strict=False))
+    said = dict(pairwise(words))
     assert said["--workspace"] in service["Service.ReadWritePaths"]
     assert said["--state"] == f"/var/lib/{service['Service.StateDirectory'][0]}"
     assert service["Service.StateDirectoryMode"] == ["0700"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from assent.cli._main import main
-from assent.runtime.settings._serve import SERVE
+from assent.runtime.settings._serve import ServeSettings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -65,9 +65,7 @@ def test_the_service_starts_the_daemon_with_what_it_may_write(capsys: pytest.Cap
     assert service["Service.StateDirectoryMode"] == ["0700"]
     assert service["Service.Type"] == ["notify-reload"]
     (stops,) = service["Service.TimeoutStopSec"]
-    drain = SERVE["drain"].default
-    assert isinstance(drain, int)
-    assert int(stops.removesuffix("s")) * 1000 > 2 * drain
+    assert int(stops.removesuffix("s")) * 1000 > 2 * ServeSettings().drain_ms
 
 
 def test_the_socket_is_handed_over_under_the_name_that_the_daemon_knows() -> None:

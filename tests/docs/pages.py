@@ -24,6 +24,7 @@ OWN: Final = tuple(
         "README.md",
         "agents.md",
         "calls.md",
+        "pipe.md",
         "serve.md",
         "start.md",
         "operators.md",

@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Task
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -26,10 +24,10 @@ from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
-from assent.server._inputs import read
+from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._routes import MEDIA, ROUTES, Route
-from assent.server._streams import Streams
+from assent.server._routes import MEDIA, ROUTES, Route, told
+from assent.server._streams import Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
@@ -43,13 +41,10 @@ if TYPE_CHECKING:
     from assent.server._figures import Measuring
     from assent.server.who import Caller, Gatehouse
 
-A = TypeVar("A")
-
 LOGGER: Final = logging.getLogger("assent.server")
 
 JSON_TYPE: Final = "application/json"
 METRICS_DOOR: Final = "metrics"
-KEY_CHARACTERS_MAX: Final = 255
 WAIT_S_MAX: Final = 600.0
 
 _MOVING: Final = frozenset(
@@ -323,7 +318,7 @@ class Api:
                 request = msgspec.structs.replace(request, since=int(last) + 1)
         parts = self._service.stream(request, caller.asker)
         if not request.waits:
-            parts = _in_thread(parts)
+            parts = in_thread(parts)
         return self._streams.response(route, parts, caller.expires_at_ms)
 
     async def settle(self) -> None:
@@ -401,13 +396,7 @@ def _require_json(method: str, body: bytes, headers: dict[str, str]) -> None:
 def _ident(headers: dict[str, str], caller: Caller) -> str | None:
     """The id of the request that its `Idempotency-Key` makes, apart for each principal."""
     key = headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
-        fault = f"an `Idempotency-Key` must have 1 to {KEY_CHARACTERS_MAX} printable characters"
-        raise InputError("REQUEST_INVALID", fault)
-    whose = f"{caller.asker.principal}\0{key}"
-    return f"http:{sha256(whose.encode()).hexdigest()[:40]}"
+    return None if key is None else ident_of(key, caller.asker.principal)
 
 
 def _patience_s(headers: dict[str, str], otherwise: float) -> float:
@@ -426,12 +415,8 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
     match route.answered:
         case "run":
             return _run_told(answer, is_step=isinstance(request, requests.AddStep))
-        case "runs":
-            return Response(msgspec.json.encode(answer.results), media_type=JSON_TYPE)
         case "list":
-            response = Response(
-                msgspec.json.encode(getattr(answer, answer.__struct_fields__[0])), media_type=JSON_TYPE
-            )
+            response = Response(msgspec.json.encode(told(route.answered, answer)), media_type=JSON_TYPE)
             before = getattr(answer, "before", None)
             if before is not None:
                 response.headers["link"] = f'</v1/runs?before={before}>; rel="next"'
@@ -440,7 +425,7 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
             only = getattr(answer, answer.__struct_fields__[0])
             return Response(only, media_type=MEDIA[route.answered])
         case _:
-            return Response(msgspec.json.encode(answer), media_type=JSON_TYPE)
+            return Response(msgspec.json.encode(told(route.answered, answer)), media_type=JSON_TYPE)
 
 
 def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = False) -> Response:
@@ -466,26 +451,3 @@ def _too_large(most: int) -> InputError:
         f"the body has more than {most} bytes",
         hint="`body_bytes` of `[serve]` says how many there may be",
     )
-
-
-async def _in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
-    """The parts of what only reads, read in a thread, some at a time."""
-
-    def some() -> list[A]:
-        found: list[A] = []
-        with suppress(StopAsyncIteration):
-            while len(found) < PARTS_TOGETHER:
-                found.append(process.at_once(anext(parts)))
-        return found
-
-    try:
-        while together := await asyncio.to_thread(some):
-            for part in together:
-                yield part
-    finally:
-        close = getattr(parts, "aclose", None)
-        if close is not None:
-            await close()
-
-
-PARTS_TOGETHER: Final = 64

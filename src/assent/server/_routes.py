@@ -152,3 +152,11 @@ OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.AcceptTail: "is for a state that no owner can open, and so no daemon",
 }
 """Operations without a path, each with the reason."""
+
+ANSWERED: Final[Mapping[type[Request[Any]], Answered]] = {route.kind: route.answered for route in ROUTES}
+"""How each operation that has a path is answered; the others are with an object."""
+
+
+def told(answered: Answered, answer: Any) -> object:  # `Any`: each operation has its own
+    """What is told of an answer that is whole: as `--json` prints it, so of a list the list alone."""
+    return getattr(answer, answer.__struct_fields__[0]) if answered in ("list", "runs") else answer

@@ -118,11 +118,13 @@ class Engine:
             document=_UNBOUND,
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
+            max_duration_ms=workflow.max_duration_ms if workflow is not None else None,
             plan=plan,
             labels=tuple(sorted(labels)),
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
+            request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
             priority=priority,
         )
@@ -244,7 +246,7 @@ class Engine:
         """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        return ev.who_began(asked)
+        return asked.who()
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:

@@ -26,9 +26,9 @@ from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
+from assent.runtime.service.routes import ROUTES, Route
 from assent.server._inputs import read
 from assent.server._problems import problem
-from assent.server._routes import ROUTES, Route
 from assent.server._streams import Streams
 from assent.server.who import Presented
 from assent.spec.ids import RunId

@@ -12,23 +12,19 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import require_texts
-from assent.server._routes import Route
+from assent.runtime.service.routes import OF_WORKFLOWS, WORKFLOW, Route
 from assent.spec.values.canonical import parse_json
 
 if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
 
 VERSION_HEADER: Final = "assent-version"
-WORKFLOW: Final = "workflow"
-"""What a workflow's document is called in a body: the document itself, or its text in YAML."""
-
 CALLS: Final = (ask.Call, ask.AddStep)
-_OF_WORKFLOWS: Final = (ask.Run, ask.Plan)
 
 
 def parameters_of(route: Route) -> tuple[str, ...]:
     """The names by which a caller says what the path does not."""
-    own = tuple(WORKFLOW if name == "text" and route.kind in _OF_WORKFLOWS else name for name in route.given)
+    own = tuple(WORKFLOW if name == "text" and route.kind in OF_WORKFLOWS else name for name in route.given)
     return (*own, "unseen") if route.kind is ask.Approve else own
 
 
@@ -47,7 +43,7 @@ def read(
     else:
         said = _of_body(body)
         _require_known(route, said)
-        if route.kind in _OF_WORKFLOWS:
+        if route.kind in OF_WORKFLOWS:
             _take_workflow(said)
         if route.kind in CALLS:
             _take_version(said, query, headers)

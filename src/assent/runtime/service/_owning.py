@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from assent import __version__
 from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
@@ -20,6 +21,7 @@ from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
+from assent.runtime.service.scopes import SCOPE_OF
 from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import (
     Act,
@@ -299,7 +301,14 @@ async def _cancel_delivery(runtime: Core, request: requests.CancelDelivery, acto
 async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answers.Health:
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
-    return msgspec.convert({**health.to_json(), "metrics": runtime.metrics.snapshot()}, answers.Health)
+    told = {
+        **health.to_json(),
+        "metrics": runtime.metrics.snapshot(),
+        "version": __version__,
+        "now_ms": SystemClock().now_ms(),
+        "operations": sorted(map(requests.operation_of, SCOPE_OF)),
+    }
+    return msgspec.convert(told, answers.Health)
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:

@@ -226,11 +226,17 @@ class PartHealth(Answer, frozen=True, kw_only=True):
 
 
 class Health(Answer, frozen=True, kw_only=True):
-    """How the owner of the state is: the whole, each part by its name, and what it has counted."""
+    """How the owner of the state is: the whole, each part by its name, and what it has counted.
+
+    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
+    """
 
     status: str
     parts: dict[str, PartHealth]
     metrics: dict[str, Json]
+    version: str
+    now_ms: int
+    operations: list[str]
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):

@@ -693,6 +693,7 @@ def test_doctor_asks_the_living_owner_how_it_is(
         "status": status,
         "parts": {"Database": {"status": status, "detail": part}},
         "metrics": {},
+        "admission": {"running": 1, "runs": 8, "queued": 0, "queue": 9, "is_draining": False},
     }
     assert terminal.runtime is not None
     terminal.runtime.owner_health = found

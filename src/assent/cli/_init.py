@@ -30,6 +30,7 @@ roles = ["operator"]
 [limits]
 # concurrency = 8                   # steps of one run at a time
 # concurrency_of_all = 256          # steps of all runs at a time
+# runs = 1024                       # runs at a time; more wait to begin, `queue` of them at most
 # step_timeout = "2h"               # where a step does not say its own
 # grace = "10s"                     # how long a cancelled step may take to end
 # max_pre_image_bytes = 67108864    # what one step may keep for its undo

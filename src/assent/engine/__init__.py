@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
     from assent.engine.steps._rehearsal import UndoPlan
     from assent.engine.steps._terms import RunFacts
+    from assent.engine.waiting._starts import Admission
     from assent.engine.waiting._together import together
 
 _HOMES = {
@@ -66,6 +67,7 @@ _HOMES = {
     ".record._result": "RunResult StepResult describe_run",
     ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts",
+    ".waiting._starts": "Admission",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",

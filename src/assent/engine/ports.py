@@ -17,12 +17,14 @@ from assent.engine.machine._commands import Actor, Wish
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord
 from assent.engine.record._values import Values
+from assent.engine.waiting._starts import Admission
 from assent.errors import Json
 from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, Spawn, World
 from assent.journal.ports import Journal
 from assent.policy import PolicyEngine
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
+from assent.spec.states import PRIORITY
 
 
 class Catalogue(Protocol):
@@ -66,6 +68,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     concurrent_steps: int = 8
     concurrent_steps_of_all: int = 256
+    runs: int = 1024
+    queue: int = 10_000
     step_timeout_s: float = 7200.0
     foreach_items: int = 10_000
     payload_bytes: int = 64 * 1024 * 1024
@@ -163,10 +167,12 @@ class Driver(Protocol):
         environment: str | None = None,
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
+        priority: int = PRIORITY,
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that.
 
-        `labels` are those of what the plan that it comes from has read.
+        `labels` are those of what the plan that it comes from has read. Where as many runs are at work as may be, it is put on
+        record and stands in line: of a higher priority first. `QUEUE_FULL`, `DRAINING`.
         """
         ...
 
@@ -226,6 +232,14 @@ class Driver(Protocol):
 
     async def versions_of(self, run: RunId) -> set[tuple[str, str]]:
         """Every capability with its version that a run has used or, as far as can be told, will use."""
+        ...
+
+    def admission(self) -> Admission:
+        """How many runs are at work, and how many wait to begin."""
+        ...
+
+    def drain(self) -> None:
+        """Begin no run from now on: starts are refused, and what is in line stays on record."""
         ...
 
     async def close(self) -> None:

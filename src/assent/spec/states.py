@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+PRIORITY: Final = 5
+PRIORITY_MAX: Final = 10
+"""How urgent a run is where nobody says it, and at most; 0 is the least."""
 
 
 class RunState(StrEnum):

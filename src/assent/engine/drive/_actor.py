@@ -98,9 +98,10 @@ class RunActor:
         scope: RunScope,
         *,
         durable_n: int,
+        on_drive: Callable[[], None] = lambda: None,
         on_pause: Callable[[RunActor], None] = lambda _: None,
     ) -> None:
-        """`on_pause` is told whenever nothing moves any more, or nobody waits for it any more."""
+        """`on_drive` is told when it begins to be driven, `on_pause` when nothing moves, or nobody waits for it any more."""
         self.record = scope.record
         self.blueprint = scope.blueprint
         self.values = scope.values
@@ -129,6 +130,7 @@ class RunActor:
         self._retries: dict[StepKey, None] = {}
         self._driving: Task[None] | None = None
         self._begun = asyncio.Event()
+        self._on_drive = on_drive
         self._on_pause = on_pause
         self._awaited = 0
         self._added = 0
@@ -142,17 +144,17 @@ class RunActor:
     @property
     def is_broken(self) -> bool:
         """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
-        return self._failure is not None and not self._is_driven
+        return self._failure is not None and not self.is_driven
 
     @property
     def is_over(self) -> bool:
         """The run has ended, and nothing of it moves any more."""
-        return self.record.state.is_finished and not self.is_at_work and not self._is_driven
+        return self.record.state.is_finished and not self.is_at_work and not self.is_driven
 
     @property
     def is_idle(self) -> bool:
         """Nothing moves, nobody waits for that to change, and the journal tells all of it, as it does not of a call's hooks."""
-        return not (self._is_driven or self.is_at_work or self._awaited or self.blueprint.hooks)
+        return not (self.is_driven or self.is_at_work or self._awaited or self.blueprint.hooks)
 
     @property
     def is_paused(self) -> bool:
@@ -160,7 +162,8 @@ class RunActor:
         return self.record.mode is _WORKFLOW and not self.record.state.is_finished and self._is_shut
 
     @property
-    def _is_driven(self) -> bool:
+    def is_driven(self) -> bool:
+        """A task of its own drives it."""
         return self._driving is not None and not self._driving.done()
 
     @property
@@ -236,10 +239,15 @@ class RunActor:
 
     def start(self) -> None:
         """Let the run go on by itself."""
-        if not self._is_driven:
+        if not self.is_driven:
             self._drive_on()
 
+    async def put_on_record(self) -> None:
+        """Make durable what has been decided, before anything of the run moves."""
+        await self._flush()
+
     def _drive_on(self) -> None:
+        self._on_drive()
         driving = self._driving = self._services.spawn(self._run(), name=f"run {self.record.run}")
         driving.add_done_callback(self._end_driving)
         self._begun.set()

@@ -20,16 +20,17 @@ from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
+from assent.engine.waiting._starts import Admission, Starts
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
-from assent.engine.waiting._turns import Bound
+from assent.engine.waiting._turns import INSIDE, Bound
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import Hook, require_unexposed
+from assent.invocation import Hook, Share, require_unexposed
 from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
 from assent.spec.principal import Principal
-from assent.spec.states import RunState, StepState
+from assent.spec.states import PRIORITY, RunState, StepState
 
 WOKEN_AT_ONCE: Final = 32
 """Runs whose time has come that are made anew from the journal at once."""
@@ -69,6 +70,7 @@ class Engine:
         self._services = services
         self._catalogues = catalogues
         self._bound = Bound.of(services.limits.concurrent_steps_of_all)
+        self._starts = Starts(services.limits.runs, services.limits.queue, self._wake)
         self._actors: dict[RunId, RunActor] = {}
         self._held: set[RunId] = set()
         self._taken_on: set[RunId] = set()
@@ -87,9 +89,13 @@ class Engine:
         environment: str | None = None,
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
+        priority: int = PRIORITY,
     ) -> RunId:
-        """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that."""
+        """Begin a run and let it go on by itself, or stand in line. Nothing need be durable yet when this returns."""
         self._require_open()
+        is_counted = not INSIDE.get()
+        if is_counted:
+            self._starts.require_room()
         redactor = self._services.pipeline.redactor
         if redactor.is_active:
             # Nothing of such a run may reach the journal, not even that it was asked for.
@@ -116,7 +122,9 @@ class Engine:
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
+            request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
+            priority=priority,
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
@@ -127,8 +135,29 @@ class Engine:
         running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
         self._keep(running)
-        running.start()
+        if is_counted and not self._starts.has_place(run):
+            await self._put_in_line(running)
+        else:
+            running.start()
         return run
+
+    async def _put_in_line(self, actor: RunActor) -> None:
+        """A run that may not begin yet is on record, and no more: it leaves memory."""
+        self._starts.come()
+        try:
+            await actor.put_on_record()
+        except BaseException:
+            self._actors.pop(actor.record.run, None)
+            self._taken_on.discard(actor.record.run)
+            raise
+        finally:
+            self._starts.came()
+        self._stand_in_line(actor)
+
+    def _stand_in_line(self, actor: RunActor) -> None:
+        created, run = actor.record.created, actor.record.run
+        self._let_go(actor)
+        self._starts.wait(run, Share(created.principal, run), created.priority)
 
     async def deliver(self, run: RunId, wish: Wish) -> RunRecord:
         """Give a run a wish and wait until what comes of it is durable."""
@@ -141,9 +170,31 @@ class Engine:
 
     async def drive(self, run: RunId, wish: Wish | None = None) -> Driven:
         """The same, if there is a wish, and let the run go on until it ends or waits for a person."""
-        actor = await self._actor_for(run, wish)
+        while True:
+            if wish is None:
+                await self._starts.turn(run)
+            try:
+                actor = await self._actor_for(run, wish)
+            except BaseException:
+                self._use_place(run)
+                raise
+            if wish is not None or not self._has_to_wait(actor):
+                break
+            self._stand_in_line(actor)
         await actor.rest(wish)
         return Driven(actor.record, actor.blueprint, actor.values)
+
+    def _use_place(self, run: RunId) -> None:
+        """Whoever waited for a run's turn could not use it: it begins by itself."""
+        known = self._actors.get(run)
+        if self._starts.is_at_work(run) and (known is None or not known.is_driven) and not self._is_closed:
+            self._wake(run)
+
+    def _has_to_wait(self, actor: RunActor) -> bool:
+        """Nothing of the run has begun, and it may not yet; an earlier owner may have put it on record."""
+        if actor.has_begun or actor.record.state is not RunState.PENDING or INSIDE.get():
+            return False
+        return not self._starts.has_place(actor.record.run)
 
     async def call(
         self, run: RunId, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
@@ -191,13 +242,7 @@ class Engine:
         """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        return ev.Who(
-            by=asked.principal,
-            asserted=asked.asserted,
-            os_uid=asked.os_uid,
-            identified_by=asked.identified_by,
-            request=asked.request,
-        )
+        return asked.who()
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
@@ -225,6 +270,8 @@ class Engine:
         A run that waits, for a person or a time, is a few entries of the journal. What comes to it later makes it anew.
         """
         run = actor.record.run
+        if not actor.is_driven:
+            self._starts.rest(run)
         is_over = actor.is_over
         if not is_over and not actor.is_broken and (run in self._held or not actor.is_idle):
             return
@@ -301,6 +348,10 @@ class Engine:
             await actor.pause(TURN_S)
         except AssentError as error:
             LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+        finally:
+            known = self._actors.get(run)
+            if known is None or not known.is_driven:
+                self._starts.rest(run)
 
     def _knows_all(self, record: RunRecord) -> bool:
         """Whether what the run has used is registered here: taking it back may need it."""
@@ -350,7 +401,10 @@ class Engine:
 
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         """What drives one run here; a replay has its own."""
-        return RunActor(scope, durable_n=durable_n, on_pause=self._let_go)
+        run = scope.record.run
+        return RunActor(
+            scope, durable_n=durable_n, on_drive=lambda: self._starts.work(run), on_pause=self._let_go
+        )
 
     def make_timers(self, run: RunId) -> RunTimers:
         """What wakes one run here."""
@@ -420,9 +474,18 @@ class Engine:
                 used.add((spec.id, spec.version))
         return used
 
+    def admission(self) -> Admission:
+        """How many runs are at work, and how many wait to begin."""
+        return self._starts.look()
+
+    def drain(self) -> None:
+        """Begin no run from now on: starts are refused, and what is in line stays on record."""
+        self._starts.drain()
+
     async def close(self) -> None:
         """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
         self._is_closed = True
+        self._starts.close()
         self._timers.stop()
         if self._waking is not None:
             self._waking.cancel()

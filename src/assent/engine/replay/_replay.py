@@ -299,6 +299,7 @@ class _Director:
             environment=created.environment,
             plan=created.plan,
             labels=frozenset(created.labels),
+            priority=created.priority,
         )
         last: ev.AnyEvent | None = None
         while True:

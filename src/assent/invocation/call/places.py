@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Share(NamedTuple):
@@ -18,14 +20,56 @@ class Share(NamedTuple):
     run: str
 
 
+class Line(Generic[T]):
+    """Who waits for a turn, which goes to the next principal, there to the next run, there to who came first."""
+
+    __slots__ = ("_principals",)
+
+    def __init__(self) -> None:
+        # Both levels are rings: the first is next, and who was served goes to the end, if more of it waits.
+        self._principals: dict[str, dict[str, deque[T]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._principals)
+
+    def add(self, share: Share, one: T) -> None:
+        """Stand at the end of one's share."""
+        runs = self._principals.setdefault(share.principal, {})
+        runs.setdefault(share.run, deque()).append(one)
+
+    def remove(self, share: Share, one: T) -> None:
+        """Wait no longer. Nothing is changed where nobody waited."""
+        runs = self._principals.get(share.principal, {})
+        line = runs.get(share.run)
+        if line is None or one not in line:
+            return
+        line.remove(one)
+        if not line:
+            del runs[share.run]
+        if not runs:
+            del self._principals[share.principal]
+
+    def next(self) -> T:
+        """Take out whose turn it is; somebody has to wait."""
+        principal = next(iter(self._principals))
+        runs = self._principals.pop(principal)
+        run = next(iter(runs))
+        line = runs.pop(run)
+        one = line.popleft()
+        if line:
+            runs[run] = line
+        if runs:
+            self._principals[principal] = runs
+        return one
+
+
 class Places:
-    """`count` places. What is given back goes to the next principal in turn, there to the next run, there to who came first."""
+    """`count` places. What is given back goes to whose turn it is in the `Line`."""
 
     def __init__(self, count: int) -> None:
         # INVARIANT: nobody waits while a place is free.
         self._free = count
-        # Both levels are rings: the first is next, and who was served goes to the end, if more of it waits.
-        self._lines: dict[str, dict[str, deque[Callable[[], None]]]] = {}
+        self._line = Line[Callable[[], None]]()
 
     def take(self) -> bool:
         """Have a place, if there is one now."""
@@ -36,36 +80,18 @@ class Places:
 
     def wait(self, share: Share, give: Callable[[], None]) -> None:
         """Have `give` called when a place is there; it is then had."""
-        runs = self._lines.setdefault(share.principal, {})
-        runs.setdefault(share.run, deque()).append(give)
+        self._line.add(share, give)
 
     def leave(self, share: Share, give: Callable[[], None]) -> None:
         """Wait no longer. Nothing is changed where nobody waited."""
-        runs = self._lines.get(share.principal, {})
-        line = runs.get(share.run)
-        if line is None or give not in line:
-            return
-        line.remove(give)
-        if not line:
-            del runs[share.run]
-        if not runs:
-            del self._lines[share.principal]
+        self._line.remove(share, give)
 
     def give_back(self) -> None:
         """Let the next one have the place."""
-        if not self._lines:
+        if self._line:
+            self._line.next()()
+        else:
             self._free += 1
-            return
-        principal = next(iter(self._lines))
-        runs = self._lines.pop(principal)
-        run = next(iter(runs))
-        line = runs.pop(run)
-        give = line.popleft()
-        if line:
-            runs[run] = line
-        if runs:
-            self._lines[principal] = runs
-        give()
 
     async def taken(
         self, share: Share, waited: Callable[[asyncio.Future[None]], Awaitable[None]] | None = None

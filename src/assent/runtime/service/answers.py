@@ -225,8 +225,18 @@ class PartHealth(Answer, frozen=True, kw_only=True):
     detail: str
 
 
+class Admission(Answer, frozen=True, kw_only=True):
+    """How many runs are at work, of how many, and how many wait to begin, of how many; draining, none begins any more."""
+
+    running: int
+    runs: int
+    queued: int
+    queue: int
+    is_draining: bool
+
+
 class Health(Answer, frozen=True, kw_only=True):
-    """How the owner of the state is: the whole, each part by its name, and what it has counted.
+    """How the owner of the state is: the whole, each part by its name, what it has counted, and its line of runs.
 
     `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
     """
@@ -234,6 +244,7 @@ class Health(Answer, frozen=True, kw_only=True):
     status: str
     parts: dict[str, PartHealth]
     metrics: dict[str, Json]
+    admission: Admission
     version: str
     now_ms: int
     operations: list[str]

@@ -6,14 +6,14 @@ its tag under `op`. Nothing here imports anything that costs time: a command tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, Union
 
 import msgspec
 
 from assent.errors import InputError
 from assent.runtime.service import answers
 from assent.spec.scopes import UNSAID
-from assent.spec.states import RunState
+from assent.spec.states import PRIORITY, PRIORITY_MAX, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +51,9 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """What of this may come over a wire, with the account that the other end of that runs as."""
         return Asker(principal=self.principal, asserted=self.asserted, os_uid=os_uid)
 
+
+Priority: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)]
+"""Who begins first where not all can: the higher one."""
 
 RUN_STATUSES: Final = tuple(state.value for state in RunState)
 """What a run can be shown as."""
@@ -150,6 +153,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}
     environment: str | None = None
+    priority: Priority = PRIORITY
 
 
 class Call(Beginning[answers.Run], tag="call", frozen=True):
@@ -161,12 +165,14 @@ class Call(Beginning[answers.Run], tag="call", frozen=True):
     words: dict[str, str] = {}
     """Further parameters as texts, each read by the type that it declares, as on a command line."""
     environment: str | None = None
+    priority: Priority = PRIORITY
 
 
 class OpenSession(Beginning[answers.Session], tag="session", frozen=True):
     """Begin a run whose steps arrive one at a time."""
 
     environment: str | None = None
+    priority: Priority = PRIORITY
 
 
 class AddStep(Driving[answers.Run], tag="add_step", frozen=True):

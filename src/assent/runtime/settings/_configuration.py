@@ -116,6 +116,18 @@ LIMITS: Final[Table] = {
         256,
         is_always_shown=True,
     ),
+    "runs": Setting(
+        Whole(1, 65_536),
+        "runs that are driven at a time; further ones wait to begin, in turn among principals",
+        1024,
+        is_always_shown=True,
+    ),
+    "queue": Setting(
+        Whole(0, 1_000_000),
+        "runs that may wait to begin; past that a start is refused (`QUEUE_FULL`)",
+        10_000,
+        is_always_shown=True,
+    ),
     "step_timeout": Setting(
         DURATION,
         "one attempt of a step, where neither the step nor its capability names a timeout, and what takes a step back",

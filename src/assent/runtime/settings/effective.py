@@ -95,6 +95,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     concurrency: int = 8
     concurrency_of_all: int = 256
+    runs: int = 1024
+    queue: int = 10_000
     step_timeout_ms: int = 2 * 3600 * 1000
     grace_ms: int = 10_000
     foreach_items: int = 10_000

@@ -96,6 +96,8 @@ def bounds(limits: settings.Limits) -> Limits:
     return Limits(
         concurrent_steps=limits.concurrency,
         concurrent_steps_of_all=limits.concurrency_of_all,
+        runs=limits.runs,
+        queue=limits.queue,
         step_timeout_s=limits.step_timeout_ms / 1000,
         foreach_items=limits.foreach_items,
         payload_bytes=limits.payload_bytes,

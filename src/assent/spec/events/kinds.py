@@ -33,7 +33,7 @@ from assent.spec.events._gate import (
     PolicyRecorded,
 )
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
-from assent.spec.states import Effect, Mode, Resolution, Undo, Verdict
+from assent.spec.states import PRIORITY, Effect, Mode, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 2
 
@@ -48,6 +48,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
     requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
+    `priority`, 0 to 10, says who begins first where not all can.
     """
 
     workflow: str | None = None
@@ -63,6 +64,18 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     pins: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
     labels: tuple[str, ...] = ()
+    priority: int = PRIORITY
+
+    def who(self) -> Who:
+        """Who asked for the run, as an event of what it does says it."""
+        return {
+            "by": self.principal,
+            "asserted": self.asserted,
+            "os_uid": self.os_uid,
+            "identified_by": self.identified_by,
+            "request": self.request,
+            "request_digest": self.request_digest,
+        }
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):

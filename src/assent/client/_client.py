@@ -1,0 +1,231 @@
+"""The runtime of a daemon, as a program elsewhere has it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+
+from assent.client._deferring import Deferring
+from assent.client._http import Http, address_of
+from assent.client._spool import Deferred
+from assent.engine import RunResult
+from assent.errors import InputError, Json, RefusedError, WorldError
+from assent.runtime._core import Core
+from assent.runtime._program import Program, as_request, require
+from assent.runtime.service import answers, requests
+from assent.runtime.service.answers import RunEvent
+from assent.runtime.service.codec import decode_answer
+from assent.runtime.service.requests import Driving, Request
+from assent.spec.ids import RunId
+from assent.system import SystemClock, SystemIds
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+PATIENCE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server said of itself: its release, what it can be asked, and by how much its clock is ahead of this one."""
+
+    version: str
+    operations: frozenset[str]
+    clock_offset_ms: int
+
+
+def connect(
+    where: str | Path,
+    *,
+    key: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    patience_s: float = PATIENCE_S,
+    spool: Path | str | None = None,
+    told: Callable[[Deferred], None] | None = None,
+) -> Client:
+    """A client of the daemon at an address (`https://HOST:PORT`) or the path of its socket, to be entered with `async with`.
+
+    `key` is one of `assent key create`; a socket needs none, the system says there who asks. `tls`: a context of your own, for a
+    private authority or a client's certificate; without one the system's authorities are trusted, and TLS 1.3 is spoken.
+    `patience_s`: for so long a server that is away or has too much to do is tried again. `spool`: the folder that calls are kept
+    in which may be made later (`defer`); `told` is told of what became of each.
+    """
+    return Client(address_of(where), key=key, tls=tls, patience_s=patience_s, spool=spool, told=told)
+
+
+class Client(Program):
+    """The methods of `Runtime`, carried out by a daemon.
+
+        async with connect("http://127.0.0.1:8420", key=key) as rt:
+            result = await rt.run("release.yaml", {"version": "1.2.0"})
+
+    They take and give the same, and raise the same errors. Files of workflows are read here. A request that did not arrive is
+    sent again, and one that arrived is not carried out twice. `principal` can't be said: who asks is who the key, the certificate
+    or the account of the socket's other end is. What has no method here is asked with `perform`.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        *,
+        key: str | None,
+        tls: ssl.SSLContext | None,
+        patience_s: float,
+        spool: Path | str | None,
+        told: Callable[[Deferred], None] | None,
+    ) -> None:
+        """See `connect`."""
+        self._where, self._key, self._tls, self._patience_s = where, key, tls, patience_s
+        self._folder, self._told = None if spool is None else Path(spool), told
+        self._exit = AsyncExitStack()
+        self._ids = SystemIds()
+        self._http: Http | None = None
+        self._deferring: Deferring | None = None
+        self.server: Server | None = None
+        """What the server said when it was reached; None before, and where the key may not ask."""
+
+    async def __aenter__(self) -> Self:
+        """Reach the server; with a spool it may be away. `SERVER_UNREACHABLE`, `NOT_IDENTIFIED`, `SPOOL_UNUSABLE`."""
+        try:
+            self._http = Http(self._where, self._key, self._tls)
+            self._exit.push_async_callback(self._http.close)
+            if self._folder is not None:
+                self._deferring = await Deferring.open(
+                    self._folder, self._where, self._replay, self._told, self._patience_s
+                )
+                self._exit.push_async_callback(self._deferring.close)
+            else:
+                await self._greet(self._patience_s)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Hang up; what was begun goes on, and what waits in the spool waits."""
+        await self.close()
+
+    async def close(self) -> None:
+        """The same."""
+        await self._exit.aclose()
+        self._http = None
+
+    async def _greet(self, patience_s: float) -> None:
+        """Ask the server who it is; a key that may not read is told nothing."""
+        clock = SystemClock()
+        asked_ms = clock.now_ms()
+        try:
+            health = decode_answer(requests.Health(), await self._open().ask(requests.Health(), "", patience_s))
+        except RefusedError as error:
+            if error.code != "SCOPE_MISSING":
+                raise
+            return
+        if health is not None:
+            offset_ms = health.now_ms - (asked_ms + clock.now_ms()) // 2
+            self.server = Server(health.version, frozenset(health.operations), offset_ms)
+
+    async def perform(self, request: Request[A], *, id: str | None = None) -> A:  # noqa: A002 - as `--id`
+        """Ask anything that `assent.runtime.service.requests` has a request for, with its typed answer.
+
+            waiting = (await rt.perform(requests.Approvals())).approvals
+        """
+        return decode_answer(request, await self._asked(request, id))
+
+    async def _asked(self, request: Request[Any], ident: str | None) -> dict[str, Any]:
+        http = self._open()
+        if self._deferring is not None and isinstance(request, Driving):
+            await self._deferring.flush()  # nothing overtakes what waits for this server
+        return await http.ask(request, ident or self._ids.request_id(), self._patience_s)
+
+    async def _carry_out(
+        self,
+        method: Callable[..., Coroutine[Any, Any, T]],
+        kind: type[Request[Any]],
+        told: Callable[[Any], T],
+        said: Mapping[str, Any],
+        ident: str | None,
+    ) -> T:
+        del method  # the daemon's to carry out
+        require(kind, said)
+        said = {**said}
+        if said.pop("principal", None) is not None:
+            raise RefusedError(
+                "IDENTITY_REFUSED",
+                "the daemon finds out for itself who asks",
+                hint="connect with a key of that principal's, and leave `principal` out",
+            )
+        return told(await self._asked(as_request(kind, said), ident))
+
+    async def show(self, run: str) -> RunResult:
+        """How a run stands, from the record."""
+        require(requests.Show, {"run": run})
+        return RunResult.from_json(await self._asked(requests.Show(run=run), None))
+
+    async def runs(
+        self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
+    ) -> answers.Runs:
+        """As `Runtime.runs`; how many were left out is not told."""
+        require(requests.Runs, {"status": status, "limit": limit, "before": before})
+        return await self.perform(requests.Runs(status=tuple(status), limit=limit, before=before))
+
+    def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
+        """As `Runtime.events`, each once, also where the connection broke meanwhile."""
+        require(requests.Events, {"run": run, "since": since})
+        return self._open().events(requests.Events(run=run, since=since), self._patience_s)
+
+    async def defer(
+        self, capability: str, parameters: Mapping[str, Json] | None = None, *, environment: str | None = None
+    ) -> Deferred:
+        """Have a call made as soon as the server can be reached; it is kept on the disk, sealed, when this returns.
+
+        Calls are made in the order in which they were deferred, each once, and nothing that is asked of this server later
+        overtakes them. What is not made within 120 seconds, or is pushed out by 128 younger ones, is `DROPPED`.
+        """
+        said: dict[str, Any] = {"capability": capability, "parameters": parameters, "environment": environment}
+        require(requests.Call, said)
+        call = as_request(requests.Call, said)
+        return await self._spooled().defer(call, self._ids.request_id())
+
+    async def flush(self) -> list[Deferred]:
+        """Make the deferred calls now; those that were made or given up by this, in order. `SERVER_UNREACHABLE`."""
+        return await self._spooled().flush()
+
+    def deferred(self) -> list[Deferred]:
+        """What the spool holds for this server, in order: calls that wait, and those that were `DROPPED` or are `DEAD`."""
+        return self._spooled().entries()
+
+    async def forget(self, sequence: int) -> None:
+        """Remove what the spool keeps of a call that was dropped or is dead. KeyError for any other."""
+        await self._spooled().forget(sequence)
+
+    async def _replay(self, entry: Deferred, patience_s: float) -> RunResult:
+        if self.server is None:
+            await self._greet(patience_s)
+        call = requests.Call(
+            capability=entry.capability, parameters=entry.parameters, environment=entry.environment
+        )
+        return RunResult.from_json(await self._open().ask(call, entry.id, patience_s))
+
+    def _open(self) -> Http:
+        if self._http is None:
+            raise InputError(
+                "RUNTIME_CLOSED", "the client is not open", hint="use it inside `async with connect(…)`"
+            )
+        return self._http
+
+    def _spooled(self) -> Deferring:
+        self._open()
+        if self._deferring is None:
+            raise InputError(
+                "SPOOL_UNUSABLE", "this client has no spool", hint="name its folder: `connect(…, spool=FOLDER)`"
+            )
+        return self._deferring

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
-import msgspec
-
-from assent.client._deferring import Deferring
-from assent.client._http import Http, address_of
-from assent.client._spool import Deferred
 from assent.engine import RunResult
-from assent.errors import InputError, Json, RefusedError, WorldError
-from assent.runtime._core import Core
+from assent.errors import InputError, Json, RefusedError
 from assent.runtime._program import Program, as_request, require
 from assent.runtime.service import answers, requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import Driving, Request
-from assent.spec.ids import RunId
 from assent.system import SystemClock, SystemIds
+
+if TYPE_CHECKING:
+    import ssl
+
+    from assent.client._deferring import Deferring
+    from assent.client._http import Http
+    from assent.client._spool import Deferred
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -41,23 +40,26 @@ class Server:
     clock_offset_ms: int
 
 
-def connect(
-    where: str | Path,
-    *,
-    key: str | None = None,
-    tls: ssl.SSLContext | None = None,
-    patience_s: float = PATIENCE_S,
-    spool: Path | str | None = None,
-    told: Callable[[Deferred], None] | None = None,
-) -> Client:
-    """A client of the daemon at an address (`https://HOST:PORT`) or the path of its socket, to be entered with `async with`.
+class Connecting(TypedDict, total=False):
+    """What may be said besides where a daemon is.
 
-    `key` is one of `assent key create`; a socket needs none, the system says there who asks. `tls`: a context of your own, for a
-    private authority or a client's certificate; without one the system's authorities are trusted, and TLS 1.3 is spoken.
-    `patience_s`: for so long a server that is away or has too much to do is tried again. `spool`: the folder that calls are kept
-    in which may be made later (`defer`); `told` is told of what became of each.
+    `key`: one of `assent key create`; a socket needs none, because the system says there who asks. `tls`: a context of your own,
+    for a private authority or a certificate; without one the system's authorities are trusted, and TLS 1.3 is spoken.
+    `patience_s`: for so long a server that is away or has too much to do is tried again, else 30 seconds. `spool`: the folder in
+    which calls are kept that may be made later (`defer`). `told`: is told of what became of each; at least once, also when the
+    program was killed meanwhile.
     """
-    return Client(address_of(where), key=key, tls=tls, patience_s=patience_s, spool=spool, told=told)
+
+    key: str | None
+    tls: ssl.SSLContext | None
+    patience_s: float
+    spool: Path | str | None
+    told: Callable[[Deferred], None] | None
+
+
+def connect(where: str | Path, **how: Unpack[Connecting]) -> Client:
+    """A client of the daemon at an address (`https://HOST:PORT`) or the path of its socket, to be entered with `async with`."""
+    return Client(_address_of(where), **how)
 
 
 class Client(Program):
@@ -71,19 +73,10 @@ class Client(Program):
     or the account of the socket's other end is. What has no method here is asked with `perform`.
     """
 
-    def __init__(
-        self,
-        where: str,
-        *,
-        key: str | None,
-        tls: ssl.SSLContext | None,
-        patience_s: float,
-        spool: Path | str | None,
-        told: Callable[[Deferred], None] | None,
-    ) -> None:
+    def __init__(self, where: str, **how: Unpack[Connecting]) -> None:
         """See `connect`."""
-        self._where, self._key, self._tls, self._patience_s = where, key, tls, patience_s
-        self._folder, self._told = None if spool is None else Path(spool), told
+        self._where, self._how = where, how
+        self._patience_s = how.get("patience_s", PATIENCE_S)
         self._exit = AsyncExitStack()
         self._ids = SystemIds()
         self._http: Http | None = None
@@ -93,12 +86,18 @@ class Client(Program):
 
     async def __aenter__(self) -> Self:
         """Reach the server; with a spool it may be away. `SERVER_UNREACHABLE`, `NOT_IDENTIFIED`, `SPOOL_UNUSABLE`."""
+        from assent.client._http import Http  # costs time, which a program that has no daemon should not pay
+
         try:
-            self._http = Http(self._where, self._key, self._tls)
+            how = self._how
+            self._http = Http(self._where, how.get("key"), how.get("tls"))
             self._exit.push_async_callback(self._http.close)
-            if self._folder is not None:
+            folder = how.get("spool")
+            if folder is not None:
+                from assent.client._deferring import Deferring
+
                 self._deferring = await Deferring.open(
-                    self._folder, self._where, self._replay, self._told, self._patience_s
+                    Path(folder), self._where, self._replay, how.get("told"), self._patience_s
                 )
                 self._exit.push_async_callback(self._deferring.close)
             else:
@@ -124,7 +123,9 @@ class Client(Program):
         clock = SystemClock()
         asked_ms = clock.now_ms()
         try:
-            health = decode_answer(requests.Health(), await self._open().ask(requests.Health(), "", patience_s))
+            health = decode_answer(
+                requests.Health(), await self._open().ask(requests.Health(), "", patience_s)
+            )
         except RefusedError as error:
             if error.code != "SCOPE_MISSING":
                 raise
@@ -134,10 +135,7 @@ class Client(Program):
             self.server = Server(health.version, frozenset(health.operations), offset_ms)
 
     async def perform(self, request: Request[A], *, id: str | None = None) -> A:  # noqa: A002 - as `--id`
-        """Ask anything that `assent.runtime.service.requests` has a request for, with its typed answer.
-
-            waiting = (await rt.perform(requests.Approvals())).approvals
-        """
+        """Ask anything that `assent.runtime.service.requests` has a request for, as `requests.Approvals()`; its typed answer."""
         return decode_answer(request, await self._asked(request, id))
 
     async def _asked(self, request: Request[Any], ident: str | None) -> dict[str, Any]:
@@ -190,7 +188,11 @@ class Client(Program):
         Calls are made in the order in which they were deferred, each once, and nothing that is asked of this server later
         overtakes them. What is not made within 120 seconds, or is pushed out by 128 younger ones, is `DROPPED`.
         """
-        said: dict[str, Any] = {"capability": capability, "parameters": parameters, "environment": environment}
+        said: dict[str, Any] = {
+            "capability": capability,
+            "parameters": parameters,
+            "environment": environment,
+        }
         require(requests.Call, said)
         call = as_request(requests.Call, said)
         return await self._spooled().defer(call, self._ids.request_id())
@@ -226,6 +228,22 @@ class Client(Program):
         self._open()
         if self._deferring is None:
             raise InputError(
-                "SPOOL_UNUSABLE", "this client has no spool", hint="name its folder: `connect(…, spool=FOLDER)`"
+                "SPOOL_UNUSABLE",
+                "this client has no spool",
+                hint="name its folder: `connect(…, spool=FOLDER)`",
             )
         return self._deferring
+
+
+def _address_of(where: str | Path) -> str:
+    """A URL as it is asked, or the absolute path of a socket. `INVALID_INPUT`."""
+    if isinstance(where, str) and where.startswith(("http://", "https://")):
+        return where.rstrip("/")
+    if isinstance(where, str) and "://" in where:
+        raise InputError(
+            "INVALID_INPUT",
+            f"`{where[:200]}` can't be connected to",
+            path="where",
+            hint="`https://HOST:PORT`, `http://HOST:PORT`, or the path of a socket",
+        )
+    return str(Path(where).absolute())

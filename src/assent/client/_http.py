@@ -6,15 +6,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import msgspec
 
 from assent.client._wire import Written, answer_of, fault_of, unreadable, written
-from assent.errors import AssentError, InputError, WorldError
-from assent.runtime.service import requests as ask
+from assent.errors import AssentError, WorldError
+from assent.runtime.service import requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.requests import Driving, Request
 from assent.system import SystemClock, SystemEntropy
@@ -33,8 +32,8 @@ PAUSE_S_MAX: Final = 5.0
 CONNECTIONS_MAX: Final = 100
 
 _ASKED_TWICE: Final = (
-    ask.Run, ask.Call, ask.OpenSession, ask.Erase, ask.Approve, ask.Reject, ask.Cancel, ask.Signal, ask.Undo, ask.Resolve,
-    ask.Resume,
+    requests.Run, requests.Call, requests.OpenSession, requests.Erase, requests.Approve, requests.Reject, requests.Cancel,
+    requests.Signal, requests.Undo, requests.Resolve, requests.Resume,
 )  # fmt: skip
 """What the record keeps from happening twice under one key, or by its nature."""
 
@@ -69,7 +68,8 @@ class Http:
     async def ask(self, request: Request[Any], ident: str, patience_s: float) -> dict[str, Any]:
         """What the server answers, as it travels (hence `Any`); a run that is under way is waited for.
 
-        A request goes out again for `patience_s`, under the same key `ident`, where it was not admitted, never arrived, or can't happen twice.
+        For `patience_s` a request goes out again, under the same key `ident`, where it was not admitted, never arrived, or can't
+        happen twice.
         `SERVER_UNREACHABLE` when it never arrived, `SERVER_LOST` when it may have been carried out.
         """
         out = written(request)
@@ -100,7 +100,7 @@ class Http:
             if not await patience.pause(_after_s(answer.headers)):
                 raise fault
 
-    async def events(self, request: ask.Events, patience_s: float) -> AsyncIterator[RunEvent]:
+    async def events(self, request: requests.Events, patience_s: float) -> AsyncIterator[RunEvent]:
         """Events as they come; a stream that breaks is taken up behind the last one that came."""
         patience = _Patience(self._clock, self._entropy, patience_s)
         while True:
@@ -125,7 +125,7 @@ class Http:
             if not await patience.pause():
                 raise fault
 
-    def _streamed(self, request: ask.Events) -> Any:  # `Any`: httpx2's own context
+    def _streamed(self, request: requests.Events) -> Any:  # `Any`: httpx2's own context
         out = written(request)
         timeout = httpx2.Timeout(CONNECT_S, read=SILENCE_S_MAX)
         return self._client.stream(out.route.method, out.path, params=out.query, timeout=timeout)
@@ -170,20 +170,6 @@ class _Patience:
         await asyncio.sleep(pause_s)
         self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
         return True
-
-
-def address_of(where: str | Path) -> str:
-    """A URL as it is asked, or the absolute path of a socket. `INVALID_INPUT`."""
-    if isinstance(where, str) and where.startswith(("http://", "https://")):
-        return where.rstrip("/")
-    if isinstance(where, str) and "://" in where:
-        raise InputError(
-            "INVALID_INPUT",
-            f"`{where[:200]}` can't be connected to",
-            path="where",
-            hint="`https://HOST:PORT`, `http://HOST:PORT`, or the path of a socket",
-        )
-    return str(Path(where).absolute())
 
 
 def _tls() -> ssl.SSLContext:

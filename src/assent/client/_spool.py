@@ -44,7 +44,7 @@ _STATES: Final = frozenset({".waiting", ".sent", *_ENDED})
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
-    """One call that was to be made later. `status`: `WAITING`, `DELIVERED` (with its `run`), `DROPPED` or `DEAD` (with the `error`).
+    """One call that was to be made later. `DELIVERED` has its `run`; `DROPPED` and `DEAD`, which the server refused, the `error`.
 
     `was_sent`: it may have been carried out although it was dropped.
     """
@@ -119,11 +119,15 @@ class Spool:
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise self._unusable("others may reach it", f"`chmod 700 {folder}`, and look whose it is")
         files = self._files()
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # costs time, and only a spool needs it
+        from cryptography.hazmat.primitives.ciphers.aead import (
+            AESGCM,  # costs time, and only a spool needs it
+        )
 
         self._cipher: AESGCM = AESGCM(self._key(has_files=bool(files)))
         for sequence, path in sorted(files, key=lambda one: (one[0], one[1].suffix in _ENDED)):
-            if sequence in self._entries:  # killed after it was ended, and before what it was until then was removed
+            if (
+                sequence in self._entries
+            ):  # killed after it was ended, and before what it was until then was removed
                 self._path(self._entries[sequence]).unlink()
             self._entries[sequence] = self._unsealed(sequence, path)
             self._next = sequence + 1
@@ -198,7 +202,9 @@ class Spool:
             waiting = [one for one in self._ordered() if one.status == "WAITING"]
             may_go = [one for one in waiting if one.sequence != self._under_way][:-1]
             for one in may_go[: max(0, len(waiting) - self._count_max)]:
-                dropped.append(self._end(one, "DROPPED", _dropped(f"{self._count_max} younger calls pushed it out")))
+                dropped.append(
+                    self._end(one, "DROPPED", _dropped(f"{self._count_max} younger calls pushed it out"))
+                )
             return entry, dropped
 
     def next(self, target: str) -> tuple[Deferred | None, list[Deferred]]:
@@ -278,7 +284,7 @@ class Spool:
         """INVARIANT: the file is durable before the entry is known to anybody."""
         nonce = self._entropy.salt()[:NONCE_BYTES]
         text = msgspec.json.encode(msgspec.structs.asdict(entry))
-        sealed = self._cipher.encrypt(nonce, text, _bound_to(entry.sequence))
+        sealed = self._cipher.encrypt(nonce, text, _MAGIC + str(entry.sequence).encode())
         self._write(self._path(entry), _MAGIC + nonce + sealed)
         self._entries[entry.sequence] = entry
 
@@ -300,9 +306,9 @@ class Spool:
 
         sealed, start = path.read_bytes(), len(_MAGIC) + NONCE_BYTES
         try:
-            if not sealed.startswith(_MAGIC):
-                raise ValueError(path.name)
-            text = self._cipher.decrypt(sealed[len(_MAGIC) : start], sealed[start:], _bound_to(sequence))
+            # What it begins with is bound too: a file that begins otherwise can't be opened.
+            bound = sealed[: len(_MAGIC)] + str(sequence).encode()
+            text = self._cipher.decrypt(sealed[len(_MAGIC) : start], sealed[start:], bound)
             entry = Deferred(**msgspec.json.decode(text))
         except (InvalidTag, TypeError, ValueError) as error:
             fault = f"`{path.name}` was changed, or sealed with another key"
@@ -314,7 +320,7 @@ class Spool:
         """All of it under its name, durably, or nothing."""
         temporary = path.with_suffix(".tmp")
         try:
-            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:  # noqa: PTH123
+            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -331,9 +337,7 @@ class Spool:
         return WorldError("SPOOL_UNUSABLE", f"the spool `{self._folder}` can't be used: {why}", hint=hint)
 
 
-def _bound_to(sequence: int) -> bytes:
-    return _MAGIC + str(sequence).encode()
-
-
 def _dropped(why: str) -> dict[str, Json]:
-    return WorldError("DROPPED", f"the call was not made: {why}", hint="defer it anew if it is wanted still").to_dict()
+    return WorldError(
+        "DROPPED", f"the call was not made: {why}", hint="defer it anew if it is wanted still"
+    ).to_dict()

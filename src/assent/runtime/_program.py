@@ -63,6 +63,7 @@ from assent.spec.workflow.inputs import json_object
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R", bound=Request[Any])
 
 
 class Client:
@@ -144,7 +145,7 @@ def _as_request(
     return as_request(kind, said), by
 
 
-def as_request(kind: type[Request[Any]], said: dict[str, Any]) -> Request[Any]:
+def as_request(kind: type[R], said: dict[str, Any]) -> R:
     """A method's arguments as a request. A workflow and its files are read here; functions stay here."""
     if [*said.pop("hooks", ())]:
         raise InputError(

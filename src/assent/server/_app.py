@@ -374,7 +374,9 @@ def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = F
     response = Response(msgspec.json.encode(run), status, media_type=JSON_TYPE)
     if status == 202:
         response.headers["location"] = f"/v1/runs/{run.run_id}"
-    if is_under_way:  # else the request has been carried out, and the run waits for somebody or for its next step
+    if (
+        is_under_way
+    ):  # else the request has been carried out, and the run waits for somebody or for its next step
         response.headers["preference-applied"] = "respond-async"
     return response
 

@@ -12,8 +12,8 @@ from assent import __version__
 from assent.errors import Json
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Driving, Stream
-from assent.runtime.service.routes import ROUTES, Route
-from assent.server._inputs import CALLS, VERSION_HEADER, WORKFLOW, parameters_of
+from assent.runtime.service.routes import ROUTES, WORKFLOW, Route
+from assent.server._inputs import CALLS, VERSION_HEADER, parameters_of
 
 _REF: Final = "#/components/schemas/{name}"
 _SERVICE: Final = "assent.runtime.service."

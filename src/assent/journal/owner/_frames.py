@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-from assent.errors import FAMILIES, AssentError, InternalError, WorldError
+from assent.errors import FAMILIES, AssentError, InputError, InternalError, WorldError
 
 PROTOCOL: Final = 2
 """The version of all this. Version 1 had no greeting: its clients begin with a request, its owners with `accepted`."""

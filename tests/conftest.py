@@ -82,8 +82,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What ten thousand tests are made of lives to the end: no collection of garbage has to walk through it again."""
+    """What ten thousand tests are made of lives to the end: no collection of garbage has to walk through it again.
+
+    What is frozen counts no more when it is decided whether a full collection is due, so that these would come very often.
+    """
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 # The runner of parallel tests gives its workers 80, and commands take it for what a person has set.

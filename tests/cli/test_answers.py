@@ -694,6 +694,7 @@ def test_doctor_asks_the_living_owner_how_it_is(
         "parts": {"Database": {"status": status, "detail": part}},
         "metrics": {},
         "admission": {"running": 1, "runs": 8, "queued": 0, "queue": 9, "is_draining": False},
+        "backlog": {"runs": {"waiting": 1}, "approvals": 1, "deliveries": 0, "entries": 9, "bytes": 4096},
     }
     assert terminal.runtime is not None
     terminal.runtime.owner_health = found

@@ -33,7 +33,7 @@ class _Kept(KeyringBackend):
 def no_keychain() -> Iterator[None]:
     """As on a machine that has none."""
     before = keyring.get_keyring()
-    keyring.set_keyring(fail.Keyring())
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]  # it has no types
     yield
     keyring.set_keyring(before)
 

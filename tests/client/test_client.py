@@ -199,9 +199,9 @@ async def test_a_server_that_restarts_is_waited_for_and_one_that_is_away_is_told
         socket = first.doors["socket"]
         rt = await connect(socket, patience_s=10).__aenter__()
         begun = asyncio.ensure_future(rt.call("sys.sleep", {"seconds": 1}))
-        while not (await first.http.get("/v1/runs")).json():
-            await asyncio.sleep(0.01)
-        (run,) = (await first.http.get("/v1/runs")).json()
+        while not (found := (await first.http.get("/v1/runs")).json()):
+            pass
+        (run,) = found
         watched = asyncio.ensure_future(rt.wait(run["run_id"]))
         await asyncio.sleep(0.1)
     async with daemon(root, env):

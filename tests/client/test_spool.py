@@ -36,7 +36,7 @@ def clock() -> Clock:
 def opened(tmp_path: Path, clock: Clock, no_keychain: None) -> Callable[..., Spool]:
     def open_spool(**bounds: int) -> Spool:
         bounds = {"count_max": 3, "age_ms_max": 120_000, **bounds}
-        return Spool.open(tmp_path / "spool", clock, SystemEntropy(), **bounds)  # type: ignore[arg-type]  # bounds
+        return Spool.open(tmp_path / "spool", clock, SystemEntropy(), **bounds)
 
     return open_spool
 

@@ -14,6 +14,7 @@ from assent.invocation import Files
 
 _ASKS: Final = "asks a service, and changes nothing here"
 _TELLS: Final = "changes what a service holds, and no file"
+_RECORD: Final = "changes the record, which no other call sees"
 _KEEPS_KEYS: Final = "changes a file of the state, which no other call sees"
 _NOTHING: Final = "touches nothing at all"
 
@@ -29,7 +30,11 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "net.http.put": _TELLS,
     "net.http.put_compensated": _TELLS,
     "notify.webhook": "keeps what it sends in the state, which no other call sees",
-    "assent.erase": "changes the record, which no other call sees",
+    "assent.erase": _RECORD,
+    "assent.schedule.add": _RECORD,
+    "assent.schedule.pause": _RECORD,
+    "assent.schedule.remove": _RECORD,
+    "assent.schedule.resume": _RECORD,
     "assent.key.create": _KEEPS_KEYS,
     "assent.key.revoke": _KEEPS_KEYS,
     "sys.exec.run": "what a program writes is thrown away; where nothing confines it, nobody knows what it will write",

@@ -10,7 +10,7 @@ from assent.errors.explanations import explanations
 from assent.spec.events.kinds import EVENT_TYPES
 from tests.docs.pages import PAGES, ROOT, anchors, links, prose
 from tests.support.properties import PROPERTIES
-from tools import write_api, write_errors, write_properties
+from tools import write_api, write_errors, write_observability, write_properties
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -43,6 +43,10 @@ def test_page_of_errors_is_what_the_explanations_say() -> None:
 
 def test_the_page_of_the_api_is_written_from_the_code() -> None:
     assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == write_api.page()
+
+
+def test_the_page_of_observability_lists_every_event_metric_and_attribute() -> None:
+    assert write_observability.main(["--check"]) == 0
 
 
 def test_page_of_properties_is_what_the_tests_hold() -> None:
@@ -79,7 +83,7 @@ def test_the_ledger_page_describes_every_kind_of_event() -> None:
     described = set(
         re.findall(
             r"^\| `((?:run|step|wait|signal|approval|compensation|consequence|secret|http|delivery|capability|release|ledger"
-            r"|payload|policy|plan|identity|key)\.[a-z_]+)`",
+            r"|payload|policy|plan|identity|key|schedule)\.[a-z_]+)`",
             text,
             re.MULTILINE,
         )

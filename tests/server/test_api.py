@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.serving import Serving, told_of
+from tests.support.serving import Serving, daemon, told_of
 
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
 DELETE = {"capability": "io.fs.delete", "parameters": {"path": "a.txt"}}
@@ -187,3 +187,28 @@ async def test_the_description_has_every_route(served: Serving) -> None:
 async def test_a_daemon_that_drains_says_so_and_begins_nothing(served: Serving) -> None:
     assert (await served.http.get("/readyz")).status_code == 200
     assert (await served.http.get("/livez")).status_code == 200
+
+
+async def test_a_daemon_that_can_begin_nothing_more_says_so(root: Path, env: dict[str, str]) -> None:
+    """429 where the line is full, before anything is recorded; a run in line is accepted, and begins when there is room."""
+    with (root / "assent.toml").open("a") as file:
+        file.write("[limits]\nruns = 1\nqueue = 1\n")
+    async with daemon(root, env) as found:
+        http, quick = found.http, {"prefer": "respond-async"}
+
+        async def call(seconds: float) -> httpx2.Response:
+            sleep = {"capability": "sys.sleep", "parameters": {"seconds": seconds}}
+            return await http.post("/v1/calls", json=sleep, headers=quick)
+
+        first, second, third = [await call(seconds) for seconds in (60, 0, 0)]
+        assert (first.status_code, second.status_code, third.status_code) == (202, 202, 429)
+        assert (told_of(third)["error"]["code"], "retry-after" in third.headers) == ("QUEUE_FULL", True)
+        assert [run["status"] for run in (await http.get("/v1/runs")).json()] == ["running", "pending"]
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.text) == (503, "queue full\n")
+        health = (await http.get("/v1/health")).json()["admission"]
+        assert (health["running"], health["queued"]) == (1, 1)
+        await http.post(f"{first.headers['location']}/cancel")
+        while (run := (await http.get(second.headers["location"])).json())["status"] != "succeeded":
+            assert run["status"] in ("pending", "running")
+        assert (await http.get("/readyz")).status_code == 200

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -299,6 +301,22 @@ class Scene:
     @property
     def _settings(self) -> Settings:
         return Settings.resolve(environ=self.env, cwd=self.workspace)
+
+    def left(self, trace: Sequence[str]) -> str:
+        """A name for what a kill left: what is recorded, the workspace, the state's files, and the points of the recovery."""
+        with Reader.open(self._settings) as reader:
+            events = [
+                [(str(event["kind"]), str(event.get("step", ""))) for event in self._events(reader, run)]
+                for run in reader.runs()
+            ]
+        state = self.workspace / ".assent"
+        blobs = sorted(path.name for path in (state / "blobs").rglob("*") if path.is_file())
+        names = [re.sub(r"[0-9a-z]{26}", "ID", name) for name in sorted(without_times(self.tree()))]
+        found = (events, [*without_times(self.tree()).values()], names, blobs, [*trace])
+        return sha256(repr(found).encode()).hexdigest()
+
+    def _events(self, reader: Reader, run: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+        return [mapping(leaf, "event") for leaf in objects(reader.show(str(run["run_id"])), "events")]
 
     def keep(self) -> Path:
         """A copy of the workspace as it stands, state directory, modes and times included."""

@@ -1,12 +1,15 @@
-"""`assent serve`: own a state directory and let other programs in."""
+"""`assent serve` and `assent pipe`: let other programs in."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK
+from assent.cli.terminal._output import is_a_terminal
+from assent.errors import InputError
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
@@ -40,11 +43,33 @@ def serve(door: Door) -> int:
             environ=door.environ,
             resolve=door.resolve,
             ready=ready,
-            note=door.out.note,
+            note=door.out.aside,
             fault=lambda error: internal_fault(door, error),
         )
         await serve_doors(door.settings, told, outside)
 
     with asyncio.Runner() as runner:
         runner.run(until_told())
+    return OK
+
+
+@command("pipe", watches=False, short_help="Serve one program through standard input and output.")
+def pipe(door: Door) -> int:
+    """Answer JSON-RPC 2.0 in frames until the input ends (docs/pipe.md). Nothing but frames goes to stdout.
+
+    What is asked before the end is carried out; SIGTERM and Ctrl-C end it as they end `assent serve`.
+    """
+    import asyncio
+
+    from assent.cli._main import internal_fault
+    from assent.server.pipe._pipe import own_ends, serve
+
+    door.out.is_json = False  # what keeps it from starting is no frame
+    if is_a_terminal(sys.stdin):
+        raise InputError(
+            "USAGE_INVALID", "`assent pipe` reads frames from a program", hint="see docs/pipe.md"
+        )
+    settings = door.settings
+    with own_ends() as ends, asyncio.Runner() as runner:
+        runner.run(serve(settings, ends, lambda error: internal_fault(door, error)))
     return OK

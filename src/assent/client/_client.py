@@ -175,6 +175,10 @@ class Client(Program):
         require(requests.Runs, {"status": status, "limit": limit, "before": before})
         return await self.perform(requests.Runs(status=tuple(status), limit=limit, before=before))
 
+    async def schedules(self) -> answers.Schedules:
+        """The schedules that stand, by name."""
+        return await self.perform(requests.Schedules())
+
     def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
         """As `Runtime.events`, each once, also where the connection broke meanwhile."""
         require(requests.Events, {"run": run, "since": since})

@@ -73,16 +73,23 @@ def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def answer_of(route: Route, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     """An answer as the service gives it, whatever of it travels. `SERVER_UNREADABLE`."""
+    if route.answered in ("text", "data"):
+        return {_first(route): body if route.answered == "data" else body.decode(errors="replace")}
     found = _json(body)
     if route.answered == "runs":
         return {"results": found}
     if route.answered == "list":
-        told: dict[str, Any] = {answer_type(route.kind).__struct_fields__[0]: found}
+        told: dict[str, Any] = {_first(route): found}
         older = _NEXT.search(headers.get("link", ""))
         return told if older is None else {**told, "before": older[1]}
     if not isinstance(found, dict):
         raise unreadable("an answer that is no object")
     return found
+
+
+def _first(route: Route) -> str:
+    """The one field of an answer that travels as what that holds."""
+    return str(answer_type(route.kind).__struct_fields__[0])
 
 
 def fault_of(status: int, body: bytes) -> AssentError:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assent.journal.audit._audit import AuditLog, LogLine, ProvenEntry, prove, verify_proof
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
     from assent.journal.audit._report import Fault, VerifyReport
+    from assent.journal.audit._tiles import checkpoint, tile
     from assent.journal.audit._verify import verify, verify_ledger
     from assent.journal.owner._asking import Request, acquire_or_forward, forward
     from assent.journal.owner._lines import Asked, Home
@@ -55,6 +56,7 @@ _HOMES = {
     ".owner._asking": "Request acquire_or_forward forward",
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
     ".audit._audit": "AuditLog LogLine ProvenEntry prove verify_proof",
+    ".audit._tiles": "checkpoint tile",
     "._blobs": "BlobStore",
     "._files": "is_there place_of read_plain state_unusable write_plain",
     ".tree._checkpoint": "Checkpoint open_checkpoint sign_checkpoint",

@@ -11,6 +11,7 @@ from assent.capabilities.git import area as git
 from assent.capabilities.info import area as info
 from assent.capabilities.net import area as net
 from assent.capabilities.notify import area as notify
+from assent.capabilities.schedule import area as schedule
 
 AREAS: Final[Mapping[str, Area]] = {
     "exec": programs,
@@ -18,6 +19,7 @@ AREAS: Final[Mapping[str, Area]] = {
     "info": info,
     "net": net,
     "notify": notify,
+    "schedule": schedule,
 }
 """By the name of their table in `assent.toml`, in the order in which `assent doctor` looks at them."""
 

@@ -80,8 +80,9 @@ from assent.runtime.runs._erasing import RunRecords
 from assent.runtime.runs._key_acts import KeyActs
 from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
 from assent.runtime.runs._notices import Notices, notified
-from assent.runtime.runs._refusals import Refusals
+from assent.runtime.runs._refusals import ASKERS_MAX, STRANGERS_MAX, Refusals
 from assent.runtime.runs._saved_plans import PlanStore, anothers, stale, used
+from assent.runtime.runs._schedules import ScheduleRecords
 from assent.runtime.runs._session import Held
 from assent.runtime.runs._tools import tools_of
 from assent.runtime.settings.effective import Settings
@@ -92,7 +93,17 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import CALL_STEP, ERASE_CAPABILITY, PlanId, RunId, StepKey, plans_apart, session_step
+from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
+from assent.spec.ids import (
+    CALL_STEP,
+    ERASE_CAPABILITY,
+    SCHEDULE_CAPABILITIES,
+    PlanId,
+    RunId,
+    StepKey,
+    plans_apart,
+    session_step,
+)
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.states import PRIORITY, Mode, Resolution, RunState
@@ -147,8 +158,10 @@ class Core:
         self._notices = Notices(self.deliveries, notified(settings), self._masked)
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
-        self.records = RunRecords(settings.state, self._plans, self.deliveries)
+        self.schedules = ScheduleRecords(settings, self.check_spec)
+        self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
+        self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
         self._keys = KeyActs(settings)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         self._ownership: Ownership | None = None
@@ -206,12 +219,15 @@ class Core:
         self.plugins.leave_out_unrecordable()
         self._driver = Engine(services, self.capabilities)
         self.records.open(self._driver, journal)
+        self.schedules.open(services)
         self._keys.open(services)
         self.versions.attach(services, self._driver)
         await self._notices.open(services, self._driver)
         self.exit.push_async_callback(self._notices.close)
-        self._refusals = Refusals(services)
-        self.exit.push_async_callback(self._refusals.close)
+        self._refusals = Refusals[ApprovalRefused](services, ASKERS_MAX)
+        self._strangers = Refusals[IdentityRefused](services, STRANGERS_MAX)
+        for counting in (self._refusals, self._strangers):
+            self.exit.push_async_callback(counting.close)
         self.exit.push_async_callback(self._driver.close)
 
     def prepare_to_plan(self) -> None:
@@ -578,6 +594,52 @@ class Core:
         await asyncio.to_thread(self.records.held, named, plans)
         return await self.call(ERASE_CAPABILITY, asked, principal=principal)
 
+    async def add_schedule(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        name: str,
+        cron: str | None = None,
+        every: str | None = None,
+        zone: str | None = None,
+        missed: str = "skip",
+        overlap: str | None = None,
+        principal: Who = None,
+        environment: str | None = None,
+    ) -> RunResult:
+        """Have a workflow run whenever a time comes: a call of `assent.schedule.add`, and so a run of its own.
+
+        The workflow is kept as it is now. Its runs act for who adds it, and begin while a process lives that begins them
+        (`assent serve`). `SCHEDULE_INVALID`, `SCHEDULE_EXISTS`: in the result.
+        """
+        spec = load_workflow(workflow)
+        said = {"cron": cron, "every": every, "zone": zone, "overlap": overlap}
+        asked: dict[str, Json] = {name: value for name, value in said.items() if value is not None}
+        asked |= {
+            "name": name,
+            "workflow": spec.to_json(),
+            "inputs": self.check_spec(spec, {} if inputs is None else inputs),
+            "missed": missed,
+            "environment": environment or self.settings.environment,
+        }
+        return await self.call(f"{SCHEDULE_CAPABILITIES}add", asked, principal=principal)
+
+    async def remove_schedule(self, name: str, *, principal: Who = None) -> RunResult:
+        """Let no more runs of a schedule begin: a call of `assent.schedule.remove`; it can be undone."""
+        return await self._change_schedule("remove", name, principal)
+
+    async def pause_schedule(self, name: str, *, principal: Who = None) -> RunResult:
+        """Let no run of a schedule begin until it is resumed; ticks meanwhile are not made up for."""
+        return await self._change_schedule("pause", name, principal)
+
+    async def resume_schedule(self, name: str, *, principal: Who = None) -> RunResult:
+        """Let runs of a paused schedule begin again."""
+        return await self._change_schedule("resume", name, principal)
+
+    async def _change_schedule(self, verb: str, name: str, principal: Who) -> RunResult:
+        return await self.call(f"{SCHEDULE_CAPABILITIES}{verb}", {"name": name}, principal=principal)
+
     async def plan(
         self,
         workflow: WorkflowSource,
@@ -880,7 +942,7 @@ class Core:
             driven = await self.running.drive(run, wish)
         except RefusedError as error:
             if isinstance(wish, Approve | Reject):
-                await self._refusals.note(run, wish, error.code)
+                await self._note_refused(run, wish.step, wish.actor, error.code)
             raise
         if driven.record.state.is_finished:
             self._kept.pop(run, None)
@@ -889,8 +951,17 @@ class Core:
 
     async def note_refusal(self, run: str, step: str | None, actor: Actor, code: str) -> None:
         """Put a refused attempt to decide on record. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
-        wish = Approve(actor, None if step is None else StepKey(step), None)
-        await self._refusals.note(await self.find(run), wish, code)
+        await self._note_refused(await self.find(run), None if step is None else StepKey(step), actor, code)
+
+    async def _note_refused(self, run: RunId, step: StepKey | None, actor: Actor, code: str) -> None:
+        since_ms = self._clock_ms()
+        refused = ApprovalRefused(source=run, step=step, code=code, count=1, since_ms=since_ms, **actor.who())
+        await self._refusals.note(refused)
+
+    async def note_stranger(self, door: str, peer: str, code: str) -> None:
+        """Put on record, counted, that a door let somebody not in."""
+        refused = IdentityRefused(door=door, peer=peer, code=code, count=1, since_ms=self._clock_ms())
+        await self._strangers.note(refused)
 
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""

@@ -36,6 +36,7 @@ from assent.errors import AssentError, InputError, Json, RefusedError, WorldErro
 from assent.invocation import Capability, Snapshot
 from assent.invocation.context.telling import Listener, News, Preparing, Said, listener_here, telling
 from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
+from assent.journal import Request as OwnerRequest
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
 from assent.runtime._core import Core, Who, absent, literal
@@ -98,6 +99,10 @@ class Client:
                 fault = f"`{capability}` is registered in this process only, and another one owns the state"
                 raise absent(fault) from error
             raise
+
+    async def forward(self, asked: OwnerRequest) -> dict[str, Any]:
+        """What the owner answers to a request that is whole."""
+        return await self._link.ask(asked)
 
     def _is_registered(self, reference: str) -> bool:
         try:
@@ -334,6 +339,10 @@ class Program(ABC):
         """The newest runs, oldest first."""
 
     @abstractmethod
+    async def schedules(self) -> answers.Schedules:
+        """The schedules that stand, by name."""
+
+    @abstractmethod
     def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
         """What happens to a run, each event once it is durable."""
 
@@ -349,6 +358,10 @@ class Program(ABC):
     resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
     resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
     erase = _forwarded(Core.erase, requests.Erase, _RUN)
+    add_schedule = _forwarded(Core.add_schedule, requests.AddSchedule, _RUN)
+    remove_schedule = _forwarded(Core.remove_schedule, requests.RemoveSchedule, _RUN)
+    pause_schedule = _forwarded(Core.pause_schedule, requests.PauseSchedule, _RUN)
+    resume_schedule = _forwarded(Core.resume_schedule, requests.ResumeSchedule, _RUN)
     plan = _forwarded(Core.plan, requests.Plan, Plan.from_json)
 
     async def session(
@@ -649,6 +662,10 @@ class Runtime(Program):
         require(requests.Runs, {"status": status, "limit": limit, "before": before})
         asked = requests.Runs(status=tuple(status), limit=limit, before=before)
         return await asyncio.to_thread(process.perform, asked, self.settings)
+
+    async def schedules(self) -> answers.Schedules:
+        """The schedules that stand, by name."""
+        return await asyncio.to_thread(process.perform, requests.Schedules(), self.settings)
 
     def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
         """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.

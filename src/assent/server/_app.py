@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Task
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -26,11 +24,12 @@ from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
-from assent.runtime.service.routes import ROUTES, Route
-from assent.server._inputs import read
+from assent.runtime.service.routes import MEDIA, ROUTES, Route, told
+from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._streams import Streams
-from assent.server.who import Presented
+from assent.server._streams import Streams, in_thread
+from assent.server.who import METADATA_PATH, Presented
+from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
@@ -39,14 +38,13 @@ if TYPE_CHECKING:
     from assent.invocation import Spawn
     from assent.runtime.service.service import Service
     from assent.runtime.settings._serve import ServeSettings
+    from assent.server._figures import Measuring
     from assent.server.who import Caller, Gatehouse
-
-A = TypeVar("A")
 
 LOGGER: Final = logging.getLogger("assent.server")
 
 JSON_TYPE: Final = "application/json"
-KEY_CHARACTERS_MAX: Final = 255
+METRICS_DOOR: Final = "metrics"
 WAIT_S_MAX: Final = 600.0
 
 _MOVING: Final = frozenset(
@@ -73,10 +71,14 @@ class Api:
         self._service = service
         self._gatehouse = gatehouse
         self._settings = settings
+        self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
+        self.measure: Measuring | None = None
+        """What `/metrics` shows, where anybody may ask."""
         self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
         self._under_way: set[Task[Any]] = set()
+        self._waiting: set[Callable[[], None]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._streams = Streams(settings.streams, settings.idle_ms / 1000, self._drains)
         self._router = Router(
@@ -91,6 +93,13 @@ class Api:
         """Begin nothing more, answer those who wait for runs with how these stand, and end every stream."""
         if not self._drains.done():
             self._drains.set_result(None)
+        for wake in [*self._waiting]:
+            wake()
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._streams.count
 
     @property
     def is_draining(self) -> bool:
@@ -104,7 +113,7 @@ class Api:
         path = scope["path"]
         try:
             if path in ("/livez", "/readyz"):
-                response = self._probe(path)
+                response = self._probe(path, _headers(scope).get("accept", ""))
             else:
                 answer = await self._answer(scope, receive)
                 if not isinstance(answer, Response):
@@ -112,41 +121,72 @@ class Api:
                     return
                 response = answer
         except AssentError as error:
-            response = self._refusal(error, path)
+            response = self._refusal(error, scope)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
-            response = self._refusal(self._fault(error), path)
+            response = self._refusal(self._fault(error), scope)
         await response(scope, receive, send)
 
-    def _refusal(self, error: AssentError, path: str) -> Response:
-        status, body, headers = problem(error, path)
+    def _refusal(self, error: AssentError, scope: Scope) -> Response:
+        status, body, headers = problem(error, scope["path"])
         response = Response(body, status)
         response.raw_headers += headers
         if status == 401:
-            response.headers["www-authenticate"] = self._gatehouse.challenge()
+            response.headers["www-authenticate"] = self._gatehouse.challenge(_base_of(scope))
         return response
 
-    def _probe(self, path: str) -> Response:
-        """Alive as long as it answers; ready until it drains."""
-        is_ready = path == "/livez" or not self.is_draining
-        return Response(
-            b"ok\n" if is_ready else b"draining\n", 200 if is_ready else 503, media_type="text/plain"
-        )
+    def _probe(self, path: str, accept: str) -> Response:
+        """Alive as long as it answers; ready until it drains, and while another run may begin or wait for that."""
+        admission = self._service.admission()
+        status = "ok"
+        if path == "/readyz":
+            status = "draining" if self.is_draining else "queue full" if admission.is_full else "ok"
+        code = 200 if status == "ok" else 503
+        if JSON_TYPE not in accept:
+            return Response(f"{status}\n", code, media_type="text/plain")
+        told = {"status": status, "running": admission.running, "queued": admission.queued}
+        return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
-        headers = _headers(scope)
-        caller = await self._gatehouse.authenticate(_presented(scope))
+        headers, state = _headers(scope), scope["state"]
+        if state["door"] != "socket":
+            self._origins.require(scope["headers"], address=scope["server"][0])
+        if state["door"] == METRICS_DOOR:
+            return await self._measured(scope)
+        if (
+            scope["path"] == METADATA_PATH
+            and scope["method"] == "GET"
+            and (base := _base_of(scope)) is not None
+        ):
+            return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
+        state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
+        if scope["path"] == "/metrics" and self._settings.metrics is True:
+            return await self._measured(scope, caller)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
 
             return Response(description(), media_type=JSON_TYPE)
         endpoint, found = self._match(scope)
+        state["operation"] = endpoint.route.operation
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=200)
         request = read(endpoint.route, found, query, body, headers)
-        return await self._perform(endpoint.route, request, caller, headers)
+        answer = await self._perform(endpoint.route, request, caller, headers)
+        state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
+        return answer
+
+    async def _measured(self, scope: Scope, caller: Caller | None = None) -> Response:
+        """The figures, for somebody who may read, or at a door that shows nothing else."""
+        if self.measure is None or scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+            raise _absent(scope)
+        from assent.server._figures import CONTENT_TYPE
+
+        scope["state"]["operation"] = "metrics"
+        health = await self._service.perform(requests.Health(), None if caller is None else caller.asker)
+        assert health is not None  # INVARIANT: an owner answers
+        return Response(self.measure.page(health), headers={"content-type": CONTENT_TYPE})
 
     def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
         others: list[str] = []
@@ -164,11 +204,7 @@ class Api:
                 f"`{scope['path'][:200]}` takes {', '.join(others)}",
                 details={"allow": [*others]},
             )
-        raise InputError(
-            "ROUTE_UNKNOWN",
-            f"there is nothing at `{scope['path'][:200]}`",
-            hint="`GET /v1/openapi.json` describes every path",
-        )
+        raise _absent(scope)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         most = self._settings.body_bytes
@@ -255,7 +291,23 @@ class Api:
         work.add_done_callback(forget)
 
     async def _wait(self, work: Task[Any], patience_s: float) -> None:
-        await asyncio.wait({work, self._drains}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        """Until the work is done, the time is up, or the daemon drains. `asyncio.wait` would cost three times as much."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        work.add_done_callback(wake)
+        timer = loop.call_later(0.0 if self.is_draining else patience_s, wake)
+        self._waiting.add(wake)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(wake)
+            timer.cancel()
+            work.remove_done_callback(wake)
 
     def _streamed(
         self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
@@ -266,13 +318,27 @@ class Api:
                 request = msgspec.structs.replace(request, since=int(last) + 1)
         parts = self._service.stream(request, caller.asker)
         if not request.waits:
-            parts = _in_thread(parts)
+            parts = in_thread(parts)
         return self._streams.response(route, parts, caller.expires_at_ms)
 
     async def settle(self) -> None:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
         while self._under_way:
             await asyncio.wait([*self._under_way])
+
+
+class _OfRun(Response):
+    """An answer that is a run."""
+
+    run = ""
+
+
+def _absent(scope: Scope) -> InputError:
+    return InputError(
+        "ROUTE_UNKNOWN",
+        f"there is nothing at `{scope['path'][:200]}`",
+        hint="`GET /v1/openapi.json` describes every path",
+    )
 
 
 class _Endpoint:
@@ -292,6 +358,14 @@ def _headers(scope: Scope) -> dict[str, str]:
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
     return found
+
+
+def _base_of(scope: Scope) -> str | None:
+    """Under which address the door was asked; None where the request may name any."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    return (
+        None if host is None or scope["state"]["door"] == "socket" else f"{scope['state']['door']}://{host}"
+    )
 
 
 def _presented(scope: Scope) -> Presented:
@@ -322,13 +396,7 @@ def _require_json(method: str, body: bytes, headers: dict[str, str]) -> None:
 def _ident(headers: dict[str, str], caller: Caller) -> str | None:
     """The id of the request that its `Idempotency-Key` makes, apart for each principal."""
     key = headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
-        fault = f"an `Idempotency-Key` must have 1 to {KEY_CHARACTERS_MAX} printable characters"
-        raise InputError("REQUEST_INVALID", fault)
-    whose = f"{caller.asker.principal}\0{key}"
-    return f"http:{sha256(whose.encode()).hexdigest()[:40]}"
+    return None if key is None else ident_of(key, caller.asker.principal)
 
 
 def _patience_s(headers: dict[str, str], otherwise: float) -> float:
@@ -347,18 +415,17 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
     match route.answered:
         case "run":
             return _run_told(answer, is_step=isinstance(request, requests.AddStep))
-        case "runs":
-            return Response(msgspec.json.encode(answer.results), media_type=JSON_TYPE)
         case "list":
-            response = Response(
-                msgspec.json.encode(getattr(answer, answer.__struct_fields__[0])), media_type=JSON_TYPE
-            )
+            response = Response(msgspec.json.encode(told(route.answered, answer)), media_type=JSON_TYPE)
             before = getattr(answer, "before", None)
             if before is not None:
                 response.headers["link"] = f'</v1/runs?before={before}>; rel="next"'
             return response
+        case "text" | "data":
+            only = getattr(answer, answer.__struct_fields__[0])
+            return Response(only, media_type=MEDIA[route.answered])
         case _:
-            return Response(msgspec.json.encode(answer), media_type=JSON_TYPE)
+            return Response(msgspec.json.encode(told(route.answered, answer)), media_type=JSON_TYPE)
 
 
 def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = False) -> Response:
@@ -371,12 +438,12 @@ def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = F
         )
         goes_on = any(step.status in _UNANSWERED for step in run.steps)
     status = 202 if goes_on or is_under_way else 403 if refused else 200
-    response = Response(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    response = _OfRun(msgspec.json.encode(run), status, media_type=JSON_TYPE)
+    response.run = run.run_id
     if status == 202:
         response.headers["location"] = f"/v1/runs/{run.run_id}"
-    if (
-        is_under_way
-    ):  # else the request has been carried out, and the run waits for somebody or for its next step
+    if is_under_way:
+        # Else the request has been carried out, and the run waits for somebody or for its next step.
         response.headers["preference-applied"] = "respond-async"
     return response
 
@@ -387,26 +454,3 @@ def _too_large(most: int) -> InputError:
         f"the body has more than {most} bytes",
         hint="`body_bytes` of `[serve]` says how many there may be",
     )
-
-
-async def _in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
-    """The parts of what only reads, read in a thread, some at a time."""
-
-    def some() -> list[A]:
-        found: list[A] = []
-        with suppress(StopAsyncIteration):
-            while len(found) < PARTS_TOGETHER:
-                found.append(process.at_once(anext(parts)))
-        return found
-
-    try:
-        while together := await asyncio.to_thread(some):
-            for part in together:
-                yield part
-    finally:
-        close = getattr(parts, "aclose", None)
-        if close is not None:
-            await close()
-
-
-PARTS_TOGETHER: Final = 64

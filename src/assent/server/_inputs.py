@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, get_origin, get_type_hints
 
 import msgspec
@@ -12,20 +13,26 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import require_texts
-from assent.runtime.service.routes import OF_WORKFLOWS, WORKFLOW, Route
+from assent.runtime.service.routes import NOT_ASKED, OF_WORKFLOWS, WORKFLOW, Route
 from assent.spec.values.canonical import parse_json
 
 if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
 
 VERSION_HEADER: Final = "assent-version"
+KEY_CHARACTERS_MAX: Final = 255
+
 CALLS: Final = (ask.Call, ask.AddStep)
 
 
 def parameters_of(route: Route) -> tuple[str, ...]:
     """The names by which a caller says what the path does not."""
-    own = tuple(WORKFLOW if name == "text" and route.kind in OF_WORKFLOWS else name for name in route.given)
-    return (*own, "unseen") if route.kind is ask.Approve else own
+    return _said_as(route.kind, route.given)
+
+
+def _said_as(kind: type[Request[Any]], names: tuple[str, ...]) -> tuple[str, ...]:
+    own = tuple(WORKFLOW if name == "text" and kind in OF_WORKFLOWS else name for name in names)
+    return (*own, "unseen") if kind is ask.Approve else own
 
 
 def read(
@@ -42,20 +49,34 @@ def read(
         said = _of_query(route, query)
     else:
         said = _of_body(body)
-        _require_known(route, said)
-        if route.kind in OF_WORKFLOWS:
-            _take_workflow(said)
+        _take(route.kind, said, parameters_of(route))
         if route.kind in CALLS:
             _take_version(said, query, headers)
-        if route.kind is ask.Approve:
-            _require_seen(said)
     said |= {name: path[name] for name in route.named}
     if route.kind is ask.Prove and said["seq"].isascii() and said["seq"].isdigit():
         said["seq"] = int(said["seq"])
-    return _request(route.kind, said, is_text=route.method == "GET")
+    return _request(route.kind, said, "`GET /v1/openapi.json`", is_text=route.method == "GET")
 
 
-def _request(kind: type[Request[Any]], said: dict[str, Any], *, is_text: bool) -> Request[Any]:
+def read_named(kind: type[Request[Any]], said: dict[str, Any]) -> Request[Any]:
+    """The request of a kind where everything is said by name: what HTTP says in path, query and body. `INVALID_INPUT`."""
+    names = tuple(name for name in kind.__struct_fields__ if name not in NOT_ASKED)
+    _take(kind, said, _said_as(kind, names))
+    return _request(kind, said, "docs/schemas/service-1.json", is_text=False)
+
+
+def _take(kind: type[Request[Any]], said: dict[str, Any], known: tuple[str, ...]) -> None:
+    """What callers say in another way than the request's fields do, as these."""
+    _require_known(known, said)
+    if kind in OF_WORKFLOWS:
+        _take_workflow(said)
+    if kind is ask.Approve:
+        _require_seen(said)
+
+
+def _request(
+    kind: type[Request[Any]], said: dict[str, Any], described: str, *, is_text: bool
+) -> Request[Any]:
     try:
         found: Request[Any] = msgspec.convert(said, kind, strict=not is_text)
         require_texts(found)
@@ -67,7 +88,7 @@ def _request(kind: type[Request[Any]], said: dict[str, Any], *, is_text: bool) -
             "INVALID_INPUT",
             message[:1].lower() + message[1:],
             path=place.strip("`.") or None,
-            hint="`GET /v1/openapi.json` describes every parameter",
+            hint=f"{described} describes every parameter",
         ) from None
     return found
 
@@ -95,7 +116,7 @@ def _of_query(route: Route, query: Sequence[tuple[str, str]]) -> dict[str, Any]:
             raise InputError("INVALID_INPUT", f"`{name[:80]}` must be said once", path=name[:80])
         else:
             said[name] = value
-    _require_known(route, said)
+    _require_known(parameters_of(route), said)
     return said
 
 
@@ -105,8 +126,7 @@ def _lists_of(kind: type[Request[Any]]) -> frozenset[str]:
     return frozenset(name for name in kind.__struct_fields__ if get_origin(hints[name]) in (tuple, frozenset))
 
 
-def _require_known(route: Route, said: Mapping[str, Any]) -> None:
-    known = parameters_of(route)
+def _require_known(known: tuple[str, ...], said: Mapping[str, Any]) -> None:
     for name in said:
         if name not in known:
             hint = f"one of {', '.join(known)}" if known else "leave it out"
@@ -156,3 +176,12 @@ def _require_seen(said: dict[str, Any]) -> None:
             path="digest",
             hint='send the `digest` that `GET /v1/approvals` shows, or `"unseen": true`',
         )
+
+
+def ident_of(key: str, principal: str) -> str:
+    """The id of the request that an idempotency key makes, the same behind every door and apart for each principal."""
+    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
+        fault = f"an idempotency key must have 1 to {KEY_CHARACTERS_MAX} printable characters"
+        raise InputError("REQUEST_INVALID", fault)
+    whose = f"{principal}\0{key}"
+    return f"http:{sha256(whose.encode()).hexdigest()[:40]}"

@@ -11,17 +11,12 @@ import msgspec
 from assent import __version__
 from assent.errors import Json
 from assent.runtime.service.codec import answer_type
-from assent.runtime.service.requests import Driving, Stream
-from assent.runtime.service.routes import ROUTES, WORKFLOW, Route
+from assent.runtime.service.requests import Driving
+from assent.runtime.service.routes import MEDIA, ROUTES, WORKFLOW, Route
 from assent.server._inputs import CALLS, VERSION_HEADER, parameters_of
 
 _REF: Final = "#/components/schemas/{name}"
 _SERVICE: Final = "assent.runtime.service."
-_MEDIA: Final = {
-    "events": "text/event-stream",
-    "lines": "application/x-ndjson",
-    "bytes": "application/octet-stream",
-}
 
 _PROBLEM: Final[dict[str, Json]] = {
     "type": "object",
@@ -181,9 +176,12 @@ def _header(name: str) -> Json:
 
 def _responses(route: Route, answer: dict[str, Any], components: dict[str, Any]) -> dict[str, Json]:
     ref = answer
-    if issubclass(route.kind, Stream):
-        media = _MEDIA[route.answered]
-        ok: dict[str, Json] = {"description": "The parts, one after the other.", "content": {media: {}}}
+    if route.answered in MEDIA:
+        media = MEDIA[route.answered]
+        ok: dict[str, Json] = {
+            "description": "As it is, or its parts one after the other.",
+            "content": {media: {}},
+        }
         return {"200": ok, "default": {"$ref": "#/components/responses/Problem"}}
     if route.answered in ("list", "runs"):
         first = next(iter(components[_name(answer)]["properties"].values()))

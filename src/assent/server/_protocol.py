@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from assent.errors import InputError
 from assent.runtime.settings._serve import ServeSettings
 from assent.server._problems import problem
+from assent.server.who.tls import is_modern
 from assent.system import SystemClock
 
 HEADERS_MAX: Final = 128
@@ -60,6 +61,10 @@ class Connection(HttpToolsProtocol):
         """Learn who is there; one too many is hung up on."""
         super().connection_made(transport)
         if len(self.connections) > self._settings.connections:
+            transport.abort()
+            return
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and not is_modern(tls):
             transport.abort()
             return
         self.app_state = {"door": self._door, **_peer_of(transport)}

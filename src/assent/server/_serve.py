@@ -17,12 +17,16 @@ from assent import system
 from assent.errors import AssentError, InputError
 from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
-from assent.server._app import Api
+from assent.server._app import METRICS_DOOR, Api
+from assent.server._exchanges import Heard, Listener, logging_json
 from assent.server._protocol import Connection, Connections
 from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
+from assent.server.who.tls import server_context
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from assent.runtime.settings.effective import Settings
 
 CLOSING_S: Final = 2.0
@@ -30,7 +34,7 @@ CLOSING_S: Final = 2.0
 
 
 class Served(msgspec.Struct, frozen=True):
-    """A door that is open: `socket` or `http`, and where."""
+    """A door that is open: `socket`, `http`, `https` or `metrics`, and where."""
 
     door: str
     address: str
@@ -47,38 +51,44 @@ class Listening(NamedTuple):
 class Doors:
     """The open doors of one application."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._settings = settings.serve
         self._config = Config(
-            api, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
         )  # fmt: skip
         self._config.load()
+        self._tls = None if settings.serve.tls is None else server_context(settings.serve.tls)
         self._servers: list[asyncio.Server] = []
-        self._connections: list[Connections] = []
+        self._connections: dict[str, Connections] = {}
 
     async def open(self, place: Listening) -> None:
         """Take connections."""
         connections = Connections()
         make = partial(Connection, self._config, connections, self._settings, place.door)
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG))
-        self._connections.append(connections)
+        tls = self._tls if place.door == "https" else None
+        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG, ssl=tls))
+        self._connections[place.door] = connections
+
+    def counts(self) -> dict[str, int]:
+        """How many connections each has."""
+        return {door: len(connections.connections) for door, connections in self._connections.items()}
 
     def close(self) -> None:
         """Take no more connections, and end each as soon as it has its answer."""
         for server in self._servers:
             server.close()
-        for connections in self._connections:
+        for connections in self._connections.values():
             for one in [*connections.connections]:
                 one.shutdown()
 
     async def wait_closed(self, within_s: float) -> None:
         """Until every connection has ended; those that have not within the time are hung up on."""
-        tasks = [task for connections in self._connections for task in connections.tasks]
+        tasks = [task for connections in self._connections.values() for task in connections.tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=within_s)
-        for connections in self._connections:
+        for connections in self._connections.values():
             for one in [*connections.connections]:
                 if one.transport is not None:
                     one.transport.abort()
@@ -131,29 +141,47 @@ async def serve(settings: Settings, told: Told, outside: Outside) -> None:
 
 async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
     settings, environ = daemon.settings, outside.environ
-    api = Api(daemon.service, Gatehouse(settings), settings.serve, system.spawn, outside.fault)
-    doors = Doors(api, settings)
-    for place in places:
-        await doors.open(place)
-    outside.ready([Served(place.door, place.address) for place in places])
-    notify(environ, "READY=1")
-    daemon.drive_on()
+    gatehouse = Gatehouse(settings, note=daemon.service.note_stranger)
+    api = Api(daemon.service, gatehouse, settings.serve, system.spawn, outside.fault)
+    with ExitStack() as observers:
+        listeners: list[Listener] = []
+        note = outside.note
+        if settings.serve.log == "json":
+            log = observers.enter_context(logging_json(outside.note, daemon.hide))
+            listeners.append(log.request)
+            note = log.note
+        if settings.serve.metrics:
+            from assent.server._figures import Measuring
+
+            api.measure = Measuring(lambda: doors.counts(), lambda: api.streams)  # noqa: PLW0108 - made below
+            listeners.append(api.measure.add)
+        doors = Doors(Heard(api, listeners) if listeners else api, settings)
+        for place in places:
+            await doors.open(place)
+        outside.ready([Served(place.door, place.address) for place in places])
+        notify(environ, "READY=1")
+        daemon.drive_on()
+        await _until_stopped(daemon, told, outside, note)
+        notify(environ, "STOPPING=1")
+        note("draining: nothing more is begun")
+        daemon.drain()
+        api.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.serve.drain_ms / 1000):
+                await api.settle()
+                await daemon.settle()
+        doors.close()
+        await doors.wait_closed(CLOSING_S)
+
+
+async def _until_stopped(daemon: Daemon, told: Told, outside: Outside, note: Callable[[str], None]) -> None:
     while not told.stop.is_set():
         await _either(told.stop, told.reload)
         if told.reload.is_set() and not told.stop.is_set():
             told.reload.clear()
-            notify(environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
-            outside.note(await _reloaded(daemon, outside.resolve))
-            notify(environ, "READY=1")
-    notify(environ, "STOPPING=1")
-    outside.note("draining: nothing more is begun")
-    api.drain()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(settings.serve.drain_ms / 1000):
-            await api.settle()
-            await daemon.settle()
-    doors.close()
-    await doors.wait_closed(CLOSING_S)
+            notify(outside.environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
+            note(await _reloaded(daemon, outside.resolve))
+            notify(outside.environ, "READY=1")
 
 
 async def _either(*events: asyncio.Event) -> None:
@@ -177,6 +205,7 @@ async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:
     """Each door that is configured or handed over, with the socket that listens there; `sockets` closes what is left of them."""
     given, serve_ = handed_over(environ), settings.serve
+    door = "http" if serve_.tls is None else "https"
     for one in given.values():
         sockets.enter_context(one)
     found: list[Listening] = []
@@ -188,20 +217,23 @@ def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStac
     if "http" in given:
         host, port, *_ = given["http"].getsockname()
         _require_local(host, settings)
-        found.append(Listening("http", f"http://{host}:{port}", given["http"]))
+        found.append(Listening(door, f"{door}://{host}:{port}", given["http"]))
     elif serve_.http is not None:
         host, port = split_address(serve_.http)
         _require_local(host, settings)
         listening = sockets.enter_context(listen_tcp(host, port))
-        found.append(Listening("http", f"http://{serve_.http}", listening))
+        found.append(Listening(door, f"{door}://{serve_.http}", listening))
+    if isinstance(serve_.metrics, str):
+        listening = sockets.enter_context(listen_tcp(*split_address(serve_.metrics)))
+        found.append(Listening(METRICS_DOOR, f"http://{serve_.metrics}/metrics", listening))
     return found
 
 
 def _require_local(host: str, settings: Settings) -> None:
-    if not is_loopback(host):
+    if not is_loopback(host) and not (settings.serve.remote and settings.serve.tls is not None):
         raise InputError(
             "CONFIG_INVALID",
             f"`http` would let other machines reach `{host}`",
             path=str(settings.config_path or "assent.toml"),
-            hint="use `127.0.0.1`, or set `remote = true` with `[serve.tls]`",
+            hint="use `127.0.0.1`, or set `remote = true` and a `certificate` under `[serve.tls]`",
         )

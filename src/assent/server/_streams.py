@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from asyncio import Task
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from assent.errors import AssentError, WorldError
-from assent.runtime.service import answers
-from assent.runtime.service.routes import Answered, Route
+from assent.runtime.service import answers, process
+from assent.runtime.service.routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
@@ -24,14 +25,13 @@ if TYPE_CHECKING:
 HEARTBEAT_S: Final = 15.0
 """So often a stream says something although nothing happens, so that both ends notice when the other is gone."""
 
+PARTS_TOGETHER: Final = 64
+"""So many parts of what only reads are read before anything else gets its turn."""
+
 FIRST_S: Final = 0.05
 """What refuses a watcher does so within this; only then does the stream begin to answer."""
 
-_TYPES: Final = {
-    "events": b"text/event-stream",
-    "lines": b"application/x-ndjson",
-    "bytes": b"application/octet-stream",
-}
+A = TypeVar("A")
 
 
 class Streams:
@@ -66,10 +66,10 @@ class Streams:
         self, answered: Answered, parts: AsyncIterator[Any], send: Send, expires_at_ms: int | None
     ) -> None:
         # The first part is waited for before anything is said, so that what refuses the request is told as that.
-        coming = _coming(parts)
+        coming = coming_part(parts)
         try:
             await self._first(answered, coming)
-            headers = [(b"content-type", _TYPES[answered]), (b"cache-control", b"no-store")]
+            headers = [(b"content-type", MEDIA[answered].encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if answered == "events":
                 await self._say(send, b": listening\n\n")
@@ -77,7 +77,7 @@ class Streams:
                 part = coming.result()
                 if part is None:
                     break
-                coming = _coming(parts)
+                coming = coming_part(parts)
                 await self._say(send, _written(answered, part))
             # Only this says that nothing more comes: what is cut before is to be listened to again.
             if answered == "events" and coming.done():
@@ -120,7 +120,9 @@ class Streams:
             await send({"type": "http.response.body", "body": text, "more_body": True})
 
 
-def _coming(parts: AsyncIterator[Any]) -> Task[Any]:
+def coming_part(parts: AsyncIterator[Any]) -> Task[Any]:
+    """The next part, waited for in a task of its own; None at the end."""
+
     async def part() -> Any:
         return await anext(parts, None)
 
@@ -134,3 +136,23 @@ def _written(answered: Answered, part: Any) -> bytes:
     if answered == "events":
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (part.n, str(part.event["kind"]).encode(), told)
     return told + b"\n"
+
+
+async def in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
+    """The parts of what only reads, read in a thread, some at a time."""
+
+    def some() -> list[A]:
+        found: list[A] = []
+        with suppress(StopAsyncIteration):
+            while len(found) < PARTS_TOGETHER:
+                found.append(process.at_once(anext(parts)))
+        return found
+
+    try:
+        while together := await asyncio.to_thread(some):
+            for part in together:
+                yield part
+    finally:
+        close = getattr(parts, "aclose", None)
+        if close is not None:
+            await close()

@@ -48,6 +48,12 @@ SIGNAL_CAPABILITY: Final = "assent.signal"
 ERASE_CAPABILITY: Final = "assent.erase"
 """The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
 
+SCHEDULE_CAPABILITIES: Final = "assent.schedule."
+"""What the capabilities that decide about schedules begin with: `add`, `remove`, `pause`, `resume`."""
+
+OF_SCHEDULES: Final = "schedule:"
+"""What the ids of requests begin with that ticks of schedules make; nobody else may ask under such an id."""
+
 Commitment = NewType("Commitment", str)
 """64 hex digits that bind a payload without revealing it: SHA-256 over a salt and the payload's bytes."""
 

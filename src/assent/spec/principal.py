@@ -24,6 +24,12 @@ def identified(by: str, *, asserted: bool) -> str:
     return BY_ASSERTION if asserted else by
 
 
+def identified_words(by: str) -> str:
+    """The same for people: `peer uid`, `api key ak_…`. What follows the colon is a name, and stays as it is."""
+    kind, _, name = by.partition(":")
+    return " ".join([kind.replace("_", " "), *([name] if name else [])])
+
+
 class PrincipalKind(StrEnum):
     """What kind of actor a principal is. Only a `user` may approve unless a rule says otherwise."""
 

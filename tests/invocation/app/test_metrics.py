@@ -56,6 +56,8 @@ def test_counts_equal_what_happened(
         assert series["outcomes"] == Counter(call[1] for call in calls if call[0] == name)
         assert series["duration_us"]["sum"] == sum(mine)
         assert series["duration_us"]["max"] == mine[-1]
+        for bound, below in series["duration_us"]["under"].items():
+            assert below == sum(one < int(bound) for one in mine)
         median = mine[(len(mine) - 1) // 2]
         assert median <= series["duration_us"]["p50"]
         if median < 1 << 38:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from assent import Runtime
-from assent.capabilities.notify import Outbox
+from assent.capabilities.notify import Delivery, Outbox
 from assent.capabilities.notify._attempt import signed_headers
 from assent.cli import main
 from assent.errors import InputError, Json
@@ -168,7 +168,7 @@ async def test_what_is_asked_again_is_told_under_another_id(post: Post) -> None:
 async def test_what_could_not_be_queued_is_told_by_the_next_owner(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also what was asked before anybody was to be told."""
+    """Also what was asked before anybody was to be told; what is much of it beside everything else."""
 
     async def full(outbox: Outbox, delivery: object) -> None:
         raise NoEffectError("OUTBOX_FULL", "10000 deliveries wait already")
@@ -180,10 +180,32 @@ async def test_what_could_not_be_queued_is_told_by_the_next_owner(
             assert states(rt) == []
     async with Runtime(asking(post, notify=False)) as rt:
         await rt.call("io.fs.write_file", {"path": "b.txt", "content": "x"})
+    monkeypatch.setattr("assent.runtime.runs._notices.AT_ONCE_MAX", 1)
     for _ in range(2):
         async with Runtime(asking(post)) as rt:
             await until(lambda: states(rt) == ["delivered", "delivered"])
     assert sorted(one["inputs"]["path"] for one in told(post)) == ["a.txt", "b.txt"]
+
+
+async def test_what_could_not_be_queued_is_told_by_the_same_owner_later(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    put = Outbox.put
+
+    async def full_at_first(outbox: Outbox, delivery: Delivery) -> Delivery:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise NoEffectError("OUTBOX_FULL", "10000 deliveries wait already")
+        return await put(outbox, delivery)
+
+    monkeypatch.setattr(Outbox, "put", full_at_first)
+    monkeypatch.setattr("assent.runtime.runs._notices.AGAIN_S", 0.01)
+    async with Runtime(asking(post)) as rt:
+        await of_a_call(rt)
+        await until(lambda: states(rt) == ["delivered"])
+    assert tries == 3
 
 
 @pytest.mark.parametrize("notify", [True, False])

@@ -142,6 +142,11 @@ class Outbox:
         """Deliveries are made."""
         return self._post is not None
 
+    @property
+    def depth(self) -> int:
+        """How many wait, or are under way."""
+        return len(self._pending)
+
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name. `NoEffectError` ENDPOINT_UNKNOWN."""
         found = self.endpoints.get(name)

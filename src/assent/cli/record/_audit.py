@@ -152,6 +152,27 @@ def prove(door: Door, seq: int, output: Path | None) -> None:
         door.out.answer(proof.rstrip("\n"))
 
 
+@command("checkpoint", watches=False, short_help="Print the newest signed checkpoint.")
+def checkpoint(door: Door) -> None:
+    """Print the newest signed checkpoint: what to keep elsewhere, for `audit verify --checkpoint`."""
+    found = door.perform(service.requests.Checkpoint())
+    if door.out.is_json:
+        door.out.object(found)
+    else:
+        door.out.answer(found.note.rstrip("\n"))
+
+
+@command("tile", watches=False, short_help="Write a tile of the ledger's tree, or of its entries.")
+@click.argument("place")
+def tile(door: Door, place: str) -> None:
+    """Write the tile at PLACE as tlog-tiles names it: `0/x001/067.p/8`, `entries/000`. Only what a checkpoint covers is there."""
+    found = door.perform(service.requests.Tile(place=place))
+    if door.out.is_json:
+        door.out.object(found)
+    else:
+        door.out.data([found.data])
+
+
 @command("verify-proof", watches=False, short_help="Check a proof, offline.")
 @click.argument("file")
 @click.option("--key", metavar="KEY", required=True, help="The ledger's public key, or a file with it.")
@@ -264,6 +285,8 @@ audit = group(
     verify,
     accept,
     prove,
+    checkpoint,
+    tile,
     verify_proof,
     export,
     erase,

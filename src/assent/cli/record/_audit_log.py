@@ -18,6 +18,7 @@ from assent.cli.terminal._table import flow, visible
 from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.ids import SHORT_DIGEST
+from assent.spec.principal import identified_words
 from assent.spec.values.json_fields import number, text, texts
 from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe_line
@@ -201,7 +202,7 @@ def _approval_line(line: answers.ApprovalLine, paint: Paint) -> str:
     from assent.cli.runs._timeline import time_text
 
     proof = [
-        "asserted" if line.asserted else (line.identified_by or "").replace("_", " "),
+        "asserted" if line.asserted else safe_line(identified_words(line.identified_by or "")),
         f"uid {line.os_uid}" if line.os_uid is not None else "",
         "the same user as the requester" if line.same_uid else "",
         "" if line.confirmed is None else "digest seen" if line.confirmed else "digest not seen",

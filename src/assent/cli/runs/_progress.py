@@ -187,6 +187,12 @@ _WORDS: Final[Mapping[str, str]] = {
     "identity.refused": "not let in",
     "key.created": "key made",
     "key.revoked": "key revoked",
+    "schedule.added": "schedule added",
+    "schedule.removed": "schedule removed",
+    "schedule.restored": "schedule restored",
+    "schedule.paused": "schedule paused",
+    "schedule.resumed": "schedule resumed",
+    "schedule.tick_refused": "tick refused",
 }
 
 

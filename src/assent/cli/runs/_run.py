@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-from msgspec.structs import replace
 
 from assent.cli._arguments import split_arguments
 from assent.cli._command import command, noted
@@ -81,7 +80,7 @@ def run(
     are asked for on the spot; elsewhere the command stops with exit code 4 and prints the commands that go on.
     """
     wait_ms = read_wait(wait)
-    request = replace(run_request(door, target, inputs), priority=priority)
+    request = run_request(door, target, inputs, priority=priority)
     return drive(door, request, wait_ms=wait_ms, ident=ident)
 
 

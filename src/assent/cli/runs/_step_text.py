@@ -11,6 +11,7 @@ from assent.cli.terminal._diff import diff_text
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint
 from assent.cli.terminal._units import duration_text
 from assent.spec.ids import SHORT_DIGEST
+from assent.spec.principal import identified_words
 from assent.spec.values.json_fields import Object, text
 from assent.spec.words.legible import cut, safe, safe_line
 
@@ -86,10 +87,14 @@ def _decision_line(said: answers.ApprovalDecision) -> str:
 
 def _proof(said: answers.ApprovalDecision) -> list[str]:
     known = (
-        "asserted" if said.asserted else f"by {said.identified_by}" if said.identified_by else "not asserted"
+        "asserted"
+        if said.asserted
+        else f"by {safe_line(identified_words(said.identified_by))}"
+        if said.identified_by
+        else "not asserted"
     )
     return [
-        known.replace("_", " "),
+        known,
         *([f"uid {said.os_uid}"] if said.os_uid is not None else []),
         *(["the same user as the requester"] if said.same_uid else []),
         *([] if said.confirmed is None else ["digest seen" if said.confirmed else "digest not seen"]),

@@ -10,20 +10,25 @@ from assent.cli._arguments import read_arguments, read_text
 from assent.cli._door import Door
 from assent.errors import InputError, Json
 from assent.runtime import service
+from assent.spec.states import PRIORITY
 
 _PLAN_ID: Final = re.compile(r"plan_[0-9a-z]+\Z")
 
 
-def run_request(door: Door, target: str, words: tuple[str, ...]) -> service.requests.Run:
+def run_request(
+    door: Door, target: str, words: tuple[str, ...], *, priority: int = PRIORITY
+) -> service.requests.Run:
     """The request to run this file with these inputs, or this plan."""
     environment = door.settings.environment
     if _PLAN_ID.match(target) and not (door.cwd / target).exists():
         if words:
             hint = "leave the inputs out, or make another plan with them: `assent plan FILE name=value`"
             raise InputError("ARGUMENT_INVALID", "a plan has its inputs already", hint=hint)
-        return service.requests.Run(plan=target, environment=environment)
+        return service.requests.Run(plan=target, environment=environment, priority=priority)
     text, base, inputs = _read(door, target, words)
-    return service.requests.Run(text=text, source=target, base=base, inputs=inputs, environment=environment)
+    return service.requests.Run(
+        text=text, source=target, base=base, inputs=inputs, environment=environment, priority=priority
+    )
 
 
 def plan_request(

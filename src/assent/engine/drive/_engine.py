@@ -7,6 +7,7 @@ import logging
 from asyncio import Task
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from typing import Final
 
 from assent.engine.drive._actor import RunActor
@@ -70,7 +71,7 @@ class Engine:
         self._services = services
         self._catalogues = catalogues
         self._bound = Bound.of(services.limits.concurrent_steps_of_all)
-        self._starts = Starts(services.limits.runs, services.limits.queue, self._wake)
+        self._starts = Starts(services.limits.runs, services.limits.queue, self._wake_apart)
         self._actors: dict[RunId, RunActor] = {}
         self._held: set[RunId] = set()
         self._taken_on: set[RunId] = set()
@@ -181,6 +182,8 @@ class Engine:
             if wish is not None or not self._has_to_wait(actor):
                 break
             self._stand_in_line(actor)
+            if self._starts.is_draining:
+                return Driven(actor.record, actor.blueprint, actor.values)
         await actor.rest(wish)
         return Driven(actor.record, actor.blueprint, actor.values)
 
@@ -188,7 +191,7 @@ class Engine:
         """Whoever waited for a run's turn could not use it: it begins by itself."""
         known = self._actors.get(run)
         if self._starts.is_at_work(run) and (known is None or not known.is_driven) and not self._is_closed:
-            self._wake(run)
+            self._wake_apart(run)
 
     def _has_to_wait(self, actor: RunActor) -> bool:
         """Nothing of the run has begun, and it may not yet; an earlier owner may have put it on record."""
@@ -327,6 +330,10 @@ class Engine:
         self._woken[run] = None
         if self._waking is None or self._waking.done():
             self._waking = self._services.spawn(self._drive_woken(), name="timers")
+
+    def _wake_apart(self, run: RunId) -> None:
+        """The same, apart from what is under way: who listens to another run hears nothing of it, and no handler began it."""
+        Context().run(self._wake, run)
 
     async def _drive_woken(self) -> None:
         while self._woken and not self._is_closed:
@@ -485,7 +492,7 @@ class Engine:
     async def close(self) -> None:
         """Stop every run where it is; each can be resumed. From now on none begins, and none is told anything."""
         self._is_closed = True
-        self._starts.close()
+        self._starts.drain()
         self._timers.stop()
         if self._waking is not None:
             self._waking.cancel()

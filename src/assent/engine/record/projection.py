@@ -54,8 +54,8 @@ class RunProjector:
         rows: dict[tuple[object, ...], Row] = {}
         capabilities = CapabilityRows()
         for leaf in leaves:
-            if isinstance(leaf.event, ev.PlanRead):
-                continue  # a plan's stream is no run's
+            if isinstance(leaf.event, ev.NO_RUN):
+                continue
             if leaf.run is None:
                 for row in capabilities.apply(leaf.event, leaf.at_ms):
                     rows[(row.table, *row.key)] = row
@@ -72,7 +72,7 @@ class RunProjector:
 
 def fold(record: RunRecord | None, leaf: ev.Leaf) -> RunRecord | None:
     """The record after one more leaf; None for leaves that belong to no run."""
-    if leaf.run is None or isinstance(leaf.event, ev.PlanRead):
+    if leaf.run is None or isinstance(leaf.event, ev.NO_RUN):
         return None
     if record is None:
         if not isinstance(leaf.event, ev.RunCreated):

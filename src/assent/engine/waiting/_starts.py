@@ -32,6 +32,11 @@ class Admission(msgspec.Struct, frozen=True):
     queue: int
     is_draining: bool
 
+    @property
+    def is_full(self) -> bool:
+        """A start would be refused for want of room."""
+        return self.running >= self.runs and self.queued >= self.queue
+
 
 class _Queued(msgspec.Struct):
     share: Share
@@ -51,12 +56,16 @@ class Starts:
         self._queued: dict[RunId, _Queued] = {}
         self._lines: dict[int, Line[RunId]] = {}
         self._coming = 0
-        self._is_draining = False
+        self.is_draining = False
 
     def look(self) -> Admission:
         """How it stands."""
         return Admission(
-            len(self._at_work), self._runs_max, len(self._queued), self._queue_max, self._is_draining
+            len(self._at_work),
+            self._runs_max,
+            len(self._queued) + self._coming,
+            self._queue_max,
+            self.is_draining,
         )
 
     def is_at_work(self, run: RunId) -> bool:
@@ -65,17 +74,17 @@ class Starts:
 
     def has_place(self, run: RunId) -> bool:
         """Whether the run is at work or may be, now."""
-        return run in self._at_work or (len(self._at_work) < self._runs_max and not self._is_draining)
+        return run in self._at_work or (len(self._at_work) < self._runs_max and not self.is_draining)
 
     def require_room(self) -> None:
         """Raise QUEUE_FULL, or DRAINING, for a start that could not even stand in line."""
-        if self._is_draining:
+        if self.is_draining:
             raise WorldError(
                 "DRAINING",
                 "the process that owns the state is about to end, and begins no runs",
                 hint="ask again: the next owner begins it",
             )
-        if len(self._at_work) >= self._runs_max and len(self._queued) + self._coming >= self._queue_max:
+        if self.look().is_full:
             raise WorldError(
                 "QUEUE_FULL",
                 f"{len(self._at_work)} runs are at work and {len(self._queued)} wait to begin",
@@ -107,7 +116,7 @@ class Starts:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and not self.is_draining:
                 self._begin(run)  # the place was given, and whoever was to use it has gone
             raise
 
@@ -128,17 +137,13 @@ class Starts:
         self._go_on()
 
     def drain(self) -> None:
-        """From now on nothing begins: what is in line stays on record for the next owner."""
-        self._is_draining = True
-
-    def close(self) -> None:
-        """Send away who waits."""
-        self.drain()
+        """From now on nothing begins, and nobody waits for that: what is in line stays on record for the next owner."""
+        self.is_draining = True
         for queued in self._queued.values():
             _tell(queued)
 
     def _go_on(self) -> None:
-        while self._lines and len(self._at_work) < self._runs_max and not self._is_draining:
+        while self._lines and len(self._at_work) < self._runs_max and not self.is_draining:
             priority = max(self._lines)
             line = self._lines[priority]
             run = line.next()

@@ -22,6 +22,9 @@ OTHER: Final = "(other)"
 _BUCKETS: Final = 40
 """Durations are sorted by their power of two in microseconds; the last bucket takes all from 2^38 µs, three days, on."""
 
+UNDER: Final = tuple(range(8, 31, 2))
+"""Of these powers of two in microseconds a snapshot tells how many durations lie below: from 256 µs to 18 minutes, in fours."""
+
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
@@ -95,7 +98,8 @@ class Metrics:
     def snapshot(self) -> dict[str, Json]:
         """Everything counted so far, as one moment's JSON: names sorted, durations in microseconds.
 
-        `p50`, `p95` and `p99` are upper bounds: the true value lies between half of it and it.
+        `p50`, `p95` and `p99` are upper bounds: the true value lies between half of it and it. `under` says how many durations
+        lie below a bound, each bound's count with all before it.
         """
         with self._lock:
             return {
@@ -143,6 +147,7 @@ class _Series:
     def to_json(self) -> dict[str, Json]:
         duration: dict[str, Json] = {"sum": self.sum_us, "max": self.max_us}
         duration |= {name: self._quantile(part) for name, part in _QUANTILES}
+        duration["under"] = {str(1 << power): sum(self.buckets[: power + 1]) for power in UNDER}
         return {"count": self.count, "outcomes": _sorted(self.outcomes), "duration_us": duration}
 
     def _quantile(self, part: float) -> int:

@@ -73,6 +73,11 @@ class Deliveries:
 
         return self._app.get(Outbox)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait to be delivered."""
+        return self.outbox.depth if self.is_used else 0
+
     async def open(self, services: Services, is_wanted: Callable[[Delivery], bool]) -> None:
         """Deliver from now on, until the application is shut down; also what an earlier owner left, where it is wanted still."""
         self._services = services

@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from assent.journal import Journal, JournalReader
     from assent.runtime.runs._deliveries import Deliveries
     from assent.runtime.runs._saved_plans import PlanStore
+    from assent.runtime.runs._schedules import ScheduleRecords
     from assent.spec.events.kinds import Leaf
 
 
 class RunRecords:
     """Looks at the record beside whoever owns it, and so also for a plan; erasing is for the owner, once it is open."""
 
-    def __init__(self, state: Path, plans: PlanStore, deliveries: Deliveries) -> None:
+    def __init__(
+        self, state: Path, plans: PlanStore, deliveries: Deliveries, schedules: ScheduleRecords
+    ) -> None:
         self._state = state
         self._plans = plans
         self._deliveries = deliveries
+        self._schedules = schedules
         self._driver: Driver | None = None
         self._journal: Journal | None = None
 
@@ -65,6 +69,7 @@ class RunRecords:
         if record.created.plan is not None:
             self._plans.discard(record.created.plan)
         await self._deliveries.forget(run)
+        await self._schedules.forget(RunId(run), RunId(act))
         await self._driver.erase(RunId(run), RunId(act))
 
     async def erase_plan(self, plan: str, act: str) -> None:

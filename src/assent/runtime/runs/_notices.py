@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from assent.engine import load_json
 from assent.errors import AssentError, Json
@@ -38,6 +38,9 @@ NOTIFIER: Final = "service:assent"
 AGAIN_S: Final = 60.0
 """What is waited where the disk took nothing, or the outbox is full."""
 
+AT_ONCE_MAX: Final = 100
+"""So many runs whose questions nobody was told of are looked at before an owner does anything else, more of them beside that."""
+
 LOGGER: Final = logging.getLogger("assent.notify")
 
 
@@ -54,7 +57,10 @@ class Notices:
         self._deliveries = deliveries
         self._endpoints = endpoints
         self._mask = mask
-        self._retry: asyncio.Task[None] | None = None
+        # INVARIANT: whoever looks how a run stands has told of that before anybody is told how it stands next.
+        self._turn = asyncio.Lock()
+        self._later: set[asyncio.Task[None]] = set()
+        self._is_behind = False
 
     async def open(self, services: Services, driver: Driver) -> None:
         """Deliver from now on, until the application is shut down; what earlier owners left too."""
@@ -65,25 +71,36 @@ class Notices:
 
     async def close(self) -> None:
         """Try nothing again."""
-        if self._retry is not None:
-            self._retry.cancel()
-            await asyncio.wait({self._retry})
+        for task in self._later:
+            task.cancel()
+        if self._later:
+            await asyncio.wait(self._later)
 
     async def take(self, record: RunRecord) -> None:
         """Queue what tells of the open questions of a run, and withdraw what tells of others. Does not fail."""
         if not self._endpoints and not self._deliveries.is_used:
             return
         try:
-            await self._settle(record)
+            async with self._turn:
+                await self._settle(record)
         except AssentError as error:
-            LOGGER.warning("the questions of run `%s` could not be told: %s", record.run, error)
-            if self._retry is None:
-                self._retry = self._services.spawn(self._again(), name="notices")
+            self._stumble(record.run, error)
+
+    def _stumble(self, run: RunId, error: AssentError) -> None:
+        LOGGER.warning("the questions of run `%s` could not be told: %s", run, error)
+        if not self._is_behind:
+            self._is_behind = True
+            self._do_later(self._again())
 
     async def _again(self) -> None:
         await asyncio.sleep(AGAIN_S)
-        self._retry = None
+        self._is_behind = False
         await self._catch_up(await self._wanted())
+
+    def _do_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._services.spawn(work, name="notices")
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def _wanted(self) -> dict[str, RunId]:
         """The run of each webhook that the open questions ask for, by its id; none where nobody is to be told."""
@@ -99,8 +116,20 @@ class Notices:
         if not wanted:
             return
         known = await asyncio.to_thread(self._deliveries.outbox.files.names)
-        for run in dict.fromkeys(run for name, run in wanted.items() if name not in known):
-            await self.take((await self._driver.look(run)).record)
+        runs = [*dict.fromkeys(run for name, run in wanted.items() if name not in known)]
+        await self._look_at(runs[:AT_ONCE_MAX])
+        if len(runs) > AT_ONCE_MAX:
+            self._do_later(self._look_at(runs[AT_ONCE_MAX:]))
+
+    async def _look_at(self, runs: Iterable[RunId]) -> None:
+        for run in runs:
+            try:
+                async with self._turn:
+                    await self._settle((await self._driver.look(run)).record)
+            except AssentError as error:
+                self._stumble(run, error)
+                if error.code == "OUTBOX_FULL":
+                    return
 
     async def _settle(self, record: RunRecord) -> None:
         outbox = self._deliveries.outbox

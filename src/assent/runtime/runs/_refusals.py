@@ -1,61 +1,68 @@
-"""Refused attempts to decide a question, on record: auditors ask for them, and nobody can fill the ledger with them."""
+"""Who was refused, on record: auditors ask for it, and nobody can fill the ledger with it.
+
+Of one source and reason there is one entry a minute: the first attempt at once, then how many have come since.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from assent.engine import Actor, Approve, Reject, Services
+from assent.engine import Services
 from assent.journal import Batch
-from assent.spec.events.kinds import ApprovalRefused
-from assent.spec.ids import RunId, StepKey
+from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
+
+Refused = TypeVar("Refused", bound=ApprovalRefused | IdentityRefused)
 
 APART_MS: Final = 60_000
-"""Of one asker and reason there is one entry in this time: the first attempt at once, then what has come since."""
+"""Of one source and reason there is one entry in this time."""
 
 ASKERS_MAX: Final = 64
-"""So many askers and reasons are told apart in that time; a name is quickly made up."""
+"""So many askers and reasons are told apart in that time where a question is decided; a name is quickly made up."""
+
+STRANGERS_MAX: Final = 1000
+"""So many sources, doors and reasons where somebody was not let in."""
 
 OTHERS: Final = "others"
 
 
 @dataclass(slots=True)
-class _Counted:
+class _Counted(Generic[Refused]):
     written_ms: int
-    waiting: ApprovalRefused | None = None
+    waiting: Refused | None = None
 
 
-class Refusals:
+class Refusals(Generic[Refused]):
     """Counts them in one process. What has not been written when it is killed, a minute's at most, is lost."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, most: int) -> None:
         self._services = services
-        self._counted: dict[tuple[str, str], _Counted] = {}
+        self._most = most
+        self._counted: dict[tuple[str, ...], _Counted[Refused]] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    async def note(self, run: RunId, wish: Approve | Reject, code: str) -> None:
+    async def note(self, refused: Refused) -> None:
         """Somebody was refused; on record when this returns, or within the minute."""
-        now_ms = self._services.clock.monotonic_ms()
-        for key, known in [*self._counted.items()]:
-            if known.waiting is None and now_ms - known.written_ms >= APART_MS:
-                del self._counted[key]
-        refused = self._refused(run, wish.step, wish.actor, code)
-        key = (refused.by, code)
-        if key not in self._counted and len(self._counted) >= ASKERS_MAX:
-            key = (OTHERS, code)
-            refused = msgspec.structs.replace(refused, by=OTHERS)
+        key, now_ms = _key(refused), self._services.clock.monotonic_ms()
+        if key not in self._counted and len(self._counted) >= self._most:
+            self._counted = {
+                one: known for one, known in self._counted.items() if not _is_over(known, now_ms)
+            }
+            if len(self._counted) >= self._most:
+                refused = _of_others(refused)
+                key = _key(refused)
         counted = self._counted.get(key)
-        if counted is None:
+        if counted is None or _is_over(counted, now_ms):
             self._counted[key] = _Counted(now_ms)
             await self._write(refused)
             return
         before = counted.waiting
         counted.waiting = refused if before is None else _joined(before, refused)
         if self._writing is None or self._writing.done():
-            self._writing = self._services.spawn(self._write_later(), name="refused approvals")
+            self._writing = self._services.spawn(self._write_later(), name="refusals")
 
     async def close(self) -> None:
         """Write what has been counted since."""
@@ -63,10 +70,6 @@ class Refusals:
             self._writing.cancel()
             await asyncio.wait({self._writing})
         await self._write_due(0)
-
-    def _refused(self, run: RunId, step: StepKey | None, actor: Actor, code: str) -> ApprovalRefused:
-        since_ms = self._services.clock.now_ms()
-        return ApprovalRefused(source=run, step=step, code=code, count=1, since_ms=since_ms, **actor.who())
 
     async def _write_later(self) -> None:
         while any(counted.waiting is not None for counted in self._counted.values()):
@@ -82,10 +85,28 @@ class Refusals:
                 counted.waiting, counted.written_ms = None, now_ms
                 await self._write(refused)
 
-    async def _write(self, refused: ApprovalRefused) -> None:
+    async def _write(self, refused: Refused) -> None:
         at_ms = self._services.clock.now_ms()
         await self._services.journal.append(Batch(run=None, expected_n=0, at_ms=at_ms, events=(refused,)))
 
 
-def _joined(before: ApprovalRefused, now: ApprovalRefused) -> ApprovalRefused:
+def _is_over(known: _Counted[Refused], now_ms: int) -> bool:
+    """The next attempt is a first one."""
+    return known.waiting is None and now_ms - known.written_ms >= APART_MS
+
+
+def _key(refused: ApprovalRefused | IdentityRefused) -> tuple[str, ...]:
+    if isinstance(refused, ApprovalRefused):
+        return refused.by, refused.code
+    return refused.peer, refused.door, refused.code
+
+
+def _of_others(refused: Refused) -> Refused:
+    """The same of nobody in particular."""
+    if isinstance(refused, ApprovalRefused):
+        return msgspec.structs.replace(refused, by=OTHERS)
+    return msgspec.structs.replace(refused, peer=OTHERS)
+
+
+def _joined(before: Refused, now: Refused) -> Refused:
     return msgspec.structs.replace(now, count=before.count + now.count, since_ms=before.since_ms)

@@ -19,6 +19,7 @@ from assent.runtime._core import Core, require_same_request
 from assent.runtime._find_run import get_run, state_of
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
+from assent.runtime.service._reading import Reader
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.service.scopes import SCOPE_OF
@@ -59,6 +60,9 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
     requests.Resolve: StepResolved,
 }
 """The entry that a request of each kind leaves; one that begins a run leaves the run's first."""
+
+
+_OF_A_WORKFLOW: Final = frozenset({"text", "source", "base"})
 
 
 def actor_of(settings: Settings, by: requests.Asker, request: str | None = None) -> Actor:
@@ -153,7 +157,7 @@ def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:
 def check(runtime: Core, request: requests.Request[Any]) -> None:
     """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
     match request:
-        case requests.Run(plan=None):
+        case requests.Run(plan=None) | requests.AddSchedule():
             _consult(runtime, capabilities_of(workflow_of(request).steps))
         case requests.Call():
             _consult(runtime, [request.capability])
@@ -165,7 +169,7 @@ def check(runtime: Core, request: requests.Request[Any]) -> None:
 def check_fits(runtime: Core, request: requests.Request[Any]) -> None:
     """The same where the record is at hand."""
     match request:
-        case requests.Run(plan=None):
+        case requests.Run(plan=None) | requests.AddSchedule():
             runtime.check_spec(workflow_of(request), request.inputs)
         case requests.Call():
             runtime.check_call(request.capability, read_words(runtime, request).parameters)
@@ -192,7 +196,7 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
     plugins.leave_out_unrecordable()
 
 
-def workflow_of(request: requests.Run | requests.Plan) -> WorkflowSpec:
+def workflow_of(request: requests.Run | requests.Plan | requests.AddSchedule) -> WorkflowSpec:
     """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
     resolve = sibling_reader(Path(request.base)) if request.base else None
     return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
@@ -282,6 +286,24 @@ async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answer
     return _told(await runtime.erase(request.runs, principal=actor, compact=request.compact))
 
 
+async def _add_schedule(runtime: Core, request: requests.AddSchedule, actor: Actor) -> answers.Run:
+    said = {name: getattr(request, name) for name in request.__struct_fields__ if name not in _OF_A_WORKFLOW}
+    return _told(await runtime.add_schedule(workflow_of(request), principal=actor, **said))
+
+
+async def _change_schedule(
+    runtime: Core,
+    request: requests.RemoveSchedule | requests.PauseSchedule | requests.ResumeSchedule,
+    actor: Actor,
+) -> answers.Run:
+    """The runtime's method of the operation's name."""
+    change = getattr(runtime, requests.operation_of(type(request)))
+    return _told(await change(request.name, principal=actor))
+
+
+_remove_schedule = _pause_schedule = _resume_schedule = _change_schedule
+
+
 async def _create_key(runtime: Core, request: requests.CreateKey, actor: Actor) -> answers.Run:
     said: dict[str, Json] = {
         "id": request.id,
@@ -330,15 +352,23 @@ async def _cancel_delivery(runtime: Core, request: requests.CancelDelivery, acto
 async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answers.Health:
     del request, actor  # whoever may reach the owner may know how it is
     health = await runtime.app.health()
+    admission = msgspec.to_builtins(runtime.running.admission())
+    backlog = {**await asyncio.to_thread(_backlog, runtime), "deliveries": runtime.deliveries.waiting}
     told = {
         **health.to_json(),
         "metrics": runtime.metrics.snapshot(),
-        "admission": msgspec.to_builtins(runtime.running.admission()),
+        "admission": admission,
+        "backlog": backlog,
         "version": __version__,
         "now_ms": SystemClock().now_ms(),
         "operations": sorted(map(requests.operation_of, SCOPE_OF)),
     }
     return msgspec.convert(told, answers.Health)
+
+
+def _backlog(runtime: Core) -> dict[str, Json]:
+    with Reader.open(runtime.settings, runtime.drives) as reader:
+        return reader.backlog()
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:

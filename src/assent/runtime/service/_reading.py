@@ -22,7 +22,7 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
-from assent.system import cpu_seconds
+from assent.system import SystemClock, cpu_seconds
 
 if TYPE_CHECKING:
     from assent.engine import ApprovalRecord
@@ -150,6 +150,23 @@ class Reader:
     def count(self) -> int:
         """How many runs there are."""
         return 0 if self._journal is None else int(self._journal.select("SELECT count(*) FROM runs")[0][0])
+
+    def backlog(self) -> dict[str, Json]:
+        """How many runs have not ended, by status, how many approvals wait, and how large the record is."""
+        assert self._journal is not None  # INVARIANT: an owner asks, and has made one
+        open_now = [state.value for state in RunState if not state.is_finished]
+        ledger = ledger_file(self._settings.state)
+        files = ledger.parent.glob(f"{ledger.name}*")  # and what SQLite keeps beside it
+        # Only what has not ended, by an index: most runs have, and this is asked again and again.
+        marks = ", ".join("?" * len(open_now))
+        sql = f"SELECT status, count(*) FROM runs WHERE status IN ({marks}) GROUP BY status"  # noqa: S608 - marks
+        asked = self._journal.select("SELECT count(*) FROM approvals WHERE status = 'pending'")
+        return {
+            "runs": {**dict.fromkeys(open_now, 0), **dict(self._journal.select(sql, open_now))},
+            "approvals": int(asked[0][0]),
+            "entries": at_once(self._journal.head()).size,
+            "bytes": sum(one.stat().st_size for one in files),
+        }
 
     def count_before(self, run: str, status: Collection[str] = ()) -> int | None:
         """How many runs are older, of these statuses; None where only a look at each would tell: it may be interrupted."""
@@ -359,6 +376,26 @@ class Reader:
 
         return deliveries_in(self._settings.state, status=status, limit=limit)
 
+    def schedules(self) -> list[dict[str, Json]]:
+        """The schedules that stand, by name."""
+        from assent.runtime.runs._schedule_list import schedules_in
+
+        if self._journal is None:
+            return []
+        return schedules_in(self._journal, self._shown_statuses, SystemClock().now_ms())
+
+    def schedule(self, name: str) -> dict[str, Json]:
+        """One of them, with what it does. `SCHEDULE_UNKNOWN`."""
+        from assent.capabilities.schedule import unknown
+        from assent.runtime.runs._schedule_list import schedule_in
+
+        found = None
+        if self._journal is not None:
+            found = schedule_in(self._journal, name, self._shown_statuses, SystemClock().now_ms())
+        if found is None:
+            raise unknown(name)
+        return found
+
     def log(self, wanted: ledgers.EventFilter, *, follow: bool = False) -> Log | None:
         """The entries that pass a filter; None where nothing was recorded yet. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
 
@@ -394,6 +431,14 @@ class Reader:
         self._recorded("")
         with raw_ledger(self._settings.state) as record:
             return ledgers.prove(record, seq)
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint."""
+        return ledgers.checkpoint(self._recorded(""))
+
+    def tile(self, place: str) -> bytes:
+        """A tile of the tree, or of entries."""
+        return ledgers.tile(self._recorded(""), place)
 
     def export(self, folder: Path, *, payloads: bool) -> dict[str, Json]:
         """Write the whole ledger to a folder, verifiable elsewhere; with what its entries bind where that is asked for."""

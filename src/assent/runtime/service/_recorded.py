@@ -124,6 +124,17 @@ async def _deliveries(record: Record, request: requests.Deliveries) -> answers.D
     return msgspec.convert({"deliveries": found}, answers.Deliveries)
 
 
+async def _schedules(record: Record, request: requests.Schedules) -> answers.Schedules:
+    del request
+    with record.reader() as reader:
+        return msgspec.convert({"schedules": reader.schedules()}, answers.Schedules)
+
+
+async def _schedule(record: Record, request: requests.Schedule) -> answers.ShownSchedule:
+    with record.reader() as reader:
+        return msgspec.convert(reader.schedule(request.name), answers.ShownSchedule)
+
+
 async def _verify(record: Record, request: requests.VerifyLedger) -> answers.Verified:
     with record.reader() as reader:
         return msgspec.convert(reader.verify(request.checkpoint, request.key), answers.Verified)
@@ -132,6 +143,17 @@ async def _verify(record: Record, request: requests.VerifyLedger) -> answers.Ver
 async def _prove(record: Record, request: requests.Prove) -> answers.Proof:
     with record.reader() as reader:
         return answers.Proof(seq=request.seq, proof=reader.prove(request.seq))
+
+
+async def _checkpoint(record: Record, request: requests.Checkpoint) -> answers.Checkpoint:
+    del request
+    with record.reader() as reader:
+        return answers.Checkpoint(note=reader.checkpoint())
+
+
+async def _tile(record: Record, request: requests.Tile) -> answers.Tile:
+    with record.reader() as reader:
+        return answers.Tile(data=reader.tile(request.place))
 
 
 async def _export(record: Record, request: requests.Export) -> answers.Exported:

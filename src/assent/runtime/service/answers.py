@@ -235,8 +235,18 @@ class Admission(Answer, frozen=True, kw_only=True):
     is_draining: bool
 
 
+class Backlog(Answer, frozen=True, kw_only=True):
+    """How much there is to do, and how large the record is: runs that have not ended by status, as recorded."""
+
+    runs: dict[str, int]
+    approvals: int
+    deliveries: int
+    entries: int
+    bytes: int
+
+
 class Health(Answer, frozen=True, kw_only=True):
-    """How the owner of the state is: the whole, each part by its name, what it has counted, and its line of runs.
+    """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
     `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
     """
@@ -245,6 +255,7 @@ class Health(Answer, frozen=True, kw_only=True):
     parts: dict[str, PartHealth]
     metrics: dict[str, Json]
     admission: Admission
+    backlog: Backlog
     version: str
     now_ms: int
     operations: list[str]
@@ -274,6 +285,51 @@ class Deliveries(Answer, frozen=True, kw_only=True):
     """Webhooks on their way and those that have ended, the newest last."""
 
     deliveries: list[Delivery]
+
+
+class Schedule(Answer, frozen=True, kw_only=True):
+    """A schedule that stands. `cron` with its `zone`, or `every`; `last_…`: the tick that began a run last, and that run.
+
+    `refused_…`: the last tick that began none, and why. `added_in`: the run that added it, for whose principal its runs act.
+    """
+
+    name: str
+    schedule_id: str
+    state: str
+    workflow: str
+    principal: str
+    cron: str | None
+    zone: str | None
+    every: str | None
+    missed: str
+    overlap: str
+    environment: str | None
+    added_in: str
+    added_at: str
+    added_at_ms: int
+    next_at: str | None
+    next_at_ms: int | None
+    last_at: str | None
+    last_at_ms: int | None
+    last_run_id: str | None
+    last_status: str | None
+    refused_at: str | None
+    refused_at_ms: int | None
+    refused_code: str | None
+
+
+class ShownSchedule(Schedule, frozen=True, kw_only=True):
+    """The same with what it does, as it was decided about, and the next ticks."""
+
+    document: dict[str, Json]
+    inputs: dict[str, Json]
+    ticks: list[str]
+
+
+class Schedules(Answer, frozen=True, kw_only=True):
+    """The schedules that stand, by name."""
+
+    schedules: list[Schedule]
 
 
 class RunLine(Answer, frozen=True, kw_only=True):
@@ -544,6 +600,18 @@ class TailAccepted(Answer, frozen=True, kw_only=True):
     start: int
     entries: int
     runs: list[str]
+
+
+class Checkpoint(Answer, frozen=True, kw_only=True):
+    """A signed checkpoint."""
+
+    note: str
+
+
+class Tile(Answer, frozen=True, kw_only=True):
+    """Hashes of 32 bytes each, or entries, each behind its length in two bytes."""
+
+    data: bytes
 
 
 class PublicKey(Answer, frozen=True, kw_only=True):

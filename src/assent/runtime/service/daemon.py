@@ -16,6 +16,7 @@ from assent.engine import together
 from assent.errors import AssentError, WorldError
 from assent.journal import OneOf, Ownership, each_row, owner_pid
 from assent.runtime._core import RESUMED_AT_ONCE, Core
+from assent.runtime.schedules import Scheduler
 from assent.runtime.service._owner import serve
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
@@ -38,6 +39,7 @@ class Daemon:
         self._ownership = ownership
         self._core = Core(settings)
         self._driving: asyncio.Task[None] | None = None
+        self._scheduler: Scheduler | None = None
         self.service = Service(settings, self._core)
 
     @classmethod
@@ -77,16 +79,25 @@ class Daemon:
         if self._driving is not None:
             self._driving.cancel()
             await asyncio.wait({self._driving})
+        if self._scheduler is not None:
+            await self._scheduler.close()
         try:
             await self._core.close()
         finally:
             self._ownership.release()
 
+    def hide(self, text: str) -> str:
+        """The text with `***` in place of secret values that this process knows."""
+        return self._core.secrets.redactor.text(text)
+
     def drive_on(self) -> None:
-        """Go on with every run that nobody drives and nobody has to be asked about."""
+        """Go on with every run that nobody drives and nobody has to be asked about, and begin those of schedules."""
+        self._scheduler = Scheduler(self._core)
         self._driving = system.spawn(self._drive_on(), name="unfinished runs")
 
     async def _drive_on(self) -> None:
+        assert self._scheduler is not None  # INVARIANT: `drive_on` made it
+        await self._scheduler.start()
         runs = [
             RunId(str(row["run_id"]))
             async for row in each_row(self._core.reader, "runs", {"status": _MOVING})
@@ -101,8 +112,14 @@ class Daemon:
         except AssentError as error:
             LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
 
+    def drain(self) -> None:
+        """Begin no run from now on; what waits to begin stays on record."""
+        self._core.running.drain()
+
     async def settle(self) -> None:
-        """Wait until what was begun by itself has come to rest."""
+        """Begin no more, and wait until what was begun by itself has come to rest."""
+        if self._scheduler is not None:
+            await self._scheduler.settle()
         if self._driving is not None:
             await asyncio.wait({self._driving})
 

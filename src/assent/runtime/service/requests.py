@@ -256,6 +256,43 @@ class Erase(Beginning[answers.Run], tag="erase", frozen=True):
     """Give the room back to the disk, too."""
 
 
+class AddSchedule(Beginning[answers.Run], tag="add_schedule", frozen=True):
+    """Have a workflow run whenever a time comes: a call of `assent.schedule.add`, so it passes the gate."""
+
+    name: str
+    text: str
+    """The workflow's document; it is kept as it is now."""
+    source: str = "<text>"
+    base: str = "."
+    inputs: dict[str, Json] = {}
+    cron: str | None = None
+    """Minute, hour, day of month, month, day of week; or `every`, an interval."""
+    every: str | None = None
+    zone: str | None = None
+    """The time zone of `cron`."""
+    missed: Literal["skip", "one", "all"] = "skip"
+    overlap: Literal["skip", "queue", "cancel"] | None = None
+    environment: str | None = None
+
+
+class RemoveSchedule(Beginning[answers.Run], tag="remove_schedule", frozen=True):
+    """Let no more runs of a schedule begin: a call of `assent.schedule.remove`."""
+
+    name: str
+
+
+class PauseSchedule(Beginning[answers.Run], tag="pause_schedule", frozen=True):
+    """Let no run of a schedule begin until it is resumed: a call of `assent.schedule.pause`."""
+
+    name: str
+
+
+class ResumeSchedule(Beginning[answers.Run], tag="resume_schedule", frozen=True):
+    """Let runs of a paused schedule begin again: a call of `assent.schedule.resume`."""
+
+    name: str
+
+
 class CreateKey(Beginning[answers.Run], tag="create_key", frozen=True):
     """Let a key open, which whoever asks has made: a call of `assent.key.create`, so it passes the gate.
 
@@ -634,6 +671,16 @@ class Deliveries(Reading[answers.Deliveries], tag="deliveries", frozen=True):
             _require_status("a delivery", [self.status], DELIVERY_STATUSES)
 
 
+class Schedules(Reading[answers.Schedules], tag="schedules", frozen=True):
+    """The schedules that stand."""
+
+
+class Schedule(Reading[answers.ShownSchedule], tag="schedule", frozen=True):
+    """One schedule, with what it does and its next ticks. `SCHEDULE_UNKNOWN`."""
+
+    name: str
+
+
 class VerifyLedger(Reading[answers.Verified], tag="verify", frozen=True):
     """Whether the ledger is what was recorded; `checkpoint` is the text of one kept elsewhere, `key` a public key."""
 
@@ -645,6 +692,16 @@ class Prove(Reading[answers.Proof], tag="prove", frozen=True):
     """A self-contained proof that an entry is in the ledger."""
 
     seq: int
+
+
+class Checkpoint(Reading[answers.Checkpoint], tag="checkpoint", frozen=True):
+    """The newest signed checkpoint of the ledger, as a note."""
+
+
+class Tile(Reading[answers.Tile], tag="tile", frozen=True):
+    """A tile of the ledger's tree, or of its entries, by the place that tlog-tiles gives it: `0/x001/067.p/8`, `entries/000`."""
+
+    place: str
 
 
 class Export(Reading[answers.Exported], tag="export", frozen=True):

@@ -21,10 +21,20 @@ NOT_ASKED: Final = frozenset({"words", "source", "base"})
 WORKFLOW: Final = "workflow"
 """What a workflow's document is called in a body: the document itself, or its text in YAML."""
 
-OF_WORKFLOWS: Final = (ask.Run, ask.Plan)
+OF_WORKFLOWS: Final = (ask.Run, ask.Plan, ask.AddSchedule)
 
-Answered: TypeAlias = Literal["object", "run", "runs", "list", "lines", "events", "bytes"]
-"""`run`, `runs`: answers with a status of their own; `list`: the one list in it; `lines`, `events`, `bytes`: a stream."""
+Answered: TypeAlias = Literal["object", "run", "runs", "list", "text", "data", "lines", "events", "bytes"]
+"""`run`, `runs`: answers with a status of their own; `list`, `text`, `data`: the one field in it as it is; the rest: a stream."""
+
+
+MEDIA: Final[Mapping[str, str]] = {
+    "text": "text/plain; charset=utf-8",
+    "data": "application/octet-stream",
+    "lines": "application/x-ndjson",
+    "events": "text/event-stream",
+    "bytes": "application/octet-stream",
+}
+"""What an answer is that is no JSON."""
 
 
 class Route(msgspec.Struct, frozen=True, dict=True):
@@ -69,6 +79,12 @@ ROUTES: Final = (
     Route("POST", "/v1/runs/{run}/signal", ask.Signal),
     Route("POST", "/v1/resume", ask.Resume, "runs"),
     Route("POST", "/v1/erasures", ask.Erase, "run"),
+    Route("POST", "/v1/schedules", ask.AddSchedule, "run"),
+    Route("POST", "/v1/schedules/{name}/pause", ask.PauseSchedule, "run"),
+    Route("POST", "/v1/schedules/{name}/resume", ask.ResumeSchedule, "run"),
+    Route("DELETE", "/v1/schedules/{name}", ask.RemoveSchedule, "run"),
+    Route("GET", "/v1/schedules", ask.Schedules, "list"),
+    Route("GET", "/v1/schedules/{name}", ask.Schedule),
     # Runs as they stand.
     Route("GET", "/v1/runs", ask.Runs, "list"),
     Route("GET", "/v1/runs/prunable", ask.Prunable),
@@ -107,6 +123,8 @@ ROUTES: Final = (
     Route("GET", "/v1/audit/proofs/{seq}", ask.Prove),
     Route("POST", "/v1/audit/verify_proof", ask.VerifyProof),
     Route("GET", "/v1/audit/key", ask.PublicKey),
+    Route("GET", "/v1/audit/checkpoint", ask.Checkpoint, "text"),
+    Route("GET", "/v1/audit/tile/{place:path}", ask.Tile, "data"),
     # Webhooks, secrets, plugins, the state of things.
     Route("GET", "/v1/deliveries", ask.Deliveries, "list"),
     Route("POST", "/v1/deliveries/{delivery}/retry", ask.RetryDelivery),
@@ -139,3 +157,11 @@ OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.AcceptTail: "is for a state that no owner can open, and so no daemon",
 }
 """Operations without a path, each with the reason."""
+
+ANSWERED: Final[Mapping[type[Request[Any]], Answered]] = {route.kind: route.answered for route in ROUTES}
+"""How each operation that has a path is answered; the others are with an object."""
+
+
+def told(answered: Answered, answer: Any) -> object:  # `Any`: each operation has its own
+    """What is told of an answer that is whole: as `--json` prints it, so of a list the list alone."""
+    return getattr(answer, answer.__struct_fields__[0]) if answered in ("list", "runs") else answer

@@ -17,6 +17,7 @@ from assent.spec.scopes import ADMIN, APPROVE, CALL, PLAN, READ, UNDO
 _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: each has its own answer
     CALL: (
         requests.Run, requests.Call, requests.OpenSession, requests.AddStep, requests.CloseSession, requests.Resume,
+        requests.AddSchedule, requests.RemoveSchedule, requests.PauseSchedule, requests.ResumeSchedule,
         requests.Signal,
     ),
     READ: (
@@ -26,6 +27,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Show, requests.ExplainDecisions, requests.SimulatePolicy, requests.SuggestPolicy, requests.Approvals,
         requests.Deliveries, requests.VerifyLedger, requests.Prove, requests.PublicKey, requests.VerifyProof,
         requests.Keys, requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
+        requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile,
     ),
     PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
     APPROVE: (requests.Approve, requests.Reject),

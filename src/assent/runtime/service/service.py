@@ -28,8 +28,10 @@ from assent.runtime.service.requests import (
     asker_of,
     operation_of,
 )
+from assent.spec.ids import OF_SCHEDULES
 
 if TYPE_CHECKING:
+    from assent.engine import Admission
     from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.settings.effective import Settings
@@ -51,6 +53,11 @@ class Service:
         self._runtime = runtime
         self._drives = None if runtime is None else runtime.drives
 
+    def admission(self) -> Admission:
+        """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
+        assert self._runtime is not None  # INVARIANT: only an owner's doors ask
+        return self._runtime.running.admission()
+
     async def perform(
         self,
         request: Request[A],
@@ -65,6 +72,12 @@ class Service:
         chose it, it means one thing only (`REQUEST_REUSED`).
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
+        if ident is not None and ident.startswith(OF_SCHEDULES):
+            raise InputError(
+                "REQUEST_INVALID",
+                f"requests that begin with `{OF_SCHEDULES}` are those of schedules",
+                hint="ask under another id",
+            )
         by = by or asker_of(self._settings)
         if by.scopes is not None:
             from assent.runtime.service.scopes import require_scope
@@ -147,6 +160,11 @@ class Service:
                 _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
             )
         return parts
+
+    async def note_stranger(self, door: str, peer: str, code: str) -> None:
+        """A door let somebody not in: counted, and on record within the minute."""
+        if self._runtime is not None:
+            await self._runtime.note_stranger(door, peer, code)
 
     def events(
         self, run: str, since: int = 0, *, within_ms: int | None = None

@@ -30,10 +30,12 @@ from assent.spec.documents.settings import (
     label,
     path,
     setting_at,
+    some_of,
     text,
 )
 from assent.spec.documents.toml import Key, locate, parse_toml
 from assent.spec.ids import LABEL
+from assent.spec.scopes import SCOPES, UNSAID
 
 PROJECT_FILE: Final = "assent.toml"
 """The file whose folder is a workspace."""
@@ -90,6 +92,16 @@ _WHO: Final = Named(
     {
         "uid": Setting(Whole(0, UID_MAX), "the user id that acts under this name"),
         "roles": Setting(_ROLES, "roles that policies and approvals ask for", [], "none"),
+        "certificate": Setting(
+            text,
+            "the subject of the [certificate](identity.md#certificates) that acts under this name: `CN=ci`",
+        ),
+        "scopes": Setting(
+            some_of(SCOPES, "scopes"),
+            "what whoever shows that certificate may ask",
+            [*UNSAID],
+            "`call`, `plan` and `read`",
+        ),
     },
 )
 _RATES: Final = Named(

@@ -40,6 +40,8 @@ class Identities(msgspec.Struct, frozen=True):
     strict: bool = False
     roles: Mapping[str, frozenset[str]] = {}
     uids: Mapping[str, int] = {}
+    certificates: Mapping[str, tuple[str, frozenset[str]]] = {}
+    """Whoever shows a certificate of this subject is that principal, within these scopes."""
 
     def is_proven(self, text: str, os_uid: int) -> bool:
         """The account itself vouches for this name: it is mapped to the account, or it is the account's own."""

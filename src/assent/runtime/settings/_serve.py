@@ -8,13 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from assent.errors import Json
-from assent.spec.documents.settings import DURATION, Duration, Setting, Table, Whole, fields, flag
+from assent.spec.documents.settings import (
+    DURATION,
+    Duration,
+    Matching,
+    Named,
+    Setting,
+    Table,
+    Texts,
+    Whole,
+    fields,
+    flag,
+    label,
+    path,
+    some_of,
+    tables,
+)
 from assent.spec.documents.settings import text as plain_text
+from assent.spec.ids import LABEL
+from assent.spec.scopes import SCOPES
 
 
 def split_address(written: str) -> tuple[str, int]:
@@ -41,6 +59,25 @@ def _address(value: object) -> Json:
     return value
 
 
+def _metrics(value: object) -> Json:
+    if isinstance(value, bool):
+        return value
+    try:
+        host, _ = split_address(str(value))
+    except ValueError:
+        raise ValueError('must be true, false or an address and a port: `"127.0.0.1:9464"`') from None
+    # Nobody is asked who they are there.
+    if not is_loopback(host):
+        raise ValueError("must be an address that only this machine reaches; with `true`, keys may read them")
+    return str(value)
+
+
+def _log(value: object) -> Json:
+    if value not in ("text", "json"):
+        raise ValueError("must be `text` or `json`")
+    return str(value)
+
+
 def _socket(value: object) -> Json:
     found = plain_text(value)
     # A service manager's file names it too, and that knows no folder of ours.
@@ -53,6 +90,78 @@ def _socket(value: object) -> Json:
     return found
 
 
+SUITES: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+"""The cipher suites of TLS 1.3 that are offered and taken, and no others: each is as good as the next."""
+
+
+def _versions(value: object) -> Json:
+    if value != ["TLSv1.3"]:
+        raise ValueError('must be `["TLSv1.3"]`: no older version is spoken')
+    return ["TLSv1.3"]
+
+
+def _suites(value: object) -> Json:
+    """Fewer are refused too: that locks clients out, and mostly somebody had TLS 1.2 in mind."""
+    found = value if isinstance(value, list) and all(isinstance(one, str) for one in value) else []
+    if sorted(found) != [*SUITES]:
+        raise ValueError(f"must be exactly {', '.join(SUITES)}")
+    return [*SUITES]
+
+
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures of tokens that can be allowed: whoever checks one can't make one."""
+
+
+def _keys_at(value: object) -> Json:
+    found = plain_text(value)
+    if not str(found).startswith(("https://", "/")):
+        raise ValueError("must be an `https` address or an absolute path")
+    return found
+
+
+def _words(value: object) -> Json:
+    """What a claim says, each with what it is here."""
+    if not isinstance(value, dict) or not all(
+        isinstance(some, list) and all(isinstance(one, str) and LABEL.match(one) for one in some)
+        for some in value.values()
+    ):
+        raise ValueError('must be a table of lists: `{ "build-admins" = ["operator"] }`')
+    return {str(word): [*map(str, some)] for word, some in value.items()}
+
+
+def _scope_words(value: object) -> Json:
+    found = _words(value)
+    if any(one not in SCOPES for some in found.values() for one in some):  # type: ignore[union-attr]  # a table of lists
+        raise ValueError(f"must lead to scopes: {', '.join(SCOPES)}")
+    return found
+
+
+_ISSUER: Final = {
+    "issuer": Setting(plain_text, "what tokens say in `iss`", is_required=True),
+    "audience": Setting(plain_text, "what they say in `aud`: this service", is_required=True),
+    "jwks": Setting(_keys_at, "its public keys: an `https` address, or a file", is_required=True),
+    "algorithms": Setting(
+        some_of(ALGORITHMS, "algorithms"),
+        "signatures that count",
+        ["ES256", "EdDSA", "RS256"],
+        "`ES256`, `EdDSA`, `RS256`",
+    ),
+    "kind": Setting(
+        Matching("must be `user`, `agent` or `service`", ("user", "agent", "service").__contains__),
+        "what its principals are",
+        "user",
+        "`user`",
+    ),
+    "claim": Setting(label, "the claim that names the principal", "sub", "`sub`"),
+    "roles_claim": Setting(label, "the claim that `roles` reads", "roles", "`roles`"),
+    "roles": Setting(_words, 'roles for what stands there: `{ admins = ["operator"] }`', {}, "none"),
+    "scopes": Setting(
+        _scope_words,
+        'scopes for words of the claim `scope`: `{ "jobs:write" = ["call"] }`',
+        unless="each word is a scope",
+    ),
+}
+
 SOCKET_BYTES_MAX: Final = 107
 SOCKET_NAME: Final = "api.sock"
 
@@ -61,6 +170,38 @@ SERVE: Final[Table] = {
     "http": Setting(_address, "address and port of the API", unless="not opened"),
     "remote": Setting(
         flag, "let `http` be an address that other machines reach; only with `[serve.tls]`", default=False
+    ),
+    "hosts": Setting(
+        Texts('must be a list of names: `["assent.example.org"]`', may_be_empty=True, normal=str.lower),
+        "names under which `http` may be asked beside `localhost` and its address",
+        [],
+        "none",
+    ),
+    "tls": {
+        "certificate": Setting(
+            path, "the certificate of `http` in PEM form, with those up to its authority", unless="plain HTTP"
+        ),
+        "key": Setting(path, "its private key", unless="in the certificate's file"),
+        "authorities": Setting(
+            path,
+            "who vouches for [certificates of clients](identity.md#certificates)",
+            unless="clients show none",
+        ),
+        "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
+        "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
+    },
+    "issuers": Named("name of an issuer", _ISSUER),
+    "metrics": Setting(
+        _metrics,
+        "[metrics](observability.md#metrics) at `/metrics`: `true` for callers of the API who may read, or a loopback address "
+        "for everybody on this machine",
+        default=False,
+    ),
+    "log": Setting(
+        _log,
+        "what is written to stderr: `text`, lines for people, or `json`, an object a line that tells of each request too",
+        "text",
+        "`text`",
     ),
     "wait": Setting(
         Duration(0, 600_000), "how long a request waits for its run before it is answered 202", 30_000
@@ -78,12 +219,39 @@ SERVE: Final[Table] = {
 """What `[serve]` may hold."""
 
 
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `[serve.tls]` names."""
+
+    certificate: Path
+    key: Path | None = None
+    authorities: Path | None = None
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose tokens count, and as what."""
+
+    issuer: str
+    audience: str
+    jwks: str
+    algorithms: list[str]
+    kind: str
+    claim: str
+    roles_claim: str
+    roles: dict[str, list[str]]
+    scopes: dict[str, list[str]] | None = None
+
+
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything under `[serve]`; None: that door is not opened, or is where it always is."""
 
     socket: str | None = None
     http: str | None = None
     remote: bool = False
+    hosts: list[str] = []
+    tls: TlsSettings | None = None
+    issuers: tuple[Issuer, ...] = ()
+    metrics: bool | str = False
+    log: str = "text"
     wait_ms: int = 30_000
     drain_ms: int = 30_000
     request_ms: int = 30_000
@@ -96,4 +264,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def serve_settings(said: Mapping[str, Json]) -> ServeSettings:
     """The settings from checked values."""
-    return ServeSettings(**fields(said, SERVE))
+    tls = said.get("tls")
+    named = {
+        name: Path(str(value))
+        for name in TlsSettings.__struct_fields__
+        if isinstance(tls, dict) and (value := tls.get(name)) is not None
+    }
+    return ServeSettings(
+        **fields(said, SERVE),
+        tls=TlsSettings(**named) if "certificate" in named else None,
+        issuers=tuple(Issuer(**fields(one, _ISSUER)) for one in tables(said, "issuers").values()),
+    )

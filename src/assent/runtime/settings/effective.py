@@ -485,6 +485,7 @@ def _identities(config: Configuration | None) -> Identities:
         return Identities()
     roles: dict[str, frozenset[str]] = {}
     uids: dict[str, int] = {}
+    certificates: dict[str, tuple[str, frozenset[str]]] = {}
     for kind in ("user", "agent", "service"):
         table = ("identity", f"{kind}s")
         for name in config.names(*table):
@@ -493,7 +494,25 @@ def _identities(config: Configuration | None) -> Identities:
             roles[f"{kind}:{name}"] = frozenset(map(str, known)) if isinstance(known, list) else frozenset()
             if isinstance(uid, int):
                 uids[f"{kind}:{name}"] = uid
-    return Identities(strict=config.values.get(("identity", "strict")) is True, roles=roles, uids=uids)
+            subject = config.values.get(key := (*table, name, "certificate"))
+            if isinstance(subject, str):
+                if subject in certificates:
+                    raise InputError(
+                        "CONFIG_INVALID",
+                        f"two principals have the certificate `{subject}`",
+                        path=config.place(key),
+                    )
+                scopes = config.values.get((*table, name, "scopes"))
+                certificates[subject] = (
+                    f"{kind}:{name}",
+                    frozenset(map(str, scopes if isinstance(scopes, list) else ())),
+                )
+    return Identities(
+        strict=config.values.get(("identity", "strict")) is True,
+        roles=roles,
+        uids=uids,
+        certificates=certificates,
+    )
 
 
 def _rate(name: str, said: Mapping[str, Any]) -> Rate:  # `Any`: the table has read each as its field is

@@ -9,6 +9,7 @@ A door hands over what was presented, untouched; it judges nothing itself. What 
 
 from __future__ import annotations
 
-from assent.server.who._gatehouse import Caller, Gatehouse, Presented
+from assent.server.who._caller import Caller, Presented
+from assent.server.who._gatehouse import METADATA_PATH, Gatehouse
 
-__all__ = ["Caller", "Gatehouse", "Presented"]
+__all__ = ["METADATA_PATH", "Caller", "Gatehouse", "Presented"]

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import msgspec
+from cryptography.x509 import load_der_x509_certificate
 
-from assent.errors import InputError, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
-from assent.spec.principal import BY_PEER
+from assent.server.who._caller import Caller, Presented, Refused
+from assent.server.who._tokens import Tokens
+from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from assent.runtime.settings.effective import Settings
     from assent.spec.ports import Clock
+
+NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
+"""Is told of a door, where somebody came from, and why they were not let in."""
+
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+
+BY_CERTIFICATE: Final = "mtls:"
 
 BEARER_MAX: Final = 16 * 1024
 """Characters of a credential."""
@@ -26,63 +38,28 @@ _ENDED: Final = {"expired": "KEY_EXPIRED", "revoked": "KEY_REVOKED"}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z", re.ASCII)
 
 
-class Presented(msgspec.Struct, frozen=True, kw_only=True):
-    """What a door knows of whoever calls: what the machine vouches for, and what the caller sent."""
-
-    door: str
-    """`http`, `https`, `socket`: as it stands in the record."""
-    peer: str
-    """Where it comes from: an address without its port (IPv6 in brackets), or `uid:N`."""
-    os_uid: int | None = None
-    """The account at the other end of a Unix socket, as the kernel names it."""
-    authorization: tuple[str, ...] = ()
-    """Each `Authorization` header that was sent."""
-    certificate: bytes | None = None
-    """What the peer proved to own in the TLS handshake, in DER form, once an authority of ours was found to vouch for it."""
-
-    def __repr__(self) -> str:
-        return f"Presented(door={self.door!r}, peer={self.peer!r}, os_uid={self.os_uid!r})"
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who was let in."""
-
-    asker: Asker
-    expires_at_ms: int | None = None
-    """When what they presented ends: a stream to them ends then, too."""
-
-    @property
-    def identified_by(self) -> str:
-        """`peer_uid`, `api_key:ID`, `jwt:ISSUER` or `mtls:SUBJECT`."""
-        return self.asker.identified_by or BY_PEER
-
-    @property
-    def scopes(self) -> frozenset[str] | None:
-        """What they may ask; None for everything."""
-        return self.asker.scopes
-
-
-class Refused(Exception):
-    """Why somebody was not let in: for the record, and for nobody else."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class Gatehouse:
     """Knows who may come in, of one workspace."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, note: NoteStranger | None = None, clock: Clock | None = None
+    ) -> None:
+        """`note` puts on record who was not let in."""
         self._settings = settings
+        self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
+        self._tokens = Tokens(settings.serve.issuers, self._clock)
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""
         try:
             return await self._identify(presented)
-        except Refused:
+        except Refused as refused:
+            if self._note is not None:
+                # Whoever is refused is refused, also where the ledger takes nothing more.
+                with suppress(AssentError):
+                    await self._note(presented.door, presented.peer, refused.code)
             raise RefusedError(
                 "NOT_IDENTIFIED",
                 "who is calling could not be established",
@@ -91,14 +68,30 @@ class Gatehouse:
 
     async def _identify(self, presented: Presented) -> Caller:
         if presented.authorization:
-            return self._of_key(_bearer(presented.authorization))
+            text = _bearer(presented.authorization)
+            is_token = text.count(".") == 2 and bool(self._settings.serve.issuers)
+            return await self._tokens.caller(text) if is_token else self._of_key(text)
         if presented.os_uid is not None:
             return Caller(asker=self._of_account(presented.os_uid))
+        if presented.certificate is not None:
+            return self._of_certificate(presented.certificate)
         raise Refused("NOTHING_PRESENTED")
 
-    def challenge(self) -> str:
-        """What stands in `WWW-Authenticate` beside a refusal."""
-        return 'Bearer realm="assent"'
+    def challenge(self, base: str | None) -> str:
+        """What stands in `WWW-Authenticate` beside a refusal, for the door at `base`."""
+        if base is None or not self._settings.serve.issuers:
+            return 'Bearer realm="assent"'
+        return f'Bearer realm="assent", resource_metadata="{base}{METADATA_PATH}"'
+
+    def metadata(self, base: str) -> dict[str, Json]:
+        """Where a client gets a token for the door at `base`, as RFC 9728 writes it."""
+        issuers = dict.fromkeys(one.issuer for one in self._settings.serve.issuers)
+        return {
+            "resource": base,
+            "authorization_servers": [*issuers],
+            "scopes_supported": [*SCOPES],
+            "bearer_methods_supported": ["header"],
+        }
 
     def _of_account(self, os_uid: int) -> Asker:
         """The account's own principal; of another account than ours the one that the configuration maps to it."""
@@ -111,6 +104,20 @@ class Gatehouse:
         if not identities.is_proven(principal, os_uid):
             raise Refused("ACCOUNT_UNKNOWN")
         return Asker(principal=principal, os_uid=os_uid)
+
+    def _of_certificate(self, data: bytes) -> Caller:
+        """The handshake has proven that it is theirs, that an authority of ours vouches for it, and that it had not ended."""
+        certificate = load_der_x509_certificate(data)
+        subject = certificate.subject.rfc4514_string()
+        found = self._settings.identities.certificates.get(subject)
+        ends_ms = int(certificate.not_valid_after_utc.timestamp() * 1000)
+        if found is None:
+            raise Refused("CERTIFICATE_UNKNOWN")
+        if ends_ms <= self._clock.now_ms():  # a connection may be older
+            raise Refused("CERTIFICATE_EXPIRED")
+        principal, scopes = found
+        asker = Asker(principal=principal, identified_by=f"{BY_CERTIFICATE}{subject}", scopes=scopes)
+        return Caller(asker=asker, expires_at_ms=ends_ms)
 
     def _of_key(self, text: str) -> Caller:
         try:

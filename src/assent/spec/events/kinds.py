@@ -32,10 +32,29 @@ from assent.spec.events._gate import (
     PlanRead,
     PolicyRecorded,
 )
+from assent.spec.events._schedules import (
+    ScheduleAdded,
+    SchedulePaused,
+    ScheduleRemoved,
+    ScheduleRestored,
+    ScheduleResumed,
+    ScheduleTickRefused,
+)
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import PRIORITY, Effect, Mode, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 2
+
+NO_RUN: Final = (
+    PlanRead,
+    ScheduleAdded,
+    ScheduleRemoved,
+    ScheduleRestored,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTickRefused,
+)
+"""The events of streams that are no run's: a plan's and a schedule's."""
 
 LEDGER_STREAM: Final = "ledger"
 """The stream of the events that belong to no run."""
@@ -453,6 +472,7 @@ AnyEvent: TypeAlias = (
     | SecretAccessed | HttpRequested | HttpAnswered | DeliveryAttempted | DeliveryEnded | DeliveryRetried
     | PolicyRecorded | PlanRead | ConsequenceDecided | ConsequenceChecked | ApprovalRefused | IdentityRefused
     | KeyCreated | KeyRevoked
+    | ScheduleAdded | ScheduleRemoved | ScheduleRestored | SchedulePaused | ScheduleResumed | ScheduleTickRefused
     | LedgerCreated | LedgerRecovered | TailAccepted | PayloadErased
 )  # fmt: skip
 

@@ -21,9 +21,8 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 from assent.client import Client as AsyncClient
-from assent.client import Server
+from assent.client import Connecting, Server
 from assent.client import connect as awaited_connect
-from assent.client._client import Connecting
 from assent.errors import Json
 from assent.policy import PolicyEngine
 from assent.runtime import Runtime as AsyncRuntime
@@ -137,6 +136,7 @@ class _Program:
     approve = _waited(AsyncProgram.approve)
     reject = _waited(AsyncProgram.reject)
     cancel = _waited(AsyncProgram.cancel)
+    signal = _waited(AsyncProgram.signal)
     undo = _waited(AsyncProgram.undo)
     resolve = _waited(AsyncProgram.resolve)
     resume = _waited(AsyncProgram.resume)

@@ -14,12 +14,13 @@ from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.client._client import Client as Client
+    from assent.client._client import Connecting as Connecting
     from assent.client._client import Server as Server
     from assent.client._client import connect as connect
     from assent.client._spool import Deferred as Deferred
 
-__all__ = ["Client", "Deferred", "Server", "connect"]
+__all__ = ["Client", "Connecting", "Deferred", "Server", "connect"]
 
 __getattr__, __dir__ = resolved_when_asked(
-    __name__, {"._client": "Client Server connect", "._spool": "Deferred"}
+    __name__, {"._client": "Client Connecting Server connect", "._spool": "Deferred"}
 )

@@ -58,7 +58,10 @@ class Connecting(TypedDict, total=False):
 
 
 def connect(where: str | Path, **how: Unpack[Connecting]) -> Client:
-    """A client of the daemon at an address (`https://HOST:PORT`) or the path of its socket, to be entered with `async with`."""
+    """A client of the daemon at an address (`https://HOST:PORT`) or the path of its socket, to be entered with `async with`.
+
+    What may be said besides is in `Connecting`. `INVALID_INPUT`.
+    """
     return Client(_address_of(where), **how)
 
 
@@ -114,7 +117,7 @@ class Client(Program):
         await self.close()
 
     async def close(self) -> None:
-        """The same."""
+        """Hang up, as the end of `async with` does."""
         await self._exit.aclose()
         self._http = None
 

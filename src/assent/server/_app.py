@@ -257,7 +257,7 @@ class Api:
                 if not begun.done():
                     begun.set_result(run)
 
-            with telling(hear if known is None else None):
+            with telling(hear if known is None else None, headers.get("traceparent")):
                 work = self._spawn(
                     self._service.perform(request, caller.asker, ident=ident),
                     name=f"request {route.operation}",

@@ -97,14 +97,21 @@ class ScriptedRuntime:
     looks: list[str | None] = field(default_factory=list)
     """Each look at what waits for an approval: of which run, or of all."""
 
-    def perform(self, request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
+    def perform(
+        self,
+        request: Request[A],
+        settings: Settings,
+        *,
+        on_progress: OnProgress | None = None,
+        ident: str | None = None,
+    ) -> A:
         """What was scripted. The real one answers anything else: what is true of the machine, and calls that it refuses."""
         script = self._scripts().get(type(request))
         is_told = (
             isinstance(request, Driving | ask.AcceptTail) and operation_of(type(request)) in self.answers
         )
         if script is None and not is_told:
-            return process.perform(request, settings, on_progress=on_progress)
+            return process.perform(request, settings, on_progress=on_progress, ident=ident)
         if not isinstance(request, _ASIDE):
             self.requests.append({"op": operation_of(type(request)), **_given(request)})
         if on_progress is not None:

@@ -21,6 +21,7 @@ ADA: Who = {
     "os_uid": 1000,
     "identified_by": "process_uid",
     "request": None,
+    "request_digest": None,
 }
 KEY = Ed25519FileSigner("assent.local/test", bytes(range(32)))
 """A test key; never trust it."""

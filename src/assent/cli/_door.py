@@ -22,7 +22,12 @@ class Service(Protocol):
     """What the door asks: the application service, as `assent.runtime.service.process` is; tests can stand in for it."""
 
     def perform(
-        self, request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None
+        self,
+        request: Request[A],
+        settings: Settings,
+        *,
+        on_progress: OnProgress | None = None,
+        ident: str | None = None,
     ) -> A: ...
 
     def stream(self, request: Stream[A], settings: Settings) -> Iterator[A]: ...
@@ -102,13 +107,15 @@ class Door:
         """A person is there to answer, and the answer is not for a program."""
         return not self.out.is_json and is_a_terminal(sys.stdin) and is_a_terminal(sys.stderr)
 
-    def perform(self, request: Request[A], on_progress: OnProgress | None = None) -> A:
-        """What the service answers to a request."""
+    def perform(
+        self, request: Request[A], on_progress: OnProgress | None = None, *, ident: str | None = None
+    ) -> A:
+        """What the service answers to a request. `ident`: the id under which it is asked."""
         from assent.runtime.service.requests import Driving, operation_of
 
         if isinstance(request, Driving):
             self.operation = operation_of(type(request))
-        return self.service.perform(request, self.settings, on_progress=on_progress)
+        return self.service.perform(request, self.settings, on_progress=on_progress, ident=ident)
 
     def stream(self, request: Stream[A]) -> Iterator[A]:
         """The parts of an answer that has many."""

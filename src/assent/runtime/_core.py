@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack, cast
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
 import msgspec
 
@@ -123,6 +125,9 @@ CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
 Who: TypeAlias = "Actor | Principal | str | None"
 """Who asks: nobody in particular is the configured principal."""
 
+_REQUEST_DIGESTS: Final = b"assent request digests"
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
 SESSIONS_KEPT_MAX: Final = 64
 """Sessions of other processes that stay in memory; an older one is read from the journal when it is called again."""
 
@@ -163,6 +168,9 @@ class Core:
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
         self._coming: set[RunId] = set()
+        self._request_key: Callable[[], bytes] = _closed_key
+        # Requests by their ids that begin a run, or whose run is driven for who began it: perhaps nothing of it is durable yet.
+        self._begun: dict[str, tuple[asyncio.Future[RunId | None], Actor]] = {}
         self._kept: OrderedDict[RunId, Held] = OrderedDict()
 
     async def start(self, ownership: Ownership, perform: Handler) -> None:
@@ -191,6 +199,7 @@ class Core:
             FAILPOINTS.arm(armed)
         settings = self.settings
         signer = ledger_signer(settings.state, settings.key_path)
+        self._request_key = cache(partial(signer.derive, _REQUEST_DIGESTS))
         journal = open_ledger(settings.state, signer.named)
         self.exit.push_async_callback(journal.close)
         clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
@@ -319,13 +328,16 @@ class Core:
         *,
         principal: Who = None,
         environment: str | None = None,
+        id: str | None = None,  # noqa: A002 - as `--id`, which it is
         priority: int = PRIORITY,
     ) -> RunResult:
-        """Run a workflow until it ends or waits for a person.
+        """Run a workflow until it ends or waits.
 
+        `id`: begin it once; under the same id the first run is told of, or goes on. `REQUEST_REUSED` where that was another one.
         `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used, and
         `QUEUE_FULL`.
         """
+        del id  # `Runtime` asks for it as a request, which looks for an earlier one
         spec = load_workflow(workflow)
         given = {} if inputs is None else inputs
         return await self.run_spec(
@@ -364,9 +376,11 @@ class Core:
         principal: Who = None,
         environment: str | None = None,
         hooks: Iterable[Hook] = (),
+        id: str | None = None,  # noqa: A002 - as `--id`, which it is
         priority: int = PRIORITY,
     ) -> RunResult:
-        """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone."""
+        """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone; `id` as in `run`."""
+        del id
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
@@ -842,6 +856,10 @@ class Core:
             found = principal
         return Actor(found, asserted, settings.os_uid, identified(BY_PROCESS, asserted=asserted))
 
+    def digest_of(self, asked: Json) -> str:
+        """What was asked, as the ledger may say it: nobody without its key can try what it may have been."""
+        return hmac.digest(self._request_key(), _encode(asked), "sha256").hex()
+
     def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
         """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
         current = self.capabilities.current()
@@ -873,7 +891,7 @@ class Core:
         priority: int = PRIORITY,
     ) -> RunResult:
         await self.versions.record()
-        run = await self.running.start(
+        start = self.running.start(
             blueprint,
             inputs,
             actor,
@@ -882,7 +900,42 @@ class Core:
             labels=labels,
             priority=priority,
         )
-        return await self._drive(run)
+        return await self._drive_begun(actor, start)
+
+    async def _drive_begun(self, actor: Actor, start: Coroutine[Any, Any, RunId]) -> RunResult:
+        """Begin a run and drive it; where the same request has begun one since it was looked for, that one."""
+        ident = actor.request
+        if ident is None:
+            return await self._drive(await start)
+        try:
+            if (joined := await self.join(actor)) is not None:
+                return joined
+            # INVARIANT: nothing is waited for between that look and the entry, so that one request begins one run.
+            begun: asyncio.Future[RunId | None] = asyncio.get_running_loop().create_future()
+            self._begun[ident] = begun, actor
+            try:
+                run = await start
+                begun.set_result(run)
+                return await self._drive(run)
+            finally:
+                del self._begun[ident]
+                if not begun.done():
+                    begun.set_result(None)
+        finally:
+            start.close()
+
+    async def join(self, actor: Actor) -> RunResult | None:
+        """The run that who asks has begun by the same request, and that is under way for it; None where there is none.
+
+        `REQUEST_INVALID`, `REQUEST_REUSED`.
+        """
+        while (known := self._begun.get(actor.request or "")) is not None:
+            begun, first = known
+            require_same_request(str(actor.request), (str(first.principal), first.request_digest), actor)
+            run = await asyncio.shield(begun)
+            if run is not None:
+                return await self._drive(run)
+        return None
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
         try:
@@ -961,6 +1014,10 @@ def _difference(world: World) -> str:
     return difference(world)
 
 
+def _closed_key() -> bytes:
+    raise _closed()
+
+
 def _closed() -> InputError:
     return InputError(
         "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
@@ -970,6 +1027,19 @@ def _closed() -> InputError:
 def literal(capability: str, parameters: Mapping[str, Json] | None) -> dict[str, Json]:
     of = f"the inputs of `{capability}`"
     return json_object({} if parameters is None else parameters, code="INVALID_INPUT", of=of)
+
+
+def require_same_request(ident: str, first: tuple[str, str | None], actor: Actor) -> None:
+    """Refuse a second request under an id: another principal's (`REQUEST_INVALID`), or for something else (`REQUEST_REUSED`)."""
+    who, digest = first
+    if who != str(actor.principal):
+        raise InputError("REQUEST_INVALID", f"another principal asked under the id `{ident}`")
+    if None not in (digest, actor.request_digest) and digest != actor.request_digest:
+        raise InputError(
+            "REQUEST_REUSED",
+            f"something else was asked under the id `{ident}`",
+            hint="choose a new id for what is to be done anew; the same one only asks for the same again",
+        )
 
 
 def absent(fault: str) -> InputError:

@@ -46,7 +46,7 @@ from assent.runtime.capabilities._versions import Labelled
 from assent.runtime.runs._loading import load_workflow
 from assent.runtime.runs._session import Held, Session
 from assent.runtime.service import answers, process, requests
-from assent.runtime.service._asking import to_owner
+from assent.runtime.service._asking import request_id, to_owner
 from assent.runtime.service._owner import serve
 from assent.runtime.service._reading import Reader
 from assent.runtime.service.answers import RunEvent
@@ -82,21 +82,16 @@ class Client:
             await link.close()
         self.reader.close()
 
-    async def ask(self, kind: type[Request[Any]], said: dict[str, Any]) -> dict[str, Any]:
+    async def ask(
+        self, kind: type[Request[Any]], said: dict[str, Any], ident: str | None = None
+    ) -> dict[str, Any]:
         """What the owner answers, as it travels (hence `Any`), to a method's arguments; they are the request's fields."""
         core, capability = self._core, said.get("capability")
-        actor = core.actor(said.pop("principal", None) or said.pop("by", None))
-        if actor.principal.roles != core.settings.roles.get(str(actor.principal), frozenset()):
-            raise RefusedError(
-                "IDENTITY_REFUSED",
-                f"the owner of the state gives `{actor.principal}` the roles that are configured, and no others",
-                hint="write them in assent.toml",
-            )
-        by = requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
+        request, by = _as_request(core, kind, said)
         listener = listener_here()
         tell = None if listener is None else _heard_by(listener)
         try:
-            return await self._link.ask(to_owner(self._request(kind, said), by, tell, core.digests))
+            return await self._link.ask(to_owner(request, by, tell, core.digests, ident=ident))
         except AssentError as error:
             if error.code in NOT_HERE and capability is not None and self._is_registered(capability):
                 fault = f"`{capability}` is registered in this process only, and another one owns the state"
@@ -106,29 +101,6 @@ class Client:
     async def forward(self, asked: OwnerRequest) -> dict[str, Any]:
         """What the owner answers to a request that is whole."""
         return await self._link.ask(asked)
-
-    def _request(self, kind: type[Request[Any]], said: dict[str, Any]) -> Request[Any]:
-        """A workflow and its files are read here; functions stay here."""
-        if [*said.pop("hooks", ())]:
-            raise InputError(
-                "HOOKS_LOCAL",
-                "hooks of one call can't be handed to the process that owns the state",
-                hint="register them in that process, with `rt.hooks`",
-            )
-        if "workflow" in said:
-            said["text"] = json.dumps(load_workflow(said.pop("workflow")).to_json())
-        if kind is requests.Plan:
-            said["keep"] = False
-        if "environment" in kind.__struct_fields__:
-            said["environment"] = said.get("environment") or self._core.settings.environment
-        if "resolution" in said:
-            said["resolution"] = Resolution(said["resolution"]).value
-        if "parameters" in said:
-            said["parameters"] = literal(said["capability"], said["parameters"])
-        if "inputs" in said:
-            inputs = {} if said["inputs"] is None else said["inputs"]
-            said["inputs"] = json_object(inputs, code="INVALID_INPUT", of="the inputs of the workflow")
-        return kind(**said)
 
     def _is_registered(self, reference: str) -> bool:
         try:
@@ -157,6 +129,39 @@ class Client:
         finally:
             self._streams.discard(place)
             await place.close()
+
+
+def _as_request(
+    core: Core, kind: type[Request[Any]], said: dict[str, Any]
+) -> tuple[Request[Any], requests.Asker]:
+    """A method's arguments as a request, and who asks. A workflow and its files are read here; functions stay here."""
+    actor = core.actor(said.pop("principal", None) or said.pop("by", None))
+    if actor.principal.roles != core.settings.roles.get(str(actor.principal), frozenset()):
+        raise RefusedError(
+            "IDENTITY_REFUSED",
+            f"the owner of the state gives `{actor.principal}` the roles that are configured, and no others",
+            hint="write them in assent.toml",
+        )
+    if [*said.pop("hooks", ())]:
+        raise InputError(
+            "HOOKS_LOCAL",
+            "hooks of one call can't be handed to the process that owns the state",
+            hint="register them in that process, with `rt.hooks`",
+        )
+    if "workflow" in said:
+        said["text"] = json.dumps(load_workflow(said.pop("workflow")).to_json())
+    if kind is requests.Plan:
+        said["keep"] = False
+    if "environment" in kind.__struct_fields__:
+        said["environment"] = said.get("environment") or core.settings.environment
+    if "resolution" in said:
+        said["resolution"] = Resolution(said["resolution"]).value
+    if "parameters" in said:
+        said["parameters"] = literal(said["capability"], said["parameters"])
+    if "inputs" in said:
+        inputs = {} if said["inputs"] is None else said["inputs"]
+        said["inputs"] = json_object(inputs, code="INVALID_INPUT", of="the inputs of the workflow")
+    return kind(**said), requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
 
 
 def _heard_by(listener: Listener) -> Callable[[dict[str, Any]], None]:
@@ -233,7 +238,8 @@ def _forwarded(
     async def either(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
         said = shape.bind(self._core, *args, **kwargs).arguments
         del said["self"]
-        return await self._either(partial(method, self._core), kind, told, said)  # a part of the class
+        ident = said.pop("id", None)
+        return await self._either(partial(method, self._core), kind, told, said, ident)  # a part of the class
 
     return either
 
@@ -415,19 +421,26 @@ class Runtime:
         kind: type[Request[Any]],
         told: Callable[[Any], T],
         said: Mapping[str, Any],
+        ident: str | None = None,
     ) -> T:
         """Carry `own` out, or have the owner do it: the arguments `said` are the fields of a request, `told` reads its answer.
+
+        What is asked under an id of the caller's goes the way of a request here as well, which looks for an earlier one.
 
         An owner that has ended before it took the request is followed by this process, or by another one that was quicker.
         """
         _require(kind, said)
         while (client := self._client) is not None:
             try:
-                return told(await client.ask(kind, {**said}))
+                return told(await client.ask(kind, {**said}, ident))
             except OwnerGoneError:
                 await self._follow(client)
         if said.get("run") is not None and kind is not requests.AddStep:  # a session knows its run's whole id
             said = {**said, "run": await self._core.find(said["run"])}
+        if ident is not None:
+            request, by = _as_request(self._core, kind, {**said})
+            service = Service(self.settings, self._core)
+            return told(msgspec.to_builtins(await service.perform(request, by, ident=request_id(ident))))
         return await own(**said)
 
     def _asked(

@@ -70,6 +70,9 @@ SEMVER: Final = re.compile(
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 """Step and input names: they appear in expressions, so they look like variables."""
 
+OWN_REQUESTS: Final = "req_"
+"""What the ids of requests begin with that nobody has chosen."""
+
 LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+-]{0,127}\Z")
 """Names of workflows, rules, roles and environments."""
 

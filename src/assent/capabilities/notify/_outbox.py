@@ -61,6 +61,7 @@ class Asker:
     os_uid: int | None = None
     identified_by: str | None = None
     request: str | None = None
+    request_digest: str | None = None
 
 
 class Outbox:
@@ -226,6 +227,7 @@ class Outbox:
                 os_uid=asker.os_uid,
                 identified_by=asker.identified_by,
                 request=asker.request,
+                request_digest=asker.request_digest,
             )
             await self._whole(self._requeue(delivery, event))
         self._kick()

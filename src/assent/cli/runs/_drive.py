@@ -37,13 +37,17 @@ def read_wait(value: str | None) -> int | None:
 
 
 def drive(
-    door: Door, request: service.requests.Driving[service.answers.Run], *, wait_ms: int | None = None
+    door: Door,
+    request: service.requests.Driving[service.answers.Run],
+    *,
+    wait_ms: int | None = None,
+    ident: str | None = None,
 ) -> int:
     """Execute a request, ask for approvals where a person sits, wait where that was asked for, and answer with the run."""
     progress = (
         None if door.is_quiet else Progress(door.out, of_a_call=isinstance(request, service.requests.Call))
     )
-    return conclude(door, door.perform(request, progress), wait_ms=wait_ms)
+    return conclude(door, door.perform(request, progress, ident=ident), wait_ms=wait_ms)
 
 
 def _tell_place(door: Door) -> None:

@@ -29,7 +29,7 @@ wait_option = click.option(
     is_flag=False,
     flag_value="forever",
     metavar="[=DURATION]",
-    help="Where it waits for an approval, follow it until it is decided (`--wait=30m`: at most so long).",
+    help="Where it waits, follow it until it has ended (`--wait=30m`: at most so long).",
 )
 
 
@@ -56,13 +56,24 @@ quiet_option = click.option(
 )
 
 
+id_option = click.option(
+    "--id",
+    "ident",
+    metavar="ID",
+    help="Begin it once: asked again under this ID, by whoever begins it, the first run is told of, or goes on.",
+)
+
+
 @command("run", short_help="Run a workflow file or a saved plan.")
 @click.argument("target", metavar="FILE|PLAN", shell_complete=complete_workflow)
 @click.argument("inputs", nargs=-1, metavar="[NAME=VALUE]...")
 @wait_option
+@id_option
 @priority_option
 @quiet_option
-def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None, priority: int) -> int:
+def run(
+    door: Door, target: str, inputs: tuple[str, ...], *, wait: str | None, ident: str | None, priority: int
+) -> int:
     """Run the workflow in FILE, or exactly what PLAN showed.
 
     Inputs are `name=value` (read by the input's declared type), `name:=JSON` or `name=@FILE`. In a terminal, pending approvals
@@ -70,16 +81,25 @@ def run(door: Door, target: str, inputs: tuple[str, ...], wait: str | None, prio
     """
     wait_ms = read_wait(wait)
     request = run_request(door, target, inputs, priority=priority)
-    return drive(door, request, wait_ms=wait_ms)
+    return drive(door, request, wait_ms=wait_ms, ident=ident)
 
 
 @command("call", short_help="Call one capability.")
 @click.argument("capability", shell_complete=complete_capability)
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_input)
 @wait_option
+@id_option
 @priority_option
 @quiet_option
-def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | None, priority: int) -> int:
+def call(
+    door: Door,
+    capability: str,
+    parameters: tuple[str, ...],
+    *,
+    wait: str | None,
+    ident: str | None,
+    priority: int,
+) -> int:
     """Call one CAPABILITY (`id` or `id@version`) as a run of one step: gated, recorded, and undone by `assent undo`."""
     wait_ms = read_wait(wait)
     given, texts = split_arguments(parameters, cwd=door.cwd)
@@ -87,7 +107,7 @@ def call(door: Door, capability: str, parameters: tuple[str, ...], wait: str | N
     request = service.requests.Call(
         capability=capability, parameters=given, words=texts, environment=environment, priority=priority
     )
-    return drive(door, request, wait_ms=wait_ms)
+    return drive(door, request, wait_ms=wait_ms, ident=ident)
 
 
 @command("resume", watches=False, short_help="Go on with unfinished runs.")

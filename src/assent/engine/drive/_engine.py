@@ -123,6 +123,7 @@ class Engine:
             catalogue=catalogue.revision or None,
             pins=catalogue.pins(blueprint.references()),
             request=actor.request,
+            request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
             priority=priority,
         )
@@ -244,7 +245,7 @@ class Engine:
         """Who asked for a run, as its first event has it."""
         asked = (await self._services.journal.events(act, limit=1))[0].event
         assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        return ev.who_began(asked)
+        return asked.who()
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:

@@ -21,7 +21,7 @@ class Actor(msgspec.Struct, frozen=True):
     """Who gives a command: the principal, whether it was merely asserted (`--as`), and the operating system's user id.
 
     `identified_by`: what says that it is this principal (`assent.spec.principal`). `request`: the id of the request in which it
-    acts, where that came from another process: what it is recorded to have done keeps it.
+    acts, where that has one: what it is recorded to have done keeps it, with `request_digest` (`assent.spec.events.kinds.Act`).
     """
 
     principal: Principal
@@ -29,6 +29,7 @@ class Actor(msgspec.Struct, frozen=True):
     os_uid: int | None = None
     identified_by: str | None = None
     request: str | None = None
+    request_digest: str | None = None
 
     def who(self) -> ev.Who:
         """The same as an event's fields."""
@@ -38,6 +39,7 @@ class Actor(msgspec.Struct, frozen=True):
             "os_uid": self.os_uid,
             "identified_by": self.identified_by,
             "request": self.request,
+            "request_digest": self.request_digest,
         }
 
 

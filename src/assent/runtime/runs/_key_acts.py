@@ -12,7 +12,7 @@ from assent.invocation import NoEffectError
 from assent.journal import Batch, each_leaf
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.key_store import BY_KEY, KEYS_MAX, Key, KeyStore
-from assent.spec.events.kinds import KeyCreated, KeyRevoked, RunCreated, Who
+from assent.spec.events.kinds import KeyCreated, KeyRevoked, RunCreated
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, PrincipalKind
 from assent.spec.scopes import ADMIN, APPROVE
@@ -81,7 +81,7 @@ class KeyActs:
         key, services = self._found(ident), self._ready
         if key.revoked_ms is None:
             self._store.write(msgspec.structs.replace(key, revoked_ms=services.clock.now_ms()))
-        await self._tell(run, KeyRevoked(key=ident, act=RunId(run), **_who(await self._created(run))))
+        await self._tell(run, KeyRevoked(key=ident, act=RunId(run), **(await self._created(run)).who()))
 
     async def restore(self, run: str, ident: str) -> None:
         """Let it open again, and put that on record."""
@@ -147,7 +147,7 @@ class KeyActs:
             scopes=tuple(sorted(key.scopes)),
             expires_at_ms=key.expires_ms,
             act=RunId(run),
-            **_who(created),
+            **created.who(),
         )
         await self._tell(run, event)
 
@@ -179,16 +179,6 @@ def _principal(text: str) -> Principal:
         return Principal.parse(text)
     except InputError as error:
         raise _no_effect("INVALID_INPUT", error.message, str(error.hint)) from None
-
-
-def _who(created: RunCreated) -> Who:
-    return {
-        "by": created.principal,
-        "asserted": created.asserted,
-        "os_uid": created.os_uid,
-        "identified_by": created.identified_by,
-        "request": created.request,
-    }
 
 
 def _no_effect(code: str, message: str, hint: str) -> NoEffectError:

@@ -150,7 +150,7 @@ class ScheduleRecords:
             await services.journal.erase(RunId(str(row["schedule"])), who=who, at_ms=at_ms, act=act)
 
     async def _who(self, act: RunId) -> ev.Who:
-        return ev.who_began(await began(self._ready.journal, act))
+        return (await began(self._ready.journal, act)).who()
 
     async def _append(self, schedule: RunId, n: int, event: ev.AnyEvent, *payloads: Payload) -> None:
         services = self._ready

@@ -26,7 +26,13 @@ _SILENCE_S: Final = 0.5
 """After this long a process that is stopping says so."""
 
 
-def execute(request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
+def execute(
+    request: Request[A],
+    settings: Settings,
+    *,
+    on_progress: OnProgress | None = None,
+    ident: str | None = None,
+) -> A:
     """Perform a request as the owner of the state directory, or have the owner perform it; its answer.
 
     Progress is told as journal entries; as ones without a number, `step.preparing`, when a program runs before its step begins,
@@ -37,7 +43,7 @@ def execute(request: Request[A], settings: Settings, *, on_progress: OnProgress 
     """
     runtime = Core(settings)
     watched = _Watched(on_progress)
-    asked = to_owner(request, asker_of(settings), watched, runtime.digests_elsewhere)
+    asked = to_owner(request, asker_of(settings), watched, runtime.digests_elsewhere, ident=ident)
     answer: Ownership | dict[str, Json] | None = None
     with termination_interrupts():
         try:

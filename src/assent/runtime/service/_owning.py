@@ -14,7 +14,7 @@ from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
 from assent.journal import PAGE
-from assent.runtime._core import Core
+from assent.runtime._core import Core, require_same_request
 from assent.runtime._find_run import get_run, state_of
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
@@ -33,7 +33,7 @@ from assent.spec.events.kinds import (
     StepResolved,
     UndoRequested,
 )  # fmt: skip
-from assent.spec.ids import RunId
+from assent.spec.ids import OWN_REQUESTS, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
@@ -73,6 +73,21 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
     return Actor(principal, by.asserted, uid, how, request)
 
 
+def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> Actor:
+    """Who acts, with what they asked, where they chose the id under which they ask: it may mean one thing only."""
+    is_kept = isinstance(request, requests.Beginning | Settling)
+    if actor.request is None or actor.request.startswith(OWN_REQUESTS) or not is_kept:
+        return actor
+    asked = read_words(runtime, request) if isinstance(request, requests.Call) else request
+    said: dict[str, Any] = msgspec.to_builtins(asked)
+    said.pop("priority", None)  # when it begins, and not what
+    if isinstance(asked, requests.Run) and asked.plan is None:
+        # However its file is written, and wherever it lies, it is one workflow.
+        said = {name: value for name, value in said.items() if name not in ("text", "source", "base")}
+        said["workflow"] = workflow_of(asked).fingerprint
+    return msgspec.structs.replace(actor, request_digest=runtime.digest_of(said))
+
+
 async def note_refusal(runtime: Core, request: requests.Request[Any], by: requests.Asker, code: str) -> None:
     """Put on record that somebody wanted to decide a question under a name that was refused."""
     if isinstance(request, requests.Approve | requests.Reject):
@@ -86,18 +101,19 @@ async def note_refusal(runtime: Core, request: requests.Request[Any], by: reques
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
     """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
 
-    `REQUEST_INVALID` where it was somebody else's, or another kind of request.
+    `REQUEST_INVALID` where it was somebody else's, or another kind of request, `REQUEST_REUSED` where something else was asked.
     """
+    under_way = await runtime.join(actor) if isinstance(request, requests.Beginning) else None
+    if under_way is not None:
+        return _told(under_way)
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
     run, act = found
     if not isinstance(act, _ACTS.get(type(request), RunCreated)):
         raise InputError("REQUEST_INVALID", f"another request was asked under the id `{actor.request}`")
-    if str(act.principal if isinstance(act, RunCreated) else getattr(act, "by", None)) != str(
-        actor.principal
-    ):
-        raise InputError("REQUEST_INVALID", f"another principal asked under the id `{actor.request}`")
+    who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
+    require_same_request(str(actor.request), (who, act.request_digest), actor)
     if isinstance(request, requests.OpenSession):
         return answers.Session(run_id=run)
     refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None

@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 
 
-def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress | None = None) -> A:
+def perform(
+    request: Request[A],
+    settings: Settings,
+    *,
+    on_progress: OnProgress | None = None,
+    ident: str | None = None,
+) -> A:
     """The answer to a request of the principal of these settings; what it raises is an `AssentError`, or `Interrupted`.
 
     A `Driving` one makes the process the owner of the state directory for as long as it takes, or is handed to the living owner.
-    For what `on_progress` is told see `_owner.execute`.
+    For what `on_progress` is told see `_owner.execute`; `ident` is the id that a `Driving` one is asked under.
     """
     answer: A
     if isinstance(request, Reading):
@@ -42,7 +48,7 @@ def perform(request: Request[A], settings: Settings, *, on_progress: OnProgress 
     elif isinstance(request, Driving):
         from assent.runtime.service import _owner
 
-        answer = _owner.execute(request, settings, on_progress=on_progress)
+        answer = _owner.execute(request, settings, on_progress=on_progress, ident=ident)
     elif isinstance(request, Asking):
         from assent.runtime.service import _asking
 

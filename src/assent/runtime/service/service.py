@@ -68,7 +68,8 @@ class Service:
     ) -> A:
         """Do what a request asks. Secret values that this process knows are in no answer, and in no error. `SCOPE_MISSING`.
 
-        `ident`: the id under which it was asked elsewhere: a run that began under it goes on, and no other one begins.
+        `ident`: the id under which it is asked: a run that began under it goes on, and no other one begins. Where whoever asks
+        chose it, it means one thing only (`REQUEST_REUSED`).
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
         if ident is not None and ident.startswith(OF_SCHEDULES):
@@ -121,6 +122,7 @@ class Service:
             except RefusedError as error:
                 await _owning.note_refusal(self._runtime, request, by, error.code)
                 raise
+            actor = _owning.in_request(self._runtime, request, actor)
             with _owning.reporting(tell):
                 begun = await _owning.begun(self._runtime, request, actor)
                 answer = begun or await _function(_owning, request)(self._runtime, request, actor)

@@ -53,6 +53,7 @@ class Who(TypedDict):
     os_uid: int | None
     identified_by: str | None
     request: str | None
+    request_digest: str | None
 
 
 class Act(Event, frozen=True, kw_only=True):
@@ -61,12 +62,14 @@ class Act(Event, frozen=True, kw_only=True):
     `asserted`: the name is the caller's own word (`--as`). `os_uid`: the operating system's user that it came from.
     `identified_by`: what says who it is (`assent.spec.principal` lists the words); None on entries older than format 4.
     `request`: the id of the request that it was asked in: the same request, delivered twice, is carried out once.
+    `request_digest`: what was asked under an id that the caller chose, as a MAC under a key of the ledger's owner.
     """
 
     asserted: bool = False
     os_uid: int | None = None
     identified_by: str | None = None
     request: str | None = None
+    request_digest: str | None = None
 
 
 def fields_naming(event_type: type[Event], kind: str) -> tuple[str, ...]:

@@ -85,16 +85,16 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
 
-
-def who_began(created: RunCreated) -> Who:
-    """Who asked for a run, for the events that it causes elsewhere."""
-    return Who(
-        by=created.principal,
-        asserted=created.asserted,
-        os_uid=created.os_uid,
-        identified_by=created.identified_by,
-        request=created.request,
-    )
+    def who(self) -> Who:
+        """Who asked for the run, as an event of what it does says it."""
+        return {
+            "by": self.principal,
+            "asserted": self.asserted,
+            "os_uid": self.os_uid,
+            "identified_by": self.identified_by,
+            "request": self.request,
+            "request_digest": self.request_digest,
+        }
 
 
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):

@@ -240,3 +240,34 @@ def test_what_nobody_vouches_for_is_waited_for_again() -> None:
     run.give(Receive(signal("other")))
     evolve(run.record, ev.RunDoubted(start=1), 9)
     assert (run.record.signals, run.record.steps[A].state) == ([], StepState.PENDING)
+
+
+@pytest.mark.parametrize("waits", [wait(GO), wait("3h"), {"name": "ask", "approval": "?"}])
+async def test_a_run_that_takes_longer_than_it_may_is_taken_back(place: Place, waits: dict[str, Any]) -> None:
+    """Whatever it waits for, also when another process began it; and not before."""
+    place.clock = FakeClock()
+    async with place.open() as rt:
+        run = (await rt.run(workflow(put("a"), waits, max_duration="2h"))).run_id
+        pass_time(rt, place.clock, HOUR_MS)
+        assert (await rt.show(run)).status is RunState.WAITING
+    async with place.open() as rt:
+        pass_time(rt, place.clock, HOUR_MS)
+        await ended(rt, run)
+        result = await rt.show(run)
+        assert (result.status, code(result), waits_of(rt)) == (RunState.ROLLED_BACK, "RUN_TIMEOUT", [])
+        assert result.error is not None
+        assert "longer than the 2h" in str(result.error["message"])
+        assert place.box.values == {}
+
+
+async def test_a_call_under_way_is_asked_to_end_when_the_time_is_over(place: Place) -> None:
+    async with place.open() as rt:
+        result = await rt.run(
+            workflow(
+                {"name": "nap", "capability": "sys.sleep", "inputs": {"seconds": 60}}, max_duration="50ms"
+            )
+        )
+        assert (result.status, code(result)) == (RunState.FAILED, "RUN_TIMEOUT")
+        quick = await rt.run(workflow(put("a"), max_duration="1h"))
+        assert quick.status is RunState.SUCCEEDED
+        assert waits_of(rt) == []

@@ -1,7 +1,7 @@
-"""Made `v6/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/` to `v5/`).
+"""Made `v7/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/` to `v6/`).
 
 Kept to show how the files came about. Never run over a released folder: a sample that changes is a format that changed, and
-that needs a `v7/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
+that needs a `v8/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
 """
 
 from __future__ import annotations

@@ -126,6 +126,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "run.created": "created",
     "run.recovered": "taken over",
     "run.cancel_requested": "cancel requested",
+    "run.timed_out": "out of time",
     "run.rollback_started": "rolling back",
     "run.succeeded": "run succeeded",
     "run.failed": "run failed",

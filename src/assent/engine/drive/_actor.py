@@ -41,6 +41,7 @@ from assent.engine.machine._commands import (
     Resolve,
     SendSignal,
     Succeeded,
+    TimeOut,
     Wish,
 )
 from assent.engine.machine._conclusions import conclude
@@ -48,6 +49,7 @@ from assent.engine.machine._interventions import require_hearing, require_undoab
 from assent.engine.machine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine.record._readiness import PASSABLE, Readiness, iterations
 from assent.engine.record._record import (
+    RUN_TIMEOUT,
     SETTLED,
     UNDO_STEP,
     Phase,
@@ -64,13 +66,14 @@ from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Hook, Rest, Share, require_unexposed
 from assent.invocation.context.telling import listener_here
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey, iteration_of, session_step
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
+from assent.spec.words.durations import write_duration
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
 """What the run is told, and who waits until that is durable. None: only that it has to look again."""
@@ -526,7 +529,7 @@ class RunActor:
         return self._was_gate_open and not self._services.gate.is_open
 
     async def _decide_more(self) -> bool:
-        moved = False
+        moved = self._end_in_time()
         self._touched |= self._waiting
         self._waiting.clear()
         while self._touched:
@@ -541,6 +544,20 @@ class RunActor:
         moved |= self._take_back_next()
         moved |= await self._attend_to_undo()
         return moved
+
+    def _end_in_time(self) -> bool:
+        """Stop the run when the time is over that it may take: its effects are asked to end, as when somebody cancels it."""
+        record = self.record
+        if record.phase is not _FORWARD or record.is_stopping or not self._timers.has_run_out(record):
+            return False
+        late = WorldError(
+            RUN_TIMEOUT,
+            f"the run took longer than the {write_duration(record.created.max_duration_ms or 0)} that its workflow allows",
+            hint="raise its `max_duration`, or look with `assent show` what took so long",
+        )
+        is_stopped = self._apply(TimeOut(self._outbox.bind_error(late)))
+        self._cancel_waiting(self._effects.cancel())
+        return is_stopped
 
     def _look_at(self, step: StepRecord) -> bool:
         """What a step that had an event leads to."""

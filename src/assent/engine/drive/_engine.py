@@ -118,6 +118,7 @@ class Engine:
             document=_UNBOUND,
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
+            max_duration_ms=workflow.max_duration_ms if workflow is not None else None,
             plan=plan,
             labels=tuple(sorted(labels)),
             catalogue=catalogue.revision or None,

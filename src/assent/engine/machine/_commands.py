@@ -181,6 +181,12 @@ class Expire(msgspec.Struct, frozen=True, gc=False):
     step: StepKey
 
 
+class TimeOut(msgspec.Struct, frozen=True, gc=False):
+    """The time is over that the run may take. `error` binds the error object."""
+
+    error: Commitment | None = None
+
+
 class Cancel(msgspec.Struct, frozen=True, gc=False):
     """A principal wants the run to stop and be taken back."""
 
@@ -248,7 +254,7 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
 
 Command: TypeAlias = (
     Admit | AddStep | Succeeded | Failed | Reconciled | Accessed | Doubted | Compensating | Compensated
-    | NotCompensated | Finish | Abort | Approve | Reject | Expire | Cancel | Close | Recover | Receive
+    | NotCompensated | Finish | Abort | Approve | Reject | Expire | TimeOut | Cancel | Close | Recover | Receive
     | RequestUndo | BeginUndo | Resolve
 )  # fmt: skip
 

@@ -38,6 +38,7 @@ from assent.engine.machine._commands import (
     RequestUndo,
     Resolve,
     Succeeded,
+    TimeOut,
 )
 from assent.engine.machine._conclusions import conclude
 from assent.engine.machine._interventions import (
@@ -100,6 +101,8 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
             return _abort(record, command)
         case Approve() | Reject() | Expire():
             return decide_approval(record, command)
+        case TimeOut():
+            return [ev.RunTimedOut(error=command.error)] if _may_begin_steps(record) else []
         case Cancel():
             return decide_cancel(record, command.actor)
         case Close():

@@ -24,6 +24,12 @@ from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Un
 TAIL_ACCEPTED: Final = "TAIL_ACCEPTED"
 """The code of what is in doubt because the ledger's end was accepted without proof."""
 
+RUN_TIMEOUT: Final = "RUN_TIMEOUT"
+"""The code of a run that took longer than its workflow allows."""
+
+RUN_STEP: Final = StepKey("@run")
+"""Stands for the run itself where steps are told apart: no step name can begin with `@`."""
+
 UNDO_STEP: Final = StepKey("@undo")
 """The key under which the approval of an undo stands: no step name can begin with `@`."""
 
@@ -205,9 +211,20 @@ class RunRecord(msgspec.Struct):
         return self.created.plan
 
     @property
+    def ends_at_ms(self) -> int | None:
+        """When the time is over that the run may take."""
+        limit = self.created.max_duration_ms
+        return None if limit is None else self.started_at_ms + limit
+
+    @property
     def is_stopping(self) -> bool:
         """No new step may begin: one failed, or somebody cancelled."""
         return self.failure_code is not None or self.is_cancelling
+
+    @property
+    def is_called_off(self) -> bool:
+        """Calls under way are asked to end: somebody cancelled, or the run's time is over."""
+        return self.is_cancelling or self.failure_code == RUN_TIMEOUT
 
     def count(self, *states: StepState) -> int:
         """How many steps are in any of these states."""
@@ -522,6 +539,9 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
             _recover(record, retry=event.retry)
         case ev.CancelRequested():
             record.is_cancelling = True
+        case ev.RunTimedOut():
+            if not record.is_stopping:
+                record.failure_code, record.error = RUN_TIMEOUT, event.error
         case ev.RollbackStarted():
             if not record.is_stopping:  # no step failed: the run's outputs did
                 record.failure_code, record.error = event.code, event.error
@@ -531,7 +551,7 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
             record.phase, record.state, record.outputs = Phase.DONE, RunState.SUCCEEDED, event.outputs
         case ev.RunFailed():
             record.phase, record.state = Phase.DONE, RunState.FAILED
-            record.failure_code, record.error = event.code, event.error
+            record.failure_code, record.error = event.code, event.error or record.error
         case ev.RunRolledBack():
             record.phase, record.state = Phase.DONE, RunState.ROLLED_BACK
         case ev.RunCancelled():

@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from assent.engine.record._capability_rows import CapabilityRows
-from assent.engine.record._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, begin, evolve
+from assent.engine.record._record import (
+    RUN_STEP,
+    UNDO_STEP,
+    ApprovalRecord,
+    Phase,
+    RunRecord,
+    StepRecord,
+    begin,
+    evolve,
+)
 from assent.errors import InternalError
 from assent.journal import PROJECTION_KEYS, PROJECTIONS
 from assent.journal.ports import Row
@@ -25,6 +34,10 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
     rows = [_run_row(record)]
     if record.created.request is not None:
         rows.append(Row("run_requests", (record.run,), (record.run, record.created.request)))
+    if record.ends_at_ms is not None:
+        status = "waiting" if record.phase is Phase.FORWARD else "over"
+        limit = (record.run, RUN_STEP, "limit", None, status, record.started_at_ms, record.ends_at_ms)
+        rows.append(Row("waits", (record.run, RUN_STEP), limit))
     rows += [_approval_row(record, approval) for approval in record.settled_approvals]
     record.settled_approvals.clear()
     for key in sorted(record.dirty):

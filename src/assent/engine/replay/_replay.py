@@ -33,7 +33,7 @@ from assent.engine.machine._commands import (
     SendSignal,
 )
 from assent.engine.ports import Services
-from assent.engine.record._record import ApprovalRecord, StepRecord
+from assent.engine.record._record import ApprovalRecord, RunRecord, StepRecord
 from assent.engine.replay._recording import Recording
 from assent.engine.replay._replayed_capabilities import UNDO_SUFFIX, ReplayCatalogue, ReplayedCapability
 from assent.engine.replay._script import Script
@@ -166,6 +166,9 @@ class _RecordedTimers(RunTimers):
 
     def has_waited(self, step: StepRecord) -> bool:
         return self._script.is_end_of_wait(step.key)
+
+    def has_run_out(self, record: RunRecord) -> bool:
+        return record.ends_at_ms is not None and self._script.is_time_out()
 
     def has_expired(self, asked: ApprovalRecord) -> bool:
         return self._script.is_expiry(asked.request.step)
@@ -324,7 +327,7 @@ class _Director:
                     await self._engine.doubt(self._run, event)
                 case ev.StepAdded():
                     await self._add_step(event)
-                case ev.StepSucceeded(attempt=0) | ev.StepFailed(attempt=0):
+                case ev.StepSucceeded(attempt=0) | ev.StepFailed(attempt=0) | ev.RunTimedOut():
                     # Nobody says it: a time has come.
                     (await self._engine.actor(self._run)).wake()
                 case ev.SignalReceived():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import dropwhile
 from typing import Final
 
+from assent.engine.record._record import RUN_STEP
 from assent.engine.replay._recording import Recording
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import (
@@ -27,8 +28,8 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Verdict
 
-RUN: Final = StepKey("@run")
-"""Stands for the run itself where events are told apart by their step; no step name can begin with `@`."""
+RUN: Final = RUN_STEP
+"""Stands for the run itself where events are told apart by their step."""
 
 _BEFORE_ANY_PART: Final = frozenset({
     "CAPABILITY_UNKNOWN", "EXPRESSION_FAILED", "EXPRESSION_TOO_COSTLY", "FOREACH_INVALID", "HANDLER_MISSING", "INVALID_INPUT",
@@ -124,6 +125,10 @@ class Script:
         """Whether what is expected is that the time has come for which a step waits."""
         expected = self.expected
         return isinstance(expected, ev.StepSucceeded | ev.StepFailed) and expected.step == key
+
+    def is_time_out(self) -> bool:
+        """Whether what is expected is that the time is over that the run may take."""
+        return isinstance(self.expected, ev.RunTimedOut)
 
     def is_doubted(self, *codes: str) -> bool:
         """Whether what is expected is that an effect can't be told, for one of these reasons."""

@@ -174,10 +174,10 @@ class Effects:
         return bound.told(output), outbox.bind_told(output, attached)
 
     def _require_going_on(self, intent: ev.StepStarted, call: Invocation) -> None:
-        """Raise `CallNotBegunError` when the run was stopped; when it was cancelled, the handler is told so at once."""
+        """Raise `CallNotBegunError` when the run was stopped; when it was called off, the handler is told so at once."""
         if self._is_stopped:
             raise CallNotBegunError.of(intent.capability)
-        if self._record.is_cancelling:
+        if self._record.is_called_off:
             call.context.cancel.cancel()
 
     def _failed(  # what is told of a failure, each by itself

@@ -2,7 +2,8 @@
 
 A timer says only *which run to look at when*; whether anything is due then is decided by what that run's events say. So it is
 harmless when one is lost, fires twice, or is of something that was settled meanwhile. What asks for a time of its own (an
-approval's expiry, another attempt of a step, the end of a wait) needs nothing here but a step and a time of day.
+approval's expiry, another attempt of a step, the end of a wait, or of the time that a run may take) needs nothing here but a step
+and a time of day.
 
 Times of day become moments of the clock that nobody can set when they are learned, also across the eviction of their run: see
 `assent.spec.moments`.
@@ -17,7 +18,7 @@ from contextvars import Context
 from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
-from assent.engine.record._record import ApprovalRecord, StepRecord
+from assent.engine.record._record import RUN_STEP, ApprovalRecord, RunRecord, StepRecord
 from assent.spec.ids import RunId, StepKey
 from assent.spec.moments import left_ms
 from assent.spec.ports import Clock
@@ -137,6 +138,13 @@ class RunTimers:
         """Whether the pause before a step's next attempt is over."""
         assert step.retry_at_ms is not None  # INVARIANT: the caller looked
         return self._timers.is_due(self._run, step.key, set_ms=step.failed_at_ms, due_ms=step.retry_at_ms)
+
+    def has_run_out(self, record: RunRecord) -> bool:
+        """Whether the time is over that the run may take."""
+        due_ms = record.ends_at_ms
+        return due_ms is not None and self._timers.is_due(
+            self._run, RUN_STEP, set_ms=record.started_at_ms, due_ms=due_ms
+        )
 
     def has_waited(self, step: StepRecord) -> bool:
         """Whether the time is over for which a step waits, or may wait at most."""

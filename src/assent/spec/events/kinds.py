@@ -67,7 +67,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
     requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
-    `priority`, 0 to 10, says who begins first where not all can.
+    `priority`, 0 to 10, says who begins first where not all can. `max_duration_ms` is how long it may take.
     """
 
     workflow: str | None = None
@@ -84,6 +84,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     roles: tuple[str, ...] | None = None
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
+    max_duration_ms: int | None = None
 
     def who(self) -> Who:
         """Who asked for the run, as an event of what it does says it."""
@@ -110,6 +111,12 @@ class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"
     """Somebody asked for the run to stop; honoured between effects."""
 
     by: str
+
+
+class RunTimedOut(Event, frozen=True, kw_only=True, tag="run.timed_out"):
+    """The run took longer than `max_duration_ms` of its first event: it stops, as one does of which a step failed."""
+
+    error: Commitment | None = None
 
 
 class RollbackStarted(Event, frozen=True, kw_only=True, tag="run.rollback_started"):
@@ -459,7 +466,7 @@ class PayloadErased(Act, frozen=True, kw_only=True, tag="payload.erased"):
 
 
 AnyEvent: TypeAlias = (
-    RunCreated | RunRecovered | CancelRequested | RollbackStarted | RunSucceeded | RunFailed | RunRolledBack
+    RunCreated | RunRecovered | CancelRequested | RunTimedOut | RollbackStarted | RunSucceeded | RunFailed | RunRolledBack
     | RunCancelled | RunNeedsAttention | UndoRequested | UndoStarted | UndoRefused | RunUndone | RunDoubted
     | RunErased | SessionClosed
     | StepAdded | StepsExpanded | StepStarted | StepResumed | StepDenied | StepSkipped | StepSucceeded

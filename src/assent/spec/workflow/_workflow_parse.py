@@ -43,7 +43,7 @@ INLINE_DEPTH_MAX: Final = 8
 
 
 DOCUMENT_KEYS: Final = (
-    "name", "version", "description", "inputs", "steps", "outputs", "metadata", "environment",
+    "name", "version", "description", "inputs", "steps", "outputs", "metadata", "environment", "max_duration",
 )  # fmt: skip  # one line reads better
 WAIT_KINDS: Final[tuple[Literal["for", "until", "signal"], ...]] = ("for", "until", "signal")
 _COMMON_KEYS: Final = ("name", "description", "depends_on", "when")
@@ -138,6 +138,7 @@ class Draft:
     outputs: Template = field(default_factory=Template)
     metadata: Metadata = field(default_factory=Metadata)
     environment: str | None = None
+    max_duration_ms: int | None = None
     all_steps: list[StepDraft] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     canonical: dict[str, Json] = field(default_factory=dict)
@@ -223,6 +224,7 @@ class _Reader:
         draft.version = section.matching("version", SEMVER, "semantic version (like `1.0.0`)", "1.0.0")
         draft.description = section.text("description")
         draft.environment = section.matching("environment", LABEL, "name of an environment") or None
+        draft.max_duration_ms = section.duration_ms("max_duration", most_ms=WAIT_MS_MAX)
         draft.metadata = self._metadata(section.section("metadata", "`metadata`"))
         draft.inputs = self.symbols.inputs = read_inputs(section.section("inputs", "`inputs`"))
         roots = self._steps(section, section.data.get("steps"), ("steps",), None)
@@ -239,6 +241,8 @@ class _Reader:
         }
         if draft.environment is not None:
             draft.canonical["environment"] = draft.environment
+        if draft.max_duration_ms is not None:
+            draft.canonical["max_duration"] = section.data["max_duration"]
         return draft
 
     def _metadata(self, section: Section | None) -> Metadata:

@@ -55,6 +55,7 @@ class WorkflowSpec:
     outputs: Template
     metadata: Metadata
     environment: str | None
+    max_duration_ms: int | None
     fingerprint: Fingerprint
     _canonical: bytes = field(repr=False)
 
@@ -69,6 +70,7 @@ class WorkflowSpec:
         outputs: Mapping[str, Any] | None = None,  # `Any`: as above
         metadata: Mapping[str, Any] | None = None,  # `Any`: as above
         environment: str | None = None,
+        max_duration: str | float | None = None,
     ) -> None:
         data = {
             "name": name,
@@ -79,6 +81,7 @@ class WorkflowSpec:
             "outputs": outputs or {},
             "metadata": metadata or {},
             "environment": environment,
+            "max_duration": max_duration,
         }
         self._fill(_document_of(data), None)
 
@@ -130,6 +133,7 @@ class WorkflowSpec:
             "outputs": draft.outputs,
             "metadata": draft.metadata,
             "environment": draft.environment,
+            "max_duration_ms": draft.max_duration_ms,
             "fingerprint": fingerprint(draft.canonical),
             "_canonical": canonical,
         }

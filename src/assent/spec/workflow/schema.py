@@ -81,6 +81,10 @@ def workflow_schema() -> dict[str, Json]:
         "environment": key(
             text(LABEL), "the environment that it is written for, to which policies may refer"
         ),
+        "max_duration": key(
+            DURATION,
+            "how long a run may take, waiting included; then it is stopped and taken back. Left out: any; at most 366 days",
+        ),
     }
     step = {
         "name": key(_NAME, "what it is called; only a `parallel` group may go without"),

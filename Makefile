@@ -92,9 +92,9 @@ crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every
 	$(COMPILE)
 	@$(BIN)/python -m pytest tests/crash tests/conformance tests/engine/test_calls.py -n auto --complete-crash </dev/null
 
-load: $(STAMP) ## 2 000 slow calls at once, 10 000 waiting runs, a ledger of 200 000 entries: nothing in doubt, and what they take
+load: $(STAMP) ## 2 000 slow calls at once, 10 000 waiting runs, a ledger of 200 000 entries: nothing in doubt, and what they take; the container
 	$(COMPILE)
-	@$(BIN)/python -m pytest tests/load --load -s -q </dev/null
+	@$(BIN)/python -m pytest tests/load tests/deploy --load -s -q </dev/null
 
 explore: $(STAMP) ## search with other dice than `make test` throws: every example and every sampled kill (SEED=n repeats one)
 	$(COMPILE)

@@ -257,7 +257,7 @@ class Api:
         require_scope(request, caller.asker)
         asked = self._asked.get(ident) if ident is not None else None
         if asked is None:
-            asked = self._begin(request, caller, ident)
+            asked = self._begin(request, caller, ident, headers.get("traceparent"))
         elif asked.request != request:
             raise InputError("REQUEST_REUSED", "another request is under way under this `Idempotency-Key`")
         work, begun = asked.work, asked.begun
@@ -273,7 +273,9 @@ class Api:
         )
         return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
-    def _begin(self, request: Driving[Any], caller: Caller, ident: str | None) -> _Asked:
+    def _begin(
+        self, request: Driving[Any], caller: Caller, ident: str | None, traceparent: str | None
+    ) -> _Asked:
         """Have it carried out; whoever asks the same under its key meanwhile waits for the same."""
         is_new = getattr(request, "run", None) is None
         if self.is_draining and is_new:
@@ -286,7 +288,7 @@ class Api:
                 begun.set_result(run)
 
         operation = requests.operation_of(type(request))
-        with telling(hear if is_new else None):
+        with telling(hear if is_new else None, traceparent):
             carried_out = self._service.perform(request, caller.asker, ident=ident)
             work = self._spawn(carried_out, name=f"request {operation}")
         self._under_way.add(work)

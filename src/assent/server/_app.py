@@ -24,10 +24,10 @@ from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
+from assent.runtime.service.routes import MEDIA, ROUTES, Route, told
 from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._routes import MEDIA, ROUTES, Route, told
 from assent.server._streams import Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
@@ -458,6 +458,9 @@ def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = F
     response.run = run.run_id
     if status == 202:
         response.headers["location"] = f"/v1/runs/{run.run_id}"
+    if is_under_way:
+        # Else the request has been carried out, and the run waits for somebody or for its next step.
+        response.headers["preference-applied"] = "respond-async"
     return response
 
 

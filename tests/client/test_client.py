@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from assent import Runtime, sync
 from assent.client import Client, connect
-from assent.errors import AssentError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service import requests
+from assent.runtime.wiring.key_store import new_key
+from assent.system import SystemEntropy
 from tests.support.serving import Serving, daemon
 
 WRITE: dict[str, Any] = {"path": "a.txt", "content": "hi"}
@@ -114,8 +117,8 @@ class Line:
     def __init__(self, cut: Cut) -> None:
         self.cut, self.broken = cut, 0
 
-    async def carry(self, socket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(socket)
+    async def carry(self, place: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(place)
 
         async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter, *, is_answer: bool) -> None:
             while data := await source.read(65536):
@@ -196,8 +199,8 @@ async def test_a_server_that_restarts_is_waited_for_and_one_that_is_away_is_told
     root: Path, env: dict[str, str]
 ) -> None:
     async with daemon(root, env) as first:
-        socket = first.doors["socket"]
-        rt = await connect(socket, patience_s=10).__aenter__()
+        place = first.doors["socket"]
+        rt = await connect(place, patience_s=10).__aenter__()
         begun = asyncio.ensure_future(rt.call("sys.sleep", {"seconds": 1}))
         while not (found := (await first.http.get("/v1/runs")).json()):
             pass
@@ -211,7 +214,7 @@ async def test_a_server_that_restarts_is_waited_for_and_one_that_is_away_is_told
         assert len((await rt.runs()).runs) == 1
     await rt.close()
     with pytest.raises(AssentError) as away:
-        await connect(socket, patience_s=0).__aenter__()
+        await connect(place, patience_s=0).__aenter__()
     assert away.value.code == "SERVER_UNREACHABLE"
     with pytest.raises(AssentError) as closed:
         await rt.call("sys.noop")
@@ -237,3 +240,25 @@ def test_only_an_address_or_a_socket_is_connected_to(where: str) -> None:
     with pytest.raises(AssentError) as refused:
         connect(where)
     assert refused.value.code == "INVALID_INPUT"
+
+
+async def test_a_key_says_who_asks_over_http(root: Path, env: dict[str, str]) -> None:
+    """Also what it may not ask is told as the error that it is, and a wrong one at once."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    with (root / "assent.toml").open("a") as file:
+        file.write(f'[serve]\nhttp = "{place}"\n')
+    key = new_key(SystemEntropy())
+    async with daemon(root, env) as served:
+        async with connect(served.doors["socket"]) as local:
+            said = requests.CreateKey(id=key.id, digest=key.digest, name="test", scopes=("call",))
+            assert (await local.perform(said)).status == "succeeded"
+        async with connect(f"http://{place}/", key=key.text) as rt:
+            made = await rt.call("io.fs.write_file", WRITE, id="once")
+            assert (made.status, rt.server) == ("succeeded", None)
+            with pytest.raises(RefusedError, match="SCOPE_MISSING"):
+                await rt.show(made.run_id)
+            with pytest.raises(InputError, match="REQUEST_REUSED"):
+                await rt.call("io.fs.write_file", {**WRITE, "content": "other"}, id="once")
+        with pytest.raises(RefusedError, match="NOT_IDENTIFIED"):
+            await connect(f"http://{place}", key="ak_wrong").__aenter__()

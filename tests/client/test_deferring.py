@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from assent.client import Client, Deferred, _deferring, connect
 from assent.errors import AssentError
 from assent.failpoints import VARIABLE
 from assent.runtime.service import requests
+from assent.runtime.wiring.key_store import new_key
+from assent.system import SystemEntropy
 from tests.support.nursery import Nursery
 from tests.support.serving import Serving, daemon
 
@@ -168,3 +171,26 @@ async def test_without_a_spool_nothing_is_deferred(served: Serving) -> None:
         with pytest.raises(AssentError) as refused:
             await rt.defer(WRITE, {"path": "1.txt", "content": ""})
     assert refused.value.code == "SPOOL_UNUSABLE"
+
+
+async def test_what_is_refused_for_its_key_waits_for_a_better_one(
+    root: Path, env: dict[str, str], tmp_path: Path, no_keychain: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is no worse for it, and a spool is taken up with the key that is right."""
+    monkeypatch.setattr(_deferring, "PAUSE_S", 60.0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    with (root / "assent.toml").open("a") as file:
+        file.write(f'[serve]\nhttp = "{place}"\n')
+    key = new_key(SystemEntropy())
+    async with daemon(root, env) as served:
+        async with connect(served.doors["socket"]) as local:
+            await local.perform(requests.CreateKey(id=key.id, digest=key.digest, name="test"))
+        async with connect(f"http://{place}", key="ak_wrong", spool=tmp_path / "spool") as rt:
+            await rt.defer(WRITE, {"path": "1.txt", "content": ""})
+            with pytest.raises(AssentError, match="NOT_IDENTIFIED"):
+                await rt.flush()
+            assert [(one.status, one.was_sent) for one in rt.deferred()] == [("WAITING", False)]
+        async with connect(f"http://{place}", key=key.text, spool=tmp_path / "spool") as rt:
+            await rt.flush()
+            assert (root / "1.txt").exists()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
 from assent.engine import RunResult
-from assent.errors import InputError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.runtime._program import Program, as_request, require
 from assent.runtime.service import answers, requests
 from assent.runtime.service.answers import RunEvent
@@ -84,6 +84,7 @@ class Client(Program):
         self._ids = SystemIds()
         self._http: Http | None = None
         self._deferring: Deferring | None = None
+        self._is_greeted = False
         self.server: Server | None = None
         """What the server said when it was reached; None before, and where the key may not ask."""
 
@@ -125,6 +126,7 @@ class Client(Program):
         """Ask the server who it is; a key that may not read is told nothing."""
         clock = SystemClock()
         asked_ms = clock.now_ms()
+        self._is_greeted = True
         try:
             health = decode_answer(
                 requests.Health(), await self._open().ask(requests.Health(), "", patience_s)
@@ -217,12 +219,14 @@ class Client(Program):
         await self._spooled().forget(sequence)
 
     async def _replay(self, entry: Deferred, patience_s: float) -> RunResult:
-        if self.server is None:
-            await self._greet(patience_s)
         call = requests.Call(
             capability=entry.capability, parameters=entry.parameters, environment=entry.environment
         )
-        return RunResult.from_json(await self._open().ask(call, entry.id, patience_s))
+        run = RunResult.from_json(await self._open().ask(call, entry.id, patience_s))
+        if not self._is_greeted:
+            with suppress(AssentError):  # the call was made, whatever becomes of the greeting
+                await self._greet(0.0)
+        return run
 
     def _open(self) -> Http:
         if self._http is None:

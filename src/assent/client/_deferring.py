@@ -29,8 +29,8 @@ PAUSE_S: Final = 1.0
 
 Make: TypeAlias = "Callable[[Deferred, float], Awaitable[RunResult]]"
 
-_NOT_ITS_FAULT: Final = frozenset({"NOT_IDENTIFIED", "RUNTIME_CLOSED"})
-"""Refusals of whoever asks: the same call is taken from another key."""
+_NOT_ITS_FAULT: Final = frozenset({"NOT_IDENTIFIED", "HOST_REFUSED", "RUNTIME_CLOSED"})
+"""Refusals of whoever asks, or of the way: the same call is taken with another key, or at another address."""
 
 
 class Deferring:

@@ -42,7 +42,7 @@ def measure(folder: Path, *, quick: bool) -> Part:
         space.mkdir()
         command = [*program(), "call", "sys.noop", "--workspace", str(space)]
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-        runs[count] = asyncio.run(_grow(space / ".assent", folder / "ledger.key", count - 1))
+        runs[count] = asyncio.run(grow(space / ".assent", folder / "ledger.key", count - 1))
     commands: dict[str, Callable[[int], list[str]]] = {
         "runs": lambda _: ["runs"],
         "runs --limit 5": lambda _: ["runs", "--limit", "5"],
@@ -74,7 +74,7 @@ def measure(folder: Path, *, quick: bool) -> Part:
     return Part("growth", {"commands": data, "many": many, "few": FEW}, targets)
 
 
-async def _grow(state: Path, key: Path, count: int) -> RunId:
+async def grow(state: Path, key: Path, count: int) -> RunId:
     """Append so many copies of the call that the ledger holds; the id of one in the middle."""
     signer = Ed25519FileSigner.open(key)
     clock, ids = SystemClock(), SystemIds()
@@ -113,7 +113,7 @@ class _Model:
         bodies = {commitment: await journal.payload(commitment) or b"" for commitment in bound}
         rows = [
             Row(table, tuple(row.values())[:width], tuple(row.values()))
-            for table, width in (("runs", 1), ("steps", 2))
+            for table, width in (("runs", 1), ("steps", 2), ("waits", 2))
             for row in rows_at_once(journal, table)
         ]
         return cls(run, [msgspec.json.encode(leaf.event) for leaf in leaves], bodies, rows)

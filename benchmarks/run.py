@@ -37,6 +37,7 @@ PARTS = (
     "plugins",
     "ledger",
     "growth",
+    "waiting",
     "workflows",
     "versions",
     "http",

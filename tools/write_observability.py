@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from assent.runtime.wiring.traces import ATTRIBUTES
 from assent.server._exchanges import Exchange
 from assent.server._figures import FIGURES
 from assent.spec.events.kinds import EVENT_TYPES
@@ -25,7 +26,7 @@ BLOCK: Final = re.compile(r"(<!-- ([a-z]+): written by .*? -->\n).*?(<!-- end --
 
 def page(text: str) -> str:
     """The page with its tables as they are now."""
-    tables = {"metrics": _metrics(), "request": _request(), "events": _events()}
+    tables = {"metrics": _metrics(), "request": _request(), "spans": _spans(), "events": _events()}
     return BLOCK.sub(
         lambda found: found[1] + "".join(f"{row}\n" for row in tables[found[2]]) + found[3], text
     )
@@ -39,6 +40,11 @@ def _metrics() -> Iterator[str]:
 
 def _request() -> Iterator[str]:
     yield f"A `request` has {_listed(Exchange.__struct_fields__)}; what is empty is left out."
+
+
+def _spans() -> Iterator[str]:
+    yield from ("| attribute | meaning |", "|---|---|")
+    yield from (f"| `{name}` | {means} |" for name, means in ATTRIBUTES.items())
 
 
 def _events() -> Iterator[str]:

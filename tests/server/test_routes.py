@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assent.runtime.service.requests import OPERATIONS
-from assent.server._routes import OF_FILES, ROUTES
+from assent.runtime.service.routes import OF_FILES, ROUTES
 
 
 def test_every_operation_has_a_path_or_a_reason() -> None:

@@ -20,6 +20,7 @@ from assent.engine.record._values import Values
 from assent.engine.waiting._starts import Admission
 from assent.errors import Json
 from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, Spawn, World
+from assent.invocation.context.telling import Listener
 from assent.journal.ports import Journal
 from assent.policy import PolicyEngine
 from assent.spec.ids import PlanId, RunId, StepKey
@@ -140,6 +141,8 @@ class Services(msgspec.Struct, frozen=True):
     roles: Mapping[str, frozenset[str]]
     policies: PolicyRecord
     notices: Notices
+    observer: Listener | None = None
+    """Is told of the events of every run once these are durable, whoever else is."""
 
 
 class Driven(msgspec.Struct, frozen=True):

@@ -115,6 +115,7 @@ from assent.spec.workflow.inputs import json_object
 if TYPE_CHECKING:
     from assent.engine.replay import Recording, ReplayReport
     from assent.invocation import Snapshot
+    from assent.invocation.context.telling import Listener
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
@@ -151,6 +152,7 @@ class Core:
         self.exit.callback(self.plugins.close)
         self._driver: Driver | None = None
         self._services: Services | None = None
+        self._observer: Listener | None = None
         self.calling = Calling(self.gate, self.app, self.metrics, settings)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
         self.secrets = self.calling.secrets
@@ -206,6 +208,12 @@ class Core:
         self._policies = LedgerPolicies(
             self.gate, settings.circumstances(), journal, clock=clock, entropy=entropy, spawn=spawn
         )
+        if settings.telemetry.endpoint is not None:
+            from assent.runtime.wiring.traces import Traces
+
+            traces = Traces(settings.telemetry)
+            self.exit.push_async_callback(asyncio.to_thread, traces.close)
+            self._observer = traces.hear
         services = self.services(journal, journal.blobs)
         self._services = services
         await self.calling.open(services, signer)
@@ -273,6 +281,7 @@ class Core:
             roles=settings.roles,
             policies=self._policies,
             notices=self._notices,
+            observer=self._observer,
         )
 
     def _masked(self, capability: str, version: str, inputs: Mapping[str, Json]) -> Json:

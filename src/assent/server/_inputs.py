@@ -13,20 +13,16 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import require_texts
-from assent.server._routes import NOT_ASKED, Route
+from assent.runtime.service.routes import NOT_ASKED, OF_WORKFLOWS, WORKFLOW, Route
 from assent.spec.values.canonical import parse_json
 
 if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
 
 VERSION_HEADER: Final = "assent-version"
-WORKFLOW: Final = "workflow"
-"""What a workflow's document is called in a body: the document itself, or its text in YAML."""
-
 KEY_CHARACTERS_MAX: Final = 255
 
 CALLS: Final = (ask.Call, ask.AddStep)
-_OF_WORKFLOWS: Final = (ask.Run, ask.Plan, ask.AddSchedule)
 
 
 def parameters_of(route: Route) -> tuple[str, ...]:
@@ -35,7 +31,7 @@ def parameters_of(route: Route) -> tuple[str, ...]:
 
 
 def _said_as(kind: type[Request[Any]], names: tuple[str, ...]) -> tuple[str, ...]:
-    own = tuple(WORKFLOW if name == "text" and kind in _OF_WORKFLOWS else name for name in names)
+    own = tuple(WORKFLOW if name == "text" and kind in OF_WORKFLOWS else name for name in names)
     return (*own, "unseen") if kind is ask.Approve else own
 
 
@@ -72,7 +68,7 @@ def read_named(kind: type[Request[Any]], said: dict[str, Any]) -> Request[Any]:
 def _take(kind: type[Request[Any]], said: dict[str, Any], known: tuple[str, ...]) -> None:
     """What callers say in another way than the request's fields do, as these."""
     _require_known(known, said)
-    if kind in _OF_WORKFLOWS:
+    if kind in OF_WORKFLOWS:
         _take_workflow(said)
     if kind is ask.Approve:
         _require_seen(said)

@@ -16,7 +16,7 @@ import msgspec
 
 from assent.errors import AssentError, WorldError
 from assent.runtime.service import answers, process
-from assent.server._routes import MEDIA, Answered, Route
+from assent.runtime.service.routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
@@ -73,13 +73,14 @@ class Streams:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if answered == "events":
                 await self._say(send, b": listening\n\n")
-            while True:
-                part = await self._next(answered, coming, send, expires_at_ms)
+            while await self._has_next(answered, coming, send, expires_at_ms):
+                part = coming.result()
                 if part is None:
                     break
                 coming = coming_part(parts)
                 await self._say(send, _written(answered, part))
-            if answered == "events":
+            # Only this says that nothing more comes: what is cut before is to be listened to again.
+            if answered == "events" and coming.done():
                 await self._say(send, b"event: end\ndata: {}\n\n")
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -95,24 +96,24 @@ class Streams:
             if isinstance(fault, AssentError):
                 raise fault
 
-    async def _next(
+    async def _has_next(
         self, answered: Answered, coming: Task[Any], send: Send, expires_at_ms: int | None
-    ) -> Any:
-        """The next part; None at the end, when the daemon drains, or when what the caller presented has expired."""
+    ) -> bool:
+        """Wait for what comes next; False when the daemon drains before, or what the caller presented has expired."""
         while not coming.done():
             if self._drains.done():
-                return None
+                return False
             left_s = HEARTBEAT_S
             if expires_at_ms is not None:
                 left_s = min(left_s, (expires_at_ms - SystemClock().now_ms()) / 1000)
                 if left_s <= 0:
-                    return None
+                    return False
             done, _ = await asyncio.wait(
                 {coming, self._drains}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
             )
             if not done and answered == "events":
                 await self._say(send, b": \n\n")
-        return coming.result()
+        return True
 
     async def _say(self, send: Send, text: bytes) -> None:
         async with asyncio.timeout(self._patience_s):

@@ -828,8 +828,9 @@ class RunActor:
             self._ahead, self._is_overdue = None, False
         last, at_ms = self.record.n, self._outbox.stamp()
         events = await self._outbox.flush()
-        listener = listener_here()
-        if listener is not None:
+        for listener in (listener_here(), self._services.observer):
+            if listener is None:
+                continue
             for n, event in enumerate(events, last - len(events)):
                 listener(self.record.run, n, at_ms, event)
         self._preparing.tell()

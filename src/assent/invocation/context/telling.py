@@ -71,14 +71,25 @@ listener_here: Final = _LISTENER.get
 """Who is told of what is driven and received here; None is nobody."""
 
 
+_CAUSE: Final[ContextVar[str | None]] = ContextVar("cause", default=None)
+cause_here: Final = _CAUSE.get
+"""The `traceparent` of whoever asked for what is driven here, as it was sent."""
+
+
 @contextmanager
-def telling(listener: Listener | None) -> Iterator[None]:
-    """Have `listener`, and nobody else, told of the runs that are driven, and of the calls that are received, inside."""
+def telling(listener: Listener | None, cause: str | None = None) -> Iterator[None]:
+    """Have `listener`, and nobody else, told of the runs that are driven, and of the calls that are received, inside.
+
+    `cause`: the `traceparent` that whoever asks for them sent.
+    """
     token = _LISTENER.set(listener)
+    caused = None if cause is None else _CAUSE.set(cause)
     try:
         yield
     finally:
         _LISTENER.reset(token)
+        if caused is not None:
+            _CAUSE.reset(caused)
 
 
 class Watched:

@@ -18,6 +18,7 @@ from assent.runtime._areas import AREAS, OF_THE_USER
 from assent.runtime.settings._sandbox import SANDBOX
 from assent.runtime.settings._secrets import SECRETS
 from assent.runtime.settings._serve import SERVE
+from assent.runtime.settings._telemetry import TELEMETRY
 from assent.spec.documents.settings import (
     DURATION,
     Named,
@@ -201,6 +202,7 @@ PROJECT_SCHEMA: Final[Table] = {
     "plugins": PLUGINS,
     "sandbox": SANDBOX,
     "serve": SERVE,
+    "telemetry": TELEMETRY,
     "identity": {
         "strict": Setting(
             flag, "refuse a name that is not mapped to the user id of the process", default=False

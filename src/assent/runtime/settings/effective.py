@@ -49,6 +49,7 @@ from assent.runtime.settings._secrets import (
     require_distinct,
 )
 from assent.runtime.settings._serve import SERVE, SOCKET_BYTES_MAX, SOCKET_NAME, ServeSettings, serve_settings
+from assent.runtime.settings._telemetry import TELEMETRY, TelemetrySettings, telemetry_settings
 from assent.spec.documents.settings import Named, Setting, Table, fields, listed, tables, unit_of
 from assent.spec.documents.settings import path as path_setting
 from assent.spec.documents.toml import Key
@@ -141,6 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: SandboxSettings
     """Where nothing confines programs, they run all the same."""
     serve: ServeSettings
+    telemetry: TelemetrySettings
     effective: tuple[Effective, ...]
     runtime_home: Path | None
     temporary_home: Path
@@ -204,6 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             required_plugins=frozenset(listed(plugins, "required")),
             sandbox=sandbox_settings(layers.table(("sandbox",), SANDBOX)),
             serve=serve_settings(layers.table(("serve",), SERVE)),
+            telemetry=telemetry_settings(layers.table(("telemetry",), TELEMETRY)),
             effective=tuple(layers.noted),
             runtime_home=_folder(environ, "XDG_RUNTIME_DIR"),
             temporary_home=_folder(environ, "TMPDIR") or Path("/tmp"),  # noqa: S108 - owner and mode are checked on use

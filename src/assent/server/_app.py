@@ -12,22 +12,22 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import Response
-from starlette.routing import Match, Router
-from starlette.routing import Route as Matched
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
+from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._routes import MEDIA, ROUTES, Route, told
-from assent.server._streams import Streams, in_thread
+from assent.server._routes import MEDIA, Route, find, told
+from assent.server._streams import Broken, Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
@@ -46,6 +46,7 @@ LOGGER: Final = logging.getLogger("assent.server")
 JSON_TYPE: Final = "application/json"
 METRICS_DOOR: Final = "metrics"
 WAIT_S_MAX: Final = 600.0
+QUERY_FIELDS_MAX: Final = 200
 
 _MOVING: Final = frozenset(
     {"pending", "running", "waiting", "rolling_back", "undoing", "interrupted", "needs_attention"}
@@ -76,18 +77,11 @@ class Api:
         self._fault = fault
         self.measure: Measuring | None = None
         """What `/metrics` shows, where anybody may ask."""
-        self._work: dict[str, Task[Any]] = {}  # `Any`: each answers its own kind of request
+        self._work: dict[tuple[str, bytes], Task[Any]] = {}  # `Any`: each answers its own kind of request
         self._under_way: set[Task[Any]] = set()
         self._waiting: set[Callable[[], None]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._streams = Streams(settings.streams, settings.idle_ms / 1000, self._drains)
-        self._router = Router(
-            routes=[
-                Matched(route.path, _Endpoint(self, route), methods=[route.method], name=route.operation)
-                for route in ROUTES
-            ],
-            redirect_slashes=False,
-        )
+        self._streams = Streams(settings.streams, self._drains)
 
     def drain(self) -> None:
         """Begin nothing more, answer those who wait for runs with how these stand, and end every stream."""
@@ -117,11 +111,17 @@ class Api:
             else:
                 answer = await self._answer(scope, receive)
                 if not isinstance(answer, Response):
-                    await answer(send)
+                    await answer(receive, send)
                     return
                 response = answer
         except AssentError as error:
             response = self._refusal(error, scope)
+        except Broken as broken:
+            cause = broken.__cause__
+            if isinstance(cause, Exception) and not isinstance(cause, AssentError):
+                self._fault(cause)
+            scope["state"]["hang_up"]()
+            return
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
@@ -148,7 +148,9 @@ class Api:
         told = {"status": status, "running": admission.running, "queued": admission.queued}
         return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
+    async def _answer(
+        self, scope: Scope, receive: Receive
+    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
         headers, state = _headers(scope), scope["state"]
         if state["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
@@ -167,13 +169,12 @@ class Api:
             from assent.server._openapi import description
 
             return Response(description(), media_type=JSON_TYPE)
-        endpoint, found = self._match(scope)
-        state["operation"] = endpoint.route.operation
+        route, named = _route(scope)
+        state["operation"] = route.operation
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=200)
-        request = read(endpoint.route, found, query, body, headers)
-        answer = await self._perform(endpoint.route, request, caller, headers)
+        request = read(route, named, _query(scope), body, headers)
+        answer = await self._perform(route, request, caller, headers)
         state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
         return answer
 
@@ -187,24 +188,6 @@ class Api:
         health = await self._service.perform(requests.Health(), None if caller is None else caller.asker)
         assert health is not None  # INVARIANT: an owner answers
         return Response(self.measure.page(health), headers={"content-type": CONTENT_TYPE})
-
-    def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
-        others: list[str] = []
-        for candidate in self._router.routes:
-            match, found = candidate.matches(scope)
-            if match is Match.FULL:
-                endpoint = found["endpoint"]
-                if scope["method"] == endpoint.route.method:
-                    return endpoint, found["path_params"]
-            if match is not Match.NONE:
-                others.append(found["endpoint"].route.method)
-        if others:
-            raise InputError(
-                "METHOD_NOT_ALLOWED",
-                f"`{scope['path'][:200]}` takes {', '.join(others)}",
-                details={"allow": [*others]},
-            )
-        raise _absent(scope)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         most = self._settings.body_bytes
@@ -226,7 +209,7 @@ class Api:
 
     async def _perform(
         self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
-    ) -> Response | Callable[[Send], Awaitable[None]]:
+    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
         if isinstance(request, Stream):
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
@@ -244,7 +227,9 @@ class Api:
     ) -> Response:
         """Carry out what changes the record; how the run stands where that takes longer than whoever asked waits."""
         ident = _ident(headers, caller)
-        work = self._work.get(ident) if ident is not None else None
+        asked = None if ident is None else (ident, sha256(msgspec.json.encode(request)).digest())
+        work = None if asked is None else self._work.get(asked)
+        require_scope(request, caller.asker)
         begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         known = getattr(request, "run", None)
         if work is None:
@@ -262,7 +247,7 @@ class Api:
                     self._service.perform(request, caller.asker, ident=ident),
                     name=f"request {route.operation}",
                 )
-            self._keep(ident, work)
+            self._keep(asked, work)
         await self._wait(work, _patience_s(headers, self._settings.wait_ms / 1000))
         if not work.done() and known is None:
             # Nothing of the run is durable yet, so nobody could look for it.
@@ -275,16 +260,16 @@ class Api:
         )
         return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
-    def _keep(self, ident: str | None, work: Task[Any]) -> None:
+    def _keep(self, asked: tuple[str, bytes] | None, work: Task[Any]) -> None:
         """Whoever asks the same under this key meanwhile waits for the same."""
         self._under_way.add(work)
-        if ident is not None:
-            self._work[ident] = work
+        if asked is not None:
+            self._work[asked] = work
 
         def forget(_: Task[Any]) -> None:
             self._under_way.discard(work)
-            if ident is not None:
-                self._work.pop(ident, None)
+            if asked is not None:
+                self._work.pop(asked, None)
             if not work.cancelled():
                 work.exception()  # what nobody waits for any more is on record as far as it counts
 
@@ -311,7 +296,7 @@ class Api:
 
     def _streamed(
         self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
-    ) -> Callable[[Send], Awaitable[None]]:
+    ) -> Callable[[Receive, Send], Awaitable[None]]:
         if isinstance(request, requests.Events):
             last = headers.get("last-event-id", "")
             if last.isascii() and last.isdigit() and len(last) < 16:
@@ -319,7 +304,7 @@ class Api:
         parts = self._service.stream(request, caller.asker)
         if not request.waits:
             parts = in_thread(parts)
-        return self._streams.response(route, parts, caller.expires_at_ms)
+        return self._streams.response(route, parts, caller.expires_at_ms, waits=request.waits)
 
     async def settle(self) -> None:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
@@ -341,15 +326,31 @@ def _absent(scope: Scope) -> InputError:
     )
 
 
-class _Endpoint:
-    """What a route leads to. The router only says which; `Api` carries it out."""
+def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
+    """What the path leads to, and what it names."""
+    try:
+        routes, said = find(scope["raw_path"].decode("ascii"))
+    except ValueError:
+        raise InputError("REQUEST_INVALID", "the path must be UTF-8") from None
+    if not routes:
+        raise _absent(scope)
+    if scope["method"] not in routes:
+        raise InputError(
+            "METHOD_NOT_ALLOWED",
+            f"`{scope['path'][:200]}` takes {', '.join(routes)}",
+            details={"allow": [*routes]},
+        )
+    route = routes[scope["method"]]
+    return route, dict(zip(route.named, said, strict=True))
 
-    def __init__(self, api: Api, route: Route) -> None:
-        self.api = api
-        self.route = route
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.api(scope, receive, send)
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    try:
+        text = scope["query_string"].decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
+    except ValueError:
+        fault = f"the query must be UTF-8, with at most {QUERY_FIELDS_MAX} fields"
+        raise InputError("REQUEST_INVALID", fault) from None
 
 
 def _headers(scope: Scope) -> dict[str, str]:

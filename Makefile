@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test lint format crash load explore mutate bench lock dist clean
+.PHONY: help setup demo test lint format crash load soak explore mutate bench lock dist clean
 
 VENV := .venv
 BENCH_VENV := .venv-bench
@@ -95,6 +95,10 @@ crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every
 load: $(STAMP) ## 2 000 slow calls at once, 10 000 waiting runs, a ledger of 200 000 entries: nothing in doubt, and what they take; the container
 	$(COMPILE)
 	@$(BIN)/python -m pytest tests/load tests/deploy --load -s -q </dev/null
+
+soak: $(STAMP) ## 20 minutes of mixed load on a daemon that is killed every 20 s (SOAK_S=100 for less): nothing lost, doubled or piled up
+	$(COMPILE)
+	@$(BIN)/python -m tools.soak $(SOAK_S) </dev/null
 
 explore: $(STAMP) ## search with other dice than `make test` throws: every example and every sampled kill (SEED=n repeats one)
 	$(COMPILE)

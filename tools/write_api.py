@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from assent import AssentError, LocalContext, Runtime, capability
+from assent.client import Client, Connecting, Deferred, connect
 from assent.runtime import CallResult, RunResult, Session, StepResult
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
@@ -30,6 +31,10 @@ application](application.md) tells what calls share, and each refusal is an `Ass
 
 PARTS: Final = (
     ("Runtime", Runtime),
+    ("connect", connect),
+    ("Connecting", Connecting),
+    ("Client", Client),
+    ("Deferred", Deferred),
     ("Session", Session),
     ("CallResult", CallResult),
     ("RunResult", RunResult),

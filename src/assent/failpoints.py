@@ -2,7 +2,7 @@
 
 Off, a point costs one attribute look-up and a comparison. A point is armed by name and count: `effect.before:3` ends the process
 as SIGKILL would at the third time that point is reached, `any:17` at the seventeenth point of whatever name, but for those of
-deliveries, which are made beside all runs.
+deliveries and of a client's spool, which are beside all runs.
 
 | point               | where                                                                               |
 |---------------------|-------------------------------------------------------------------------------------|
@@ -21,6 +21,9 @@ deliveries, which are made beside all runs.
 | `delivery.before`   | an attempt at a delivery is on the disk, nothing of it was sent                     |
 | `delivery.after`    | an attempt has ended, that is not on the disk                                       |
 | `delivery.ended`    | the end of a delivery is on the disk, it is not on the record                       |
+| `spool.after`       | a deferred call is on the disk, nobody was told                                     |
+| `spool.sent`        | it is marked as sent, nothing of it was sent                                        |
+| `spool.answered`    | its answer has come, it stands on the disk yet                                      |
 
 The floors that act name their own boundaries here; that is why this module lies beneath all of them.
 """
@@ -48,9 +51,12 @@ POINTS: Final = (
     "delivery.before",
     "delivery.after",
     "delivery.ended",
+    "spool.after",
+    "spool.sent",
+    "spool.answered",
 )
 
-BESIDE: Final = frozenset({"delivery.before", "delivery.after", "delivery.ended"})
+BESIDE: Final = frozenset(name for name in POINTS if name.startswith(("delivery.", "spool.")))
 """Points that are reached beside every run, whenever that is; each is armed by its own name only."""
 
 ANY: Final = "any"

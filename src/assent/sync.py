@@ -18,13 +18,17 @@ from functools import wraps
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar, Unpack
 
+from assent.client import Client as AsyncClient
+from assent.client import Connecting, Server
+from assent.client import connect as awaited_connect
 from assent.errors import Json
 from assent.policy import PolicyEngine
 from assent.runtime import Runtime as AsyncRuntime
 from assent.runtime import Session as AsyncSession
 from assent.runtime._core import Who
+from assent.runtime._program import Program as AsyncProgram
 from assent.runtime.capabilities._versions import Versions as AsyncVersions
 from assent.runtime.runs._deliveries import Deliveries as AsyncDeliveries
 from assent.runtime.service.answers import RunEvent
@@ -71,27 +75,13 @@ def _looked(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[_W
     return wait
 
 
-class Runtime:
-    """A runtime whose methods wait. Any thread may call them; `runtime` is the awaited one, to register capabilities with."""
+class _Program:
+    """What a runtime and a client have in common. Any thread may call the methods."""
 
-    def __init__(self, runtime: AsyncRuntime) -> None:
-        """See `open`."""
-        self.runtime = self._awaited = runtime
-        self.versions = Versions(runtime.versions, self._wait)
-        self.deliveries = Deliveries(runtime.deliveries, self._wait)
+    def __init__(self, awaited: AsyncRuntime | AsyncClient) -> None:
+        self._awaited = awaited
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
-
-    @classmethod
-    def open(
-        cls,
-        workspace: Path | str | None = None,
-        *,
-        state: Path | str | None = None,
-        policy: Path | str | Mapping[str, Json] | PolicyEngine | None = None,
-    ) -> Self:
-        """A runtime for a workspace, to be entered with `with`; the arguments are those of `assent.Runtime.open`."""
-        return cls(AsyncRuntime.open(workspace, state=state, policy=policy))
 
     def __enter__(self) -> Self:
         """As `async with`: the owner of the state, or a client of the process that is."""
@@ -100,7 +90,7 @@ class Runtime:
         self._thread = Thread(target=self._loop.run_forever, name="assent-runtime", daemon=True)
         self._thread.start()
         try:
-            self._wait(self.runtime.__aenter__())
+            self._wait(self._awaited.__aenter__())
         except BaseException:
             self._end()
             raise
@@ -111,7 +101,7 @@ class Runtime:
     ) -> None:
         """Stop every run where it is, seal the ledger, release the state directory."""
         try:
-            self._wait(self.runtime.close())
+            self._wait(self._awaited.close())
         finally:
             self._end()
 
@@ -126,7 +116,9 @@ class Runtime:
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
             work.close()
-            raise RuntimeError("the runtime is not open: use it inside `with Runtime.open(…)`")
+            raise RuntimeError(
+                "the runtime is not open: use it inside `with Runtime.open(…)` or `with connect(…)`"
+            )
         waiting: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         # Python notices a signal only between its own instructions: one that came right before a wait without an end, or that
         # another thread took, would be noticed when the wait ends. Only the main thread is ever interrupted.
@@ -139,48 +131,97 @@ class Runtime:
             waiting.cancel()
             raise
 
-    run = _waited(AsyncRuntime.run)
-    call = _waited(AsyncRuntime.call)
-    approve = _waited(AsyncRuntime.approve)
-    reject = _waited(AsyncRuntime.reject)
-    cancel = _waited(AsyncRuntime.cancel)
-    undo = _waited(AsyncRuntime.undo)
-    resolve = _waited(AsyncRuntime.resolve)
-    resume = _waited(AsyncRuntime.resume)
-    erase = _waited(AsyncRuntime.erase)
-    add_schedule = _waited(AsyncRuntime.add_schedule)
-    remove_schedule = _waited(AsyncRuntime.remove_schedule)
-    pause_schedule = _waited(AsyncRuntime.pause_schedule)
-    resume_schedule = _waited(AsyncRuntime.resume_schedule)
-    schedules = _waited(AsyncRuntime.schedules)
-    show = _waited(AsyncRuntime.show)
-    wait = _waited(AsyncRuntime.wait)
-    unfinished = _waited(AsyncRuntime.unfinished)
-    plan = _waited(AsyncRuntime.plan)
-    plan_undo = _waited(AsyncRuntime.plan_undo)
-    snapshot = _waited(AsyncRuntime.snapshot)
-    replay = _waited(AsyncRuntime.replay)
-    explain = _waited(AsyncRuntime.explain)
-    runs = _waited(AsyncRuntime.runs)
-
-    tools = _looked(AsyncRuntime.tools)
+    run = _waited(AsyncProgram.run)
+    call = _waited(AsyncProgram.call)
+    approve = _waited(AsyncProgram.approve)
+    reject = _waited(AsyncProgram.reject)
+    cancel = _waited(AsyncProgram.cancel)
+    signal = _waited(AsyncProgram.signal)
+    undo = _waited(AsyncProgram.undo)
+    resolve = _waited(AsyncProgram.resolve)
+    resume = _waited(AsyncProgram.resume)
+    erase = _waited(AsyncProgram.erase)
+    add_schedule = _waited(AsyncProgram.add_schedule)
+    remove_schedule = _waited(AsyncProgram.remove_schedule)
+    pause_schedule = _waited(AsyncProgram.pause_schedule)
+    resume_schedule = _waited(AsyncProgram.resume_schedule)
+    schedules = _waited(AsyncProgram.schedules)
+    show = _waited(AsyncProgram.show)
+    wait = _waited(AsyncProgram.wait)
+    plan = _waited(AsyncProgram.plan)
+    runs = _waited(AsyncProgram.runs)
 
     def session(
         self, run: str | None = None, *, principal: Who = None, environment: str | None = None
     ) -> Session:
         """A run whose steps arrive one at a time, or `run`, one that is open, taken up again."""
-        opened = self._wait(self.runtime.session(run, principal=principal, environment=environment))
+        opened = self._wait(self._awaited.session(run, principal=principal, environment=environment))
         return Session(opened, self._wait)
 
     def events(self, run: str, since: int = 0) -> Iterator[RunEvent]:
         """What happens to a run, each event once it is durable; waits for those to come."""
-        coming = self.runtime.events(run, since)
+        coming = self._awaited.events(run, since)
 
         async def next_event() -> RunEvent | None:
             return await anext(coming, None)
 
         while (event := self._wait(next_event())) is not None:
             yield event
+
+
+class Runtime(_Program):
+    """A runtime whose methods wait. Any thread may call them; `runtime` is the awaited one, to register capabilities with."""
+
+    def __init__(self, runtime: AsyncRuntime) -> None:
+        """See `open`."""
+        super().__init__(runtime)
+        self.runtime = runtime
+        self.versions = Versions(runtime.versions, self._wait)
+        self.deliveries = Deliveries(runtime.deliveries, self._wait)
+
+    @classmethod
+    def open(
+        cls,
+        workspace: Path | str | None = None,
+        *,
+        state: Path | str | None = None,
+        policy: Path | str | Mapping[str, Json] | PolicyEngine | None = None,
+    ) -> Self:
+        """A runtime for a workspace, to be entered with `with`; the arguments are those of `assent.Runtime.open`."""
+        return cls(AsyncRuntime.open(workspace, state=state, policy=policy))
+
+    unfinished = _waited(AsyncRuntime.unfinished)
+    plan_undo = _waited(AsyncRuntime.plan_undo)
+    snapshot = _waited(AsyncRuntime.snapshot)
+    replay = _waited(AsyncRuntime.replay)
+    explain = _waited(AsyncRuntime.explain)
+    tools = _looked(AsyncRuntime.tools)
+
+
+class Client(_Program):
+    """A daemon's runtime, over HTTP; see `assent.client.Client`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        """See `connect`."""
+        super().__init__(client)
+        self._client = client
+
+    @property
+    def server(self) -> Server | None:
+        """What the server said of itself when it was reached."""
+        return self._client.server
+
+    perform = _waited(AsyncClient.perform)
+    defer = _waited(AsyncClient.defer)
+    flush = _waited(AsyncClient.flush)
+    forget = _waited(AsyncClient.forget)
+
+    deferred = _looked(AsyncClient.deferred)
+
+
+def connect(where: Path | str, **how: Unpack[Connecting]) -> Client:
+    """A client, to be entered with `with`; the arguments are those of `assent.client.connect`."""
+    return Client(awaited_connect(where, **how))
 
 
 class _Part:
@@ -227,4 +268,4 @@ class Deliveries(_Part):
     cancel = _waited(AsyncDeliveries.cancel)
 
 
-__all__ = ["Deliveries", "Runtime", "Session", "Versions"]
+__all__ = ["Client", "Deliveries", "Runtime", "Session", "Versions", "connect"]

@@ -182,7 +182,7 @@ async def test_whoever_can_not_be_known_is_told_nothing(
 
 
 async def test_the_description_has_every_route(served: Serving) -> None:
-    from assent.server._routes import ROUTES
+    from assent.runtime.service.routes import ROUTES
 
     document = (await served.http.get("/v1/openapi.json")).json()
     assert document["openapi"] == "3.1.0"

@@ -106,6 +106,7 @@ async def test_callers_who_may_read_see_them_where_that_is_said(root: Path, env:
     assert {"time", "level", "door", "method", "ms", "principal"} <= requests[-1].keys()
     assert "peer" in requests[-2]
     assert "nobody" not in "".join(served.notes)  # nothing that was sent is in a line
+    assert lines[0]["message"].startswith("ready")  # from the first line on it is JSON
     assert lines[-1]["message"].startswith("draining")
 
 

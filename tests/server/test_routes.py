@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from assent.runtime.service.requests import OPERATIONS
-from assent.server._routes import OF_FILES, ROUTES, find
+from assent.runtime.service.routes import OF_FILES, ROUTES, find
 
 
 def test_every_operation_has_a_path_or_a_reason() -> None:

@@ -34,7 +34,6 @@ def serve(door: Door) -> int:
             return
         for one in doors:
             door.out.answer(f"{one.door}  {safe_line(one.address)}")
-        door.out.note("ready; SIGTERM or Ctrl-C ends it")
 
     async def until_told() -> None:
         told = Told()

@@ -116,6 +116,12 @@ class InternalError(AssentError):
     family = "internal"
 
 
+FAMILIES: Final[Mapping[str, type[AssentError]]] = {
+    kind.family: kind for kind in (InputError, RefusedError, WorldError, InternalError)
+}
+"""The four, by what they are called where an error travels."""
+
+
 def exhausted(error: Exception) -> WorldError | None:
     """What is told of a failure anywhere that says that the machine gives this process no more; None of any other."""
     number = error.errno if isinstance(error, OSError) else None
@@ -144,6 +150,7 @@ def out_of_files() -> WorldError | None:
 
 
 __all__ = [
+    "FAMILIES",
     "AssentError",
     "InputError",
     "InternalError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from functools import cache, partial, wraps
@@ -63,6 +64,7 @@ from assent.spec.workflow.inputs import json_object
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R", bound=Request[Any])
 
 
 class Client:
@@ -134,7 +136,7 @@ class Client:
 def _as_request(
     core: Core, kind: type[Request[Any]], said: dict[str, Any]
 ) -> tuple[Request[Any], requests.Asker]:
-    """A method's arguments as a request, and who asks. A workflow and its files are read here; functions stay here."""
+    """A method's arguments as a request, and who asks."""
     actor = core.actor(said.pop("principal", None) or said.pop("by", None))
     if actor.principal.roles != core.settings.roles.get(str(actor.principal), frozenset()):
         raise RefusedError(
@@ -142,6 +144,14 @@ def _as_request(
             f"the owner of the state gives `{actor.principal}` the roles that are configured, and no others",
             hint="write them in assent.toml",
         )
+    if "environment" in kind.__struct_fields__:
+        said["environment"] = said.get("environment") or core.settings.environment
+    by = requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
+    return as_request(kind, said), by
+
+
+def as_request(kind: type[R], said: dict[str, Any]) -> R:
+    """A method's arguments as a request. A workflow and its files are read here; functions stay here."""
     if [*said.pop("hooks", ())]:
         raise InputError(
             "HOOKS_LOCAL",
@@ -152,8 +162,6 @@ def _as_request(
         said["text"] = json.dumps(load_workflow(said.pop("workflow")).to_json())
     if kind is requests.Plan:
         said["keep"] = False
-    if "environment" in kind.__struct_fields__:
-        said["environment"] = said.get("environment") or core.settings.environment
     if "resolution" in said:
         said["resolution"] = Resolution(said["resolution"]).value
     if "parameters" in said:
@@ -161,7 +169,7 @@ def _as_request(
     if "inputs" in said:
         inputs = {} if said["inputs"] is None else said["inputs"]
         said["inputs"] = json_object(inputs, code="INVALID_INPUT", of="the inputs of the workflow")
-    return kind(**said), requests.Asker(principal=str(actor.principal), asserted=actor.asserted)
+    return kind(**said)
 
 
 def _heard_by(listener: Listener) -> Callable[[dict[str, Any]], None]:
@@ -183,7 +191,7 @@ def _types_of(kind: type[Request[Any]]) -> dict[str, Any]:
     return {field.name: field.type for field in fields(kind) if field.name not in _READ_ELSEWHERE}
 
 
-def _require(kind: type[Request[Any]], said: Mapping[str, object]) -> None:
+def require(kind: type[Request[Any]], said: Mapping[str, object]) -> None:
     """Refuse arguments that no request of this kind can hold, whoever would carry it out: `INVALID_INPUT`, with the argument."""
     types = _types_of(kind)
     for name in types.keys() & said.keys():
@@ -230,16 +238,16 @@ def _forwarded(
     method: Callable[Concatenate[Core, P], Coroutine[Any, Any, T]],
     kind: type[Request[Any]],
     told: Callable[[Any], T],
-) -> Callable[Concatenate[Runtime, P], Coroutine[Any, Any, T]]:
-    """A runtime's method that its owner carries out where the runtime is a client: its arguments are the fields of a request."""
+) -> Callable[Concatenate[Program, P], Coroutine[Any, Any, T]]:
+    """A method that another process may have to carry out: its arguments are the fields of a request."""
     shape = signature(method)
 
     @wraps(method)
-    async def either(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        said = shape.bind(self._core, *args, **kwargs).arguments
+    async def either(self: Program, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        said = shape.bind(None, *args, **kwargs).arguments
         del said["self"]
         ident = said.pop("id", None)
-        return await self._either(partial(method, self._core), kind, told, said, ident)  # a part of the class
+        return await self._carry_out(method, kind, told, said, ident)  # a part of the class
 
     return either
 
@@ -254,7 +262,7 @@ def _own(
     def own(self: Runtime, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if kind is not None:
             said = shape.bind(self._core, *args, **kwargs).arguments
-            _require(kind, {name: value for name, value in said.items() if not isinstance(value, Snapshot)})
+            require(kind, {name: value for name, value in said.items() if not isinstance(value, Snapshot)})
         return method(self._core, *args, **kwargs)  # the decorator is a part of the class
 
     return own
@@ -291,7 +299,7 @@ def _whole(method: Callable[P, T], kind: type[Request[Any]]) -> Callable[P, T]:
     @wraps(method)
     def whole(*args: P.args, **kwargs: P.kwargs) -> T:
         said = shape.bind(*args, **kwargs).arguments
-        _require(kind, said)
+        require(kind, said)
         kind(**said)
         return method(*args, **kwargs)
 
@@ -303,7 +311,123 @@ def _shown(settings: Settings, run: str) -> RunResult:
         return RunResult.from_json(reader.show(run))
 
 
-class Runtime:
+class Program(ABC):
+    """What a program asks of a runtime, whoever carries it out."""
+
+    @abstractmethod
+    async def _carry_out(
+        self,
+        method: Callable[..., Coroutine[Any, Any, T]],
+        kind: type[Request[Any]],
+        told: Callable[[Any], T],
+        said: Mapping[str, Any],
+        ident: str | None,
+    ) -> T:
+        """Have a method of the core done with the arguments `said`, which are the fields of a request; `told` reads its answer.
+
+        `ident`: the id that the caller has chosen for the request.
+        """
+
+    @abstractmethod
+    async def show(self, run: str) -> RunResult:
+        """How a run stands, from the record."""
+
+    @abstractmethod
+    async def runs(
+        self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
+    ) -> answers.Runs:
+        """The newest runs, oldest first."""
+
+    @abstractmethod
+    async def schedules(self) -> answers.Schedules:
+        """The schedules that stand, by name."""
+
+    @abstractmethod
+    def events(self, run: str, since: int = 0) -> AsyncIterator[RunEvent]:
+        """What happens to a run, each event once it is durable."""
+
+    run = _forwarded(Core.run, requests.Run, _RUN)
+    call = _forwarded(Core.call, requests.Call, _RUN)
+    _add_step = _forwarded(Core.add_step, requests.AddStep, _RUN)
+    _close_session = _forwarded(Core.close_session, requests.CloseSession, _RUN)
+    approve = _forwarded(Core.approve, requests.Approve, _RUN)
+    reject = _forwarded(Core.reject, requests.Reject, _RUN)
+    cancel = _forwarded(Core.cancel, requests.Cancel, _RUN)
+    signal = _forwarded(Core.signal, requests.Signal, _RUN)
+    undo = _forwarded(Core.undo, requests.Undo, _RUN)
+    resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
+    resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
+    erase = _forwarded(Core.erase, requests.Erase, _RUN)
+    add_schedule = _forwarded(Core.add_schedule, requests.AddSchedule, _RUN)
+    remove_schedule = _forwarded(Core.remove_schedule, requests.RemoveSchedule, _RUN)
+    pause_schedule = _forwarded(Core.pause_schedule, requests.PauseSchedule, _RUN)
+    resume_schedule = _forwarded(Core.resume_schedule, requests.ResumeSchedule, _RUN)
+    plan = _forwarded(Core.plan, requests.Plan, Plan.from_json)
+
+    async def session(
+        self, run: str | None = None, *, principal: Who = None, environment: str | None = None
+    ) -> Session:
+        """A run whose steps arrive one at a time; where another process owns the state, it holds the session.
+
+        `run` takes up again a session that is open, of this or of another process, also one that crashed: what it was at is
+        settled first, as `resume` does. It goes on as who began it, so the other arguments are a new one's alone.
+        `RUN_UNKNOWN`, `NOT_A_SESSION`, `SESSION_CLOSED`, `CAPABILITY_ABSENT`.
+        """
+        said = {"principal": principal, "environment": environment}
+        if run is None:
+            held = await self._carry_out(Core.session, requests.OpenSession, _held, said, None)
+        elif principal is None and environment is None:
+            held = await self._take_up(run)
+        else:
+            raise InputError(
+                "INVALID_INPUT",
+                "a session that is taken up again acts as who began it, where it began",
+                hint="leave `principal` and `environment` out",
+            )
+        ident = held.run_id
+        return Session(
+            ident,
+            # Asked of this: the session goes on with the next owner, which may be this process.
+            partial(self._add_step, ident),
+            partial(self._settled, ident),
+            partial(self._close_session, ident),
+            partial(self.cancel, ident, principal=principal),
+            held,
+        )
+
+    async def _take_up(self, run: str) -> Held:
+        shown = await self.show(run)
+        if shown.status is RunState.INTERRUPTED:
+            [shown] = await self.resume(shown.run_id)
+        if shown.status.is_finished:
+            raise session_closed(shown.run_id)
+        return Held(shown.run_id)
+
+    async def _settled(self, run: RunId, step: str) -> RunResult:
+        """The session once one of its steps waits for nobody any more, or nothing comes of it by itself."""
+        shown = await self.show(run)
+        if shown.step(step).status in _UNSETTLED:
+            async for told in self.events(run):
+                if told.event.get("step") == step:
+                    shown = await self.show(run)
+                    if shown.step(step).status not in _UNSETTLED:
+                        break
+        return shown
+
+    async def wait(self, run: str) -> RunResult:
+        """Wait until a run has ended, needs attention or is interrupted, whoever drives it, and tell how it stands.
+
+        Drives nothing itself: one whose owner was killed is `interrupted` until somebody resumes it. A run that waits for a
+        person is waited for; `asyncio.timeout` bounds that.
+        """
+        require(Events, {"run": run})
+        ident = (await self.show(run)).run_id
+        async for _ in self.events(ident):
+            pass
+        return await self.show(ident)
+
+
+class Runtime(Program):
     """Everything that governs and performs runs in one workspace.
 
         async with Runtime.open(workspace="project") as rt:
@@ -415,6 +539,16 @@ class Runtime:
             if self._client is client:
                 await self._take_place()
 
+    async def _carry_out(
+        self,
+        method: Callable[..., Coroutine[Any, Any, T]],
+        kind: type[Request[Any]],
+        told: Callable[[Any], T],
+        said: Mapping[str, Any],
+        ident: str | None,
+    ) -> T:
+        return await self._either(partial(method, self._core), kind, told, said, ident)
+
     async def _either(
         self,
         own: Callable[..., Coroutine[Any, Any, T]],
@@ -429,7 +563,7 @@ class Runtime:
 
         An owner that has ended before it took the request is followed by this process, or by another one that was quicker.
         """
-        _require(kind, said)
+        require(kind, said)
         while (client := self._client) is not None:
             try:
                 return told(await client.ask(kind, {**said}, ident))
@@ -465,23 +599,6 @@ class Runtime:
             return told(answer)
 
         return learned
-
-    run = _forwarded(Core.run, requests.Run, _RUN)
-    call = _forwarded(Core.call, requests.Call, _RUN)
-    _add_step = _forwarded(Core.add_step, requests.AddStep, _RUN)
-    _close_session = _forwarded(Core.close_session, requests.CloseSession, _RUN)
-    approve = _forwarded(Core.approve, requests.Approve, _RUN)
-    reject = _forwarded(Core.reject, requests.Reject, _RUN)
-    cancel = _forwarded(Core.cancel, requests.Cancel, _RUN)
-    signal = _forwarded(Core.signal, requests.Signal, _RUN)
-    undo = _forwarded(Core.undo, requests.Undo, _RUN)
-    resolve = _forwarded(Core.resolve, requests.Resolve, _RUN)
-    resume = _forwarded(Core.resume, requests.Resume, lambda told: [*map(_RUN, told["results"])])
-    erase = _forwarded(Core.erase, requests.Erase, _RUN)
-    add_schedule = _forwarded(Core.add_schedule, requests.AddSchedule, _RUN)
-    remove_schedule = _forwarded(Core.remove_schedule, requests.RemoveSchedule, _RUN)
-    pause_schedule = _forwarded(Core.pause_schedule, requests.PauseSchedule, _RUN)
-    resume_schedule = _forwarded(Core.resume_schedule, requests.ResumeSchedule, _RUN)
 
     unfinished = _own(Core.unfinished)
     plan = _looking_ahead(Core.plan, requests.Plan, Plan.from_json)
@@ -519,63 +636,18 @@ class Runtime:
         """
         self._core.capabilities.register(source, handler, **how)
 
-    async def session(
-        self, run: str | None = None, *, principal: Who = None, environment: str | None = None
-    ) -> Session:
-        """A run whose steps arrive one at a time; where another process owns the state, it holds the session.
-
-        `run` takes up again a session that is open, of this or of another process, also one that crashed: what it was at is
-        settled first, as `resume` does. It goes on as who began it, so the other arguments are a new one's alone.
-        `RUN_UNKNOWN`, `NOT_A_SESSION`, `SESSION_CLOSED`, `CAPABILITY_ABSENT`.
-        """
-        said = {"principal": principal, "environment": environment}
-        if run is None:
-            held = await self._either(self._core.session, requests.OpenSession, _held, said)
-        elif principal is None and environment is None:
-            held = await self._take_up(run)
-        else:
-            raise InputError(
-                "INVALID_INPUT",
-                "a session that is taken up again acts as who began it, where it began",
-                hint="leave `principal` and `environment` out",
-            )
-        ident = held.run_id
-        return Session(
-            ident,
-            # Asked of the runtime: the session goes on with the next owner, which may be this process.
-            partial(self._add_step, ident),
-            partial(self._settled, ident),
-            partial(self._close_session, ident),
-            partial(self.cancel, ident, principal=principal),
-            held,
-        )
-
     async def _take_up(self, run: str) -> Held:
-        _require(requests.Show, {"run": run})
+        require(requests.Show, {"run": run})
         ident = await self._core.find(run)
-        shown, row = await self.show(ident), await get_run(self._core.reader, ident)
+        row = await get_run(self._core.reader, ident)
         if row is not None and row["mode"] != Mode.SESSION:
             raise not_a_session(ident)
-        if shown.status is RunState.INTERRUPTED:
-            [shown] = await self.resume(ident)
-        if shown.status.is_finished:
-            raise session_closed(ident)
-        return self._core.hold(ident) if self._client is None else Held(ident)
-
-    async def _settled(self, run: RunId, step: str) -> RunResult:
-        """The session once one of its steps waits for nobody any more, or nothing comes of it by itself."""
-        shown = await self.show(run)
-        if shown.step(step).status in _UNSETTLED:
-            async for told in self.events(run):
-                if told.event.get("step") == step:
-                    shown = await self.show(run)
-                    if shown.step(step).status not in _UNSETTLED:
-                        break
-        return shown
+        held = await super()._take_up(ident)
+        return self._core.hold(ident) if self._client is None else held
 
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the record."""
-        _require(requests.Show, {"run": run})
+        require(requests.Show, {"run": run})
         if self._client is None:
             return await self._core.show(await self._core.find(run))
         return await asyncio.to_thread(_shown, self.settings, run)
@@ -587,7 +659,7 @@ class Runtime:
 
         Where the limit left older ones out, the answer's `before` is what to ask for them with. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.
         """
-        _require(requests.Runs, {"status": status, "limit": limit, "before": before})
+        require(requests.Runs, {"status": status, "limit": limit, "before": before})
         asked = requests.Runs(status=tuple(status), limit=limit, before=before)
         return await asyncio.to_thread(process.perform, asked, self.settings)
 
@@ -600,7 +672,7 @@ class Runtime:
 
         Ends when nothing more comes of the run by itself: it has ended, needs attention, or is interrupted. `RUN_UNKNOWN`.
         """
-        _require(Events, {"run": run, "since": since})
+        require(Events, {"run": run, "since": since})
         return self._events(Events(run=run, since=since))
 
     async def _events(self, request: Events) -> AsyncIterator[RunEvent]:
@@ -625,15 +697,3 @@ class Runtime:
                 await self._follow(client)
             else:
                 return
-
-    async def wait(self, run: str) -> RunResult:
-        """Wait until a run has ended, needs attention or is interrupted, whoever drives it, and tell how it stands.
-
-        Drives nothing itself: one whose owner was killed is `interrupted` until somebody resumes it. A run that waits for a
-        person is waited for; `asyncio.timeout` bounds that.
-        """
-        _require(Events, {"run": run})
-        ident = await self._core.find(run)
-        async for _ in self.events(ident):
-            pass
-        return await self.show(ident)

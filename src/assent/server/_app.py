@@ -1,6 +1,6 @@
 """The HTTP API as an ASGI application: a request comes in, the service carries it out, its answer goes out.
 
-Theory of operation. Each route is an operation of the service (`_routes.py`). What acts is carried out in a task of its own,
+Theory of operation. Each route is an operation of the service (`service/routes.py`). What acts is carried out in a task of its own,
 which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and
 looks for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody.
 Watchers of runs are counted, and one that reads too slowly is hung up on.
@@ -23,10 +23,10 @@ from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
+from assent.runtime.service.routes import MEDIA, Route, find, told
 from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._routes import MEDIA, Route, find, told
 from assent.server._streams import Broken, Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
@@ -443,6 +443,9 @@ def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = F
     response.run = run.run_id
     if status == 202:
         response.headers["location"] = f"/v1/runs/{run.run_id}"
+    if is_under_way:
+        # Else the request has been carried out, and the run waits for somebody or for its next step.
+        response.headers["preference-applied"] = "respond-async"
     return response
 
 

@@ -14,7 +14,7 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import require_texts
-from assent.server._routes import NOT_ASKED, Route
+from assent.runtime.service.routes import NOT_ASKED, OF_WORKFLOWS, WORKFLOW, Route
 from assent.spec.values.canonical import parse_json
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ VERSION_HEADER: Final = "assent-version"
 KEY_PATTERN: Final = "^[!-~]{1,255}$"
 """What an `Idempotency-Key` is."""
 
-WORKFLOW: Final = "workflow"
-"""What a workflow's document is called in a body: the document itself, or its text in YAML."""
-
-
 CALLS: Final = (ask.Call, ask.AddStep)
-_OF_WORKFLOWS: Final = (ask.Run, ask.Plan, ask.AddSchedule)
 
 
 def parameters_of(route: Route) -> tuple[str, ...]:
@@ -38,7 +33,7 @@ def parameters_of(route: Route) -> tuple[str, ...]:
 
 
 def _said_as(kind: type[Request[Any]], names: tuple[str, ...]) -> tuple[str, ...]:
-    own = tuple(WORKFLOW if name == "text" and kind in _OF_WORKFLOWS else name for name in names)
+    own = tuple(WORKFLOW if name == "text" and kind in OF_WORKFLOWS else name for name in names)
     return (*own, "unseen") if kind is ask.Approve else own
 
 
@@ -75,7 +70,7 @@ def read_named(kind: type[Request[Any]], said: dict[str, Any]) -> Request[Any]:
 def _take(kind: type[Request[Any]], said: dict[str, Any], known: tuple[str, ...]) -> None:
     """What callers say in another way than the request's fields do, as these."""
     _require_known(known, said)
-    if kind in _OF_WORKFLOWS:
+    if kind in OF_WORKFLOWS:
         _take_workflow(said)
     if kind is ask.Approve:
         _require_seen(said)

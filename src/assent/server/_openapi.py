@@ -13,8 +13,8 @@ from assent.errors import Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Driving, Request
-from assent.server._inputs import CALLS, KEY_PATTERN, VERSION_HEADER, WORKFLOW, parameters_of
-from assent.server._routes import MEDIA, ROUTES, Route
+from assent.runtime.service.routes import MEDIA, ROUTES, WORKFLOW, Route
+from assent.server._inputs import CALLS, KEY_PATTERN, VERSION_HEADER, parameters_of
 
 _REF: Final = "#/components/schemas/{name}"
 _SERVICE: Final = "assent.runtime.service."
@@ -40,7 +40,7 @@ _ONE_OF: Final[dict[type[Request[Any]], dict[str, Json]]] = {
 
 _PROBLEM: Final[dict[str, Json]] = {
     "type": "object",
-    "required": ["type", "title", "status", "detail", "instance", "error"],
+    "required": ["type", "title", "status", "detail", "instance", "family", "error"],
     "properties": {
         "type": {"type": "string", "pattern": "^urn:assent:error:[A-Z0-9_]+$"},
         "title": {"type": "string"},
@@ -48,6 +48,7 @@ _PROBLEM: Final[dict[str, Json]] = {
         "detail": {"type": "string"},
         "instance": {"type": "string"},
         "run_id": {"type": "string"},
+        "family": {"enum": ["input", "refused", "world", "internal"]},
         "error": {
             "type": "object",
             "required": ["code", "message", "path", "hint", "details"],

@@ -50,6 +50,7 @@ def problem(error: AssentError, instance: str) -> tuple[int, bytes, list[tuple[b
         "status": status,
         "detail": error.message,
         "instance": instance,
+        "family": error.family,
         "error": error.to_dict(),
     }
     run = error.details.get("run_id")

@@ -160,6 +160,7 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
             await doors.open(place)
         outside.ready([Served(place.door, place.address) for place in places])
         notify(environ, "READY=1")
+        note("ready; SIGTERM or Ctrl-C ends it")
         daemon.drive_on()
         await _until_stopped(daemon, told, outside, note)
         notify(environ, "STOPPING=1")

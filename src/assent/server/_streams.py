@@ -16,7 +16,7 @@ import msgspec
 
 from assent.errors import WorldError
 from assent.runtime.service import answers, process
-from assent.server._routes import MEDIA, Answered, Route
+from assent.runtime.service.routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
@@ -93,12 +93,16 @@ class Streams:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await _say(send, b": listening\n\n" if answered == "events" else b"")
             try:
-                while (part := await self._next(answered, coming, gone, send, expires_at_ms)) is not None:
+                while await self._has_next(answered, coming, gone, send, expires_at_ms):
+                    part = coming.result()
+                    if part is None:
+                        break
                     await _say(send, _written(answered, part))
                     coming = coming_part(parts)
             except Exception as error:
                 raise Broken from error
-            if answered == "events":
+            # Only this says that nothing more comes: what is cut before is to be listened to again.
+            if answered == "events" and coming.done():
                 await _say(send, b"event: end\ndata: {}\n\n")
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -106,31 +110,29 @@ class Streams:
                 coming.cancel()
                 await asyncio.wait({coming})
 
-    async def _next(
+    async def _has_next(
         self,
         answered: Answered,
         coming: Task[Any],
         gone: Task[None],
         send: Send,
         expires_at_ms: int | None,
-    ) -> Any:
-        """The next part; None at the end, when nobody listens any more, when the daemon drains, or when what the caller presented
-        has expired.
-        """
+    ) -> bool:
+        """Wait for what comes next; False when the daemon drains, what the caller presented has expired, or nobody listens."""
         while not coming.done():
             if self._drains.done() or gone.done():
-                return None
+                return False
             left_s = HEARTBEAT_S
             if expires_at_ms is not None:
                 left_s = min(left_s, (expires_at_ms - SystemClock().now_ms()) / 1000)
                 if left_s <= 0:
-                    return None
+                    return False
             done, _ = await asyncio.wait(
                 {coming, gone, self._drains}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
             )
             if not done and answered == "events":
                 await _say(send, b": \n\n")
-        return None if gone.done() else coming.result()
+        return not gone.done()
 
 
 async def _say(send: Send, text: bytes) -> None:

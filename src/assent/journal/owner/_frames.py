@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-from assent.errors import AssentError, InputError, InternalError, RefusedError, WorldError
+from assent.errors import FAMILIES, AssentError, InputError, InternalError, WorldError
 
 PROTOCOL: Final = 2
 """The version of all this. Version 1 had no greeting: its clients begin with a request, its owners with `accepted`."""
@@ -28,10 +28,6 @@ FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 
 _LENGTH: Final = struct.Struct(">I")
 _CREDENTIALS: Final = struct.Struct("=iII")
-
-FAMILIES: Final[Mapping[str, type[AssentError]]] = {
-    kind.family: kind for kind in (InputError, RefusedError, WorldError, InternalError)
-}
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from assent import __version__
 from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
@@ -21,6 +22,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Reader
 from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
+from assent.runtime.service.scopes import SCOPE_OF
 from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import (
     Act,
@@ -357,6 +359,9 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
         "metrics": runtime.metrics.snapshot(),
         "admission": admission,
         "backlog": backlog,
+        "version": __version__,
+        "now_ms": SystemClock().now_ms(),
+        "operations": sorted(map(requests.operation_of, SCOPE_OF)),
     }
     return msgspec.convert(told, answers.Health)
 

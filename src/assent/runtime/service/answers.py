@@ -246,13 +246,19 @@ class Backlog(Answer, frozen=True, kw_only=True):
 
 
 class Health(Answer, frozen=True, kw_only=True):
-    """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds."""
+    """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
+
+    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
+    """
 
     status: str
     parts: dict[str, PartHealth]
     metrics: dict[str, Json]
     admission: Admission
     backlog: Backlog
+    version: str
+    now_ms: int
+    operations: list[str]
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):

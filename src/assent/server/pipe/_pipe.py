@@ -20,8 +20,8 @@ from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime._answering import Answering
 from assent.runtime.service.requests import Asker, Asking, Beginning, Stream, asker_of
+from assent.runtime.service.routes import ANSWERED, told
 from assent.server._inputs import ident_of
-from assent.server._routes import ANSWERED, told
 from assent.server._streams import coming_part, in_thread
 from assent.server.pipe._frames import Decoder, Frame, encode
 from assent.server.pipe._messages import Ask, Cancel, Ident, Unreadable, failure, notice, read, result

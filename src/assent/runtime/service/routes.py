@@ -1,5 +1,5 @@
-"""The HTTP API as a table: each operation of the service with its method and path. Every door of HTTP, its description and its
-tests are made from this one; `tests/server/test_routes.py` holds it to every operation there is.
+"""The HTTP API as a table: each operation of the service with its method and path. Every door of HTTP, its description, its
+client and its tests are made from this one; `tests/server/test_routes.py` holds it to every operation there is.
 
 What a path names goes into the request's field of that name; everything else comes from the body, or of a GET from the query.
 """
@@ -18,6 +18,11 @@ from assent.runtime.service.requests import Request, operation_of
 
 NOT_ASKED: Final = frozenset({"words", "source", "base"})
 """Fields that no caller of this door fills: words of a command line, and names of files on the machine it was typed at."""
+
+WORKFLOW: Final = "workflow"
+"""What a workflow's document is called in a body: the document itself, or its text in YAML."""
+
+OF_WORKFLOWS: Final = (ask.Run, ask.Plan, ask.AddSchedule)
 
 Answered: TypeAlias = Literal["object", "run", "runs", "list", "text", "data", "lines", "events", "bytes"]
 """`run`, `runs`: answers with a status of their own; `list`, `text`, `data`: the one field in it as it is; the rest: a stream."""

@@ -1,0 +1,215 @@
+"""One server over HTTP: requests that are repeated where that is safe, and streams that are listened to again."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import httpx2
+import msgspec
+
+from assent.client._wire import Written, answer_of, fault_of, unreadable, written
+from assent.errors import AssentError, WorldError
+from assent.runtime.service import requests
+from assent.runtime.service.answers import RunEvent
+from assent.runtime.service.requests import Driving, Request
+from assent.system import SystemClock, SystemEntropy
+
+CONNECT_S: Final = 5.0
+WAIT_S: Final = 30
+"""So long the server is to wait for a run that can be asked after again."""
+WAIT_S_MAX: Final = 600
+"""The same for what can't be asked twice."""
+SLACK_S: Final = 15.0
+"""By so much later than promised an answer may come."""
+SILENCE_S_MAX: Final = 45.0
+"""A stream says something every 15 seconds, also where nothing happens."""
+PAUSE_S: Final = 0.1
+PAUSE_S_MAX: Final = 5.0
+CONNECTIONS_MAX: Final = 100
+
+_ASKED_TWICE: Final = (
+    requests.Run, requests.Call, requests.OpenSession, requests.Erase, requests.Approve, requests.Reject, requests.Cancel,
+    requests.Signal, requests.Undo, requests.Resolve, requests.Resume,
+)  # fmt: skip
+"""What the record keeps from happening twice under one key, or by its nature."""
+
+_NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
+"""Refusals that say: nothing has begun, come again."""
+
+
+class Http:
+    """The way to one server, for as long as it is open."""
+
+    def __init__(self, where: str, key: str | None, tls: ssl.SSLContext | None) -> None:
+        """`where`: an address, or the path of a socket."""
+        self._clock, self._entropy = SystemClock(), SystemEntropy()
+        url = where if where.startswith(("http://", "https://")) else "http://assent"
+        self._where = where
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_MAX)
+        transport = httpx2.AsyncHTTPTransport(
+            uds=None if url == where else where,
+            verify=_tls() if tls is None else tls,
+            trust_env=False,
+            limits=limits,
+        )
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        self._client = httpx2.AsyncClient(
+            transport=transport, base_url=url, headers=headers, trust_env=False, follow_redirects=False
+        )
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._client.aclose()
+
+    async def ask(self, request: Request[Any], ident: str, patience_s: float) -> dict[str, Any]:
+        """What the server answers, as it travels (hence `Any`); a run that is under way is waited for.
+
+        For `patience_s` a request goes out again, under the same key `ident`, where it was not admitted, never arrived, or can't
+        happen twice.
+        `SERVER_UNREACHABLE` when it never arrived, `SERVER_LOST` when it may have been carried out.
+        """
+        out = written(request)
+        is_repeatable = not isinstance(request, Driving) or isinstance(request, _ASKED_TWICE)
+        patience = _Patience(self._clock, self._entropy, patience_s)
+        was_sent = False
+        while True:
+            try:
+                answer = await self._send(out, ident, WAIT_S if is_repeatable else WAIT_S_MAX)
+            except httpx2.TransportError as error:
+                was_sent = was_sent or not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+                fault: AssentError = self._lost(error) if was_sent else self._unreachable(error)
+                if (was_sent and not is_repeatable) or not await patience.pause():
+                    raise fault from error
+                continue
+            if answer.status_code in (200, 202) or _is_run(out, answer):
+                told = answer_of(out.route, answer.content, answer.headers)
+                if answer.headers.get("preference-applied") != "respond-async":
+                    return told
+                if not is_repeatable:
+                    raise self._lost("it is under way yet")
+                patience = _Patience(self._clock, self._entropy, patience_s)
+                continue
+            fault = fault_of(answer.status_code, answer.content)
+            may_repeat = fault.code in _NOT_ADMITTED or (fault.code == "SERVER_UNREADABLE" and is_repeatable)
+            if answer.status_code not in (429, 502, 503, 504) or not may_repeat:
+                raise fault
+            if not await patience.pause(_after_s(answer.headers)):
+                raise fault
+
+    async def events(self, request: requests.Events, patience_s: float) -> AsyncIterator[RunEvent]:
+        """Events as they come; a stream that breaks is taken up behind the last one that came."""
+        patience = _Patience(self._clock, self._entropy, patience_s)
+        while True:
+            try:
+                async with self._streamed(request) as answer:
+                    if answer.status_code != 200:
+                        raise fault_of(answer.status_code, await answer.aread())
+                    async for name, data in _messages(answer.aiter_lines()):
+                        patience = _Patience(self._clock, self._entropy, patience_s)
+                        if name == "end":
+                            return
+                        event = _event(data)
+                        yield event
+                        request = msgspec.structs.replace(request, since=event.n + 1)
+                fault: AssentError = self._lost("the stream ended before the run")
+            except httpx2.TransportError as error:
+                fault = self._unreachable(error)
+            except WorldError as error:
+                if error.code not in _NOT_ADMITTED:
+                    raise
+                fault = error
+            if not await patience.pause():
+                raise fault
+
+    def _streamed(self, request: requests.Events) -> Any:  # `Any`: httpx2's own context
+        out = written(request)
+        timeout = httpx2.Timeout(CONNECT_S, read=SILENCE_S_MAX)
+        return self._client.stream(out.route.method, out.path, params=out.query, timeout=timeout)
+
+    async def _send(self, out: Written, ident: str, wait_s: int) -> httpx2.Response:
+        headers = {"prefer": f"wait={wait_s}"}
+        if out.body is not None:
+            headers |= {"content-type": "application/json", "idempotency-key": ident}
+        timeout = httpx2.Timeout(wait_s + SLACK_S, connect=CONNECT_S)
+        return await self._client.request(
+            out.route.method, out.path, params=out.query, content=out.body, headers=headers, timeout=timeout
+        )
+
+    def _unreachable(self, why: object) -> WorldError:
+        return WorldError(
+            "SERVER_UNREACHABLE",
+            f"nobody answers at `{self._where}`: {str(why) or type(why).__name__}",
+            hint="`assent serve` says where it listens",
+        )
+
+    def _lost(self, why: object) -> WorldError:
+        return WorldError(
+            "SERVER_LOST",
+            f"the request to `{self._where}` was sent, and no answer came: {str(why) or type(why).__name__}",
+            hint="it may be carried out yet: look with `assent runs` before asking for it anew",
+        )
+
+
+class _Patience:
+    """Pauses between attempts, longer each time, until the time for them is over."""
+
+    def __init__(self, clock: SystemClock, entropy: SystemEntropy, patience_s: float) -> None:
+        self._clock, self._entropy = clock, entropy
+        self._until_ms = clock.monotonic_ms() + round(patience_s * 1000)
+        self._pause_s = PAUSE_S
+
+    async def pause(self, least_s: float = 0.0) -> bool:
+        """Whether another attempt is to be made now; False at once where the pause would last longer than the patience."""
+        pause_s = max(least_s, self._pause_s * (0.5 + self._entropy.jitter() / 2))
+        if self._clock.monotonic_ms() + pause_s * 1000 > self._until_ms:
+            return False
+        await asyncio.sleep(pause_s)
+        self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
+        return True
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def _is_run(out: Written, answer: httpx2.Response) -> bool:
+    """A run that was refused is an answer, with a status of its own."""
+    return (
+        answer.status_code == 403
+        and out.route.answered == "run"
+        and answer.headers.get("content-type", "").startswith("application/json")
+    )
+
+
+def _after_s(headers: Mapping[str, str]) -> float:
+    with suppress(ValueError):
+        return max(0.0, float(headers.get("retry-after", "0")))
+    return 0.0
+
+
+async def _messages(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
+    """Name and data of each message of a stream of server-sent events."""
+    name, data = "message", ""
+    async for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data = value
+        elif not line:
+            if data:
+                yield name, data
+            name, data = "message", ""
+
+
+def _event(data: str) -> RunEvent:
+    try:
+        return msgspec.json.decode(data, type=RunEvent)
+    except msgspec.DecodeError:
+        raise unreadable("an event that is none") from None

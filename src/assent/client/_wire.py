@@ -1,0 +1,119 @@
+"""A request of the service as one of HTTP, and the answer back from it: the other end of what the server reads and tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from assent.errors import FAMILIES, AssentError, InternalError, Json, WorldError
+from assent.runtime.service import requests as ask
+from assent.runtime.service.codec import answer_type
+from assent.runtime.service.requests import Request
+from assent.runtime.service.routes import OF_FILES, OF_WORKFLOWS, ROUTES, WORKFLOW, Route
+
+_NEXT: Final = re.compile(r"[?&]before=([^&>]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A request as it is sent."""
+
+    route: Route
+    path: str
+    query: tuple[tuple[str, str], ...]
+    body: bytes | None
+
+
+def written(request: Request[Any]) -> Written:  # `Any`: each has its own answer
+    """The request by the route whose path names the most of it. `ROUTE_UNKNOWN` for one that no path leads to."""
+    kind = type(request)
+    said: dict[str, Any] = msgspec.to_builtins(request)
+    routes = [
+        route
+        for route in ROUTES
+        if route.kind is kind and all(getattr(request, name) is not None for name in route.named)
+    ]
+    if not routes:
+        raise InternalError(
+            "ROUTE_UNKNOWN", f"no path leads to this: it {OF_FILES.get(kind, 'is not there')}"
+        )
+    route = max(routes, key=lambda one: len(one.named))
+    given = {name: said[name] for name in route.given if name in said}
+    path = "/".join(_segment(part, request) for part in route.path.split("/"))
+    if route.method == "GET":
+        return Written(route, path, tuple(_query(given)), None)
+    if kind in OF_WORKFLOWS and "text" in given:
+        given[WORKFLOW] = given.pop("text")
+    if kind is ask.Approve and "digest" not in given:
+        given["unseen"] = True
+    return Written(route, path, (), msgspec.json.encode(given))
+
+
+def _segment(part: str, request: Request[Any]) -> str:
+    if not part.startswith("{"):
+        return part
+    name, _, how = part[1:-1].partition(":")
+    return quote(str(getattr(request, name)), safe="/" if how == "path" else "")
+
+
+def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in given.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                text = str(one).lower() if isinstance(one, bool) else str(one)
+                found.append((name, text))
+    return found
+
+
+def answer_of(route: Route, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """An answer as the service gives it, whatever of it travels. `SERVER_UNREADABLE`."""
+    if route.answered in ("text", "data"):
+        return {_first(route): body if route.answered == "data" else body.decode(errors="replace")}
+    found = _json(body)
+    if route.answered == "runs":
+        return {"results": found}
+    if route.answered == "list":
+        told: dict[str, Any] = {_first(route): found}
+        older = _NEXT.search(headers.get("link", ""))
+        return told if older is None else {**told, "before": older[1]}
+    if not isinstance(found, dict):
+        raise unreadable("an answer that is no object")
+    return found
+
+
+def _first(route: Route) -> str:
+    """The one field of an answer that travels as what that holds."""
+    return str(answer_type(route.kind).__struct_fields__[0])
+
+
+def fault_of(status: int, body: bytes) -> AssentError:
+    """The error that a problem tells of, of its own family. `SERVER_UNREADABLE` for an answer that Assent didn't give."""
+    try:
+        found = msgspec.json.decode(body)
+        family, told = FAMILIES[found["family"]], found["error"]
+        return family.from_dict(told)
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return unreadable(f"status {status} without a problem of Assent's")
+
+
+def unreadable(what: str) -> WorldError:
+    """The error of an answer that nobody who serves Assent gives."""
+    return WorldError(
+        "SERVER_UNREADABLE",
+        f"the server answered with {what}",
+        hint="look whether it is `assent serve` that listens there, and of which release",
+    )
+
+
+def _json(body: bytes) -> Json:
+    try:
+        found: Json = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        raise unreadable("what is not JSON") from None
+    return found

@@ -1,0 +1,264 @@
+"""The client: the runtime's own methods over HTTP, whatever becomes of the connection meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from assent import Runtime, sync
+from assent.client import Client, connect
+from assent.errors import AssentError, InputError, RefusedError
+from assent.runtime.service import requests
+from assent.runtime.wiring.key_store import new_key
+from assent.system import SystemEntropy
+from tests.support.serving import Serving, daemon
+
+WRITE: dict[str, Any] = {"path": "a.txt", "content": "hi"}
+WORKFLOW: dict[str, Any] = {
+    "name": "drops",
+    "inputs": {"path": {"type": "string"}},
+    "steps": [{"name": "drop", "capability": "io.fs.delete", "inputs": {"path": "${{ inputs.path }}"}}],
+}
+
+
+@pytest.fixture
+async def rt(served: Serving) -> AsyncIterator[Client]:
+    async with connect(served.doors["socket"], patience_s=5) as client:
+        yield client
+
+
+async def _tells_the_same(rt: Runtime | Client, root: Path) -> list[object]:
+    """What one program meets, whichever it opened."""
+    told: list[object] = []
+    made = await rt.call("io.fs.write_file", WRITE)
+    told.append((made.status, made.step("call").output, (root / "a.txt").read_text()))
+    told.append([(event.n, event.event["kind"]) async for event in rt.events(made.run_id)])
+    told.append((await rt.undo(made.run_id)).status)
+    (root / "a.txt").write_text("old")
+    plan = await rt.plan(WORKFLOW, {"path": "a.txt"})
+    told.append([(step.name, step.decision) for step in plan.steps])
+    waiting = await rt.run(WORKFLOW, {"path": "a.txt"}, id="drop-1")
+    told.append(
+        (waiting.status, (await rt.run(WORKFLOW, {"path": "a.txt"}, id="drop-1")).run_id == waiting.run_id)
+    )
+    told.append((await rt.approve(waiting.run_id)).status)
+    told.append((await rt.wait(waiting.run_id)) == await rt.show(waiting.run_id))
+    denied = await rt.call("io.fs.write_file", {**WRITE, "path": "private/a.txt"})
+    told.append((denied.status, (denied.error or {})["code"]))
+    session = await rt.session()
+    told.append((await session.call("io.fs.write_file", WRITE)).status)
+    told.append((await session.call("io.fs.write_file", {**WRITE, "path": "private/a.txt"})).status)
+    asked = await session.call("io.fs.delete", {"path": "a.txt"})
+    told.append((asked.status, (await rt.reject(session.run_id, asked.name, reason="no")).status))
+    told.append((await session.wait(asked.name)).status)
+    again = await rt.session(session.run_id)
+    told.append((await again.close()).status)
+    told.append([one.status for one in (await rt.runs(limit=2)).runs])
+    for work in (
+        rt.show("run_nothing"),
+        rt.call("io.fs.wirte_file", {}),
+        rt.run({"name": "x"}),
+        rt.undo(denied.run_id),
+        rt.approve(waiting.run_id),
+        session.call("sys.noop"),
+        rt.show(1),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(AssentError) as caught:
+            await work
+        error = caught.value
+        told.append((type(error), error.code, error.path))
+    return told
+
+
+async def test_it_gives_what_the_runtime_gives(rt: Client, root: Path, tmp_path: Path) -> None:
+    """One line changes: results, events, and errors with their families are the same."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("assent.toml", "policy.yaml"):
+        (other / name).write_text((root / name).read_text())
+        (other / name).chmod(0o600)
+    async with Runtime.open(other) as runtime:
+        embedded = await _tells_the_same(runtime, other)
+    assert await _tells_the_same(rt, root) == embedded
+
+
+async def test_what_has_no_method_is_asked_with_its_request(rt: Client) -> None:
+    """And the server says what it is."""
+    assert rt.server is not None
+    assert rt.server.version
+    assert {"call", "health"} <= rt.server.operations
+    assert abs(rt.server.clock_offset_ms) < 10_000
+    made = await rt.call("io.fs.write_file", WRITE)
+    shown = await rt.perform(requests.Show(run=made.run_id, step="call"))
+    assert [step.name for step in shown.steps] == ["call"]
+    (waiting,) = [(await rt.call("io.fs.delete", {"path": "a.txt"})).run_id]
+    assert [one.run_id for one in (await rt.perform(requests.Approvals())).approvals] == [waiting]
+    found = await rt.perform(requests.Runs(limit=1))
+    assert ([one.run_id for one in found.runs], found.before) == ([waiting], waiting)
+    history = await rt.perform(requests.CapabilityHistory(capability="io.fs.delete"))
+    assert history.versions
+    with pytest.raises(AssentError) as refused:
+        await rt.call("sys.noop", principal="user:eve")
+    assert refused.value.code == "IDENTITY_REFUSED"
+
+
+Cut: TypeAlias = "Callable[[bytes], int | None]"
+
+
+class Line:
+    """Connections to a daemon that break as a test says: `cut` sees each answer go by, and says after how many bytes of it."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.cut, self.broken = cut, 0
+
+    async def carry(self, place: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(place)
+
+        async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter, *, is_answer: bool) -> None:
+            while data := await source.read(65536):
+                most = self.cut(data) if is_answer else None
+                to.write(data[:most])
+                await to.drain()
+                if most is not None:
+                    self.broken += 1
+                    break
+            for end in (writer, far_writer):
+                end.close()
+
+        await asyncio.gather(
+            copy(reader, far_writer, is_answer=False),
+            copy(far_reader, writer, is_answer=True),
+            return_exceptions=True,
+        )
+
+
+@asynccontextmanager
+async def broken_line(served: Serving, path: Path, cut: Cut) -> AsyncIterator[Line]:
+    line = Line(cut)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await line.carry(served.doors["socket"], reader, writer)
+
+    server = await asyncio.start_unix_server(carry, path)
+    try:
+        yield line
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_call_whose_answer_is_lost_is_asked_for_again_and_made_once(
+    served: Serving, tmp_path: Path
+) -> None:
+    left = [b"run_id", b"run_id"]
+
+    def cut(data: bytes) -> int | None:
+        return 0 if left and left[0] in data and left.pop() else None
+
+    async with (
+        broken_line(served, tmp_path / "line", cut) as line,
+        connect(tmp_path / "line", patience_s=5) as rt,
+    ):
+        made = await rt.call("io.fs.write_file", WRITE)
+        assert (made.status, line.broken) == ("succeeded", 2)
+        assert [one.run_id for one in (await rt.runs()).runs] == [made.run_id]
+        # Nothing keeps a session's step from being made twice, so it is not asked for again.
+        session = await rt.session()
+        left.append(b"steps")
+        with pytest.raises(AssentError) as lost:
+            await session.call("io.fs.write_file", WRITE)
+        assert lost.value.code == "SERVER_LOST"
+        assert len((await rt.show(session.run_id)).steps) == 1
+
+
+async def test_events_go_on_where_the_connection_broke(served: Serving, tmp_path: Path) -> None:
+    """Each is told once, and the end is told by the server and no broken line."""
+    lengths = [0, 700, 60, 1400, 900]
+
+    def cut(data: bytes) -> int | None:
+        return lengths.pop() if b"event: " in data and lengths else None
+
+    async with (
+        broken_line(served, tmp_path / "line", cut) as line,
+        connect(tmp_path / "line", patience_s=5) as rt,
+    ):
+        made = await rt.call("io.fs.write_file", WRITE)
+        told = [event.n async for event in rt.events(made.run_id)]
+        assert told == [*range(len(told))]
+        assert told == [event.n async for event in rt.events(made.run_id)]
+        assert line.broken == 5
+
+
+async def test_a_server_that_restarts_is_waited_for_and_one_that_is_away_is_told(
+    root: Path, env: dict[str, str]
+) -> None:
+    async with daemon(root, env) as first:
+        place = first.doors["socket"]
+        rt = await connect(place, patience_s=10).__aenter__()
+        begun = asyncio.ensure_future(rt.call("sys.sleep", {"seconds": 1}))
+        while not (found := (await first.http.get("/v1/runs")).json()):
+            pass
+        (run,) = found
+        watched = asyncio.ensure_future(rt.wait(run["run_id"]))
+        await asyncio.sleep(0.1)
+    async with daemon(root, env):
+        assert (await begun).status == "succeeded"
+        assert (await begun).run_id == run["run_id"] == (await watched).run_id
+        assert (await watched).status == "succeeded"
+        assert len((await rt.runs()).runs) == 1
+    await rt.close()
+    with pytest.raises(AssentError) as away:
+        await connect(place, patience_s=0).__aenter__()
+    assert away.value.code == "SERVER_UNREACHABLE"
+    with pytest.raises(AssentError) as closed:
+        await rt.call("sys.noop")
+    assert closed.value.code == "RUNTIME_CLOSED"
+
+
+async def test_programs_without_a_loop_have_it_too(served: Serving) -> None:
+    def program() -> list[str]:
+        with sync.connect(served.doors["socket"]) as rt:
+            made = rt.call("io.fs.write_file", WRITE)
+            with pytest.raises(AssentError):
+                rt.show("run_nothing")
+            kinds = [event.event["kind"] for event in rt.events(made.run_id)]
+            session = rt.session()
+            session.call("sys.noop")
+            return [made.status, str(kinds[-1]), session.close().status, str(rt.server is not None)]
+
+    assert await asyncio.to_thread(program) == ["succeeded", "run.succeeded", "succeeded", "True"]
+
+
+@pytest.mark.parametrize("where", ["ftp://host", "https//:x://"])
+def test_only_an_address_or_a_socket_is_connected_to(where: str) -> None:
+    with pytest.raises(AssentError) as refused:
+        connect(where)
+    assert refused.value.code == "INVALID_INPUT"
+
+
+async def test_a_key_says_who_asks_over_http(root: Path, env: dict[str, str]) -> None:
+    """Also what it may not ask is told as the error that it is, and a wrong one at once."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    with (root / "assent.toml").open("a") as file:
+        file.write(f'[serve]\nhttp = "{place}"\n')
+    key = new_key(SystemEntropy())
+    async with daemon(root, env) as served:
+        async with connect(served.doors["socket"]) as local:
+            said = requests.CreateKey(id=key.id, digest=key.digest, name="test", scopes=("call",))
+            assert (await local.perform(said)).status == "succeeded"
+        async with connect(f"http://{place}/", key=key.text) as rt:
+            made = await rt.call("io.fs.write_file", WRITE, id="once")
+            assert (made.status, rt.server) == ("succeeded", None)
+            with pytest.raises(RefusedError, match="SCOPE_MISSING"):
+                await rt.show(made.run_id)
+            with pytest.raises(InputError, match="REQUEST_REUSED"):
+                await rt.call("io.fs.write_file", {**WRITE, "content": "other"}, id="once")
+        with pytest.raises(RefusedError, match="NOT_IDENTIFIED"):
+            await connect(f"http://{place}", key="ak_wrong").__aenter__()

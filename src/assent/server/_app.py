@@ -1,6 +1,6 @@
 """The HTTP API as an ASGI application: a request comes in, the service carries it out, its answer goes out.
 
-Theory of operation. Each route is an operation of the service (`service/routes.py`). What acts is carried out in a task of its own,
+Theory of operation. Each route is an operation of the service (`routes.py` there). What acts is carried out in a task of its own,
 which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and
 looks for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody.
 Watchers of runs are counted, and one that reads too slowly is hung up on.

@@ -34,6 +34,7 @@ SETTLE_S: Final = 3.0
 PAUSE_S: Final = 0.05
 """Between two commands of one worker: the load is steady, so that figures of different minutes can be compared."""
 
+# At rest a connection more or less is still there, by turns; what leaks with each command would be hundreds.
 POOL_THREADS: Final = min(32, (os.cpu_count() or 1) + 4)
 """What the loop's own pool of threads may still be filled up with."""
 
@@ -311,11 +312,8 @@ def judged(daemon: Daemon, load: Load, idle: list[Sample], grown: list[Sample]) 
         lost, unasked = len(acknowledged - begun), len(begun - acknowledged)
         found.append(f"{lost} acknowledged runs are not on record, and {unasked} that nobody asked for are")
     first, last = idle
-    if (
-        last.threads > first.threads + POOL_THREADS
-        or last.sockets > first.sockets
-        or last.descriptors > first.descriptors
-    ):
+    more = (last.threads - first.threads, last.sockets - first.sockets, last.descriptors - first.descriptors)
+    if any(one > most for one, most in zip(more, (POOL_THREADS, WATCHERS, WATCHERS), strict=True)):
         found.append(f"at rest it held {first}, and after more load {last}")
     if len(grown) < 6:
         return found

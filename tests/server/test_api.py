@@ -88,6 +88,16 @@ async def test_one_key_is_one_run(served: Serving, root: Path) -> None:
     assert len((await served.http.get("/v1/runs")).json()) == 1
 
 
+async def test_a_key_that_is_under_way_means_one_thing(served: Serving) -> None:
+    call = {"capability": "sys.sleep", "parameters": {"seconds": 1}}
+    first = asyncio.create_task(post(served, "/v1/calls", call, idempotency_key="k2"))
+    joined = await post(served, "/v1/calls", call, idempotency_key="k2", prefer="respond-async")
+    assert joined.status_code == 202
+    other = await post(served, "/v1/calls", WRITE, idempotency_key="k2")
+    assert (other.status_code, told_of(other)["error"]["code"]) == (409, "REQUEST_REUSED")
+    assert (await first).json()["run_id"] == joined.json()["run_id"]
+
+
 async def test_who_does_not_wait_is_told_where_to_look(served: Serving) -> None:
     call = {"capability": "sys.sleep", "parameters": {"seconds": 0.3}}
     answer = await post(served, "/v1/calls", call, prefer="respond-async")

@@ -12,8 +12,7 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Awaitable, Callable
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -57,6 +56,14 @@ _REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTE
 _UNANSWERED: Final = frozenset({"pending", "running", "awaiting_approval", "in_doubt"})
 
 
+class _Asked(NamedTuple):
+    """What is carried out for whoever asked, and where the run that it begins is told of once it is durable."""
+
+    request: Driving[Any]
+    work: Task[Any]
+    begun: asyncio.Future[str]
+
+
 class Api:
     """The application of one owner, for all its doors."""
 
@@ -77,7 +84,7 @@ class Api:
         self._fault = fault
         self.measure: Measuring | None = None
         """What `/metrics` shows, where anybody may ask."""
-        self._work: dict[tuple[str, bytes], Task[Any]] = {}  # `Any`: each answers its own kind of request
+        self._asked: dict[str, _Asked] = {}
         self._under_way: set[Task[Any]] = set()
         self._waiting: set[Callable[[], None]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -214,7 +221,8 @@ class Api:
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
             return await self._driven(route, request, caller, headers)
-        if isinstance(request, Reading):
+        if isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
+            # Both of these take documents of strangers, and wait for nothing.
             answer = await asyncio.to_thread(process.at_once, self._service.perform(request, caller.asker))
         else:
             answer = await self._service.perform(request, caller.asker)
@@ -226,28 +234,14 @@ class Api:
         self, route: Route, request: Driving[Any], caller: Caller, headers: dict[str, str]
     ) -> Response:
         """Carry out what changes the record; how the run stands where that takes longer than whoever asked waits."""
-        ident = _ident(headers, caller)
-        asked = None if ident is None else (ident, sha256(msgspec.json.encode(request)).digest())
-        work = None if asked is None else self._work.get(asked)
+        ident, known = _ident(headers, caller), getattr(request, "run", None)
         require_scope(request, caller.asker)
-        begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        known = getattr(request, "run", None)
-        if work is None:
-            if self.is_draining and known is None:
-                raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
-
-            self._service.check(request)
-
-            def hear(run: RunId, _n: int | None, _at_ms: int, _event: News) -> None:
-                if not begun.done():
-                    begun.set_result(run)
-
-            with telling(hear if known is None else None, headers.get("traceparent")):
-                work = self._spawn(
-                    self._service.perform(request, caller.asker, ident=ident),
-                    name=f"request {route.operation}",
-                )
-            self._keep(asked, work)
+        asked = self._asked.get(ident) if ident is not None else None
+        if asked is None:
+            asked = self._begin(request, caller, ident, headers.get("traceparent"))
+        elif asked.request != request:
+            raise InputError("REQUEST_REUSED", "another request is under way under this `Idempotency-Key`")
+        work, begun = asked.work, asked.begun
         await self._wait(work, _patience_s(headers, self._settings.wait_ms / 1000))
         if not work.done() and known is None:
             # Nothing of the run is durable yet, so nobody could look for it.
@@ -260,20 +254,38 @@ class Api:
         )
         return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
-    def _keep(self, asked: tuple[str, bytes] | None, work: Task[Any]) -> None:
-        """Whoever asks the same under this key meanwhile waits for the same."""
+    def _begin(
+        self, request: Driving[Any], caller: Caller, ident: str | None, traceparent: str | None
+    ) -> _Asked:
+        """Have it carried out; whoever asks the same under its key meanwhile waits for the same."""
+        is_new = getattr(request, "run", None) is None
+        if self.is_draining and is_new:
+            raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
+        self._service.check(request)
+        begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def hear(run: RunId, _n: int | None, _at_ms: int, _event: News) -> None:
+            if not begun.done():
+                begun.set_result(run)
+
+        operation = requests.operation_of(type(request))
+        with telling(hear if is_new else None, traceparent):
+            carried_out = self._service.perform(request, caller.asker, ident=ident)
+            work = self._spawn(carried_out, name=f"request {operation}")
         self._under_way.add(work)
-        if asked is not None:
-            self._work[asked] = work
+        asked = _Asked(request, work, begun)
+        if ident is not None:
+            self._asked[ident] = asked
 
         def forget(_: Task[Any]) -> None:
             self._under_way.discard(work)
-            if asked is not None:
-                self._work.pop(asked, None)
+            if ident is not None:
+                self._asked.pop(ident, None)
             if not work.cancelled():
                 work.exception()  # what nobody waits for any more is on record as far as it counts
 
         work.add_done_callback(forget)
+        return asked
 
     async def _wait(self, work: Task[Any], patience_s: float) -> None:
         """Until the work is done, the time is up, or the daemon drains. `asyncio.wait` would cost three times as much."""

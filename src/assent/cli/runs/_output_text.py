@@ -154,6 +154,9 @@ def _validated(output: Object) -> str:
 
 
 _SHAPES: Final[Words] = {
+    frozenset({"id", "name", "principal", "scopes", "expires_at"}): lambda found: (
+        f"key {text(found, 'name')} ({text(found, 'id')}) for {text(found, 'principal')}"
+    ),
     frozenset({"path", "format", "bytes_in", "size"}): _packed,
     frozenset({"path", "format", "files", "folders", "size"}): _unpacked,
     frozenset({"path", "size", "sha256", "changed"}): _file,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 from base64 import b32encode
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class KeyStore:
     """The keys of one state directory, each in a file that only its owner can read. Only the state's owner changes them."""
 
     def __init__(self, state: Path) -> None:
-        self._folder = state.resolve() / "keys"
+        self._folder = Path(os.path.realpath(state)) / "keys"  # of a link to itself nothing is made yet
 
     def find(self, ident: str) -> Key | None:
         """The key of this id. `KEYS_INVALID` for a file that can't be believed."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
-
-from cryptography.x509 import load_der_x509_certificate
 
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
 from assent.server.who._caller import Caller, Presented, Refused
-from assent.server.who._tokens import Tokens
 from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from assent.runtime.settings.effective import Settings
+    from assent.server.who._tokens import Tokens
     from assent.spec.ports import Clock
 
 NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
@@ -49,7 +48,14 @@ class Gatehouse:
         self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
-        self._tokens = Tokens(settings.serve.issuers, self._clock)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        from assent.server.who._tokens import (
+            Tokens,  # a daemon that nobody sends one starts without their reader
+        )
+
+        return Tokens(self._settings.serve.issuers, self._clock)
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""
@@ -107,6 +113,8 @@ class Gatehouse:
 
     def _of_certificate(self, data: bytes) -> Caller:
         """The handshake has proven that it is theirs, that an authority of ours vouches for it, and that it had not ended."""
+        from cryptography.x509 import load_der_x509_certificate  # as above
+
         certificate = load_der_x509_certificate(data)
         subject = certificate.subject.rfc4514_string()
         found = self._settings.identities.certificates.get(subject)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +155,18 @@ REFUSED: list[tuple[str, str, bytes, dict[str, str], int, str]] = [
         400,
         "REQUEST_INVALID",
     ),
+    ("GET", "/v1/runs/a%2Fundo", b"", {}, 404, "RUN_UNKNOWN"),
+    ("GET", "/v1/runs/%2e%2e/policy", b"", {}, 404, "ROUTE_UNKNOWN"),
+    ("GET", "//v1/runs", b"", {}, 404, "ROUTE_UNKNOWN"),
+    ("GET", "/v1/runs/%ff", b"", {}, 400, "REQUEST_INVALID"),
     ("GET", "/v1/runs/run_nothing", b"", {}, 404, "RUN_UNKNOWN"),
     ("GET", "/v1/runs?limit=none", b"", {}, 422, "INVALID_INPUT"),
     ("GET", "/v1/runs?limit=0", b"", {}, 422, "INVALID_INPUT"),
     ("GET", "/v1/runs?limit=1&limit=2", b"", {}, 422, "INVALID_INPUT"),
     ("GET", "/v1/runs?nothing=1", b"", {}, 422, "INVALID_INPUT"),
+    ("GET", "/v1/runs?limit=null", b"", {}, 422, "INVALID_INPUT"),
+    ("GET", "/v1/runs?" + "status=failed&" * 300, b"", {}, 400, "REQUEST_INVALID"),
+    ("GET", "/v1/runs?before=%ff", b"", {}, 400, "REQUEST_INVALID"),
     ("GET", "/v1/audit/proofs/99999", b"", {}, 404, "ENTRY_UNKNOWN"),
 ]
 
@@ -188,8 +196,12 @@ async def test_the_description_has_every_route(served: Serving) -> None:
 
     document = (await served.http.get("/v1/openapi.json")).json()
     assert document["openapi"] == "3.1.0"
-    told = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
-    assert told == {(route.method, route.path.replace(":path", "")) for route in ROUTES}
+    shapes = {
+        path: tuple(re.sub(r"{.*}", "", part) for part in path.split("/")) for path in document["paths"]
+    }
+    assert len(set(shapes.values())) == len(shapes)
+    told = {(method.upper(), shapes[path]) for path, ways in document["paths"].items() for method in ways}
+    assert told == {(route.method, tuple(part.strip("*") for part in route.shape)) for route in ROUTES}
     names = [way["operationId"] for ways in document["paths"].values() for way in ways.values()]
     assert len(names) == len(set(names))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import httpx2
 import msgspec
 
 from assent.errors import AssentError, InternalError
-from assent.runtime.settings.effective import Settings
+from assent.runtime.settings.effective import Settings, own_name
+from assent.runtime.wiring.key_store import Key, KeyStore, new_key
 from assent.server._serve import Outside, Served, Told, serve
-from assent.system import spawn
+from assent.spec.scopes import SCOPES
+from assent.system import SystemEntropy, spawn
 
 
 class Serving(msgspec.Struct):
@@ -59,6 +62,34 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
     assert not faults, faults
 
 
+def over_tcp(root: Path, **settings: str) -> None:
+    """Have the workspace's daemon open a port of this machine, too, and let `[serve]` say these."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    said = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    with (root / "assent.toml").open("a") as file:
+        file.write(f'[serve]\nhttp = "127.0.0.1:{port}"\n{said}')
+
+
+def key_for(root: Path, env: Mapping[str, str]) -> str:
+    """A key that may ask everything, as this account. No run made it, so that none can be taken back."""
+    settings = Settings.resolve(workspace=root, environ=env, cwd=root)
+    key = new_key(SystemEntropy())
+    KeyStore(settings.state).write(
+        Key(
+            id=key.id,
+            digest=key.digest,
+            name="test",
+            principal=own_name(settings.os_uid),
+            scopes=frozenset(SCOPES),
+            created_ms=0,
+            created_by="test",
+        )
+    )
+    return key.text
+
+
 def told_of(response: httpx2.Response) -> Any:  # `Any`: JSON
     """The body of a problem; what kind it is, is looked at too."""
     assert response.headers["content-type"] == "application/problem+json", response.text
@@ -66,3 +97,38 @@ def told_of(response: httpx2.Response) -> Any:  # `Any`: JSON
     assert body["status"] == response.status_code
     assert body["type"] == f"urn:assent:error:{body['error']['code']}"
     return body
+
+
+class Raw(msgspec.Struct):
+    """A connection on which anything may be said."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def to(cls, served: Serving) -> Raw:
+        return cls(*await asyncio.open_unix_connection(served.doors["socket"], limit=1 << 24))
+
+    @classmethod
+    async def ask(cls, served: Serving, sent: bytes) -> bytes:
+        """Everything that is answered until the connection ends."""
+        raw = await cls.to(served)
+        with suppress(ConnectionError):
+            raw.writer.write(sent)
+            await raw.writer.drain()
+        return await raw.rest()
+
+    def pause(self) -> None:
+        """Take nothing any more."""
+        transport = self.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+
+    async def rest(self) -> bytes:
+        """What is said until the connection ends."""
+        found = b""
+        with suppress(ConnectionError):
+            while part := await self.reader.read(1 << 16):
+                found += part
+        self.writer.close()
+        return found

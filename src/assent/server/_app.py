@@ -1,6 +1,6 @@
 """The HTTP API as an ASGI application: a request comes in, the service carries it out, its answer goes out.
 
-Theory of operation. Each route is an operation of the service (`_routes.py`). What acts is carried out in a task of its own,
+Theory of operation. Each route is an operation of the service (`routes.py` there). What acts is carried out in a task of its own,
 which nobody's leaving ends: whoever waits for it too long, or until the daemon drains, is told how the run stands (202) and
 looks for it later. What only reads is read in a thread, because a reading may take long, and the loop serves everybody.
 Watchers of runs are counted, and one that reads too slowly is hung up on.
@@ -17,18 +17,16 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import Response
-from starlette.routing import Match, Router
-from starlette.routing import Route as Matched
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
-from assent.runtime.service.routes import MEDIA, ROUTES, Route, told
+from assent.runtime.service.routes import MEDIA, Route, find, told
 from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._streams import Streams, in_thread
+from assent.server._streams import Broken, Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
@@ -47,6 +45,7 @@ LOGGER: Final = logging.getLogger("assent.server")
 JSON_TYPE: Final = "application/json"
 METRICS_DOOR: Final = "metrics"
 WAIT_S_MAX: Final = 600.0
+QUERY_FIELDS_MAX: Final = 200
 
 _MOVING: Final = frozenset(
     {"pending", "running", "waiting", "rolling_back", "undoing", "interrupted", "needs_attention"}
@@ -89,14 +88,7 @@ class Api:
         self._under_way: set[Task[Any]] = set()
         self._waiting: set[Callable[[], None]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._streams = Streams(settings.streams, settings.idle_ms / 1000, self._drains)
-        self._router = Router(
-            routes=[
-                Matched(route.path, _Endpoint(self, route), methods=[route.method], name=route.operation)
-                for route in ROUTES
-            ],
-            redirect_slashes=False,
-        )
+        self._streams = Streams(settings.streams, self._drains)
 
     def drain(self) -> None:
         """Begin nothing more, answer those who wait for runs with how these stand, and end every stream."""
@@ -126,11 +118,17 @@ class Api:
             else:
                 answer = await self._answer(scope, receive)
                 if not isinstance(answer, Response):
-                    await answer(send)
+                    await answer(receive, send)
                     return
                 response = answer
         except AssentError as error:
             response = self._refusal(error, scope)
+        except Broken as broken:
+            cause = broken.__cause__
+            if isinstance(cause, Exception) and not isinstance(cause, AssentError):
+                self._fault(cause)
+            scope["state"]["hang_up"]()
+            return
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
@@ -157,7 +155,9 @@ class Api:
         told = {"status": status, "running": admission.running, "queued": admission.queued}
         return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | Callable[[Send], Awaitable[None]]:
+    async def _answer(
+        self, scope: Scope, receive: Receive
+    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
         headers, state = _headers(scope), scope["state"]
         if state["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
@@ -176,13 +176,12 @@ class Api:
             from assent.server._openapi import description
 
             return Response(description(), media_type=JSON_TYPE)
-        endpoint, found = self._match(scope)
-        state["operation"] = endpoint.route.operation
+        route, named = _route(scope)
+        state["operation"] = route.operation
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=200)
-        request = read(endpoint.route, found, query, body, headers)
-        answer = await self._perform(endpoint.route, request, caller, headers)
+        request = read(route, named, _query(scope), body, headers)
+        answer = await self._perform(route, request, caller, headers)
         state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
         return answer
 
@@ -196,24 +195,6 @@ class Api:
         health = await self._service.perform(requests.Health(), None if caller is None else caller.asker)
         assert health is not None  # INVARIANT: an owner answers
         return Response(self.measure.page(health), headers={"content-type": CONTENT_TYPE})
-
-    def _match(self, scope: Scope) -> tuple[_Endpoint, dict[str, str]]:
-        others: list[str] = []
-        for candidate in self._router.routes:
-            match, found = candidate.matches(scope)
-            if match is Match.FULL:
-                endpoint = found["endpoint"]
-                if scope["method"] == endpoint.route.method:
-                    return endpoint, found["path_params"]
-            if match is not Match.NONE:
-                others.append(found["endpoint"].route.method)
-        if others:
-            raise InputError(
-                "METHOD_NOT_ALLOWED",
-                f"`{scope['path'][:200]}` takes {', '.join(others)}",
-                details={"allow": [*others]},
-            )
-        raise _absent(scope)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         most = self._settings.body_bytes
@@ -235,7 +216,7 @@ class Api:
 
     async def _perform(
         self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
-    ) -> Response | Callable[[Send], Awaitable[None]]:
+    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
         if isinstance(request, Stream):
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
@@ -327,7 +308,7 @@ class Api:
 
     def _streamed(
         self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
-    ) -> Callable[[Send], Awaitable[None]]:
+    ) -> Callable[[Receive, Send], Awaitable[None]]:
         if isinstance(request, requests.Events):
             last = headers.get("last-event-id", "")
             if last.isascii() and last.isdigit() and len(last) < 16:
@@ -335,7 +316,7 @@ class Api:
         parts = self._service.stream(request, caller.asker)
         if not request.waits:
             parts = in_thread(parts)
-        return self._streams.response(route, parts, caller.expires_at_ms)
+        return self._streams.response(route, parts, caller.expires_at_ms, waits=request.waits)
 
     async def settle(self) -> None:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
@@ -357,15 +338,31 @@ def _absent(scope: Scope) -> InputError:
     )
 
 
-class _Endpoint:
-    """What a route leads to. The router only says which; `Api` carries it out."""
+def _route(scope: Scope) -> tuple[Route, dict[str, str]]:
+    """What the path leads to, and what it names."""
+    try:
+        routes, said = find(scope["raw_path"].decode("ascii"))
+    except ValueError:
+        raise InputError("REQUEST_INVALID", "the path must be UTF-8") from None
+    if not routes:
+        raise _absent(scope)
+    if scope["method"] not in routes:
+        raise InputError(
+            "METHOD_NOT_ALLOWED",
+            f"`{scope['path'][:200]}` takes {', '.join(routes)}",
+            details={"allow": [*routes]},
+        )
+    route = routes[scope["method"]]
+    return route, dict(zip(route.named, said, strict=True))
 
-    def __init__(self, api: Api, route: Route) -> None:
-        self.api = api
-        self.route = route
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.api(scope, receive, send)
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    try:
+        text = scope["query_string"].decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
+    except ValueError:
+        fault = f"the query must be UTF-8, with at most {QUERY_FIELDS_MAX} fields"
+        raise InputError("REQUEST_INVALID", fault) from None
 
 
 def _headers(scope: Scope) -> dict[str, str]:

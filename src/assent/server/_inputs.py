@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
 
 VERSION_HEADER: Final = "assent-version"
-KEY_CHARACTERS_MAX: Final = 255
+KEY_PATTERN: Final = "^[!-~]{1,255}$"
+"""What an `Idempotency-Key` is."""
 
 CALLS: Final = (ask.Call, ask.AddStep)
 
@@ -90,6 +92,9 @@ def _request(
             path=place.strip("`.") or None,
             hint=f"{described} describes every parameter",
         ) from None
+    for name in said if is_text else ():
+        if getattr(found, name) is None:  # msgspec reads the word `null` so
+            raise InputError("INVALID_INPUT", "must not be null", path=name, hint="leave it out")
     return found
 
 
@@ -180,8 +185,8 @@ def _require_seen(said: dict[str, Any]) -> None:
 
 def ident_of(key: str, principal: str) -> str:
     """The id of the request that an idempotency key makes, the same behind every door and apart for each principal."""
-    if not 0 < len(key) <= KEY_CHARACTERS_MAX or not key.isprintable():
-        fault = f"an idempotency key must have 1 to {KEY_CHARACTERS_MAX} printable characters"
+    if not re.fullmatch(KEY_PATTERN, key):
+        fault = "an idempotency key must have 1 to 255 visible ASCII characters"
         raise InputError("REQUEST_INVALID", fault)
     whose = f"{principal}\0{key}"
     return f"http:{sha256(whose.encode()).hexdigest()[:40]}"

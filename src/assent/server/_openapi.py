@@ -10,13 +10,33 @@ import msgspec
 
 from assent import __version__
 from assent.errors import Json
+from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
-from assent.runtime.service.requests import Driving
+from assent.runtime.service.requests import Driving, Request
 from assent.runtime.service.routes import MEDIA, ROUTES, WORKFLOW, Route
-from assent.server._inputs import CALLS, VERSION_HEADER, parameters_of
+from assent.server._inputs import CALLS, KEY_PATTERN, VERSION_HEADER, parameters_of
 
 _REF: Final = "#/components/schemas/{name}"
 _SERVICE: Final = "assent.runtime.service."
+
+_ONE_OF: Final[dict[type[Request[Any]], dict[str, Json]]] = {
+    ask.Run: {
+        "oneOf": [
+            {"required": [WORKFLOW], "properties": {"plan": {"type": "null"}}},
+            {"required": ["plan"], "properties": {"plan": {"type": "string"}, WORKFLOW: False}},
+        ]
+    },
+    ask.Approve: {
+        "oneOf": [
+            {
+                "required": ["digest"],
+                "properties": {"digest": {"type": "string"}, "unseen": {"const": False}},
+            },
+            {"required": ["unseen"], "properties": {"unseen": {"const": True}, "digest": {"type": "null"}}},
+        ]
+    },
+}
+"""Of what a body must say one thing, which."""
 
 _PROBLEM: Final[dict[str, Json]] = {
     "type": "object",
@@ -60,9 +80,12 @@ def described() -> dict[str, Json]:
     asked = {kind: components[_name(ref)] for kind, ref in zip(kinds, refs[: len(kinds)], strict=True)}
     answered = dict(zip(kinds, refs[len(kinds) :], strict=True))
     paths: dict[str, dict[str, Json]] = {}
+    first: dict[tuple[str, ...], Route] = {}
     for route in ROUTES:
-        operation = _operation(route, asked[route.kind], answered[route.kind], components)
-        paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = operation
+        # Two templates of one shape would be one path with two names.
+        place = first.setdefault(route.shape, route)
+        operation = _operation(route, place, asked[route.kind], answered[route.kind], components)
+        paths.setdefault(place.path.replace(":path}", "}"), {})[route.method.lower()] = operation
     kept = _reached(paths, components)
     return {
         "openapi": "3.1.0",
@@ -94,7 +117,11 @@ def _name(ref: dict[str, Any]) -> str:
 
 
 def _operation(
-    route: Route, request: dict[str, Any], answer: dict[str, Any], components: dict[str, Any]
+    route: Route,
+    place: Route,
+    request: dict[str, Any],
+    answer: dict[str, Any],
+    components: dict[str, Any],
 ) -> dict[str, Json]:
     properties: dict[str, Any] = {name: one for name, one in request["properties"].items() if name != "op"}
     required = {name for name in request.get("required", ()) if name != "op"}
@@ -104,8 +131,8 @@ def _operation(
         "tags": [route.path.split("/")[2]],
     }
     parameters: list[Json] = [
-        {"name": name, "in": "path", "required": True, "schema": _plain(properties[name])}
-        for name in route.named
+        {"name": called, "in": "path", "required": True, "schema": _plain(properties[name])}
+        for called, name in zip(place.named, route.named, strict=True)
     ]
     given = parameters_of(route)
     if route.method == "GET":
@@ -125,6 +152,7 @@ def _operation(
                             "properties": body,
                             "required": [*sorted(needed)],
                             "additionalProperties": False,
+                            **_ONE_OF.get(route.kind, {}),
                         }
                     }
                 },
@@ -146,6 +174,8 @@ def _body(
             body[name] = {"type": "boolean", "description": "nothing was shown; instead of `digest`"}
         else:
             body[name] = properties[name]
+    if WORKFLOW in body and "plan" not in body:
+        required = {*required, WORKFLOW}
     return body, required & body.keys()
 
 
@@ -171,7 +201,10 @@ def _headers_of(route: Route) -> list[str]:
 
 
 def _header(name: str) -> Json:
-    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+    schema: dict[str, Json] = {"type": "string"}
+    if name == "Idempotency-Key":
+        schema["pattern"] = KEY_PATTERN
+    return {"name": name, "in": "header", "required": False, "schema": schema}
 
 
 def _responses(route: Route, answer: dict[str, Any], components: dict[str, Any]) -> dict[str, Json]:

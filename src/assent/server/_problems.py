@@ -61,6 +61,9 @@ def problem(error: AssentError, instance: str) -> tuple[int, bytes, list[tuple[b
     if status in (429, 503):
         seconds = max(1, -(-after // 1000)) if isinstance(after, int) else 1
         headers.append((b"retry-after", str(seconds).encode()))
+    allow = error.details.get("allow")
+    if status == 405 and isinstance(allow, list):
+        headers.append((b"allow", ", ".join(map(str, allow)).encode()))
     return status, msgspec.json.encode(told), headers
 
 

@@ -54,8 +54,8 @@ class Doors:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._settings = settings.serve
         self._config = Config(
-            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
+            app, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
+            server_header=False, proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
         )  # fmt: skip
         self._config.load()
         self._tls = None if settings.serve.tls is None else server_context(settings.serve.tls)

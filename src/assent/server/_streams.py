@@ -1,7 +1,7 @@
 """Answers that have many parts: events of a run as server-sent events, entries of the ledger line by line, bytes as they are.
 
-Whoever listens is waited for, so that a slow one holds up nobody and costs one part of memory; one that takes nothing for as long
-as an idle connection is kept is hung up on.
+Whoever listens is waited for, so that a slow one holds up nobody and costs one part of memory. Who takes nothing is hung up on
+(`_protocol.py`), and a stream ends with its connection.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from assent.errors import AssentError, WorldError
+from assent.errors import WorldError
 from assent.runtime.service import answers, process
 from assent.runtime.service.routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
-    from starlette.types import Send
+    from starlette.types import Receive, Send
 
 HEARTBEAT_S: Final = 15.0
 """So often a stream says something although nothing happens, so that both ends notice when the other is gone."""
@@ -34,28 +34,37 @@ FIRST_S: Final = 0.05
 A = TypeVar("A")
 
 
+class Broken(Exception):
+    """A stream that had begun can't go on, for its cause: what was said of it so far must not pass for the whole."""
+
+
 class Streams:
     """Counts them, and ends them when the daemon does."""
 
-    def __init__(self, most: int, patience_s: float, drains: asyncio.Future[None]) -> None:
+    def __init__(self, most: int, drains: asyncio.Future[None]) -> None:
         self._most = most
-        self._patience_s = patience_s
         self._drains = drains
         self.count = 0
 
     def response(
-        self, route: Route, parts: AsyncIterator[Any], expires_at_ms: int | None
-    ) -> Callable[[Send], Awaitable[None]]:
-        """What sends the parts. `STREAMS_FULL` where as many are listened to as may be."""
+        self, route: Route, parts: AsyncIterator[Any], expires_at_ms: int | None, *, waits: bool
+    ) -> Callable[[Receive, Send], Awaitable[None]]:
+        """What sends the parts. `STREAMS_FULL` where as many are listened to as may be.
+
+        `waits`: the parts are of what happens later, too. What is sent raises `Broken` for an error after it began.
+        """
         if self.count >= self._most:
             raise WorldError("STREAMS_FULL", f"{self._most} streams are open", hint="ask again later")
 
-        async def respond(send: Send) -> None:
+        async def respond(receive: Receive, send: Send) -> None:
             self.count += 1
+            gone = spawn(_gone(receive), name="end of a connection")
             try:
-                await self._send(route.answered, parts, send, expires_at_ms)
+                await self._send(route.answered, parts, gone, send, expires_at_ms, waits=waits)
             finally:
                 self.count -= 1
+                gone.cancel()
+                await asyncio.wait({gone})
                 close = getattr(parts, "aclose", None)
                 if close is not None:
                     await close()
@@ -63,45 +72,55 @@ class Streams:
         return respond
 
     async def _send(
-        self, answered: Answered, parts: AsyncIterator[Any], send: Send, expires_at_ms: int | None
+        self,
+        answered: Answered,
+        parts: AsyncIterator[Any],
+        gone: Task[None],
+        send: Send,
+        expires_at_ms: int | None,
+        *,
+        waits: bool,
     ) -> None:
         # The first part is waited for before anything is said, so that what refuses the request is told as that.
         coming = coming_part(parts)
         try:
-            await self._first(answered, coming)
+            await asyncio.wait(
+                {coming, gone}, timeout=FIRST_S if waits else None, return_when="FIRST_COMPLETED"
+            )
+            if coming.done():
+                coming.result()
             headers = [(b"content-type", MEDIA[answered].encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            if answered == "events":
-                await self._say(send, b": listening\n\n")
-            while await self._has_next(answered, coming, send, expires_at_ms):
-                part = coming.result()
-                if part is None:
-                    break
-                coming = coming_part(parts)
-                await self._say(send, _written(answered, part))
+            await _say(send, b": listening\n\n" if answered == "events" else b"")
+            try:
+                while await self._has_next(answered, coming, gone, send, expires_at_ms):
+                    part = coming.result()
+                    if part is None:
+                        break
+                    await _say(send, _written(answered, part))
+                    coming = coming_part(parts)
+            except Exception as error:
+                raise Broken from error
             # Only this says that nothing more comes: what is cut before is to be listened to again.
             if answered == "events" and coming.done():
-                await self._say(send, b"event: end\ndata: {}\n\n")
+                await _say(send, b"event: end\ndata: {}\n\n")
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             if not coming.done():
                 coming.cancel()
                 await asyncio.wait({coming})
 
-    async def _first(self, answered: Answered, coming: Task[Any]) -> None:
-        """What refuses a stream does so at once or within its first moment."""
-        await asyncio.wait({coming}, timeout=None if answered != "events" else FIRST_S)
-        if coming.done() and not coming.cancelled():
-            fault = coming.exception()
-            if isinstance(fault, AssentError):
-                raise fault
-
     async def _has_next(
-        self, answered: Answered, coming: Task[Any], send: Send, expires_at_ms: int | None
+        self,
+        answered: Answered,
+        coming: Task[Any],
+        gone: Task[None],
+        send: Send,
+        expires_at_ms: int | None,
     ) -> bool:
-        """Wait for what comes next; False when the daemon drains before, or what the caller presented has expired."""
+        """Wait for what comes next; False when the daemon drains, what the caller presented has expired, or nobody listens."""
         while not coming.done():
-            if self._drains.done():
+            if self._drains.done() or gone.done():
                 return False
             left_s = HEARTBEAT_S
             if expires_at_ms is not None:
@@ -109,15 +128,21 @@ class Streams:
                 if left_s <= 0:
                     return False
             done, _ = await asyncio.wait(
-                {coming, self._drains}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+                {coming, gone, self._drains}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
             )
             if not done and answered == "events":
-                await self._say(send, b": \n\n")
-        return True
+                await _say(send, b": \n\n")
+        return not gone.done()
 
-    async def _say(self, send: Send, text: bytes) -> None:
-        async with asyncio.timeout(self._patience_s):
-            await send({"type": "http.response.body", "body": text, "more_body": True})
+
+async def _say(send: Send, text: bytes) -> None:
+    await send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    """Until the connection has ended: the server says nothing of it to whoever sends."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def coming_part(parts: AsyncIterator[Any]) -> Task[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote
 
 import msgspec
 
@@ -55,6 +56,16 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     def named(self) -> tuple[str, ...]:
         """The fields that the path names."""
         return tuple(part[1:-1].partition(":")[0] for part in self.path.split("/") if part.startswith("{"))
+
+    @cached_property
+    def shape(self) -> tuple[str, ...]:
+        """The parts of the path, each name as an empty text, one for the whole rest (`:path`) as `*`. Routes of one shape are one
+        path with several methods.
+        """
+        parts = self.path.split("/")
+        return tuple(
+            "*" if part.endswith(":path}") else "" if part.startswith("{") else part for part in parts
+        )
 
     @cached_property
     def given(self) -> tuple[str, ...]:
@@ -130,13 +141,13 @@ ROUTES: Final = (
     Route("POST", "/v1/deliveries/{delivery}/retry", ask.RetryDelivery),
     Route("POST", "/v1/deliveries/{delivery}/cancel", ask.CancelDelivery),
     Route("GET", "/v1/secrets", ask.Secrets, "list"),
-    Route("GET", "/v1/secrets/{name:path}/users", ask.SecretUsers),
-    Route("POST", "/v1/secrets/{name:path}/forget", ask.ForgetSecret),
-    Route("POST", "/v1/secrets/{name:path}/rotate", ask.RotateSecret),
-    Route("POST", "/v1/secrets/{name:path}/confirm", ask.ConfirmSecret),
-    Route("POST", "/v1/secrets/{name:path}/undo", ask.UndoSecret),
-    Route("GET", "/v1/secrets/{name:path}/writable", ask.RequireSecret),
-    Route("PUT", "/v1/secrets/{name:path}", ask.SetSecret),
+    Route("GET", "/v1/secrets/{name}/users", ask.SecretUsers),
+    Route("POST", "/v1/secrets/{name}/forget", ask.ForgetSecret),
+    Route("POST", "/v1/secrets/{name}/rotate", ask.RotateSecret),
+    Route("POST", "/v1/secrets/{name}/confirm", ask.ConfirmSecret),
+    Route("POST", "/v1/secrets/{name}/undo", ask.UndoSecret),
+    Route("GET", "/v1/secrets/{name}/writable", ask.RequireSecret),
+    Route("PUT", "/v1/secrets/{name}", ask.SetSecret),
     Route("GET", "/v1/keys", ask.Keys, "list"),
     Route("POST", "/v1/keys", ask.CreateKey, "run"),
     Route("POST", "/v1/keys/{id}/revoke", ask.RevokeKey, "run"),
@@ -149,6 +160,41 @@ ROUTES: Final = (
     Route("GET", "/v1/health", ask.Health),
     Route("GET", "/v1/doctor", ask.Doctor),
 )
+
+
+def _of_length() -> dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]]:
+    shapes: dict[tuple[str, ...], dict[str, Route]] = {}
+    for route in ROUTES:
+        shapes.setdefault(route.shape, {})[route.method] = route
+    found: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
+    # A word goes before a name: `/v1/runs/prunable` is no run.
+    for shape in sorted(shapes, key=lambda shape: [not part for part in shape[1:]]):
+        found.setdefault(len(shape), []).append((shape, shapes[shape]))
+    return found
+
+
+_OF_LENGTH: Final = _of_length()
+_OF_REST: Final = [
+    (shape, found) for some in _OF_LENGTH.values() for shape, found in some if shape[-1] == "*"
+]
+
+
+def find(path: str) -> tuple[dict[str, Route], list[str]]:
+    """The routes of a path by their methods, and what it says where they have names; no routes where there is no such path.
+
+    `path` is as it was sent, and decoded only once it is split, so that no name (`a%2Fundo`) leads elsewhere. ValueError for
+    a name that is not UTF-8.
+    """
+    sent = path.split("/")
+    for shape, routes in _OF_REST:
+        if len(sent) >= len(shape) and (*sent[: len(shape) - 1], "*") == shape:
+            return routes, [unquote("/".join(sent[len(shape) - 1 :]), errors="strict")]
+    for shape, routes in _OF_LENGTH.get(len(sent), ()):
+        pairs = [*zip(shape[1:], sent[1:], strict=True)]
+        if not sent[0] and all(said and part in ("", said) for part, said in pairs):
+            return routes, [unquote(said, errors="strict") for part, said in pairs if not part]
+    return {}, []
+
 
 OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.Export: "writes a folder of the machine that it is asked on",

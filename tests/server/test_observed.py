@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 from pathlib import Path
@@ -108,6 +109,21 @@ async def test_callers_who_may_read_see_them_where_that_is_said(root: Path, env:
     assert "nobody" not in "".join(served.notes)  # nothing that was sent is in a line
     assert lines[0]["message"].startswith("ready")  # from the first line on it is JSON
     assert lines[-1]["message"].startswith("draining")
+
+
+async def test_what_nobody_asked_for_at_the_moment_is_told_as_a_warning(served: Serving) -> None:
+    logging.getLogger("assent.serve").warning("run `%s` could not go on by itself", "run_01\n")
+    assert served.notes[-1].startswith("warning: run `run_01")
+    assert "\n" not in served.notes[-1]
+
+
+async def test_a_daemon_whose_ledger_was_taken_away_is_not_ready(served: Serving, root: Path) -> None:
+    ledger = root / ".assent" / "ledger.db"
+    ledger.rename(root / "taken")
+    ready = await served.http.get("/readyz")
+    assert (ready.status_code, ready.text) == (503, "the ledger is not where it was\n")
+    (root / "taken").rename(ledger)
+    assert (await served.http.get("/readyz")).status_code == 200
 
 
 async def test_readyz_tells_why_in_json(served: Serving) -> None:

@@ -60,6 +60,13 @@ roles = ["operator"]
 # [sandbox]                         # what a program may use; `assent doctor` shows which walls stand
 # wall = "10m"
 
+# [serve]                           # `assent serve`: always a Unix socket, and what stands here
+# http = "127.0.0.1:8420"
+
+# [notify.endpoints.team]           # where webhooks go; `approvals = ["team"]` under `[notify]` tells it of each question
+# url = "https://hooks.example.org/assent"
+# secret = "secret://hooks/team"
+
 # [app.database]                    # `context.app.config` of your own capabilities, with names of your own
 # url = "db://customers"
 

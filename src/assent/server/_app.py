@@ -148,7 +148,8 @@ class Api:
         admission = self._service.admission()
         status = "ok"
         if path == "/readyz":
-            status = "draining" if self.is_draining else "queue full" if admission.is_full else "ok"
+            fault = self._service.fault()
+            status = "draining" if self.is_draining else "queue full" if admission.is_full else fault or "ok"
         code = 200 if status == "ok" else 503
         if JSON_TYPE not in accept:
             return Response(f"{status}\n", code, media_type="text/plain")

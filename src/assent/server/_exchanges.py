@@ -6,17 +6,20 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from assent.spec.words.durations import instant
+from assent.spec.words.legible import safe_line
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from assent.errors import Json
+
+H = TypeVar("H", bound=logging.Handler)
 
 MESSAGE_CHARACTERS_MAX: Final = 2000
 
@@ -119,10 +122,25 @@ class JsonLog(logging.Handler):
         self._write(json.dumps(line, separators=(",", ":"), ensure_ascii=True))
 
 
+class TextLog(logging.Handler):
+    """A line for people for each warning: what the daemon could not do, and nobody asked for at the moment."""
+
+    def __init__(self, write: Callable[[str], None], hide: Callable[[str], str]) -> None:
+        """As of `JsonLog`."""
+        super().__init__(logging.WARNING)
+        self._write = write
+        self._hide = hide
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """What a logger said."""
+        said = safe_line(self._hide(record.getMessage()[:MESSAGE_CHARACTERS_MAX]))
+        self._write(f"{record.levelname.lower()}: {said}")
+
+
 @contextmanager
-def logging_json(write: Callable[[str], None], hide: Callable[[str], str]) -> Iterator[JsonLog]:
-    """The log, which every logger of this process writes to meanwhile."""
-    log, root = JsonLog(write, hide), logging.getLogger()
+def heard(log: H) -> Iterator[H]:
+    """A log, which every logger of this process writes to meanwhile."""
+    root = logging.getLogger()
     root.addHandler(log)
     try:
         yield log

@@ -18,7 +18,7 @@ from assent.errors import AssentError, InputError
 from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
 from assent.server._app import METRICS_DOOR, Api
-from assent.server._exchanges import Heard, Listener, logging_json
+from assent.server._exchanges import Heard, JsonLog, Listener, TextLog, heard
 from assent.server._protocol import Connection, Connections
 from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
@@ -147,9 +147,11 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         listeners: list[Listener] = []
         note = outside.note
         if settings.serve.log == "json":
-            log = observers.enter_context(logging_json(outside.note, daemon.hide))
+            log = observers.enter_context(heard(JsonLog(outside.note, daemon.hide)))
             listeners.append(log.request)
             note = log.note
+        else:
+            observers.enter_context(heard(TextLog(outside.note, daemon.hide)))
         if settings.serve.metrics:
             from assent.server._figures import Measuring
 

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from assent.errors import InputError, InternalError, RefusedError
+from assent.journal import LEDGER_FILE, is_there
 from assent.runtime.service.codec import hidden
 from assent.runtime.service.requests import (
     Asker,
@@ -28,6 +29,7 @@ from assent.runtime.service.requests import (
     asker_of,
     operation_of,
 )
+from assent.runtime.settings._places import fault_of_state
 from assent.spec.ids import OF_SCHEDULES
 
 if TYPE_CHECKING:
@@ -57,6 +59,14 @@ class Service:
         """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
         assert self._runtime is not None  # INVARIANT: only an owner's doors ask
         return self._runtime.running.admission()
+
+    def fault(self) -> str | None:
+        """Why nothing could be recorded now, as far as that shows without an attempt; None where it could."""
+        state = self._settings.state
+        if not is_there(state / LEDGER_FILE):
+            return "the ledger is not where it was"
+        found = fault_of_state(state)
+        return None if found is None else f"the state {found}"
 
     async def perform(
         self,

@@ -22,7 +22,7 @@ SCHEMAS: dict[str, dict[str, Json]] = {
 
 
 def read(*words: str, cwd: Path = Path()) -> dict[str, Json]:
-    return read_arguments(words, SCHEMAS.get, cwd=cwd)
+    return read_arguments(words, SCHEMAS.get, Door({"HOME": str(cwd)}, cwd.absolute()))
 
 
 @pytest.mark.parametrize(
@@ -228,3 +228,23 @@ def test_a_value_out_of_range_is_told_what_it_must_be(
 ) -> None:
     answer = terminal(*words)
     assert (answer.code, answer.err.splitlines()[0]) == (2, f"error: {said}   [USAGE_INVALID]")
+
+
+def test_what_is_hidden_from_runs_can_be_no_value(tmp_path: Path) -> None:
+    """The signing key, the state, a secret's file: by its path, by a link, by a hard link, by a descriptor."""
+    (tmp_path / "assent.toml").write_text('[ledger]\nkey = "key"\n[secrets.mail]\nfrom = "file:mail"\n')
+    (tmp_path / ".assent" / "plans").mkdir(parents=True)
+    hidden = [tmp_path / "key", tmp_path / "mail", tmp_path / ".assent" / "plans" / "one.json"]
+    for path in hidden:
+        path.write_text("not for anybody")
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(path)
+        (tmp_path / "hard").unlink(missing_ok=True)
+        (tmp_path / "hard").hardlink_to(path)
+        with path.open() as file:
+            for way in (path, tmp_path / "link", tmp_path / "hard", Path(f"/proc/self/fd/{file.fileno()}")):
+                with pytest.raises(AssentError) as refused:
+                    read(f"text=@{way}", cwd=tmp_path)
+                assert refused.value.code == "PATH_PROTECTED", way
+    (tmp_path / "open.txt").write_text("for everybody")
+    assert read("text=@open.txt", cwd=tmp_path) == {"text": "for everybody"}

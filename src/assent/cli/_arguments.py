@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from assent.errors import InputError, Json
+
+if TYPE_CHECKING:
+    from assent.cli._door import Door
 
 FILE_BYTES_MAX: Final = 64 << 20
 """A value that is read from a file."""
@@ -37,27 +40,27 @@ class OneOf(click.Choice[str]):
             raise
 
 
-def read_arguments(words: Iterable[str], schemas: Schemas, *, cwd: Path) -> dict[str, Json]:
+def read_arguments(words: Iterable[str], schemas: Schemas, door: Door) -> dict[str, Json]:
     """The values of a command line, by name. Raises what `split_arguments` does, and INVALID_INPUT for one of another type."""
     from assent.spec.workflow.inputs import read_argument
 
-    given, texts = split_arguments(words, cwd=cwd)
+    given, texts = split_arguments(words, door)
     return {
         **given,
         **{name: read_argument(schemas(name) or {}, value, name=name) for name, value in texts.items()},
     }
 
 
-def split_arguments(words: Iterable[str], *, cwd: Path) -> tuple[dict[str, Json], dict[str, str]]:
+def split_arguments(words: Iterable[str], door: Door) -> tuple[dict[str, Json], dict[str, str]]:
     """The values of a command line, by name: those that are JSON, and those whose type is the parameter's affair.
 
-    Raises `InputError`: ARGUMENT_INVALID for a word of another shape, a name said twice or JSON that is none, FILE_MISSING and
-    FILE_UNREADABLE.
+    Raises `InputError`: ARGUMENT_INVALID for a word of another shape, a name said twice or JSON that is none, FILE_MISSING,
+    FILE_UNREADABLE, and PATH_PROTECTED for what no capability may read: whoever chooses values need not be who owns the keys.
     """
     given: dict[str, Json] = {}
     texts: dict[str, str] = {}
     for word in words:
-        name, value, is_text = _read(word, cwd)
+        name, value, is_text = _read(word, door)
         if name in given or name in texts:
             raise InputError(
                 "ARGUMENT_INVALID", f"`{name}` is given twice", path=name, hint="keep one of the two"
@@ -69,7 +72,7 @@ def split_arguments(words: Iterable[str], *, cwd: Path) -> tuple[dict[str, Json]
     return given, texts
 
 
-def _read(word: str, cwd: Path) -> tuple[str, Json, bool]:
+def _read(word: str, door: Door) -> tuple[str, Json, bool]:
     from assent.spec.values.canonical import parse_json
 
     found = _SHAPE.match(word)
@@ -85,14 +88,26 @@ def _read(word: str, cwd: Path) -> tuple[str, Json, bool]:
             raise InputError("ARGUMENT_INVALID", f"`{name}`: {error.message}", path=name, hint=hint) from None
     if value.startswith("@"):
         otherwise = "bytes go in as base64, to a parameter that takes it"
-        value = read_text(cwd / value[1:], what=f"the value of `{name}`", otherwise=otherwise)
+        value = read_text(door.cwd / value[1:], what=f"the value of `{name}`", otherwise=otherwise, door=door)
     return name, value, True
 
 
-def read_text(path: Path, *, what: str, otherwise: str = "save the file as UTF-8") -> str:
-    """A text file's content; FILE_MISSING, FILE_UNREADABLE. `otherwise`: what to do with one that is no text."""
+def read_text(
+    path: Path, *, what: str, otherwise: str = "save the file as UTF-8", door: Door | None = None
+) -> str:
+    """A text file's content; FILE_MISSING, FILE_UNREADABLE. `otherwise`: what to do with one that is no text.
+
+    `door`: the content goes into a run, so what is hidden from runs is refused: PATH_PROTECTED.
+    """
     try:
         with path.open("rb") as file:
+            if door is not None and door.settings.is_hidden(os.fstat(file.fileno())):
+                raise InputError(
+                    "PATH_PROTECTED",
+                    f"{what}: `{path}` is hidden from every run",
+                    path=str(path),
+                    hint="the state, keys and secrets can be no value",
+                )
             data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         raise InputError("FILE_MISSING", f"{what}: there is no file `{path}`", path=str(path)) from None

@@ -116,7 +116,7 @@ def explain(
     if "." not in what:  # as no id of a run has one, and that of every capability
         _explain_decisions(door, what, parameters)
         return
-    given, words = split_arguments(parameters, cwd=door.cwd)
+    given, words = split_arguments(parameters, door)
     explained = door.perform(
         service.requests.ExplainPolicy(
             capability=what,

@@ -143,7 +143,7 @@ async def test_the_newest_entries_are_told_as_among_all_of_them(place: Place) ->
         ({"kinds": frozenset({"run.succeeded"})}, True),
         ({"since_ms": 1}, True),
     ],
-    ids=str,
+    ids=lambda said: "-".join(said) if isinstance(said, dict) else str(said),
 )
 async def test_the_newest_entries_of_a_kind_are_found_without_reading_all(
     place: Place, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, object], *, stands_at_the_end: bool

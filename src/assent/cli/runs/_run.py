@@ -102,7 +102,7 @@ def call(
 ) -> int:
     """Call one CAPABILITY (`id` or `id@version`) as a run of one step: gated, recorded, and undone by `assent undo`."""
     wait_ms = read_wait(wait)
-    given, texts = split_arguments(parameters, cwd=door.cwd)
+    given, texts = split_arguments(parameters, door)
     environment = door.settings.environment
     request = service.requests.Call(
         capability=capability, parameters=given, words=texts, environment=environment, priority=priority

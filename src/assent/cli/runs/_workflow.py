@@ -51,7 +51,7 @@ def _read(door: Door, target: str, words: tuple[str, ...]) -> tuple[str, str, di
     """A workflow's text, the folder of its file, and the inputs that are said."""
     path = door.cwd / target
     content = read_text(path, what="the workflow")
-    inputs = read_arguments(words, _declared(content, target) if words else lambda _: None, cwd=door.cwd)
+    inputs = read_arguments(words, _declared(content, target) if words else lambda _: None, door)
     return content, str(path.parent), inputs
 
 

@@ -251,6 +251,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             vault.token_file,
         )
 
+    def is_hidden(self, file: os.stat_result) -> bool:
+        """Whether an open file is one of these, under whatever name."""
+        from assent.capabilities.fs.world._control import ControlFiles, Zone
+
+        known, identity = ControlFiles(hidden=self.hidden_files), (file.st_dev, file.st_ino)
+        return known.look().zone_of(identity) is Zone.HIDDEN or identity in known.inner_identities()
+
     @property
     def control_files(self) -> tuple[Path, ...]:
         """What they may read and not change."""

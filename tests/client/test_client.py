@@ -101,6 +101,8 @@ async def test_what_has_no_method_is_asked_with_its_request(rt: Client) -> None:
     assert [one.run_id for one in (await rt.perform(requests.Approvals())).approvals] == [waiting]
     found = await rt.perform(requests.Runs(limit=1))
     assert ([one.run_id for one in found.runs], found.before) == ([waiting], waiting)
+    some = await rt.runs(status=["waiting", "succeeded"])
+    assert [one.run_id for one in some.runs] == [made.run_id, waiting]
     history = await rt.perform(requests.CapabilityHistory(capability="io.fs.delete"))
     assert history.versions
     with pytest.raises(AssentError) as refused:

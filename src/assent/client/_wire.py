@@ -64,7 +64,7 @@ def _segment(part: str, request: Request[Any]) -> str:
 def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, value in given.items():
-        for one in value if isinstance(value, list) else [value]:
+        for one in value if isinstance(value, list | tuple) else [value]:
             if one is not None:
                 text = str(one).lower() if isinstance(one, bool) else str(one)
                 found.append((name, text))

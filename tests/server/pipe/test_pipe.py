@@ -80,6 +80,10 @@ async def test_a_key_makes_it_happen_once_also_when_asked_twice_at_once(
         third = await peer.ask("call", NOTE, idempotency_key="k")
         assert len({one["result"]["run_id"] for one in [*answers, third]}) == 1
         assert len((await peer.ask("runs"))["result"]) == 1
+        sleep = {"capability": "sys.sleep", "parameters": {"seconds": 1}}
+        peer.say(asking(4, "call", sleep, idempotency_key="s"))
+        other = await peer.ask("call", NOTE, idempotency_key="s")
+        assert other["error"]["data"]["code"] == "REQUEST_REUSED"
 
 
 async def test_a_token_is_a_key_with_its_scopes(root: Path, env: dict[str, str]) -> None:

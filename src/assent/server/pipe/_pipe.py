@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime._answering import Answering
-from assent.runtime.service.requests import Asker, Asking, Beginning, Stream, asker_of
+from assent.runtime.service.requests import Asker, Asking, Beginning, Request, Stream, asker_of
 from assent.runtime.service.routes import ANSWERED, told
 from assent.server._inputs import ident_of
 from assent.server._streams import coming_part, in_thread
@@ -96,7 +96,7 @@ class _Pipe:
         self._under_way: set[Task[None]] = set()
         self._asked: set[Ident] = set()
         self._streams: dict[Ident | object, _Told] = {}
-        self._keyed: dict[str, Task[Any]] = {}
+        self._keyed: dict[str, tuple[Request[Any], Task[Any]]] = {}
         """What is carried out under a key now: whoever asks the same meanwhile waits for the same. `Any`: each its own answer."""
 
     async def serve(self, chunks: AsyncIterator[bytes], stopped: asyncio.Event) -> None:
@@ -116,7 +116,7 @@ class _Pipe:
                     async with asyncio.timeout(self._runtime.settings.serve.drain_ms / 1000):
                         await self._finish(streams=True)
         finally:
-            await _ended({reading, stop, *self._under_way, *self._keyed.values()})
+            await _ended({reading, stop, *self._under_way, *(work for _, work in self._keyed.values())})
         if not reading.cancelled():
             reading.result()
 
@@ -209,14 +209,16 @@ class _Pipe:
     async def _perform(self, asked: Ask, by: Asker) -> object:
         request = asked.request
         ident = None if asked.key is None else ident_of(asked.key, by.principal)
-        work = None if ident is None else self._keyed.get(ident)
+        first, work = (request, None) if ident is None else self._keyed.get(ident, (request, None))
+        if first != request:
+            raise InputError("REQUEST_REUSED", "another request is under way under this key")
         if work is None:
             tell = self._begun(asked.id) if isinstance(request, Beginning) and asked.id is not None else None
             work = system.spawn(
                 self._runtime.perform(request, by, tell=tell, ident=ident), name="keyed request"
             )
             if ident is not None:
-                self._keyed[ident] = work
+                self._keyed[ident] = (request, work)
                 work.add_done_callback(lambda _: self._keyed.pop(ident, None))
         try:
             answer = await asyncio.shield(work)

@@ -695,6 +695,9 @@ def test_doctor_asks_the_living_owner_how_it_is(
         "metrics": {},
         "admission": {"running": 1, "runs": 8, "queued": 0, "queue": 9, "is_draining": False},
         "backlog": {"runs": {"waiting": 1}, "approvals": 1, "deliveries": 0, "entries": 9, "bytes": 4096},
+        "version": "0.2.0",
+        "now_ms": 5,
+        "operations": ["call"],
     }
     assert terminal.runtime is not None
     terminal.runtime.owner_health = found

@@ -153,7 +153,7 @@ def test_a_call_killed_anywhere_and_cancelled_leaves_nothing(worlds: Worlds, cra
         for place in range(first, last + 1) if crash_complete else [random.randint(first, last)]:
             with noted(f"killed at {place}, {trace[place - 1]}, of {len(trace)}"), worlds.world() as world:
                 world.scene.kill_at(place, *world.run)
-                (run,) = world.scene.runs()
+                (run,) = world.runs()
                 world.scene.assent("cancel", str(run["run_id"]))
                 story = world.scene.story(str(run["run_id"]))
                 if story.status == "needs_attention":

@@ -369,6 +369,7 @@ _ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled", "undone")
 _STATE_FILES: Final = {
     ".gitignore",
     "plans",
+    "keys",
     "blobs",
     "ledger.db",
     "ledger.db-shm",

@@ -69,7 +69,7 @@ def of_pages(name: str) -> list[Json]:
     return [
         load_yaml(one.text, source="x").data
         for one in blocks
-        if one.kind == "yaml" and one.name not in ("cases", "refused")
+        if one.kind == "yaml" and one.name not in ("cases", "refused") and ".policy." not in one.name
     ]
 
 

@@ -76,6 +76,8 @@ class KeyRing(msgspec.Struct, frozen=True):
     """Let a key open nothing. Again is harmless."""
     restore: Callable[[str, str], Awaitable[None]]
     """Let it open again. Again is harmless."""
+    is_revoked: Callable[[str], bool]
+    """Nobody can use it: it was revoked, or was never made."""
 
 
 def _ring(context: LocalContext) -> KeyRing:
@@ -113,9 +115,11 @@ class Creation:
             warnings=warnings,
         )
 
-    async def reconcile(self) -> Reconciliation:
-        """Keeping it again changes nothing."""
-        return Reconciliation(Verdict.NO)
+    async def reconcile(self, context: LocalContext, parameters: CreateKey) -> Reconciliation:
+        """A key that opens was made by this very call, whose id nobody else has; then it is put on record, if it is not."""
+        if _ring(context).is_revoked(parameters.id):
+            return Reconciliation(Verdict.NO)
+        return Reconciliation(Verdict.YES, (await self.execute(context, parameters)).model_dump(mode="json"))
 
     async def compensate(self, context: LocalContext, parameters: CreateKey) -> Json:
         """Revoke it."""
@@ -144,9 +148,12 @@ class Revocation:
         await ring.revoke(context.run, parameters.id)
         return Revoked(id=parameters.id, principal=str((context.prepared or {})["principal"]))
 
-    async def reconcile(self) -> Reconciliation:
-        """Revoking it again changes nothing."""
-        return Reconciliation(Verdict.NO)
+    async def reconcile(self, context: LocalContext, parameters: RevokeKey) -> Reconciliation:
+        """One that opened before opens nothing: that is put on record, if it is not. To revoke one again changes nothing."""
+        ring = _ring(context)
+        if (context.prepared or {}).get("was_open") is not True or not ring.is_revoked(parameters.id):
+            return Reconciliation(Verdict.NO)
+        return Reconciliation(Verdict.YES, (await self.execute(context, parameters)).model_dump(mode="json"))
 
     async def compensate(self, context: LocalContext, parameters: RevokeKey) -> Json:
         """Let it open again what it opened."""

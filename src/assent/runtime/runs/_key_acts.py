@@ -38,7 +38,13 @@ class KeyActs:
         from assent.capabilities.keys import KeyRing  # for who makes a key
 
         return KeyRing(
-            self.require_new, self.find, self.create, self.require_authority, self.revoke, self.restore
+            self.require_new,
+            self.find,
+            self.create,
+            self.require_authority,
+            self.revoke,
+            self.restore,
+            self.is_revoked,
         )
 
     def require_new(self, ident: str) -> None:
@@ -50,6 +56,11 @@ class KeyActs:
         """As whom a key acts, and whether nobody has revoked it."""
         key = self._found(ident)
         return key.principal, key.revoked_ms is None
+
+    def is_revoked(self, ident: str) -> bool:
+        """Nobody can use it: it was revoked, or was never made."""
+        key = self._store.find(ident)
+        return key is None or key.revoked_ms is not None
 
     async def create(self, run: str, asked: CreateKey) -> tuple[int | None, list[str]]:
         """Keep a key's digest, and put it on record; when it ends, and what is to be warned of. KEY_REFUSED."""

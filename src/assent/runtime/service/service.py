@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from assent.errors import InputError, InternalError, RefusedError
-from assent.journal import LEDGER_FILE, is_there
+from assent.runtime._ledger import has_ledger
 from assent.runtime.service.codec import hidden
 from assent.runtime.service.requests import (
     Asker,
@@ -63,7 +63,7 @@ class Service:
     def fault(self) -> str | None:
         """Why nothing could be recorded now, as far as that shows without an attempt; None where it could."""
         state = self._settings.state
-        if not is_there(state / LEDGER_FILE):
+        if not has_ledger(state):
             return "the ledger is not where it was"
         found = fault_of_state(state)
         return None if found is None else f"the state {found}"

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError
+from assent.spec.states import REFUSALS
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -42,14 +43,13 @@ MEANINGS: Final = {
     INTERRUPTED: "interrupted; a run that was under way can be resumed",
 }
 
-_REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
 _UNVERIFIED_CODES: Final = frozenset(
     """RECORD_CORRUPT LEDGER_TAIL_CHANGED
     SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
     QUORUM_MISSING""".split()
 )
 _NOT_UNDOABLE: Final = frozenset({"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"})
-_UNDO_REFUSALS: Final = _REFUSALS | _NOT_UNDOABLE
+_UNDO_REFUSALS: Final = REFUSALS | _NOT_UNDOABLE
 UNSETTLED: Final = frozenset({"in_doubt", "compensation_failed"})
 """Steps about which a person has to say something."""
 SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
@@ -73,7 +73,7 @@ def exit_code(run: answers.Run, operation: str) -> int:
         # A session is open: what was asked of it is done, or in doubt, and its program may ask for more.
         return ATTENTION if any(step.status in UNSETTLED for step in run.steps) else OK
     if status in ("failed", "rolled_back", "cancelled"):
-        return REFUSED if (run.error.code if run.error is not None else None) in _REFUSALS else FAILED
+        return REFUSED if (run.error.code if run.error is not None else None) in REFUSALS else FAILED
     # `needs_attention`, and whatever is neither finished nor waiting although its driver has left it.
     return ATTENTION
 

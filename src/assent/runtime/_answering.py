@@ -50,6 +50,7 @@ class Answering(Runtime):
                 answer: A = decode_answer(request, said)
                 return answer
         service = Service(self.settings, self._core)
+        service.check(request, by)
         if isinstance(request, Reading):
             read: A = await asyncio.to_thread(process.at_once, service.perform(request, by))
             return read

@@ -23,13 +23,13 @@ from assent.invocation.context.telling import News, telling
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.runtime.service.routes import MEDIA, Route, find, told
-from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
 from assent.server._streams import Broken, Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
+from assent.spec.states import REFUSALS, RunState
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -47,12 +47,6 @@ METRICS_DOOR: Final = "metrics"
 WAIT_S_MAX: Final = 600.0
 QUERY_FIELDS_MAX: Final = 200
 
-_MOVING: Final = frozenset(
-    {"pending", "running", "waiting", "rolling_back", "undoing", "interrupted", "needs_attention"}
-)
-"""A run that has not ended: whoever asked looks for it later."""
-
-_REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
 _UNANSWERED: Final = frozenset({"pending", "running", "awaiting_approval", "in_doubt"})
 
 
@@ -236,7 +230,7 @@ class Api:
     ) -> Response:
         """Carry out what changes the record; how the run stands where that takes longer than whoever asked waits."""
         ident, known = _ident(headers, caller), getattr(request, "run", None)
-        require_scope(request, caller.asker)
+        self._service.check(request, caller.asker)
         asked = self._asked.get(ident) if ident is not None else None
         if asked is None:
             asked = self._begin(request, caller, ident, headers.get("traceparent"))
@@ -262,7 +256,6 @@ class Api:
         is_new = getattr(request, "run", None) is None
         if self.is_draining and is_new:
             raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
-        self._service.check(request)
         begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def hear(run: RunId, _n: int | None, _at_ms: int, _event: News) -> None:
@@ -444,11 +437,11 @@ def _told(route: Route, request: Request[Any], answer: Any) -> Response:
 
 def _run_told(run: answers.Run, *, is_step: bool = False, is_under_way: bool = False) -> Response:
     """A run: 200 ended, 202 under way or waiting for somebody, 403 refused by the policy or a person."""
-    refused = run.error is not None and run.error.code in _REFUSALS
-    goes_on = run.status in _MOVING
+    refused = run.error is not None and run.error.code in REFUSALS
+    goes_on = not RunState(run.status).is_finished
     if is_step:
         refused = any(
-            isinstance(step.error, answers.Fault) and step.error.code in _REFUSALS for step in run.steps
+            isinstance(step.error, answers.Fault) and step.error.code in REFUSALS for step in run.steps
         )
         goes_on = any(step.status in _UNANSWERED for step in run.steps)
     status = 202 if goes_on or is_under_way else 403 if refused else 200

@@ -10,6 +10,10 @@ PRIORITY_MAX: Final = 10
 """How urgent a run is where nobody says it, and at most; 0 is the least."""
 
 
+REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
+"""Codes of what the policy or a person refused: every door tells a run that ended with one as refused, and not as failed."""
+
+
 class RunState(StrEnum):
     """Where a run stands. `interrupted` is never recorded: it is how a run is told of that should move and that nobody drives."""
 

@@ -86,6 +86,19 @@ async def test_a_key_makes_it_happen_once_also_when_asked_twice_at_once(
         assert other["error"]["data"]["code"] == "REQUEST_REUSED"
 
 
+async def test_what_can_be_no_run_is_refused_and_leaves_none(root: Path, env: dict[str, str]) -> None:
+    """As behind HTTP: nothing of it is on record."""
+    async with piped(root, env) as peer:
+        for parameters, code in (
+            ({"capability": "no.such"}, "CAPABILITY_UNKNOWN"),
+            ({"capability": "io.fs.read_file"}, "INVALID_INPUT"),
+            ({"capability": "io.fs.read_file", "parameters": {"path": 5}}, "INVALID_INPUT"),
+        ):
+            refused = await peer.ask("call", parameters)
+            assert refused["error"]["data"]["code"] == code
+        assert (await peer.ask("runs"))["result"] == []
+
+
 async def test_a_token_is_a_key_with_its_scopes(root: Path, env: dict[str, str]) -> None:
     async with piped(root, env) as peer:
         assert (await peer.ask("runs", token=b"asn_nonsense"))["error"]["data"]["code"] == "NOT_IDENTIFIED"

@@ -140,10 +140,15 @@ class Service:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
 
-    def check(self, request: Request[Any]) -> None:
-        """Refuse what would begin a run that can't be one, before there is any: what does not load or fit, what is unknown."""
-        from assent.runtime.service import _owning
+    def check(self, request: Request[Any], by: Asker) -> None:
+        """Refuse what can't be carried out before anything is on record: what `by` may not ask, what does not load or fit.
 
+        Every door for others' programs asks this first, so that each answers alike; a program of ours gets a run that failed.
+        """
+        from assent.runtime.service import _owning
+        from assent.runtime.service.scopes import require_scope
+
+        require_scope(request, by)
         if self._runtime is not None:
             _owning.check_fits(self._runtime, request)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.serving import Serving, daemon, told_of
 
@@ -234,3 +235,23 @@ async def test_a_daemon_that_can_begin_nothing_more_says_so(root: Path, env: dic
         while (run := (await http.get(second.headers["location"])).json())["status"] != "succeeded":
             assert run["status"] in ("pending", "running")
         assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_a_run_that_the_machine_stopped_goes_on_once_it_can(
+    root: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outcome could not be recorded; nobody has to start the daemon anew, or to ask."""
+    monkeypatch.setattr("assent.runtime.service.daemon.LOOK_AGAIN_S", 0.1)
+    ledger = root / ".assent" / "ledger.db"
+    async with daemon(root, env) as served:
+        sleep = {"capability": "sys.sleep", "parameters": {"seconds": 0.5}}
+        place = (await post(served, "/v1/calls", sleep, prefer="respond-async")).headers["location"]
+        while (await served.http.get(place)).json()["steps"][0]["status"] != "running":
+            pass
+        ledger.rename(root / "taken")
+        await asyncio.sleep(1)
+        (root / "taken").rename(ledger)
+        while (run := (await served.http.get(place)).json())["status"] not in ("succeeded", "failed"):
+            pass
+        assert run["status"] == "succeeded"
+        served.faults.clear()

@@ -29,6 +29,9 @@ LOGGER: Final = logging.getLogger("assent.serve")
 
 _MOVING: Final = OneOf(tuple(state.value for state in RunState if state.is_moving))
 
+LOOK_AGAIN_S: Final = 60.0
+"""So often it is looked for runs that nobody drives: a full disk that stopped one may have room again."""
+
 
 class Daemon:
     """The owner of a state directory, as `async with Daemon.take(settings) as daemon`."""
@@ -40,6 +43,8 @@ class Daemon:
         self._core = Core(settings)
         self._driving: asyncio.Task[None] | None = None
         self._scheduler: Scheduler | None = None
+        self._settles = asyncio.Event()
+        self._warned: dict[RunId, str] = {}
         self.service = Service(settings, self._core)
 
     @classmethod
@@ -91,13 +96,26 @@ class Daemon:
         return self._core.secrets.redactor.text(text)
 
     def drive_on(self) -> None:
-        """Go on with every run that nobody drives and nobody has to be asked about, and begin those of schedules."""
+        """Go on, as long as this lives, with every run that nobody drives and nobody has to be asked about, and begin those of
+        schedules.
+        """
         self._scheduler = Scheduler(self._core)
         self._driving = system.spawn(self._drive_on(), name="unfinished runs")
 
     async def _drive_on(self) -> None:
         assert self._scheduler is not None  # INVARIANT: `drive_on` made it
         await self._scheduler.start()
+        while not self._settles.is_set():
+            try:
+                await self._drive_all()
+            except Exception:
+                # Whatever it is, what else is unfinished must not wait for the next start.
+                LOGGER.exception("the unfinished runs could not be looked at")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._settles.wait()
+
+    async def _drive_all(self) -> None:
         runs = [
             RunId(str(row["run_id"]))
             async for row in each_row(self._core.reader, "runs", {"status": _MOVING})
@@ -106,11 +124,15 @@ class Daemon:
         await together(runs, self._drive_one, system.spawn, at_once=RESUMED_AT_ONCE)
 
     async def _drive_one(self, run: RunId) -> None:
-        """One that can't go on here stays as it is: whoever looks for it is told so."""
+        """One that can't go on here stays as it is until it is looked at again; its reason is told once."""
         try:
             await self._core.resume(run)
         except AssentError as error:
-            LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+            if self._warned.get(run) != error.code:
+                self._warned[run] = error.code
+                LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+        else:
+            self._warned.pop(run, None)
 
     def drain(self) -> None:
         """Begin no run from now on; what waits to begin stays on record."""
@@ -120,6 +142,7 @@ class Daemon:
         """Begin no more, and wait until what was begun by itself has come to rest."""
         if self._scheduler is not None:
             await self._scheduler.settle()
+        self._settles.set()
         if self._driving is not None:
             await asyncio.wait({self._driving})
 

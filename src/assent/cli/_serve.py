@@ -1,15 +1,15 @@
-"""`assent serve` and `assent pipe`: let other programs in."""
+"""`assent serve`, `assent pipe` and `assent mcp`: let other programs, and agents, in."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK
 from assent.cli.terminal._output import is_a_terminal
-from assent.errors import InputError
+from assent.errors import InputError, RefusedError
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
@@ -71,4 +71,38 @@ def pipe(door: Door) -> int:
     settings = door.settings
     with own_ends() as ends, asyncio.Runner() as runner:
         runner.run(serve(settings, ends, lambda error: internal_fault(door, error)))
+    return OK
+
+
+AGENT: Final = "agent:mcp"
+"""Who acts behind `assent mcp` where nobody is named."""
+
+
+@command("mcp", watches=False, short_help="Serve one agent through standard input and output.")
+def mcp(door: Door) -> int:
+    """Answer the Model Context Protocol until the input ends (docs/mcp.md): every call of the agent is a step of one session.
+
+    The agent acts as `agent:mcp`, or as `--as` says; never as a person. `assent undo` takes the session back.
+    """
+    import asyncio
+
+    from assent.cli._main import internal_fault
+    from assent.mcp._stdio import serve
+    from assent.spec.principal import PrincipalKind
+
+    door.out.is_json = False  # what keeps it from starting is no message of the protocol
+    if is_a_terminal(sys.stdin):
+        raise InputError(
+            "USAGE_INVALID", "`assent mcp` is started by an agent's program", hint="see docs/mcp.md"
+        )
+    door.flags.principal = door.flags.principal or door.environ.get("ASSENT_PRINCIPAL") or AGENT
+    settings = door.settings
+    if settings.principal.type is PrincipalKind.USER:
+        raise RefusedError(
+            "IDENTITY_REFUSED",
+            f"an agent acts as itself, and not as `{settings.principal}`",
+            hint=f"leave `--as` out, or name an agent: `--as {AGENT}`",
+        )
+    with asyncio.Runner() as runner:
+        runner.run(serve(settings, lambda error: internal_fault(door, error)))
     return OK

@@ -749,29 +749,29 @@ class Core:
         which `*` stands for any characters. Left out is what the policy denies whatever the inputs are, and an id of more than 64
         characters, which is no name there. `INVALID_INPUT` for another kind.
         """
+        return tools_of(kind, self.offered(capabilities, self.actor(principal), environment))
+
+    def offered(
+        self, capabilities: Iterable[str], actor: Actor, environment: str | None = None
+    ) -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
+        """The capabilities that an actor may call, by id, each with what the policy may say of a call of it in a session."""
         facts = RunFacts(
-            self.actor(principal).principal,
-            environment=environment or self.settings.environment,
-            mode=Mode.SESSION,
+            actor.principal, environment=environment or self.settings.environment, mode=Mode.SESSION
         )
         catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
         wanted = tuple(capabilities)
-
-        def offered() -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
-            for ident in sorted({spec.id for spec in self.registry.list()}):
-                if not any(glob_matches(one, ident) for one in wanted):
-                    continue
-                try:
-                    bound = catalogue.find(ident)
-                except InputError:
-                    continue  # known by its spec alone
-                step = literal_step(session_step(1), ident, {})
-                asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
-                answers = {one.effect for one in self.gate.possible(asked, "all").answers}
-                if answers != {PolicyDecision.DENY}:
-                    yield bound.spec, answers
-
-        return tools_of(kind, offered())
+        for ident in sorted({spec.id for spec in self.registry.list()}):
+            if not any(glob_matches(one, ident) for one in wanted):
+                continue
+            try:
+                bound = catalogue.find(ident)
+            except InputError:
+                continue  # known by its spec alone
+            step = literal_step(session_step(1), ident, {})
+            asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
+            answers = {one.effect for one in self.gate.possible(asked, "all").answers}
+            if answers != {PolicyDecision.DENY}:
+                yield bound.spec, answers
 
     async def run_plan(self, plan_id: str, actor: Actor, *, priority: int = PRIORITY) -> RunResult:
         """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""

@@ -74,11 +74,11 @@ def tools_of(
         if len(name) <= NAME_LENGTH_MAX:
             schema = thaw(spec.parameters)
             assert isinstance(schema, dict)  # INVARIANT: a spec's parameters are an object's schema
-            tools.append(make(name, _description(spec, answers), schema))
+            tools.append(make(name, told_of(spec, answers), schema))
     return tools
 
 
-def _description(spec: CapabilitySpec, answers: Collection[PolicyDecision]) -> str:
+def told_of(spec: CapabilitySpec, answers: Collection[PolicyDecision]) -> str:
     """What it does, how risky that is, whether a person is asked, and whether it can be taken back."""
     said = [f"{spec.description or spec.id}.".replace("..", "."), f"Risk {spec.risk.level.value}."]
     if len(answers) > 1:

@@ -19,6 +19,7 @@ from assent.runtime._core import Core
 from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
+from assent.runtime.runs._tools import told_of
 from assent.runtime.service import answers, requests, secret_admin
 from assent.runtime.service._asking import OWNER_S_MAX, ask
 from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
@@ -154,11 +155,31 @@ async def _snapshot(scene: Scene, request: requests.Snapshot) -> answers.Snapsho
 
 
 async def _capabilities(scene: Scene, request: requests.Capabilities) -> answers.Capabilities:
-    pattern = request.pattern
-    glob = "*" if pattern is None else pattern if "*" in pattern else f"*{pattern}*"
+    glob = _glob_of(request.pattern)
     async with scene.informed() as runtime:
         specs = [spec for spec in runtime.registry.list() if glob_matches(glob, spec.id)]
         return answers.Capabilities(capabilities=[_described(runtime, spec) for spec in specs])
+
+
+def _glob_of(pattern: str | None) -> str:
+    return "*" if pattern is None else pattern if "*" in pattern else f"*{pattern}*"
+
+
+async def _tools(scene: Scene, request: requests.Tools) -> answers.Tools:
+    async with scene.informed() as runtime:
+        if scene.runtime is None:
+            runtime.reload_policy()
+        offered = runtime.offered(
+            [_glob_of(request.pattern)], actor_of(scene.settings, scene.by), request.environment
+        )
+        return answers.Tools(
+            tools=[
+                answers.Tool(
+                    capability=_described(runtime, spec), told=told_of(spec, said), decisions=sorted(said)
+                )
+                for spec, said in offered
+            ]
+        )
 
 
 async def _capability(scene: Scene, request: requests.Capability) -> answers.Capability:

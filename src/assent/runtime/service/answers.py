@@ -850,6 +850,21 @@ class Capabilities(Answer, frozen=True, kw_only=True):
     capabilities: list[Capability]
 
 
+class Tool(Answer, frozen=True, kw_only=True):
+    """A capability that may be called, and the decisions that a call of it can get, whatever its parameters are."""
+
+    capability: Capability
+    told: str
+    """What a model is told of it: what it does, how risky that is, whether a person is asked, whether it can be undone."""
+    decisions: list[Literal["ALLOW", "DENY", "REQUIRE_APPROVAL"]]
+
+
+class Tools(Answer, frozen=True, kw_only=True):
+    """What one principal may call, by id. What the policy denies whatever the parameters are is left out."""
+
+    tools: list[Tool]
+
+
 class Parameters(Answer, frozen=True, kw_only=True):
     """What callers who write a reference send, as a JSON Schema; `id` is the capability's."""
 

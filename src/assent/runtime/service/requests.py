@@ -411,6 +411,13 @@ class Capabilities(Informed[answers.Capabilities], tag="capabilities", frozen=Tr
     pattern: str | None = None
 
 
+class Tools(Informed[answers.Tools], tag="tools", frozen=True):
+    """What whoever asks may call, each with what the policy may say of it; `pattern` as of `Capabilities`."""
+
+    pattern: str | None = None
+    environment: str | None = None
+
+
 class Capability(Informed[answers.Capability], tag="capability", frozen=True):
     """The version that a reference means."""
 

@@ -120,6 +120,7 @@ ROUTES: Final = (
     Route("GET", "/v1/policy/suggestions", ask.SuggestPolicy),
     # What can be called.
     Route("GET", "/v1/capabilities", ask.Capabilities, "list"),
+    Route("GET", "/v1/tools", ask.Tools, "list"),
     Route("GET", "/v1/capabilities/{reference}", ask.Capability),
     Route("GET", "/v1/capabilities/{reference}/parameters", ask.Parameters),
     Route("GET", "/v1/capabilities/{capability}/history", ask.CapabilityHistory),

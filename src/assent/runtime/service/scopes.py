@@ -21,7 +21,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Signal,
     ),
     READ: (
-        requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Capability, requests.Parameters,
+        requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Tools, requests.Capability, requests.Parameters,
         requests.CapabilityHistory, requests.CapabilityDiff, requests.PolicyInForce, requests.Plugins, requests.PluginFaults,
         requests.Secrets, requests.SecretUsers, requests.Doctor, requests.Runs, requests.Prunable, requests.Unfinished,
         requests.Show, requests.ExplainDecisions, requests.SimulatePolicy, requests.SuggestPolicy, requests.Approvals,

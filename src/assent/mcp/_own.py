@@ -1,0 +1,229 @@
+"""Assent's own tools: what an agent asks about its calls, beside making them. None decides for a person, and none opens a door.
+
+What a tool takes is a struct: the schema that a client is told is made of it, and what comes is read by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
+
+import mcp_types as wire
+import msgspec
+from msgspec import Meta, Struct
+
+from assent.errors import InputError
+from assent.mcp._tools import DIALECT, Offer
+from assent.mcp._visit import Visit
+from assent.runtime.service import answers, requests
+from assent.runtime.service.requests import OnProgress
+
+if TYPE_CHECKING:
+    from assent.errors import Json
+else:
+    Json = Any  # msgspec has no recursive types
+
+
+class Arguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a tool of ours takes."""
+
+
+T = TypeVar("T", bound=Arguments)
+
+
+class Asked(NamedTuple, Generic[T]):
+    """One call of a tool of ours."""
+
+    visit: Visit
+    offer: Offer
+    arguments: T
+    tell: OnProgress | None
+
+
+class OwnTool(NamedTuple):
+    """A tool of ours, as a client is told of it, and what carries it out. `Any`: its own arguments."""
+
+    told: wire.Tool
+    takes: type[Arguments]
+    answer: Callable[[Asked[Any]], Awaitable[answers.Answer]]
+
+    def read(self, arguments: Mapping[str, Json]) -> Any:  # `Any`: its own arguments
+        """The arguments of a call. `INVALID_INPUT`."""
+        try:
+            return msgspec.convert(arguments, self.takes)
+        except ValueError as error:  # msgspec's errors are
+            raise InputError(
+                "INVALID_INPUT",
+                f"the arguments of `{self.told.name}` do not fit: {str(error)[:200]}",
+                hint="its input schema says what it takes",
+            ) from None
+
+
+class OneCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call of a tool."""
+
+    tool: Annotated[str, Meta(description="the name of a tool")]
+    arguments: dict[str, Json] = {}
+
+
+class _Planned(Arguments, frozen=True):
+    workflow: Annotated[dict[str, Json] | str, Meta(description="a workflow: its document, or its YAML text")] | None = None
+    inputs: Annotated[dict[str, Json], Meta(description="the inputs of the workflow")] = {}
+    calls: Annotated[
+        list[OneCall], Meta(description="instead of a workflow: calls, one after the other", min_length=1)
+    ] | None = None
+
+    def document(self, offer: Offer) -> tuple[str, dict[str, Json]]:
+        """The workflow's text, and its inputs. `INVALID_INPUT`: exactly one of `workflow` and `calls` is given."""
+        if (self.workflow is None) == (self.calls is None):
+            raise InputError("INVALID_INPUT", "exactly one of `workflow` and `calls` must be given")
+        if self.calls is not None:
+            if self.inputs:
+                raise InputError("INVALID_INPUT", "`inputs` are a workflow's; each call has `arguments`", path="inputs")
+            return _of_calls(offer, self.calls)
+        return (self.workflow if isinstance(self.workflow, str) else json.dumps(self.workflow)), self.inputs
+
+
+class _Run(_Planned, frozen=True):
+    plan: Annotated[str, Meta(description="the `plan_id` of a plan: then nothing else is given")] | None = None
+
+
+class _Status(Arguments, frozen=True):
+    run: Annotated[str, Meta(description="the id of a run; left out: this session")] | None = None
+    step: Annotated[str, Meta(description="the name of one step of it")] | None = None
+
+
+class _Undo(Arguments, frozen=True):
+    scope: Annotated[Literal["session"], Meta(description="everything that this session did")]
+
+
+class _Explain(Arguments, frozen=True):
+    tool: Annotated[str, Meta(description="the name of a tool")]
+    arguments: dict[str, Json] = {}
+
+
+async def _plan(asked: Asked[_Planned]) -> answers.Answer:
+    text, inputs = asked.arguments.document(asked.offer)
+    return await asked.visit.ask(requests.Plan(text=text, source="workflow", base="", inputs=inputs))
+
+
+async def _run(asked: Asked[_Run]) -> answers.Answer:
+    said = asked.arguments
+    if said.plan is None:
+        text, inputs = said.document(asked.offer)
+        request = requests.Run(text=text, source="workflow", base="", inputs=inputs)
+    elif said != _Run(plan=said.plan):
+        raise InputError("INVALID_INPUT", "a plan is run as it was shown: nothing else is given with it", path="plan")
+    else:
+        request = requests.Run(plan=said.plan)
+    return await asked.visit.act(request, tell=asked.tell)
+
+
+async def _status(asked: Asked[_Status]) -> answers.Answer:
+    run = asked.arguments.run or _begun(asked.visit)
+    return await asked.visit.ask(requests.Show(run=run, step=asked.arguments.step))
+
+
+async def _undo(asked: Asked[_Undo]) -> answers.Answer:
+    return await asked.visit.act(requests.Cancel(run=_begun(asked.visit)), tell=asked.tell)
+
+
+async def _explain(asked: Asked[_Explain]) -> answers.Answer:
+    capability = _capability(asked.offer, asked.arguments.tool)
+    return await asked.visit.ask(
+        requests.ExplainPolicy(capability=capability, parameters=asked.arguments.arguments, mode="session")
+    )
+
+
+def _begun(visit: Visit) -> str:
+    if visit.run is None:
+        raise InputError("RUN_UNKNOWN", "this session has not called anything yet", hint="call a tool first")
+    return visit.run
+
+
+def _capability(offer: Offer, name: str) -> str:
+    """The capability that a tool's name, or an id, stands for."""
+    found = offer.capabilities.get(name)
+    return name if found is None else found.capability.id
+
+
+def _of_calls(offer: Offer, calls: list[OneCall]) -> tuple[str, dict[str, Json]]:
+    """A workflow of calls one after the other. What they are given goes in as inputs, so that nothing in it is a reference."""
+    named = {f"call_{number}": call for number, call in enumerate(calls, 1)}
+    document = {
+        "name": "calls",
+        "inputs": {name: {"type": "object"} for name in named},
+        "steps": [
+            {
+                "name": name,
+                "capability": _capability(offer, call.tool),
+                "inputs": {key: f"${{{{ inputs.{name}[{json.dumps(key)}] }}}}" for key in call.arguments},
+            }
+            for name, call in named.items()
+        ],
+    }
+    return json.dumps(document), {name: call.arguments for name, call in named.items()}
+
+
+def _tool(
+    name: str,
+    takes: type[Arguments],
+    answer: Callable[[Asked[Any]], Awaitable[answers.Answer]],
+    description: str,
+    *,
+    looks: bool = True,
+) -> OwnTool:
+    _, parts = msgspec.json.schema_components([takes], ref_template="#/$defs/{name}")
+    root = parts.pop(takes.__name__)
+    schema = {
+        "$schema": DIALECT,
+        **{word: said for word, said in root.items() if word not in ("title", "description")},
+        **({"$defs": parts} if parts else {}),
+    }
+    hints = wire.ToolAnnotations(
+        read_only_hint=looks, destructive_hint=not looks, idempotent_hint=looks, open_world_hint=not looks
+    )
+    told = wire.Tool(name=name, description=description, input_schema=schema, annotations=hints)
+    return OwnTool(told, takes, answer)
+
+
+TOOLS: Final[Mapping[str, OwnTool]] = {
+    one.told.name: one
+    for one in (
+        _tool(
+            "assent_plan",
+            _Planned,
+            _plan,
+            "Shows what a workflow or some calls would do, and changes nothing: what the policy says of each, what would change, "
+            "who would have to agree, and how each can be undone. `assent_run` runs the plan by its id.",
+        ),
+        _tool(
+            "assent_run",
+            _Run,
+            _run,
+            "Runs a plan exactly as it was shown, or a workflow, or some calls. If a step fails, what was done before it is "
+            "taken back.",
+            looks=False,
+        ),
+        _tool(
+            "assent_status",
+            _Status,
+            _status,
+            "Tells how a run or one of its steps stands, for instance one that waits for a person.",
+        ),
+        _tool(
+            "assent_undo",
+            _Undo,
+            _undo,
+            "Takes back what this session did, the last first.",
+            looks=False,
+        ),
+        _tool(
+            "assent_explain",
+            _Explain,
+            _explain,
+            "Tells what the policy says of a call without making it: which rule decides, and why no earlier one did.",
+        ),
+    )
+}

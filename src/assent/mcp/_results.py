@@ -1,0 +1,79 @@
+"""What came of a call, as an agent can use it: the value, or a refusal that says what would be allowed and how to ask."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import mcp_types as wire
+import msgspec
+
+from assent.errors import AssentError, Json
+from assent.runtime.service import answers
+
+_WAITS: Final = "awaiting_approval"
+
+
+def of_step(run: answers.Run, *, only_objects: bool) -> wire.CallToolResult:
+    """The outcome of a session's step. Its session and name go along, so that it can be looked at and asked for again."""
+    step = run.steps[0]
+    place = {"assent/run": run.run_id, "assent/step": step.name}
+    if step.status == "succeeded":
+        gave = step.gave
+        structured = gave if isinstance(gave, dict) or not only_objects else None
+        return wire.CallToolResult(content=[_text(gave)], structured_content=structured, _meta=place)
+    told: dict[str, Json] = {
+        "run_id": run.run_id,
+        "step": step.name,
+        "status": step.status,
+        "rule": step.rule,
+        "risk_level": step.risk_level,
+    }
+    fault = step.fault or (run.error if run.status not in ("running", "waiting") else None)
+    if step.status == _WAITS:
+        told["error"] = {
+            "code": "APPROVAL_REQUIRED",
+            "message": f"a person has to decide about this call; it waits as `{run.run_id}` `{step.name}`",
+            "hint": "ask for it with `assent_status`; a person decides with `assent approvals`, not you",
+        }
+    elif fault is not None:
+        told["error"] = _builtins(fault)
+    return refused(told, place)
+
+
+def of_error(error: AssentError) -> wire.CallToolResult:
+    """A call that never became a step."""
+    return refused({"error": error.to_dict()})
+
+
+def refused(told: dict[str, Json], place: dict[str, Any] | None = None) -> wire.CallToolResult:
+    """What did not happen, or not yet: a sentence for the model, and the same as data."""
+    fault = told.get("error")
+    lines = [f"{told['status']}"] if "status" in told else []
+    if isinstance(fault, dict):
+        lines = [f"{fault.get('message')}   [{fault.get('code')}]"]
+        if told.get("rule"):
+            lines.append(f"rule: {told['rule']}")
+        if fault.get("hint"):
+            lines.append(f"help: {fault['hint']}")
+    return wire.CallToolResult(
+        content=[wire.TextContent(type="text", text="\n".join(lines))],
+        structured_content=told,
+        is_error=True,
+        _meta=place,
+    )
+
+
+def of_answer(answer: answers.Answer) -> wire.CallToolResult:
+    """What one of our own tools is answered with: the documented JSON."""
+    told = _builtins(answer)
+    return wire.CallToolResult(content=[_text(told)], structured_content=told)
+
+
+def _builtins(value: answers.Answer) -> dict[str, Json]:
+    found: dict[str, Json] = msgspec.to_builtins(value)
+    return found
+
+
+def _text(value: Json) -> wire.TextContent:
+    return wire.TextContent(type="text", text=json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,151 @@
+"""The protocol's requests, each answered by the service: tools first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import mcp_types as wire
+from mcp.server import Server, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import is_version_at_least
+
+from assent import __version__
+from assent.errors import AssentError, InputError, Json
+from assent.mcp import _looks as looks
+from assent.mcp import _results as results
+from assent.mcp._own import TOOLS, Asked
+from assent.mcp._tools import Offer
+from assent.mcp._visit import Visit
+from assent.runtime.service import requests
+
+Context: TypeAlias = ServerRequestContext[Any, Any]  # `Any`: what a transport attaches
+
+PAGE: Final = 256
+"""Tools of a page: a client that asks for one page only still has ours and 200 others."""
+
+_OBJECTS_ONLY_BEFORE: Final = "2026-07-28"
+
+INSTRUCTIONS: Final = (
+    "Every tool call passes a policy and is put on record. One that needs a person's agreement answers APPROVAL_REQUIRED and "
+    "waits: go on with something else, and ask for it with assent_status. assent_plan shows what would happen; assent_undo "
+    "takes back what this session did."
+)
+
+
+class Door:
+    """The protocol for one way in: `visit` says whose session a request belongs to, `fault` what is told of an error of ours."""
+
+    def __init__(self, visit: Callable[[Context], Visit], fault: Callable[[Exception], AssentError]) -> None:
+        self._visit = visit
+        self._fault = fault
+
+    def server(self) -> Server:
+        """The SDK's server, which knows the protocol's revisions and transports."""
+        return Server(
+            "assent",
+            version=__version__,
+            title="Assent",
+            instructions=INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
+            on_list_resource_templates=self._list_templates,
+            on_read_resource=self._read_resource,
+            on_list_prompts=self._list_prompts,
+            on_get_prompt=self._get_prompt,
+            on_completion=self._complete,
+        )
+
+    async def _offer(self, visit: Visit) -> Offer:
+        return Offer((await visit.ask(requests.Tools())).tools)
+
+    async def _list_tools(
+        self, context: Context, params: wire.PaginatedRequestParams | None
+    ) -> wire.ListToolsResult:
+        offer = await self._offer(self._visit(context))
+        every = [*(one.told for one in TOOLS.values()), *offer.listed(only_objects=_only_objects(context))]
+        start = _place(params)
+        rest = start + PAGE
+        return wire.ListToolsResult(
+            tools=every[start:rest], next_cursor=str(rest) if rest < len(every) else None
+        )
+
+    async def _call_tool(self, context: Context, params: wire.CallToolRequestParams) -> wire.CallToolResult:
+        visit = self._visit(context)
+        given: Mapping[str, Json] = params.arguments or {}
+        try:
+            offer = await self._offer(visit)
+            own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
+            if own is not None:
+                return results.of_answer(await own.answer(Asked(visit, offer, own.read(given), None)))
+            if tool is None:
+                raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`")  # as the protocol wants it
+            run = await visit.add(tool.capability.id, given)
+            return results.of_step(run, only_objects=_only_objects(context))
+        except AssentError as error:
+            return results.of_error(error)
+        except MCPError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
+            return results.of_error(self._fault(error))
+
+
+    async def _list_resources(self, _: Context, __: wire.PaginatedRequestParams | None) -> wire.ListResourcesResult:
+        return wire.ListResourcesResult(resources=looks.resources())
+
+    async def _list_templates(
+        self, _: Context, __: wire.PaginatedRequestParams | None
+    ) -> wire.ListResourceTemplatesResult:
+        return wire.ListResourceTemplatesResult(resource_templates=looks.templates())
+
+    async def _read_resource(
+        self, context: Context, params: wire.ReadResourceRequestParams
+    ) -> wire.ReadResourceResult:
+        with self._told():
+            found = await looks.read(self._visit(context), str(params.uri))
+        if found is None:
+            raise MCPError(wire.INVALID_PARAMS, f"there is no resource `{params.uri}`")
+        return found
+
+    async def _list_prompts(self, _: Context, __: wire.PaginatedRequestParams | None) -> wire.ListPromptsResult:
+        return wire.ListPromptsResult(prompts=looks.prompts())
+
+    async def _get_prompt(self, _: Context, params: wire.GetPromptRequestParams) -> wire.GetPromptResult:
+        found = looks.prompt(params.name, params.arguments or {})
+        if found is None:
+            raise MCPError(wire.INVALID_PARAMS, f"there is no prompt `{params.name}` of these arguments")
+        return found
+
+    async def _complete(self, context: Context, params: wire.CompleteRequestParams) -> wire.CompleteResult:
+        with self._told():
+            values = await looks.complete(self._visit(context), params.argument.name, params.argument.value)
+        return wire.CompleteResult(completion=wire.Completion(values=values, total=len(values), has_more=False))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong inside is an error of the protocol: a code, a message, and ours as data."""
+        try:
+            yield
+        except AssentError as error:
+            code = wire.INVALID_PARAMS if isinstance(error, InputError) else wire.INTERNAL_ERROR
+            raise MCPError(code, error.message, error.to_dict()) from None
+        except MCPError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
+            fault = self._fault(error)
+            raise MCPError(wire.INTERNAL_ERROR, fault.message, fault.to_dict()) from None
+
+
+def _only_objects(context: Context) -> bool:
+    return not is_version_at_least(context.protocol_version, _OBJECTS_ONLY_BEFORE)
+
+
+def _place(params: wire.PaginatedRequestParams | None) -> int:
+    cursor = None if params is None else params.cursor
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 9):
+        raise MCPError(wire.INVALID_PARAMS, "this cursor is not one of ours")
+    return int(cursor)

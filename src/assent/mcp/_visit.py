@@ -1,0 +1,99 @@
+"""One agent's visit: the session that its calls are steps of, and what is carried out for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeVar
+
+from assent import system
+from assent.errors import AssentError, InputError, Json
+from assent.runtime.service import answers, requests
+from assent.runtime.service.requests import Asker, OnProgress, Request, Stream
+
+A = TypeVar("A")
+
+_ENDED: Final = frozenset({"SESSION_CLOSED", "RUN_UNKNOWN"})
+
+
+class Answers(Protocol):
+    """Whoever carries out requests of the service, and makes sure that what acts is not ended by who leaves."""
+
+    async def perform(
+        self, request: Request[A], by: Asker, *, tell: OnProgress | None = None, ident: str | None = None
+    ) -> A:
+        """The answer to a request."""
+        ...
+
+    def stream(self, request: Stream[A], by: Asker) -> AsyncIterator[A]:
+        """The parts of an answer that has many."""
+        ...
+
+
+class Visit:
+    """What one agent does between its coming and its going: one run, so that all of it can be looked at and undone as one.
+
+    It begins with the first call that is to be a step. Should somebody end it (`assent cancel`, `assent close`), the next call
+    begins another.
+    """
+
+    def __init__(self, answering: Answers, by: Asker) -> None:
+        self._answering = answering
+        self._opening = asyncio.Lock()
+        self.by: Final = by
+        self.run: str | None = None
+
+    async def ask(self, request: Request[A], *, tell: OnProgress | None = None) -> A:
+        """The answer to a request of the agent."""
+        return await self._answering.perform(request, self.by, tell=tell)
+
+    def parts(self, request: Stream[A]) -> AsyncIterator[A]:
+        """The parts of an answer that has many."""
+        return self._answering.stream(request, self.by)
+
+    async def act(self, request: Request[A], *, tell: OnProgress | None = None) -> A:
+        """The same for what acts: once it has begun it is carried out, also where nobody waits for it any more."""
+        return await asyncio.shield(system.spawn(self.ask(request, tell=tell), name="what an agent asked"))
+
+    async def add(
+        self, capability: str, parameters: Mapping[str, Json], *, tell: OnProgress | None = None
+    ) -> answers.Run:
+        """A call as the session's next step, with its outcome, or as it waits for a person."""
+        for _ in range(2):
+            run = await self._session()
+            try:
+                return await self.act(
+                    requests.AddStep(run=run, capability=capability, parameters=dict(parameters)), tell=tell
+                )
+            except InputError as error:
+                if error.code not in _ENDED:
+                    raise
+                if self.run == run:
+                    self.run = None
+        raise InputError("SESSION_CLOSED", "the session was ended, twice, while a call was to begin in it")
+
+    async def _session(self) -> str:
+        async with self._opening:
+            if self.run is None:
+                self.run = (await self.act(requests.OpenSession())).run_id
+            return self.run
+
+    async def close(self) -> None:
+        """The agent has gone: the session takes no more steps, and ends once all are settled."""
+        if self.run is not None:
+            with suppress(AssentError):
+                await self.act(requests.CloseSession(run=self.run))
+
+
+def hearing(hear: Callable[[str], None]) -> OnProgress:
+    """Tells of what happens to a step in words, once it is durable."""
+
+    def told(report: Mapping[str, Any]) -> None:  # `Any`: an event as JSON
+        event = report.get("event")
+        if isinstance(event, dict):
+            said = event.get("text") if event.get("kind") == "step.said" else event.get("kind")
+            if isinstance(said, str):
+                hear(said)
+
+    return told

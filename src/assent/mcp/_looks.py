@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import mcp_types as wire
@@ -70,7 +70,10 @@ def resources() -> list[wire.Resource]:
         if not one.is_family
     ]
     log = wire.Resource(
-        uri=LOG, name="audit log", description="The newest entries of the ledger.", mime_type="application/x-ndjson"
+        uri=LOG,
+        name="audit log",
+        description="The newest entries of the ledger.",
+        mime_type="application/x-ndjson",
     )
     return [*fixed, log]
 
@@ -78,7 +81,9 @@ def resources() -> list[wire.Resource]:
 def templates() -> list[wire.ResourceTemplate]:
     """Families of resources."""
     return [
-        wire.ResourceTemplate(uri_template=one.uri, name=one.name, description=one.description, mime_type=_JSON)
+        wire.ResourceTemplate(
+            uri_template=one.uri, name=one.name, description=one.description, mime_type=_JSON
+        )
         for one in PLACES
         if one.is_family
     ]

@@ -68,11 +68,17 @@ class OneCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Planned(Arguments, frozen=True):
-    workflow: Annotated[dict[str, Json] | str, Meta(description="a workflow: its document, or its YAML text")] | None = None
+    workflow: (
+        Annotated[dict[str, Json] | str, Meta(description="a workflow: its document, or its YAML text")]
+        | None
+    ) = None
     inputs: Annotated[dict[str, Json], Meta(description="the inputs of the workflow")] = {}
-    calls: Annotated[
-        list[OneCall], Meta(description="instead of a workflow: calls, one after the other", min_length=1)
-    ] | None = None
+    calls: (
+        Annotated[
+            list[OneCall], Meta(description="instead of a workflow: calls, one after the other", min_length=1)
+        ]
+        | None
+    ) = None
 
     def document(self, offer: Offer) -> tuple[str, dict[str, Json]]:
         """The workflow's text, and its inputs. `INVALID_INPUT`: exactly one of `workflow` and `calls` is given."""
@@ -80,13 +86,17 @@ class _Planned(Arguments, frozen=True):
             raise InputError("INVALID_INPUT", "exactly one of `workflow` and `calls` must be given")
         if self.calls is not None:
             if self.inputs:
-                raise InputError("INVALID_INPUT", "`inputs` are a workflow's; each call has `arguments`", path="inputs")
+                raise InputError(
+                    "INVALID_INPUT", "`inputs` are a workflow's; each call has `arguments`", path="inputs"
+                )
             return _of_calls(offer, self.calls)
         return (self.workflow if isinstance(self.workflow, str) else json.dumps(self.workflow)), self.inputs
 
 
 class _Run(_Planned, frozen=True):
-    plan: Annotated[str, Meta(description="the `plan_id` of a plan: then nothing else is given")] | None = None
+    plan: Annotated[str, Meta(description="the `plan_id` of a plan: then nothing else is given")] | None = (
+        None
+    )
 
 
 class _Status(Arguments, frozen=True):
@@ -114,7 +124,9 @@ async def _run(asked: Asked[_Run]) -> answers.Answer:
         text, inputs = said.document(asked.offer)
         request = requests.Run(text=text, source="workflow", base="", inputs=inputs)
     elif said != _Run(plan=said.plan):
-        raise InputError("INVALID_INPUT", "a plan is run as it was shown: nothing else is given with it", path="plan")
+        raise InputError(
+            "INVALID_INPUT", "a plan is run as it was shown: nothing else is given with it", path="plan"
+        )
     else:
         request = requests.Run(plan=said.plan)
     return await asked.visit.act(request, tell=asked.tell)

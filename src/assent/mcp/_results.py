@@ -21,7 +21,7 @@ def of_step(run: answers.Run, *, only_objects: bool) -> wire.CallToolResult:
     if step.status == "succeeded":
         gave = step.gave
         structured = gave if isinstance(gave, dict) or not only_objects else None
-        return wire.CallToolResult(content=[_text(gave)], structured_content=structured, _meta=place)
+        return wire.CallToolResult(content=[_text(gave)], structured_content=structured, meta=place)
     told: dict[str, Json] = {
         "run_id": run.run_id,
         "step": step.name,
@@ -60,7 +60,7 @@ def refused(told: dict[str, Json], place: dict[str, Any] | None = None) -> wire.
         content=[wire.TextContent(type="text", text="\n".join(lines))],
         structured_content=told,
         is_error=True,
-        _meta=place,
+        meta=place,
     )
 
 

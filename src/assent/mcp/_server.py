@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import mcp_types as wire
-from mcp.server import Server, ServerRequestContext
+from mcp.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import is_version_at_least
 
@@ -16,11 +16,10 @@ from assent.errors import AssentError, InputError, Json
 from assent.mcp import _looks as looks
 from assent.mcp import _results as results
 from assent.mcp._own import TOOLS, Asked
+from assent.mcp._telling import Calls, Context
 from assent.mcp._tools import Offer
 from assent.mcp._visit import Visit
 from assent.runtime.service import requests
-
-Context: TypeAlias = ServerRequestContext[Any, Any]  # `Any`: what a transport attaches
 
 PAGE: Final = 256
 """Tools of a page: a client that asks for one page only still has ours and 200 others."""
@@ -40,10 +39,11 @@ class Door:
     def __init__(self, visit: Callable[[Context], Visit], fault: Callable[[Exception], AssentError]) -> None:
         self._visit = visit
         self._fault = fault
+        self._calls = Calls()
 
     def server(self) -> Server:
         """The SDK's server, which knows the protocol's revisions and transports."""
-        return Server(
+        server = Server(
             "assent",
             version=__version__,
             title="Assent",
@@ -57,6 +57,10 @@ class Door:
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
+        server.add_notification_handler(
+            "notifications/cancelled", wire.CancelledNotificationParams, self._cancelled
+        )
+        return server
 
     async def _offer(self, visit: Visit) -> Offer:
         return Offer((await visit.ask(requests.Tools())).tools)
@@ -78,21 +82,27 @@ class Door:
         try:
             offer = await self._offer(visit)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
-            if own is not None:
-                return results.of_answer(await own.answer(Asked(visit, offer, own.read(given), None)))
-            if tool is None:
-                raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`")  # as the protocol wants it
-            run = await visit.add(tool.capability.id, given)
-            return results.of_step(run, only_objects=_only_objects(context))
+            async with self._calls.begun(context, visit) as call:
+                if own is not None:
+                    return results.of_answer(
+                        await own.answer(Asked(visit, offer, own.read(given), call.hear))
+                    )
+                if tool is not None:
+                    run = await visit.add(tool.capability.id, given, tell=call.hear)
+                    return results.of_step(run, only_objects=_only_objects(context))
         except AssentError as error:
             return results.of_error(error)
-        except MCPError:
-            raise
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
             return results.of_error(self._fault(error))
+        raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`")
 
+    async def _cancelled(self, context: Context, params: wire.CancelledNotificationParams) -> None:
+        if params.request_id is not None:
+            await self._calls.stop(self._visit(context), params.request_id)
 
-    async def _list_resources(self, _: Context, __: wire.PaginatedRequestParams | None) -> wire.ListResourcesResult:
+    async def _list_resources(
+        self, _: Context, __: wire.PaginatedRequestParams | None
+    ) -> wire.ListResourcesResult:
         return wire.ListResourcesResult(resources=looks.resources())
 
     async def _list_templates(
@@ -109,7 +119,9 @@ class Door:
             raise MCPError(wire.INVALID_PARAMS, f"there is no resource `{params.uri}`")
         return found
 
-    async def _list_prompts(self, _: Context, __: wire.PaginatedRequestParams | None) -> wire.ListPromptsResult:
+    async def _list_prompts(
+        self, _: Context, __: wire.PaginatedRequestParams | None
+    ) -> wire.ListPromptsResult:
         return wire.ListPromptsResult(prompts=looks.prompts())
 
     async def _get_prompt(self, _: Context, params: wire.GetPromptRequestParams) -> wire.GetPromptResult:
@@ -121,7 +133,9 @@ class Door:
     async def _complete(self, context: Context, params: wire.CompleteRequestParams) -> wire.CompleteResult:
         with self._told():
             values = await looks.complete(self._visit(context), params.argument.name, params.argument.value)
-        return wire.CompleteResult(completion=wire.Completion(values=values, total=len(values), has_more=False))
+        return wire.CompleteResult(
+            completion=wire.Completion(values=values, total=len(values), has_more=False)
+        )
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -38,7 +38,9 @@ def _name(capability: str) -> str:
 
 def _told(name: str, tool: answers.Tool, *, only_objects: bool) -> wire.Tool:
     spec = tool.capability
-    gives = spec.returns if spec.returns and (not only_objects or spec.returns.get("type") == "object") else None
+    gives = (
+        spec.returns if spec.returns and (not only_objects or spec.returns.get("type") == "object") else None
+    )
     return wire.Tool(
         name=name,
         title=spec.name or spec.id,
@@ -46,7 +48,7 @@ def _told(name: str, tool: answers.Tool, *, only_objects: bool) -> wire.Tool:
         input_schema={"$schema": DIALECT, **spec.parameters},
         output_schema=None if gives is None else {"$schema": DIALECT, **gives},
         annotations=_hints(spec),
-        _meta={"assent/capability": f"{spec.id}@{spec.version}", "assent/risk": spec.risk.level},
+        meta={"assent/capability": f"{spec.id}@{spec.version}", "assent/risk": spec.risk.level},
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from assent import system
 from assent.errors import AssentError, InputError, Json
@@ -84,16 +84,3 @@ class Visit:
         if self.run is not None:
             with suppress(AssentError):
                 await self.act(requests.CloseSession(run=self.run))
-
-
-def hearing(hear: Callable[[str], None]) -> OnProgress:
-    """Tells of what happens to a step in words, once it is durable."""
-
-    def told(report: Mapping[str, Any]) -> None:  # `Any`: an event as JSON
-        event = report.get("event")
-        if isinstance(event, dict):
-            said = event.get("text") if event.get("kind") == "step.said" else event.get("kind")
-            if isinstance(said, str):
-                hear(said)
-
-    return told

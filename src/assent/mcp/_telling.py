@@ -1,0 +1,102 @@
+"""What a client hears of a call while it is carried out, and how it takes one back that it no longer wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeAlias
+
+from mcp.server import ServerRequestContext
+
+from assent import system
+from assent.errors import AssentError, Json
+from assent.mcp._visit import Visit
+from assent.runtime.service import requests
+
+Context: TypeAlias = ServerRequestContext[Any, Any]  # `Any`: what a transport attaches
+
+_AHEAD: Final = 64
+"""Reports that a slow client may be behind; further ones are left out, since only the newest matter."""
+
+_PROGRESS_TOKEN: Final = "progress_token"
+_LINE_MAX: Final = 1000
+_TOLD_LATER_S: Final = 5.0
+
+
+class Call:
+    """One call on its way: hears what happens in its run, and tells a client that asked for progress."""
+
+    def __init__(self, context: Context, visit: Visit) -> None:
+        self._context = context
+        self._visit = visit
+        self._said: asyncio.Queue[str] = asyncio.Queue(_AHEAD)
+        self.run: str | None = None
+
+    def hear(self, report: Mapping[str, Json]) -> None:
+        """Take in what the service tells while it carries out a request."""
+        run, event = report.get("run"), report.get("event")
+        if isinstance(run, str):
+            self.run = run
+        if isinstance(event, dict):
+            with suppress(asyncio.QueueFull):
+                self._said.put_nowait(_words(event))
+
+    async def stop(self) -> None:
+        """The client does not want it any more: a run of its own is stopped between effects and taken back.
+
+        A step of the session is carried out to its end: what else the session did shall stay.
+        """
+        if self.run is not None and self.run != self._visit.run:
+            with suppress(AssentError):
+                await self._visit.act(requests.Cancel(run=self.run))
+
+    async def tell(self) -> None:
+        """Pass on what was heard, for as long as the call takes."""
+        count = 0
+        while True:
+            said = await self._said.get()
+            count += 1
+            await self._context.session.report_progress(count, message=said)
+
+
+def _words(event: Mapping[str, Json]) -> str:
+    said = event.get("line") or " ".join(str(event[word]) for word in ("kind", "step") if word in event)
+    return str(said)[:_LINE_MAX]
+
+
+class Calls:
+    """The calls that are under way, by whose they are and the ids of their requests."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[Visit, str | int | None], Call] = {}
+
+    @asynccontextmanager
+    async def begun(self, context: Context, visit: Visit) -> AsyncIterator[Call]:
+        """One call, while it is carried out."""
+        call, key = Call(context, visit), (visit, context.request_id)
+        telling = None
+        if (context.meta or {}).get(_PROGRESS_TOKEN) is not None:
+            telling = system.spawn(call.tell(), name="progress of a call")
+        self._under_way[key] = call
+        forget_in_s = 0.0
+        try:
+            yield call
+        except asyncio.CancelledError:
+            # The SDK ends whoever waits before it tells that the client has cancelled.
+            forget_in_s = _TOLD_LATER_S
+            raise
+        finally:
+            asyncio.get_running_loop().call_later(forget_in_s, self._forget, key, call)
+            if telling is not None:
+                telling.cancel()
+
+    async def stop(self, visit: Visit, ident: str | int) -> None:
+        """Stop the call that was asked in this request, if it is still under way."""
+        call = self._under_way.get((visit, ident))
+        if call is not None:
+            await call.stop()
+
+    def _forget(self, key: tuple[Visit, str | int | None], call: Call) -> None:
+        if self._under_way.get(key) is call:
+            del self._under_way[key]

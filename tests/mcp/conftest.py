@@ -1,0 +1,7 @@
+"""The workspace of the other doors."""
+
+from __future__ import annotations
+
+from tests.server.conftest import env, root
+
+__all__ = ["env", "root"]

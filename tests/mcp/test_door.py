@@ -1,0 +1,239 @@
+"""What an agent meets behind the Model Context Protocol, in both of the protocol's eras: a real client, the real service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import mcp_types as wire
+import pytest
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
+
+from assent.errors import AssentError, InternalError
+from assent.mcp._server import Door
+from assent.mcp._visit import Visit
+from assent.runtime._answering import Answering
+from assent.runtime.service import requests
+from assent.runtime.service.requests import asker_of
+from assent.runtime.settings.effective import Settings
+
+ERAS = ("legacy", "2026-07-28")
+
+
+class Met(NamedTuple):
+    """An agent's client, and what it can't see: the runtime behind it and its own visit."""
+
+    client: Client
+    runtime: Answering
+    visit: Visit
+
+    async def call(self, name: str, /, **arguments: Any) -> Any:
+        """What a call that works gives."""
+        result = await self.client.call_tool(name, arguments)
+        assert not result.is_error, result.content
+        assert json.loads(_words(result)) == result.structured_content
+        return result.structured_content
+
+    async def refused(self, name: str, /, **arguments: Any) -> dict[str, Any]:
+        """What a call is told that did not happen."""
+        result = await self.client.call_tool(name, arguments)
+        assert result.is_error
+        told: dict[str, Any] = result.structured_content
+        assert told["error"]["code"] in _words(result)  # who reads the text alone can act on it
+        return told
+
+    async def run(self) -> dict[str, Any]:
+        """The session as it stands."""
+        told: dict[str, Any] = await self.call("assent_status")
+        return told
+
+
+def _words(result: wire.CallToolResult) -> str:
+    (block,) = result.content
+    assert isinstance(block, wire.TextContent)
+    return block.text
+
+
+@asynccontextmanager
+async def meeting(
+    root: Path, env: Mapping[str, str], era: str = "legacy", agent: str = "agent:ann"
+) -> AsyncIterator[Met]:
+    """An agent that has come in."""
+    settings = _settings(root, env, agent)
+    async with Answering(settings) as runtime:
+        visit = Visit(runtime, asker_of(settings))
+        failed: Exception | None = None
+        async with Client(Door(lambda _: visit, _fault).server(), mode=era) as client:
+            try:
+                yield Met(client, runtime, visit)
+            except Exception as error:  # noqa: BLE001  # raised below: a group of exceptions hides what a test says
+                failed = error
+        if failed is not None:
+            raise failed
+        await visit.close()
+
+
+def _settings(root: Path, env: Mapping[str, str], principal: str) -> Settings:
+    return Settings.resolve(workspace=root, environ=env, cwd=root, principal=principal)
+
+
+def _fault(error: Exception) -> AssentError:
+    return InternalError("INTERNAL_ERROR", type(error).__name__)
+
+
+Meet: TypeAlias = Callable[[], AbstractAsyncContextManager[Met]]
+
+
+@pytest.fixture(params=ERAS)
+def meet(request: pytest.FixtureRequest, root: Path, env: dict[str, str]) -> Meet:
+    """Not the meeting itself: the SDK's client has to be left by the task that entered it."""
+    return partial(meeting, root, env, request.param)
+
+
+async def test_every_capability_that_may_be_called_is_a_tool_and_ours_come_first(meet: Meet) -> None:
+    async with meet() as met:
+        tools = (await met.client.list_tools()).tools
+        names = [one.name for one in tools]
+        assert names[:5] == ["assent_plan", "assent_run", "assent_status", "assent_undo", "assent_explain"]
+        assert not [name for name in names[5:] if name.startswith("assent")]  # no agent makes keys, or erases
+        told = {one.name: one for one in tools}
+        hints = {
+            name: (at.read_only_hint, at.destructive_hint, at.idempotent_hint, at.open_world_hint)
+            for name, at in ((name, one.annotations) for name, one in told.items())
+            if at is not None
+        }
+        assert hints["io_fs_read_file"] == (True, False, True, False)
+        assert hints["io_fs_write_file"] == (False, False, True, False)
+        assert hints["net_http_post"] == (False, True, False, True)
+        delete = told["io_fs_delete"]
+        assert delete.description is not None
+        assert "depends on the inputs. It can be undone." in delete.description
+        assert delete.input_schema["type"] == "object"
+        assert delete.output_schema is not None
+
+
+async def test_calls_are_steps_of_one_run_that_is_undone_as_a_whole(meet: Meet, root: Path) -> None:
+    async with meet() as met:
+        for name in ("a.txt", "b.txt"):
+            assert (await met.call("io_fs_write_file", path=name, content="hi"))["created"]
+        run = await met.run()
+        assert [step["capability"] for step in run["steps"]] == ["io.fs.write_file"] * 2
+        assert run["principal"] == "agent:ann"
+        undone = await met.call("assent_undo", scope="session")
+        assert undone["status"] == "cancelled"
+        assert not [*root.glob("?.txt")]
+        await met.call(
+            "io_fs_write_file", path="c.txt", content="hi"
+        )  # a new session, since that one has ended
+        assert (await met.run())["run_id"] != run["run_id"]
+
+
+async def test_a_refusal_says_what_stands_in_the_way(meet: Meet) -> None:
+    async with meet() as met:
+        denied = await met.refused("io_fs_write_file", path="private/x", content="")
+        assert (denied["error"]["code"], denied["rule"], denied["status"]) == (
+            "POLICY_DENIED",
+            "private",
+            "denied",
+        )
+        wrong = await met.refused("io_fs_write_file", pth="x")
+        assert wrong["error"]["details"]["faults"][-1]["hint"] == "did you mean `path`?"
+        assert (await met.refused("assent_undo", scope="all"))["error"]["code"] == "INVALID_INPUT"
+        assert (await met.refused("assent_plan"))["error"]["code"] == "INVALID_INPUT"
+        for name in ("no_such_tool", "assent_key_create", "assent.key.create", "io.fs.write_file"):
+            with pytest.raises(MCPError, match="there is no tool"):
+                await met.client.call_tool(name, {})
+
+
+async def test_what_needs_a_person_waits_and_is_asked_for_later(
+    meet: Meet, root: Path, env: dict[str, str]
+) -> None:
+    async with meet() as met:
+        (root / "a.txt").write_text("hi")
+        waits = await met.refused("io_fs_delete", path="a.txt")
+        assert (waits["status"], waits["error"]["code"]) == ("awaiting_approval", "APPROVAL_REQUIRED")
+        assert (root / "a.txt").exists()
+        (question,) = (await met.runtime.perform(requests.Approvals(), met.visit.by)).approvals
+        assert (question.run_id, question.step) == (waits["run_id"], waits["step"])
+        own = requests.Approve(run=waits["run_id"], digest=question.digest)
+        with pytest.raises(AssentError):  # who asked can't agree, and no tool would let it
+            await met.runtime.perform(own, met.visit.by)
+        async with Answering(
+            _settings(root, env, "user:bob")
+        ) as person:  # another program of the same machine
+            agreed = requests.Approve(run=waits["run_id"], step=waits["step"], digest=question.digest)
+            await person.perform(agreed, asker_of(person.settings))
+        step = (await met.run())["steps"][0]
+        assert step["status"] == "succeeded"
+        assert not (root / "a.txt").exists()
+
+
+async def test_plans_and_runs_of_calls_and_workflows(meet: Meet, root: Path) -> None:
+    async with meet() as met:
+        calls = [
+            {"tool": "io_fs_write_file", "arguments": {"path": "a.txt", "content": "${{ no reference }}"}}
+        ]
+        plan = await met.call("assent_plan", calls=calls)
+        assert [step["decision"] for step in plan["steps"]] == ["ALLOW"]
+        assert not (root / "a.txt").exists()
+        assert (await met.call("assent_run", plan=plan["plan_id"]))["status"] == "succeeded"
+        assert (root / "a.txt").read_text() == "${{ no reference }}"
+        workflow = {"name": "w", "inputs": {"n": {"type": "string"}}, "steps": [
+            {"name": "s", "capability": "io.fs.write_file", "inputs": {"path": "${{ inputs.n }}", "content": ""}}]}  # fmt: skip
+        assert (await met.call("assent_run", workflow=workflow, inputs={"n": "b.txt"}))["workflow"] == "w"
+        assert (root / "b.txt").exists()
+        both = await met.refused("assent_run", plan=plan["plan_id"], inputs={"n": "x"})
+        assert both["error"]["code"] == "INVALID_INPUT"
+
+
+async def test_an_explanation_is_that_of_the_gate(meet: Meet) -> None:
+    async with meet() as met:
+        told = await met.call(
+            "assent_explain", tool="io_fs_write_file", arguments={"path": "private/x", "content": ""}
+        )
+        assert (told["decision"], told["rule"], told["principal"]) == ("DENY", "private", "agent:ann")
+
+
+async def test_what_there_is_to_look_at(meet: Meet) -> None:
+    async with meet() as met:
+        await met.call("io_fs_write_file", path="a.txt", content="hi")
+        run = met.visit.run
+        listed = {str(one.uri) for one in (await met.client.list_resources()).resources}
+        assert listed == {"assent://runs", "assent://approvals", "assent://policy", "assent://audit/log"}
+        (family,) = (await met.client.list_resource_templates()).resource_templates
+        assert family.uri_template == "assent://runs/{run}"
+
+        async def read(uri: str) -> Any:
+            (found,) = (await met.client.read_resource(uri)).contents
+            assert isinstance(found, wire.TextResourceContents)
+            return [json.loads(line) for line in found.text.splitlines()]
+
+        assert [one["run_id"] for one in (await read("assent://runs"))[0]["runs"]] == [run]
+        assert (await read(f"assent://runs/{run}"))[0]["status"] == "running"
+        assert (await read("assent://audit/log"))[0]["kind"] == "ledger.created"
+        for uri in ("assent://runs/", "assent://runs/../x", "assent://nothing", "file:///etc/passwd"):
+            with pytest.raises(MCPError, match="there is no resource"):
+                await read(uri)
+        with pytest.raises(MCPError) as error:
+            await read("assent://runs/run_none")
+        assert error.value.data["code"] == "RUN_UNKNOWN"
+        begins = wire.ResourceTemplateReference(uri=family.uri_template)
+        completed = await met.client.complete(begins, {"name": "run", "value": "run_"})
+        assert completed.completion.values == [run]
+
+
+async def test_prompts_show_the_way_and_take_arguments_as_text(meet: Meet) -> None:
+    async with meet() as met:
+        names = [one.name for one in (await met.client.list_prompts()).prompts]
+        assert names == ["plan_first", "ask_for_approval", "undo_session"]
+        (message,) = (await met.client.get_prompt("plan_first", {"task": "rm {reason} {0}"})).messages
+        assert isinstance(message.content, wire.TextContent)
+        assert "rm {reason} {0}" in message.content.text
+        for name, arguments in (("plan_first", {}), ("nothing", {})):
+            with pytest.raises(MCPError, match="there is no prompt"):
+                await met.client.get_prompt(name, arguments)

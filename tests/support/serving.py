@@ -13,8 +13,10 @@ import httpx2
 import msgspec
 
 from assent.errors import AssentError, InternalError
+from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings, own_name
 from assent.runtime.wiring.key_store import Key, KeyStore, new_key
+from assent.server._app import Agents
 from assent.server._serve import Outside, Served, Told, serve
 from assent.spec.scopes import SCOPES
 from assent.system import SystemEntropy, spawn
@@ -48,7 +50,14 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
         faults.append(error)
         return InternalError("INTERNAL_ERROR", "something went wrong inside Assent")
 
-    outside = Outside(environ=env, resolve=resolve, ready=ready, note=notes.append, fault=fault)
+    def agents(service: Service, body_bytes: int) -> Agents:
+        from assent.mcp._http import Agents as OverHttp  # the SDK takes a while to load
+
+        return OverHttp(service, fault, body_bytes=body_bytes)
+
+    outside = Outside(
+        environ=env, resolve=resolve, ready=ready, note=notes.append, fault=fault, agents=agents
+    )
     work = spawn(serve(resolve(), told, outside), name="daemon")
     await asyncio.wait({work, opened}, return_when=asyncio.FIRST_COMPLETED)
     if work.done():
@@ -72,8 +81,8 @@ def over_tcp(root: Path, **settings: str) -> None:
         file.write(f'[serve]\nhttp = "127.0.0.1:{port}"\n{said}')
 
 
-def key_for(root: Path, env: Mapping[str, str]) -> str:
-    """A key that may ask everything, as this account. No run made it, so that none can be taken back."""
+def key_for(root: Path, env: Mapping[str, str], principal: str | None = None) -> str:
+    """A key that may ask everything, as this account where nobody is named. No run made it, so that none can be taken back."""
     settings = Settings.resolve(workspace=root, environ=env, cwd=root)
     key = new_key(SystemEntropy())
     KeyStore(settings.state).write(
@@ -81,7 +90,7 @@ def key_for(root: Path, env: Mapping[str, str]) -> str:
             id=key.id,
             digest=key.digest,
             name="test",
-            principal=own_name(settings.os_uid),
+            principal=principal or own_name(settings.os_uid),
             scopes=frozenset(SCOPES),
             created_ms=0,
             created_by="test",

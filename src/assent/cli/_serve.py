@@ -13,6 +13,9 @@ from assent.errors import InputError, RefusedError
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
+    from assent.errors import AssentError
+    from assent.runtime.service.service import Service
+    from assent.server._app import Agents
     from assent.server._serve import Served
 
 
@@ -35,6 +38,14 @@ def serve(door: Door) -> int:
         for one in doors:
             door.out.answer(f"{one.door}  {safe_line(one.address)}")
 
+    def fault(error: Exception) -> AssentError:
+        return internal_fault(door, error)
+
+    def agents(asked: Service, body_bytes: int) -> Agents:
+        from assent.mcp._http import Agents as OverHttp
+
+        return OverHttp(asked, fault, body_bytes=body_bytes)
+
     async def until_told() -> None:
         told = Told()
         told.by_signals()
@@ -43,7 +54,8 @@ def serve(door: Door) -> int:
             resolve=door.resolve,
             ready=ready,
             note=door.out.aside,
-            fault=lambda error: internal_fault(door, error),
+            fault=fault,
+            agents=agents,
         )
         await serve_doors(door.settings, told, outside)
 

@@ -68,7 +68,8 @@ class Door:
     async def _list_tools(
         self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListToolsResult:
-        offer = await self._offer(self._visit(context))
+        with self._told():
+            offer = await self._offer(self._visit(context))
         every = [*(one.told for one in TOOLS.values()), *offer.listed(only_objects=_only_objects(context))]
         start = _place(params)
         rest = start + PAGE
@@ -77,9 +78,9 @@ class Door:
         )
 
     async def _call_tool(self, context: Context, params: wire.CallToolRequestParams) -> wire.CallToolResult:
-        visit = self._visit(context)
         given: Mapping[str, Json] = params.arguments or {}
         try:
+            visit = self._visit(context)
             offer = await self._offer(visit)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
             async with self._calls.begun(context, visit) as call:

@@ -35,12 +35,14 @@ class Visit:
     """What one agent does between its coming and its going: one run, so that all of it can be looked at and undone as one.
 
     It begins with the first call that is to be a step. Should somebody end it (`assent cancel`, `assent close`), the next call
-    begins another.
+    begins another. With an `ident` it is begun under that: whoever comes under the same later goes on with it.
     """
 
-    def __init__(self, answering: Answers, by: Asker) -> None:
+    def __init__(self, answering: Answers, by: Asker, ident: str | None = None) -> None:
         self._answering = answering
         self._opening = asyncio.Lock()
+        self._ident = ident
+        self._ended = 0
         self.by: Final = by
         self.run: str | None = None
 
@@ -52,15 +54,18 @@ class Visit:
         """The parts of an answer that has many."""
         return self._answering.stream(request, self.by)
 
-    async def act(self, request: Request[A], *, tell: OnProgress | None = None) -> A:
+    async def act(
+        self, request: Request[A], *, tell: OnProgress | None = None, ident: str | None = None
+    ) -> A:
         """The same for what acts: once it has begun it is carried out, also where nobody waits for it any more."""
-        return await asyncio.shield(system.spawn(self.ask(request, tell=tell), name="what an agent asked"))
+        work = self._answering.perform(request, self.by, tell=tell, ident=ident)
+        return await asyncio.shield(system.spawn(work, name="what an agent asked"))
 
     async def add(
         self, capability: str, parameters: Mapping[str, Json], *, tell: OnProgress | None = None
     ) -> answers.Run:
         """A call as the session's next step, with its outcome, or as it waits for a person."""
-        for _ in range(2):
+        while True:
             run = await self._session()
             try:
                 return await self.act(
@@ -70,13 +75,13 @@ class Visit:
                 if error.code not in _ENDED:
                     raise
                 if self.run == run:
-                    self.run = None
-        raise InputError("SESSION_CLOSED", "the session was ended, twice, while a call was to begin in it")
+                    self.run, self._ended = None, self._ended + 1
 
     async def _session(self) -> str:
         async with self._opening:
             if self.run is None:
-                self.run = (await self.act(requests.OpenSession())).run_id
+                ident = None if self._ident is None else f"{self._ident}:{self._ended}"
+                self.run = (await self.act(requests.OpenSession(), ident=ident)).run_id
             return self.run
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -44,10 +44,23 @@ LOGGER: Final = logging.getLogger("assent.server")
 
 JSON_TYPE: Final = "application/json"
 METRICS_DOOR: Final = "metrics"
+AGENTS_PATH: Final = "/mcp"
 WAIT_S_MAX: Final = 600.0
 QUERY_FIELDS_MAX: Final = 200
 
 _UNANSWERED: Final = frozenset({"pending", "running", "awaiting_approval", "in_doubt"})
+
+
+class Agents(Protocol):
+    """What answers agents in their own protocol, which no other door knows."""
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, by: requests.Asker) -> None:
+        """One request of a caller who was let in."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up on every agent."""
+        ...
 
 
 class _Asked(NamedTuple):
@@ -76,6 +89,9 @@ class Api:
         self._origins = Origins(settings.hosts)
         self._spawn = spawn
         self._fault = fault
+        self.let_agents_in: Callable[[], Agents] | None = None
+        """Makes what answers `/mcp`, when the first agent comes: what it is made of takes long to load."""
+        self._agents: Agents | None = None
         self.measure: Measuring | None = None
         """What `/metrics` shows, where anybody may ask."""
         self._asked: dict[str, _Asked] = {}
@@ -167,6 +183,8 @@ class Api:
         state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
         if scope["path"] == "/metrics" and self._settings.metrics is True:
             return await self._measured(scope, caller)
+        if scope["path"] == AGENTS_PATH and self.let_agents_in is not None:
+            return self._for_agents(scope, caller, self.let_agents_in)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
 
@@ -179,6 +197,15 @@ class Api:
         answer = await self._perform(route, request, caller, headers)
         state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
         return answer
+
+    def _for_agents(
+        self, scope: Scope, caller: Caller, let_in: Callable[[], Agents]
+    ) -> Callable[[Receive, Send], Awaitable[None]]:
+        scope["state"]["operation"] = "mcp"
+        if self.is_draining:
+            raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
+        agents = self._agents = self._agents or let_in()
+        return lambda receive, send: agents.answer(scope, receive, send, caller.asker)
 
     async def _measured(self, scope: Scope, caller: Caller | None = None) -> Response:
         """The figures, for somebody who may read, or at a door that shows nothing else."""
@@ -312,6 +339,11 @@ class Api:
         if not request.waits:
             parts = in_thread(parts)
         return self._streams.response(route, parts, caller.expires_at_ms, waits=request.waits)
+
+    async def hang_up(self) -> None:
+        """Let the agents go."""
+        if self._agents is not None:
+            await self._agents.close()
 
     async def settle(self) -> None:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""

@@ -17,7 +17,7 @@ from assent import system
 from assent.errors import AssentError, InputError
 from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
-from assent.server._app import METRICS_DOOR, Api
+from assent.server._app import METRICS_DOOR, Agents, Api
 from assent.server._exchanges import Heard, JsonLog, Listener, TextLog, heard
 from assent.server._protocol import Connection, Connections
 from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
@@ -27,6 +27,7 @@ from assent.server.who.tls import server_context
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from assent.runtime.service.service import Service
     from assent.runtime.settings.effective import Settings
 
 CLOSING_S: Final = 2.0
@@ -125,6 +126,8 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """Is told what happens."""
     fault: Callable[[Exception], AssentError]
     """Says what is told of an error of our own."""
+    agents: Callable[[Service, int], Agents] | None = None
+    """Makes what answers `/mcp`, given the most bytes of a request."""
 
 
 async def serve(settings: Settings, told: Told, outside: Outside) -> None:
@@ -143,6 +146,8 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
     settings, environ = daemon.settings, outside.environ
     gatehouse = Gatehouse(settings, note=daemon.service.note_stranger)
     api = Api(daemon.service, gatehouse, settings.serve, system.spawn, outside.fault)
+    if outside.agents is not None:
+        api.let_agents_in = partial(outside.agents, daemon.service, settings.serve.body_bytes)
     with ExitStack() as observers:
         listeners: list[Listener] = []
         note = outside.note
@@ -173,6 +178,7 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
             async with asyncio.timeout(settings.serve.drain_ms / 1000):
                 await api.settle()
                 await daemon.settle()
+        await api.hang_up()
         doors.close()
         await doors.wait_closed(CLOSING_S)
 

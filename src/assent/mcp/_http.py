@@ -1,0 +1,150 @@
+"""`/mcp` of `assent serve`: agents over Streamable HTTP, each as whoever its key, token or certificate says.
+
+Theory of operation. The daemon has let the caller in before anything here is asked. A client of the older revisions has a session
+of the transport, which ends with it or after half an hour of silence; one of 2026-07-28 has none, and names its visit itself
+(`_meta` `assent/session`). Either way a visit belongs to one caller and one way of being known: nobody adds to another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+from assent import system
+from assent.errors import AssentError, InputError, RefusedError
+from assent.mcp._server import Door
+from assent.mcp._telling import Context
+from assent.mcp._visit import Visit
+from assent.spec.principal import Principal, PrincipalKind
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from assent.runtime.service.requests import Asker, OnProgress, Request, Stream
+    from assent.runtime.service.service import Service
+
+A = TypeVar("A")
+
+SESSION: Final = "assent/session"
+"""The key in `_meta` by which a client without a session of the transport names its visit."""
+
+SILENT_S: Final = 30 * 60.0
+"""A visit that nobody has called in for so long is closed; what it did stays, and can be undone."""
+
+VISITS_MAX: Final = 1_000
+
+
+class _Checked:
+    """The service, asked first whether a request can be carried out at all, as every door for others' programs does."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def perform(
+        self, request: Request[A], by: Asker, *, tell: OnProgress | None = None, ident: str | None = None
+    ) -> A:
+        self._service.check(request, by)
+        return await self._service.perform(request, by, tell=tell, ident=ident)
+
+    def stream(self, request: Stream[A], by: Asker) -> AsyncIterator[A]:
+        return self._service.stream(request, by)
+
+
+class Agents:
+    """The agents that have come in over HTTP."""
+
+    def __init__(
+        self, service: Service, fault: Callable[[Exception], AssentError], *, body_bytes: int
+    ) -> None:
+        self._service = _Checked(service)
+        self._visits: dict[tuple[str, str, str], tuple[Visit, asyncio.TimerHandle]] = {}
+        self._door = Door(self._visit_of, fault)
+        self._manager = StreamableHTTPSessionManager(
+            self._door.server(),
+            session_idle_timeout=SILENT_S,
+            max_sessions=VISITS_MAX,
+            max_request_body_size=body_bytes,
+        )
+        self._closing = asyncio.Event()
+        self._open = asyncio.Event()
+        self._hosting = system.spawn(self._host(), name="agents")
+
+    async def _host(self) -> None:
+        # In a task of its own: the SDK's groups of tasks are left by the task that entered them.
+        async with self._manager.run():
+            self._open.set()
+            await self._closing.wait()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, by: Asker) -> None:
+        """One request of a caller who was let in. `IDENTITY_REFUSED` for a person: an agent acts as itself."""
+        if Principal.parse(by.principal).type is PrincipalKind.USER:
+            raise RefusedError(
+                "IDENTITY_REFUSED",
+                f"an agent acts as itself, and not as `{by.principal}`",
+                hint="give it a key of its own: `assent key create NAME --for agent:NAME`",
+            )
+        await self._open.wait()
+        # What the SDK holds a session to: another caller gets `Session not found` for one that is not theirs.
+        token = AccessToken(token="", client_id=by.principal, scopes=[], subject=by.identified_by)
+        await self._manager.handle_request(
+            {**scope, "user": AuthenticatedUser(token), "assent.asker": by}, receive, send
+        )
+        if scope["method"] == "DELETE":
+            await self._leave(
+                by, dict(scope["headers"]).get(MCP_SESSION_ID_HEADER.encode(), b"").decode("latin-1")
+            )
+
+    def _visit_of(self, context: Context) -> Visit:
+        request = context.request
+        assert request is not None  # INVARIANT: this transport has one
+        by: Asker = request.scope["assent.asker"]
+        if (session := request.headers.get(MCP_SESSION_ID_HEADER)) is not None:
+            return self._visit(by, session, is_named=False)
+        name = (context.meta or {}).get(SESSION, "")
+        if not isinstance(name, str) or len(name) > 200:
+            raise InputError("INVALID_INPUT", f"`{SESSION}` must be a text of at most 200 characters")
+        return self._visit(by, f"={name}", is_named=True)
+
+    def _visit(self, by: Asker, session: str, *, is_named: bool) -> Visit:
+        key = (by.principal, by.identified_by or "", session)
+        found = self._visits.get(key)
+        if found is not None:
+            found[1].cancel()
+            visit = found[0]
+        else:
+            if len(self._visits) >= VISITS_MAX:
+                raise RefusedError("QUEUE_FULL", f"{VISITS_MAX} agents are here", hint="ask again later")
+            visit = Visit(self._service, by, _request_of(key) if is_named else None)
+        silence = asyncio.get_running_loop().call_later(SILENT_S, self._silent, key)
+        self._visits[key] = (visit, silence)
+        return visit
+
+    def _silent(self, key: tuple[str, str, str]) -> None:
+        visit, _ = self._visits.pop(key)
+        system.spawn(visit.close(), name="a silent agent's visit")
+
+    async def _leave(self, by: Asker, session: str) -> None:
+        found = self._visits.pop((by.principal, by.identified_by or "", session), None)
+        if found is not None:
+            found[1].cancel()
+            await found[0].close()
+
+    async def close(self) -> None:
+        """Hang up on every agent. Their visits stay open: who named theirs goes on with it at the next owner."""
+        for _, silence in self._visits.values():
+            silence.cancel()
+        self._closing.set()
+        await asyncio.wait({self._hosting})
+        self._hosting.result()
+
+
+def _request_of(key: tuple[str, str, str]) -> str:
+    """The id under which a named visit begins, so that the same name leads to the same session after a restart."""
+    return "mcp:" + sha256("\0".join(key).encode()).hexdigest()[:32]

@@ -1,0 +1,143 @@
+"""`/mcp` of a daemon: agents in both eras over Streamable HTTP, each as itself, none in another's visit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from assent import system
+from tests.support.serving import Serving, daemon, key_for, over_tcp, told_of
+
+ERAS = ("legacy", "2026-07-28")
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+
+
+@asynccontextmanager
+async def agent(served: Serving, key: str, era: str) -> AsyncIterator[Client]:
+    """An agent that has come in with a key."""
+    headers = {"authorization": f"Bearer {key}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        Client(streamable_http_client(f"{served.doors['http']}/mcp", http_client=http), mode=era) as client,
+    ):
+        yield client
+
+
+async def written(client: Client, path: str, session: str | None = None) -> str:
+    """The session in which a file was written."""
+    meta: Any = None if session is None else {"assent/session": session}
+    result = await client.call_tool("io_fs_write_file", {"path": path, "content": ""}, meta=meta)
+    assert not result.is_error, result.content
+    assert result.meta is not None
+    return str(result.meta["assent/run"])
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_agent_works_and_takes_its_visit_back(root: Path, env: dict[str, str], era: str) -> None:
+    over_tcp(root)
+    async with daemon(root, env) as served, agent(served, key_for(root, env, "agent:bot"), era) as client:
+        assert len((await client.list_tools()).tools) > 50
+        run = await written(client, "a.txt")
+        assert await written(client, "b.txt") == run
+        told = (await served.http.get(f"/v1/runs/{run}")).json()
+        assert (told["principal"], len(told["steps"])) == ("agent:bot", 2)
+        undone = await client.call_tool("assent_undo", {"scope": "session"})
+        assert undone.structured_content["status"] == "cancelled"
+        assert not [*root.glob("?.txt")]
+
+
+async def test_a_named_visit_goes_on_after_a_restart_and_is_its_owners_alone(
+    root: Path, env: dict[str, str]
+) -> None:
+    over_tcp(root)
+    async with daemon(root, env) as served:
+        ann, bob = key_for(root, env, "agent:ann"), key_for(root, env, "agent:bob")
+        async with agent(served, ann, ERAS[1]) as client, agent(served, bob, ERAS[1]) as stranger:
+            run = await written(client, "a.txt", "mine")
+            assert await written(client, "b.txt", "other") != run
+            assert await written(stranger, "c.txt", "mine") != run
+    async with daemon(root, env) as served, agent(served, ann, ERAS[1]) as client:
+        assert await written(client, "d.txt", "mine") == run
+        await served.http.post(f"/v1/runs/{run}/cancel", json={})
+        assert (
+            await written(client, "e.txt", "mine")
+        ) != run  # what somebody has ended is not begun in again
+
+
+async def test_a_session_of_the_transport_is_its_callers_and_ends_with_it(
+    root: Path, env: dict[str, str]
+) -> None:
+    over_tcp(root)
+    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+        ann, bob = key_for(root, env, "agent:ann"), key_for(root, env, "agent:bob")
+
+        async def ask(method: str, key: str, session: str | None, body: Mapping[str, Any]) -> httpx2.Response:
+            headers = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"}
+            if session is not None:
+                headers["mcp-session-id"] = session
+            return await http.request(method, "/mcp", json=body, headers=headers)
+
+        begun = await ask("POST", ann, None, HELLO)
+        session = begun.headers["mcp-session-id"]
+        assert (await ask("POST", ann, session, LIST)).status_code == 200
+        for method, key, name in (("POST", bob, session), ("DELETE", bob, session), ("POST", ann, "0" * 32)):
+            assert (await ask(method, key, name, LIST)).status_code == 404
+        call = {"name": "io_fs_write_file", "arguments": {"path": "a.txt", "content": ""}}
+        assert (
+            await ask("POST", ann, session, {**LIST, "method": "tools/call", "params": call})
+        ).status_code == 200
+        assert (await ask("DELETE", ann, session, {})).status_code == 200
+        (run,) = (await served.http.get("/v1/runs")).json()
+        assert run["status"] == "succeeded"  # the visit is closed with the session, and can be undone
+
+
+async def test_who_is_not_let_in(root: Path, env: dict[str, str]) -> None:
+    over_tcp(root)
+    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+        user, agent_key = key_for(root, env), key_for(root, env, "agent:ann")
+        for headers, status, code in (
+            ({}, 401, "NOT_IDENTIFIED"),
+            ({"authorization": f"Bearer {user}"}, 403, "IDENTITY_REFUSED"),
+            (
+                {"authorization": f"Bearer {agent_key}", "origin": "https://evil.example"},
+                403,
+                "ORIGIN_REFUSED",
+            ),
+        ):
+            response = await http.post("/mcp", json=HELLO, headers=headers)
+            assert (response.status_code, told_of(response)["error"]["code"]) == (status, code)
+
+
+async def test_a_daemon_ends_while_agents_are_there(root: Path, env: dict[str, str]) -> None:
+    over_tcp(root)
+    async with daemon(root, env) as served:
+        key = key_for(root, env, "agent:ann")
+        left = system.spawn(_stay(served, key), name="an agent that stays")
+        while not (root / "a.txt").exists():  # noqa: ASYNC110  # another task writes it
+            await asyncio.sleep(0.01)
+    left.cancel()
+    await asyncio.wait({left})
+
+
+async def _stay(served: Serving, key: str) -> None:
+    async with agent(served, key, "legacy") as client:
+        await written(client, "a.txt")
+        await asyncio.Event().wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import mcp_types as wire
 import pytest
 from mcp.client.client import Client
+from mcp.client.extension import ClientExtension
 from mcp.shared.exceptions import MCPError
 
 from assent.errors import AssentError, InternalError
@@ -22,7 +23,8 @@ from assent.runtime.service import requests
 from assent.runtime.service.requests import asker_of
 from assent.runtime.settings.effective import Settings
 
-ERAS = ("legacy", "2026-07-28")
+MODERN = "2026-07-28"
+ERAS = ("legacy", MODERN)
 
 
 class Met(NamedTuple):
@@ -61,14 +63,18 @@ def _words(result: wire.CallToolResult) -> str:
 
 @asynccontextmanager
 async def meeting(
-    root: Path, env: Mapping[str, str], era: str = "legacy", agent: str = "agent:ann"
+    root: Path,
+    env: Mapping[str, str],
+    era: str = "legacy",
+    agent: str = "agent:ann",
+    extensions: Sequence[ClientExtension] = (),
 ) -> AsyncIterator[Met]:
     """An agent that has come in."""
-    settings = _settings(root, env, agent)
+    settings = settings_of(root, env, agent)
     async with Answering(settings) as runtime:
         visit = Visit(runtime, asker_of(settings))
         failed: Exception | None = None
-        async with Client(Door(lambda _: visit, _fault).server(), mode=era) as client:
+        async with Client(Door(lambda _: visit, _fault).server(), mode=era, extensions=extensions) as client:
             try:
                 yield Met(client, runtime, visit)
             except Exception as error:  # noqa: BLE001  # raised below: a group of exceptions hides what a test says
@@ -78,7 +84,8 @@ async def meeting(
         await visit.close()
 
 
-def _settings(root: Path, env: Mapping[str, str], principal: str) -> Settings:
+def settings_of(root: Path, env: Mapping[str, str], principal: str) -> Settings:
+    """The workspace, as a principal comes to it."""
     return Settings.resolve(workspace=root, environ=env, cwd=root, principal=principal)
 
 
@@ -164,7 +171,7 @@ async def test_what_needs_a_person_waits_and_is_asked_for_later(
         with pytest.raises(AssentError):  # who asked can't agree, and no tool would let it
             await met.runtime.perform(own, met.visit.by)
         async with Answering(
-            _settings(root, env, "user:bob")
+            settings_of(root, env, "user:bob")
         ) as person:  # another program of the same machine
             agreed = requests.Approve(run=waits["run_id"], step=waits["step"], digest=question.digest)
             await person.perform(agreed, asker_of(person.settings))

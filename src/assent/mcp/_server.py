@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import mcp_types as wire
 from mcp.server import Server
+from mcp.server.context import HandlerResult
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import is_version_at_least
 
@@ -15,11 +17,12 @@ from assent import __version__
 from assent.errors import AssentError, InputError, Json
 from assent.mcp import _looks as looks
 from assent.mcp import _results as results
+from assent.mcp import _tasks as tasks
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._telling import Calls, Context
 from assent.mcp._tools import Offer
 from assent.mcp._visit import Visit
-from assent.runtime.service import requests
+from assent.runtime.service import answers, requests
 
 PAGE: Final = 256
 """Tools of a page: a client that asks for one page only still has ours and 200 others."""
@@ -49,7 +52,6 @@ class Door:
             title="Assent",
             instructions=INSTRUCTIONS,
             on_list_tools=self._list_tools,
-            on_call_tool=self._call_tool,
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_templates,
             on_read_resource=self._read_resource,
@@ -57,6 +59,10 @@ class Door:
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
+        server.add_request_handler("tools/call", wire.CallToolRequestParams, self._call_tool)
+        for name, answer in (("get", tasks.get), ("update", tasks.update), ("cancel", tasks.cancel)):
+            server.add_request_handler(f"tasks/{name}", tasks.TaskParams, partial(self._of_task, answer))
+        server.extensions[tasks.EXTENSION] = {}
         server.add_notification_handler(
             "notifications/cancelled", wire.CancelledNotificationParams, self._cancelled
         )
@@ -77,7 +83,7 @@ class Door:
             tools=every[start:rest], next_cursor=str(rest) if rest < len(every) else None
         )
 
-    async def _call_tool(self, context: Context, params: wire.CallToolRequestParams) -> wire.CallToolResult:
+    async def _call_tool(self, context: Context, params: wire.CallToolRequestParams) -> HandlerResult:
         given: Mapping[str, Json] = params.arguments or {}
         try:
             visit = self._visit(context)
@@ -85,12 +91,14 @@ class Door:
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
             async with self._calls.begun(context, visit) as call:
                 if own is not None:
-                    return results.of_answer(
-                        await own.answer(Asked(visit, offer, own.read(given), call.hear))
-                    )
+                    answer = await own.answer(Asked(visit, offer, own.read(given), call.hear))
+                    if type(answer) is answers.Run and (task := await tasks.begun(context, visit, answer)):
+                        return task
+                    return results.of_answer(answer)
                 if tool is not None:
                     run = await visit.add(tool.capability.id, given, tell=call.hear)
-                    return results.of_step(run, only_objects=_only_objects(context))
+                    task = await tasks.begun(context, visit, run, of_step=run.steps[0])
+                    return task or results.of_step(run, only_objects=_only_objects(context))
         except AssentError as error:
             return results.of_error(error)
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
@@ -100,6 +108,15 @@ class Door:
     async def _cancelled(self, context: Context, params: wire.CancelledNotificationParams) -> None:
         if params.request_id is not None:
             await self._calls.stop(self._visit(context), params.request_id)
+
+    async def _of_task(
+        self,
+        answer: Callable[[Context, Visit, tasks.TaskParams], Awaitable[HandlerResult]],
+        context: Context,
+        params: tasks.TaskParams,
+    ) -> HandlerResult:
+        with self._told():
+            return await answer(context, self._visit(context), params)
 
     async def _list_resources(
         self, _: Context, __: wire.PaginatedRequestParams | None

@@ -1,0 +1,134 @@
+"""A call that waits for a person, for a client that knows tasks: a handle, asked about until a person has decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import mcp_types as wire
+import pytest
+from mcp.client.client import Client
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.shared.exceptions import MCPError
+from pydantic import ConfigDict
+
+from assent.mcp._tasks import EXTENSION
+from assent.runtime._answering import Answering
+from assent.runtime.service import requests
+from assent.runtime.service.requests import asker_of
+from tests.mcp.test_door import MODERN, Met, meeting, settings_of
+
+
+class Handle(wire.Result):
+    """What a client is given in place of a result."""
+
+    model_config = ConfigDict(extra="allow")
+
+    result_type: Literal["task"]
+    task_id: str
+    status: str
+
+
+class Told(wire.Result):
+    """A task as it stands."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str
+    result: dict[str, Any] | None = None
+
+
+class _Request(wire.Request[dict[str, Any], str]):
+    """A request of the extension."""
+
+
+async def ask(client: Client, method: str, task: str) -> Told:
+    """The answer to a request about a task."""
+    return await client.session.send_request(_Request(method=method, params={"taskId": task}), Told)
+
+
+class Tasks(ClientExtension):
+    """A client that knows tasks: it asks until there is a result."""
+
+    identifier = EXTENSION
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.waits = asyncio.Event()
+
+    def claims(self) -> Sequence[ResultClaim[Any]]:
+        return [ResultClaim(result_type="task", model=Handle, resolve=self._resolve)]
+
+    async def _resolve(self, handle: Handle, context: ClaimContext) -> wire.CallToolResult:
+        while True:
+            request = _Request(method="tasks/get", params={"taskId": handle.task_id})
+            told = await context.session.send_request(request, Told)
+            self.seen.append(told.status)
+            if told.result is not None:
+                return wire.CallToolResult.model_validate(told.result)
+            self.waits.set()
+            await asyncio.sleep(0.02)
+
+
+async def _decide(root: Path, env: dict[str, str], kind: type[requests.Approve | requests.Reject]) -> None:
+    """Another program of the same machine, in which a person decides about what waits."""
+    async with Answering(settings_of(root, env, "user:bob")) as person:
+        by = asker_of(person.settings)
+        (question,) = (await person.perform(requests.Approvals(), by)).approvals
+        await person.perform(kind(run=question.run_id, step=question.step, digest=question.digest), by)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("io_fs_delete", {"path": "a.txt"}),
+        ("assent_run", {"calls": [{"tool": "io_fs_delete", "arguments": {"path": "a.txt"}}]}),
+    ],
+)
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_a_call_ends_when_a_person_has_decided(
+    root: Path, env: dict[str, str], tool: str, arguments: dict[str, Any], agrees: bool
+) -> None:
+    (root / "a.txt").write_text("")
+    known = Tasks()
+    async with meeting(root, env, MODERN, extensions=[known]) as met:
+        calling = asyncio.ensure_future(met.client.call_tool(tool, arguments))
+        await known.waits.wait()
+        await _decide(root, env, requests.Approve if agrees else requests.Reject)
+        result = await calling
+        assert set(known.seen[:-1]) == {"working"}
+        assert known.seen[-1] == "completed"
+        assert (root / "a.txt").exists() is not agrees
+        if tool == "assent_run":
+            assert result.structured_content["status"] == ("succeeded" if agrees else "failed")
+        else:
+            assert result.is_error is not agrees
+
+
+async def test_tasks_are_their_agents_own_and_for_clients_that_declare_them(
+    root: Path, env: dict[str, str]
+) -> None:
+    async def refused(met: Met, task: str) -> int:
+        with pytest.raises(MCPError) as error:
+            await ask(met.client, "tasks/get", task)
+        return error.value.code
+
+    (root / "a.txt").write_text("")
+    async with meeting(root, env, MODERN) as met:
+        waits = await met.refused("io_fs_delete", path="a.txt")
+        task = f"{waits['run_id']}/{waits['step']}"
+        assert await refused(met, task) == -32021
+        async with meeting(root, env, MODERN, "agent:bob", extensions=[Tasks()]) as other:
+            for name in (task, waits["run_id"], "run_none", "", "../x", f"{task}x"):
+                assert await refused(other, name) == wire.INVALID_PARAMS
+        async with meeting(root, env, MODERN, extensions=[Tasks()]) as later:
+            assert (await ask(later.client, "tasks/get", task)).status == "working"
+            for method in ("tasks/update", "tasks/cancel"):  # neither decides for a person
+                await later.client.session.send_request(
+                    _Request(method=method, params={"taskId": task}), wire.EmptyResult
+                )
+            assert (await ask(later.client, "tasks/get", task)).status == "working"
+            await met.call("assent_undo", scope="session")
+            assert (await ask(later.client, "tasks/get", task)).status == "cancelled"

@@ -7,7 +7,7 @@ restart and for as long as the record is, and nobody has to remember it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import mcp_types as wire
 import msgspec
@@ -75,7 +75,7 @@ def _seed(status: str) -> dict[str, Any]:
 async def get(context: Context, visit: Visit, params: TaskParams) -> dict[str, Any]:
     """How a task stands."""
     shown, step = await _find(context, visit, params)
-    times = [instant(int(event["at_ms"])) for event in shown.events] or [shown.started_at]
+    times = [instant(cast("int", event["at_ms"])) for event in shown.events] or [shown.started_at]
     task: dict[str, Any] = {"taskId": params.task_id, "createdAt": times[0], "lastUpdatedAt": times[-1]}
     status = shown.status if step is None else shown.steps[0].status
     if status in _UNDER_WAY and not (step is not None and shown.status in ("cancelled", "failed")):

@@ -12,6 +12,7 @@ from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
 from assent.server.who._caller import Caller, Presented, Refused
+from assent.server.who._rates import Rates
 from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
@@ -48,6 +49,8 @@ class Gatehouse:
         self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
+        self.rates = Rates(settings.serve.rates, self._clock)
+        """What every request passes on its way in, before and after it is asked whose it is."""
 
     @cached_property
     def _tokens(self) -> Tokens:

@@ -250,6 +250,7 @@ class Api:
             known = begun.result() if begun.done() else None
         if work.done():
             return _told(route, request, work.result())
+        work.add_done_callback(_note_fault)  # nobody waits for it any more
         shown = await asyncio.to_thread(
             process.at_once, self._service.perform(requests.Show(run=str(known)), caller.asker)
         )
@@ -322,6 +323,15 @@ class Api:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
         while self._under_way:
             await asyncio.wait([*self._under_way])
+
+
+def _note_fault(work: Task[Any]) -> None:
+    """Tell of what stopped a request that nobody waits for."""
+    fault = None if work.cancelled() else work.exception()
+    if isinstance(
+        fault, WorldError
+    ):  # what was wrong with the request itself is on record where it is a fact of a run
+        LOGGER.warning("%s could not be carried out: %s", work.get_name(), fault)
 
 
 class _OfRun(Response):

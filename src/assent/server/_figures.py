@@ -112,6 +112,11 @@ FIGURES: Final = (
     ),
     Figure("assent_errors_total", "counter", "errors of attempts", ("code",), lambda o: _codes(o.counted["errors"])),
     Figure(
+        "assent_runs_stopped_total", "counter",
+        "runs that were stopped by what is no outcome of their steps, as a full disk is; they are tried again", ("code",),
+        lambda o: _codes(o.counted["stops"]),
+    ),
+    Figure(
         "assent_decisions_total", "counter", "answers of the policy", ("decision",), lambda o: _codes(o.counted["decisions"])
     ),
     Figure(

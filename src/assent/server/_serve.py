@@ -197,12 +197,12 @@ async def _either(*events: asyncio.Event) -> None:
 
 
 async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
-    try:
-        changed = await daemon.reload(resolve)
-    except AssentError as error:
-        return f"not reloaded: {error}"
-    later = f"; from the next start on: {', '.join(changed)}" if changed else ""
-    return f"reloaded the policy and `[app]`{later}"
+    found = await daemon.reload(resolve)
+    told = [f"reloaded {', '.join(found.done)}"] if found.done else []
+    told += [f"{what} not reloaded: {error}" for what, error in found.kept]
+    if found.later:
+        told.append(f"from the next start on: {', '.join(found.later)}")
+    return "; ".join(told)
 
 
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:

@@ -62,7 +62,10 @@ async def test_roles_hold_from_then_on_also_for_what_is_under_way(living: Living
     session = (await living.served.http.post("/v1/sessions", json={})).json()["run_id"]
     steps = f"/v1/runs/{session}/steps"
     assert (await living.called(), await living.called(steps)) == (403, 403)
-    assert await living.read(CREW) == "reloaded the policy, `[identity]` and `[serve.issuers]`, `[app]`"
+    assert (
+        await living.read(CREW)
+        == "reloaded the policy, `[identity]`, `[serve.issuers]`, `[serve.rate]`, `[app]`"
+    )
     assert (await living.called(), await living.called(steps)) == (200, 200)
     await living.read("")
     assert (await living.called(), await living.called(steps)) == (403, 403)
@@ -98,11 +101,15 @@ async def test_issuers_count_from_then_on(root: Path, env: dict[str, str]) -> No
 
 
 WRONG = {
-    "not TOML": ("[identity", POLICY, ["`[identity]` and `[serve.issuers]` not reloaded", "assent.toml"]),
+    "not TOML": (
+        "[identity",
+        POLICY,
+        ["`[identity]`, `[serve.issuers]`, `[serve.rate]` not reloaded", "assent.toml"],
+    ),
     "an unknown key": (
         "[identity]\nstrikt = true\n",
         POLICY,
-        ["`[identity]` and `[serve.issuers]` not reloaded", "strikt"],
+        ["`[identity]`, `[serve.issuers]`, `[serve.rate]` not reloaded", "strikt"],
     ),
     "an issuer without keys": (
         '[serve.issuers.corp]\nissuer = "https://id"\n',
@@ -137,7 +144,14 @@ OLDER = {
     "nothing": ("", POLICY, "ok", "what the files say now", None),
     "the policy": ("", POLICY.replace("theirs", "ours"), "warning", "another policy than", "kill -HUP"),
     "roles": (CREW, POLICY, "warning", "another `[identity]` than", "kill -HUP"),
-    "issuers": (ISSUER, POLICY, "warning", "other `[serve.issuers]` than", "kill -HUP"),
+    "issuers": (ISSUER, POLICY, "warning", "other `[serve.issuers]` or `[serve.rate]` than", "kill -HUP"),
+    "rates": (
+        '[serve.rate.slow]\nrequests = 1\nwindow = "1h"\n',
+        POLICY,
+        "warning",
+        "other `[serve.issuers]`",
+        "kill -HUP",
+    ),
     "a limit": ("[limits]\nruns = 7\n", POLICY, "warning", "other settings than", "anew"),
 }
 

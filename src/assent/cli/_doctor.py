@@ -148,7 +148,7 @@ def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
 _IN_FORCE: Final = {
     "policy": "another policy",
     "identity": "another `[identity]`",
-    "issuers": "other `[serve.issuers]`",
+    "serve": "other `[serve.issuers]` or `[serve.rate]`",
     "settings": "other settings",
 }
 

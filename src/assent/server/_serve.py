@@ -155,7 +155,11 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         if settings.serve.metrics:
             from assent.server._figures import Measuring
 
-            api.measure = Measuring(lambda: doors.counts(), lambda: api.streams)  # noqa: PLW0108 - made below
+            api.measure = Measuring(
+                lambda: doors.counts(),  # noqa: PLW0108 - made below
+                lambda: api.streams,
+                gatehouse.rates.refused,
+            )
             listeners.append(api.measure.add)
         doors = Doors(Heard(api, listeners) if listeners else api, settings)
         for place in places:
@@ -164,7 +168,7 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         notify(environ, "READY=1")
         note("ready; SIGTERM or Ctrl-C ends it")
         daemon.drive_on()
-        await _until_stopped(daemon, told, outside, note)
+        await _until_stopped(daemon, gatehouse, told, outside, note)
         notify(environ, "STOPPING=1")
         note("draining: nothing more is begun")
         daemon.drain()
@@ -177,13 +181,15 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         await doors.wait_closed(CLOSING_S)
 
 
-async def _until_stopped(daemon: Daemon, told: Told, outside: Outside, note: Callable[[str], None]) -> None:
+async def _until_stopped(
+    daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside, note: Callable[[str], None]
+) -> None:
     while not told.stop.is_set():
         await _either(told.stop, told.reload)
         if told.reload.is_set() and not told.stop.is_set():
             told.reload.clear()
             notify(outside.environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
-            note(await _reloaded(daemon, outside.resolve))
+            note(await _reloaded(daemon, gatehouse, outside.resolve))
             notify(outside.environ, "READY=1")
 
 
@@ -196,8 +202,9 @@ async def _either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
+async def _reloaded(daemon: Daemon, gatehouse: Gatehouse, resolve: Callable[[], Settings]) -> str:
     found = await daemon.reload(resolve)
+    gatehouse.rates.hold(daemon.settings.serve.rates)
     told = [f"reloaded {', '.join(found.done)}"] if found.done else []
     told += [f"{what} not reloaded: {error}" for what, error in found.kept]
     if found.later:

@@ -249,7 +249,7 @@ class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
     `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
-    are digests of what it works by: `policy`, `identity`, `issuers`, `settings`.
+    are digests of what it works by: `policy`, `identity`, `serve`, `settings`.
     """
 
     status: str

@@ -163,10 +163,10 @@ class Daemon:
         try:
             now = resolve()
         except AssentError as error:
-            found.kept.append(("`[identity]` and `[serve.issuers]`", error))
+            found.kept.append(("`[identity]`, `[serve.issuers]`, `[serve.rate]`", error))
         else:
             self._core.adopt(now)
-            found.done.append("`[identity]` and `[serve.issuers]`")
+            found.done.append("`[identity]`, `[serve.issuers]`, `[serve.rate]`")
             found.later += _differing(self.settings, now)
         try:
             await self._core.reload_configuration()

@@ -78,7 +78,7 @@ _CHOSEN: Final = frozenset({"state", "policy", "ledger.key", "environment", "pri
 
 def _is_read_anew(name: str) -> bool:
     """Whether a living process takes over a setting of this name."""
-    return name == "identity.strict" or name.startswith("serve.issuers")
+    return name == "identity.strict" or name.startswith(("serve.issuers", "serve.rate"))
 
 
 def _digest(value: Json) -> str:
@@ -226,7 +226,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {"roles": _digest(self._who_is_who), "settings": _digest(settings)}
 
     def in_force(self) -> dict[str, str]:
-        """Digests of what a living process works by, apart by what has it read anew: `identity` and `issuers` are on a signal,
+        """Digests of what a living process works by, apart by what has it read anew: `identity` and `serve` are on a signal,
         `settings`, all the rest, only where it starts anew. What `[app]` says may be secret, so no digest of it is told.
         """
         rest: Json = {
@@ -234,10 +234,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for one in self.effective
             if one.name not in _CHOSEN and one.name != "app" and not _is_read_anew(one.name)
         }
-        issuers: Json = msgspec.to_builtins(self.serve.issuers)
+        serve: Json = msgspec.to_builtins({"issuers": self.serve.issuers, "rates": self.serve.rates})
         return {
             "identity": _digest({**self._who_is_who, "certificates": self._certificates}),
-            "issuers": _digest(issuers),
+            "serve": _digest(serve),
             "settings": _digest(rest),
         }
 
@@ -247,8 +247,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {subject: [name, *sorted(scopes)] for subject, (name, scopes) in known.items()}
 
     def adopt(self, now: Self) -> None:
-        """Put into force what may change while a process lives, as it was read anew: who is who and in which roles, and whose
-        tokens count. Everything else holds from the next start on.
+        """Put into force what may change while a process lives, as it was read anew: who is who and in which roles, whose
+        tokens count, and how often may be asked. Everything else holds from the next start on.
         """
         kept = [one for one in self.effective if not _is_read_anew(one.name)]
         changed = [one for one in now.effective if _is_read_anew(one.name)]
@@ -257,7 +257,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name, value in {
             "identities": now.identities,
             "principal": Principal.parse(own, roles=now.roles.get(own, frozenset())),
-            "serve": msgspec.structs.replace(self.serve, issuers=now.serve.issuers),
+            "serve": msgspec.structs.replace(self.serve, issuers=now.serve.issuers, rates=now.serve.rates),
             "effective": (*kept, *changed),
         }.items():
             msgspec.structs.force_setattr(self, name, value)

@@ -12,6 +12,7 @@ from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
 from assent.runtime.wiring.vouching import BY_CERTIFICATE, fault_of_key
 from assent.server.who._caller import Caller, Presented, Refused
+from assent.server.who._rates import Rates
 from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
@@ -46,6 +47,8 @@ class Gatehouse:
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
         self._known: tuple[tuple[Issuer, ...], Tokens] | None = None
+        self.rates = Rates(settings.serve.rates, self._clock)
+        """What every request passes on its way in, before and after it is asked whose it is."""
 
     @property
     def _tokens(self) -> Tokens:

@@ -104,9 +104,11 @@ class Http:
         """Events as they come; a stream that breaks is taken up behind the last one that came."""
         patience = _Patience(self._clock, self._entropy, patience_s)
         while True:
+            after_s = 0.0
             try:
                 async with self._streamed(request) as answer:
                     if answer.status_code != 200:
+                        after_s = _after_s(answer.headers)
                         raise fault_of(answer.status_code, await answer.aread())
                     async for name, data in _messages(answer.aiter_lines()):
                         patience = _Patience(self._clock, self._entropy, patience_s)
@@ -122,7 +124,7 @@ class Http:
                 if error.code not in _NOT_ADMITTED:
                     raise
                 fault = error
-            if not await patience.pause():
+            if not await patience.pause(after_s):
                 raise fault
 
     def _streamed(self, request: requests.Events) -> Any:  # `Any`: httpx2's own context

@@ -229,6 +229,10 @@ class Driver(Protocol):
         """Whether this has taken the run on, so that it goes on when it can; one that only waits, and left memory, included."""
         ...
 
+    def stopped(self) -> Mapping[RunId, str]:
+        """The runs that something stopped which is no outcome of their steps, as a full disk is, and its code."""
+        ...
+
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call."""
         ...

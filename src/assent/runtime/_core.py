@@ -164,7 +164,7 @@ class Core:
         self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
         self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
-        self._keys = KeyActs(settings)
+        self._keys = KeyActs(settings, self.schedules.added_by)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
@@ -579,6 +579,10 @@ class Core:
     def drives(self, run: RunId) -> bool:
         """Whether the run goes on here when it can, or is about to; if not, one that should move is interrupted."""
         return run in self._coming or (self._driver is not None and self._driver.drives(run))
+
+    def stopped(self) -> Mapping[RunId, str]:
+        """The runs that something stopped here which is no outcome of their steps, and its code."""
+        return {} if self._driver is None else self._driver.stopped()
 
     async def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""

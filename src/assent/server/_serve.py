@@ -148,7 +148,11 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         if settings.serve.metrics:
             from assent.server._figures import Measuring
 
-            api.measure = Measuring(lambda: doors.counts(), lambda: api.streams)  # noqa: PLW0108 - made below
+            api.measure = Measuring(
+                lambda: doors.counts(),  # noqa: PLW0108 - made below
+                lambda: api.streams,
+                gatehouse.rates.refused,
+            )
             listeners.append(api.measure.add)
         most = connections_that_fit(settings.serve.connections, len(places))
         if most < settings.serve.connections:
@@ -163,7 +167,7 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         notify(environ, "READY=1")
         note("ready; SIGTERM or Ctrl-C ends it")
         daemon.drive_on()
-        await _until_stopped(daemon, told, outside, note)
+        await _until_stopped(daemon, gatehouse, told, outside, note)
         notify(environ, "STOPPING=1")
         note("draining: nothing more is begun")
         daemon.drain()
@@ -176,13 +180,15 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         await doors.wait_closed(CLOSING_S)
 
 
-async def _until_stopped(daemon: Daemon, told: Told, outside: Outside, note: Callable[[str], None]) -> None:
+async def _until_stopped(
+    daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside, note: Callable[[str], None]
+) -> None:
     while not told.stop.is_set():
         await _either(told.stop, told.reload)
         if told.reload.is_set() and not told.stop.is_set():
             told.reload.clear()
             notify(outside.environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
-            note(await _reloaded(daemon, outside.resolve))
+            note(await _reloaded(daemon, gatehouse, outside.resolve))
             notify(outside.environ, "READY=1")
 
 
@@ -195,13 +201,14 @@ async def _either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
+async def _reloaded(daemon: Daemon, gatehouse: Gatehouse, resolve: Callable[[], Settings]) -> str:
     try:
-        changed = await daemon.reload(resolve)
+        settings, changed = await daemon.reload(resolve)
     except AssentError as error:
         return f"not reloaded: {error}"
+    gatehouse.rates.hold(settings.serve.rates)
     later = f"; from the next start on: {', '.join(changed)}" if changed else ""
-    return f"reloaded the policy and `[app]`{later}"
+    return f"reloaded the policy, `[app]` and `[serve.rate]`{later}"
 
 
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:

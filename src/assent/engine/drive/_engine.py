@@ -40,7 +40,7 @@ TURN_S: Final = 1.0
 """So long one of them keeps others from their turn at most."""
 
 LOOK_AGAIN_MS: Final = 60_000
-"""After this a run is looked at again that uses what is not registered here, or not yet."""
+"""After this a run is looked at again that uses what is not registered here, or not yet, or that a full disk has stopped."""
 
 _SETTLED: Final = frozenset(
     {
@@ -76,6 +76,8 @@ class Engine:
         self._held: set[RunId] = set()
         self._taken_on: set[RunId] = set()
         self._paused: set[RunId] = set()
+        self._stopped: dict[RunId, str] = {}
+        self._watches = False
         self._timers = Timers(services.clock, self._wake)
         self._woken: dict[RunId, None] = {}
         self._waking: Task[None] | None = None
@@ -289,8 +291,27 @@ class Engine:
             self._timers.forget(run)
         elif actor.is_paused:
             self._paused.add(run)
-        if not actor.is_broken:
+        if actor.failure is not None:
+            self._note_stopped(run, actor.failure, is_told=actor.is_heard)
+        else:
+            self._stopped.pop(run, None)
             actor.let_go()
+
+    def _note_stopped(self, run: RunId, why: BaseException, *, is_told: bool) -> None:
+        """A run was stopped by what is no outcome of its steps: counted, told where nobody has heard of it, and tried again.
+
+        Where this watches, it goes on with every run that it can, also where whoever asked for it has heard of it and left.
+        """
+        if self._is_closed:
+            return
+        code = why.code if isinstance(why, AssentError) else "INTERNAL_ERROR"
+        self._services.pipeline.metrics.stop(code)
+        if not is_told and self._stopped.get(run) != code:
+            fault = None if isinstance(why, AssentError) else why
+            LOGGER.warning("run `%s` was stopped where it is: %s", run, why, exc_info=fault)
+        self._stopped[run] = code
+        if self._watches or not is_told:
+            self._timers.wake_in(run, LOOK_AGAIN_MS)
 
     def hold(self, run: RunId) -> None:
         """Keep a run in memory also while nothing of it moves: more is coming soon."""
@@ -314,6 +335,7 @@ class Engine:
 
     async def watch(self) -> None:
         """Have the runs that wait look again when the time for that has passed, those of earlier owners too."""
+        self._watches = True
         for table, status, since, due in _WAITING:
             async for row in each_row(self._services.journal, table, {"status": status}):
                 due_ms = row[due]
@@ -354,8 +376,8 @@ class Engine:
             actor.wake()
             # Others wait for their turn; a run that takes long does not keep them.
             await actor.pause(TURN_S)
-        except AssentError as error:
-            LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+        except Exception as error:  # noqa: BLE001 - one that can't be made anew keeps no other from its turn
+            self._note_stopped(run, error, is_told=False)
         finally:
             known = self._actors.get(run)
             if known is None or not known.is_driven:
@@ -445,6 +467,10 @@ class Engine:
     def drives(self, run: RunId) -> bool:
         """Whether this process began the run or went on with it, and nothing but its end has stopped it."""
         return run in self._taken_on
+
+    def stopped(self) -> Mapping[RunId, str]:
+        """The runs that something stopped which is no outcome of their steps, as a full disk is, and its code."""
+        return self._stopped
 
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call: none where it has ended.

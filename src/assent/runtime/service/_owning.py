@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -359,13 +360,23 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
 
 
 def _backlog(runtime: Core) -> dict[str, Json]:
-    with Reader.open(runtime.settings, runtime.drives) as reader:
+    with Reader.open(runtime.settings, partial(under_way, runtime)) as reader:
         return reader.backlog()
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:
     del actor
-    return answers.UnderWay(runs=[run for run in request.runs if runtime.drives(RunId(run))])
+    return under_way(runtime, request.runs)
+
+
+def under_way(runtime: Core, runs: Iterable[str]) -> answers.UnderWay:
+    """What the owner says of runs."""
+    asked = [RunId(run) for run in runs]
+    stopped = runtime.stopped()
+    return answers.UnderWay(
+        runs=[run for run in asked if runtime.drives(run)],
+        stopped={run: stopped[run] for run in asked if run in stopped},
+    )
 
 
 async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:

@@ -12,7 +12,7 @@ import msgspec
 from assent.errors import Json
 from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
-from assent.runtime.service._reading import Drives, Reader, verify_export, verify_proof
+from assent.runtime.service._reading import OwnerSays, Reader, verify_export, verify_proof
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.key_store import Key, KeyStore
 from assent.spec.ids import RunId
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is read, and by whom: the record of a workspace, beside its owner (no `drives`) or the owner's own."""
+    """What is read, and by whom: the record of a workspace, beside its owner (no `owner_says`) or the owner's own."""
 
     settings: Settings
     by: requests.Asker
-    drives: Drives | None = None
+    owner_says: OwnerSays | None = None
 
     def reader(self) -> AbstractContextManager[Reader]:
         """See `Reader.open`."""
-        return Reader.open(self.settings, self.drives)
+        return Reader.open(self.settings, self.owner_says)
 
 
 # Only what `waits` waits for more than a disk here, so that a command can carry out everything else without an event loop.

@@ -262,9 +262,13 @@ class Health(Answer, frozen=True, kw_only=True):
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):
-    """Those of the runs asked about that the owner drives."""
+    """Those of the runs asked about that the owner drives.
+
+    `stopped`: those stopped by what is no outcome of their steps, as a full disk is, and its code. Each is tried again.
+    """
 
     runs: list[str]
+    stopped: dict[str, str] = {}
 
 
 class Forgotten(Answer, frozen=True, kw_only=True):
@@ -290,7 +294,8 @@ class Deliveries(Answer, frozen=True, kw_only=True):
 class Schedule(Answer, frozen=True, kw_only=True):
     """A schedule that stands. `cron` with its `zone`, or `every`; `last_…`: the tick that began a run last, and that run.
 
-    `refused_…`: the last tick that began none, and why. `added_in`: the run that added it, for whose principal its runs act.
+    `refused_…`: the last tick that began none, and why. `added_in`: the run that added it, for whose principal its runs act, and
+    `identified_by` how that was known. `held`: why a tick begins no run as things stand, so that `next_at` is only its time.
     """
 
     name: str
@@ -298,6 +303,7 @@ class Schedule(Answer, frozen=True, kw_only=True):
     state: str
     workflow: str
     principal: str
+    identified_by: str | None
     cron: str | None
     zone: str | None
     every: str | None
@@ -309,6 +315,7 @@ class Schedule(Answer, frozen=True, kw_only=True):
     added_at_ms: int
     next_at: str | None
     next_at_ms: int | None
+    held: Fault | None
     last_at: str | None
     last_at_ms: int | None
     last_run_id: str | None

@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 
 from assent import system
 from assent.engine import together
-from assent.errors import AssentError, WorldError
+from assent.errors import AssentError, Json, WorldError
 from assent.journal import OneOf, Ownership, each_row, owner_pid
 from assent.runtime._core import RESUMED_AT_ONCE, Core
 from assent.runtime.schedules import Scheduler
@@ -146,16 +146,26 @@ class Daemon:
         if self._driving is not None:
             await asyncio.wait({self._driving})
 
-    async def reload(self, resolve: Callable[[], Settings]) -> list[str]:
-        """Read the policy and `[app]` again; the other settings that have changed, which hold from the next start on.
+    async def reload(self, resolve: Callable[[], Settings]) -> tuple[Settings, list[str]]:
+        """Read the policy and `[app]` again; the settings as they now are, and those changed that hold from the next start on.
 
         Raises what refuses the policy (new steps are then denied until it is mended) or the configuration (the old one stays).
         """
         self._core.reload_policy()
         await self._core.reload_configuration()
-        now = {one.name: one.value for one in resolve().effective if one.name != "app"}
-        before = {one.name: one.value for one in self.settings.effective if one.name != "app"}
-        return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+        settings = resolve()
+        now, before = _held_from_start(settings), _held_from_start(self.settings)
+        return settings, sorted(
+            name for name in now.keys() | before.keys() if now.get(name) != before.get(name)
+        )
+
+
+def _held_from_start(settings: Settings) -> dict[str, Json]:
+    return {
+        one.name: one.value
+        for one in settings.effective
+        if one.name != "app" and not one.name.startswith("serve.rate.")
+    }
 
 
 def _owned(settings: Settings) -> WorldError:

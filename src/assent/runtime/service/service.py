@@ -10,6 +10,7 @@ record alone. Each kind's functions are imported when the first of them is asked
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.service._listening import Listened
+    from assent.runtime.service._reading import OwnerSays
     from assent.runtime.settings.effective import Settings
 
 A = TypeVar("A")
@@ -56,7 +58,6 @@ class Service:
     def __init__(self, settings: Settings, runtime: Core | None = None) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._drives = None if runtime is None else runtime.drives
         self._listened: WeakKeyDictionary[News, Listened] = WeakKeyDictionary()
 
     def admission(self) -> Admission:
@@ -115,7 +116,7 @@ class Service:
             from assent.runtime.service import _recorded
 
             answer = await _function(_recorded, request)(
-                _recorded.Record(self._settings, by, self._drives), request
+                _recorded.Record(self._settings, by, self._owner_says), request
             )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
@@ -143,6 +144,15 @@ class Service:
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
+
+    @property
+    def _owner_says(self) -> OwnerSays | None:
+        """What the owner says of runs, where this is the owner's."""
+        if self._runtime is None:
+            return None
+        from assent.runtime.service._owning import under_way
+
+        return partial(under_way, self._runtime)
 
     def check(self, request: Request[Any], by: Asker) -> None:
         """Refuse what can't be carried out before anything is on record: what `by` may not ask, what does not load or fit.
@@ -176,7 +186,7 @@ class Service:
             parts = events(self._runtime, self._listened, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
             parts = _function(_recorded, request)(
-                _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
+                _recorded.Record(self._settings, asker_of(self._settings), self._owner_says), request
             )
         return parts
 

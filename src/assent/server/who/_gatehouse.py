@@ -11,7 +11,9 @@ from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
+from assent.runtime.wiring.vouching import BY_CERTIFICATE, fault_of_key
 from assent.server.who._caller import Caller, Presented, Refused
+from assent.server.who._rates import Rates
 from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
@@ -27,12 +29,8 @@ NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
 
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 
-BY_CERTIFICATE: Final = "mtls:"
-
 BEARER_MAX: Final = 16 * 1024
 """Characters of a credential."""
-
-_ENDED: Final = {"expired": "KEY_EXPIRED", "revoked": "KEY_REVOKED"}
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z", re.ASCII)
 
@@ -48,6 +46,8 @@ class Gatehouse:
         self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
+        self.rates = Rates(settings.serve.rates, self._clock)
+        """What every request passes on its way in, before and after it is asked whose it is."""
 
     @cached_property
     def _tokens(self) -> Tokens:
@@ -134,15 +134,8 @@ class Gatehouse:
             raise Refused(error.code) from None
         if key is None:
             raise Refused("KEY_UNKNOWN")
-        if (ended := _ENDED.get(key.status(self._clock.now_ms()))) is not None:
-            raise Refused(ended)
-        identities = self._settings.identities
-        is_known = key.principal in identities.roles
-        # A key outlives neither its principal's entry nor the day on which the configuration becomes strict.
-        if not is_known and (
-            key.configured or (identities.strict and key.principal != own_name(self._settings.os_uid))
-        ):
-            raise Refused("KEY_PRINCIPAL_UNKNOWN")
+        if (fault := fault_of_key(key, self._settings, self._clock.now_ms())) is not None:
+            raise Refused(fault)
         asker = Asker(principal=key.principal, identified_by=f"{BY_KEY}{key.id}", scopes=key.scopes)
         return Caller(asker=asker, expires_at_ms=key.expires_ms)
 

@@ -45,9 +45,10 @@ class Http:
     """The way to one server, for as long as it is open."""
 
     def __init__(self, where: str, key: str | None, tls: ssl.SSLContext | None) -> None:
-        """`where`: an address, or the path of a socket."""
+        """`where`: an address, or the path of a socket, at which TLS is spoken where a context says how."""
         self._clock, self._entropy = SystemClock(), SystemEntropy()
-        url = where if where.startswith(("http://", "https://")) else "http://assent"
+        of_socket = "http://assent" if tls is None else "https://localhost"
+        url = where if where.startswith(("http://", "https://")) else of_socket
         self._where = where
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_MAX)
         transport = httpx2.AsyncHTTPTransport(

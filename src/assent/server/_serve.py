@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from assent.runtime.settings._serve import ServeSettings
     from assent.runtime.settings.effective import Settings
 
+_OF_TLS: Final = frozenset({"serve.tls.key", "serve.tls.authorities", "serve.tls.socket"})
+
 CLOSING_S: Final = 2.0
 """How long answers under way have to be taken once nothing more is begun."""
 
@@ -69,7 +71,8 @@ class Doors:
             place.socket,
             lambda connections: Connection(self._config, connections, settings, place.door),
             most=settings.connections,
-            tls=self._tls if place.door == "https" else None,
+            tls=self._tls if _is_tls(place.door, settings) else None,
+            # A handshake is the beginning of a request, and has no more time.
             handshake_s=settings.request_ms / 1000,
         )
         door.open()
@@ -202,17 +205,18 @@ async def _either(*events: asyncio.Event) -> None:
 
 
 async def _reloaded(daemon: Daemon, gatehouse: Gatehouse, resolve: Callable[[], Settings]) -> str:
-    try:
-        settings, changed = await daemon.reload(resolve)
-    except AssentError as error:
-        return f"not reloaded: {error}"
-    gatehouse.rates.hold(settings.serve.rates)
-    later = f"; from the next start on: {', '.join(changed)}" if changed else ""
-    return f"reloaded the policy, `[app]` and `[serve.rate]`{later}"
+    found = await daemon.reload(resolve)
+    gatehouse.rates.hold(daemon.settings.serve.rates)
+    told = [f"reloaded {', '.join(found.done)}"] if found.done else []
+    told += [f"{what} not reloaded: {error}" for what, error in found.kept]
+    if found.later:
+        told.append(f"from the next start on: {', '.join(found.later)}")
+    return "; ".join(told)
 
 
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:
     """Each door that is configured or handed over, with the socket that listens there; `sockets` closes what is left of them."""
+    _require_certificate(settings)
     given, serve_ = handed_over(environ), settings.serve
     door = "http" if serve_.tls is None else "https"
     for one in given.values():
@@ -236,6 +240,21 @@ def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStac
         listening = sockets.enter_context(listen_tcp(*split_address(serve_.metrics)))
         found.append(Listening(METRICS_DOOR, f"http://{serve_.metrics}/metrics", listening))
     return found
+
+
+def _is_tls(door: str, settings: ServeSettings) -> bool:
+    return door == "https" or (door == "socket" and settings.tls is not None and settings.tls.socket)
+
+
+def _require_certificate(settings: Settings) -> None:
+    """Whoever sets up TLS and forgets the certificate must not find a door without it."""
+    for one in settings.effective if settings.serve.tls is None else ():
+        if one.name in _OF_TLS and one.value:
+            raise InputError(
+                "CONFIG_INVALID",
+                f"`{one.name.rpartition('.')[2]}` under `[serve.tls]` needs a `certificate`",
+                path=one.source,
+            )
 
 
 def _require_local(host: str, settings: Settings) -> None:

@@ -163,6 +163,23 @@ _ISSUER: Final = {
     ),
 }
 
+_TLS: Final = {
+    "certificate": Setting(
+        path, "the certificate of `http` in PEM form, with those up to its authority", unless="plain HTTP"
+    ),
+    "key": Setting(path, "its private key", unless="in the certificate's file"),
+    "authorities": Setting(
+        path,
+        "who vouches for [certificates of clients](identity.md#certificates)",
+        unless="clients show none",
+    ),
+    "socket": Setting(
+        flag, "speak TLS at the Unix socket, too; its certificate is for `localhost`", default=False
+    ),
+    "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
+    "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
+}
+
 REQUESTS_MAX: Final = 1_000_000
 _PARTS: Final = ("principal", "source", "capability", "door")
 _DOORS: Final = ("http", "socket", "pipe")
@@ -218,19 +235,7 @@ SERVE: Final[Table] = {
         [],
         "none",
     ),
-    "tls": {
-        "certificate": Setting(
-            path, "the certificate of `http` in PEM form, with those up to its authority", unless="plain HTTP"
-        ),
-        "key": Setting(path, "its private key", unless="in the certificate's file"),
-        "authorities": Setting(
-            path,
-            "who vouches for [certificates of clients](identity.md#certificates)",
-            unless="clients show none",
-        ),
-        "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
-        "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
-    },
+    "tls": _TLS,
     "issuers": Named("name of an issuer", _ISSUER),
     "rate": Named("name of a limit", _RATE, shown=_shown_rate),
     "metrics": Setting(
@@ -267,6 +272,7 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Path
     key: Path | None = None
     authorities: Path | None = None
+    socket: bool = False
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
@@ -321,11 +327,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 def serve_settings(said: Mapping[str, Json]) -> ServeSettings:
     """The settings from checked values."""
     tls = said.get("tls")
-    named = {
-        name: Path(str(value))
-        for name in TlsSettings.__struct_fields__
-        if isinstance(tls, dict) and (value := tls.get(name)) is not None
-    }
+    found = fields(tls, _TLS) if isinstance(tls, dict) else {}
+    named = {name: value for name, value in found.items() if name in TlsSettings.__struct_fields__}
     return ServeSettings(
         **fields(said, SERVE),
         tls=TlsSettings(**named) if "certificate" in named else None,

@@ -698,6 +698,7 @@ def test_doctor_asks_the_living_owner_how_it_is(
         "version": "0.2.0",
         "now_ms": 5,
         "operations": ["call"],
+        "in_force": {},
     }
     assert terminal.runtime is not None
     terminal.runtime.owner_health = found

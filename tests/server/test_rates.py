@@ -76,7 +76,10 @@ async def test_each_answer_tells_what_is_left_at_every_door(root: Path, env: dic
         served.told.reload.set()
         while len(served.notes) < 2:  # noqa: ASYNC110 - nothing else tells of a note
             await asyncio.sleep(0.01)
-        assert served.notes[-1] == "reloaded the policy, `[app]` and `[serve.rate]`"
+        assert (
+            served.notes[-1]
+            == "reloaded the policy, `[identity]`, `[serve.issuers]`, `[serve.rate]`, `[app]`"
+        )
         shown = await served.http.get("/metrics")
         assert (shown.status_code, "ratelimit" in shown.headers) == (200, False)
         assert 'assent_requests_limited_total{limit="each"} 2\n' in shown.text

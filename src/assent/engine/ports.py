@@ -138,7 +138,8 @@ class Services(msgspec.Struct, frozen=True):
     entropy: Entropy
     spawn: Spawn
     limits: Limits
-    roles: Mapping[str, frozenset[str]]
+    roles: Callable[[], Mapping[str, frozenset[str]]]
+    """Those that each principal has today."""
     policies: PolicyRecord
     notices: Notices
     observer: Listener | None = None
@@ -214,7 +215,7 @@ class Driver(Protocol):
         ...
 
     def wake(self) -> None:
-        """Let every run under way look again at what it may do: the gate opened."""
+        """Let every run under way look again at what it may do: the gate opened, or roles were given anew."""
         ...
 
     async def watch(self) -> None:

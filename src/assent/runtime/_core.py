@@ -206,7 +206,7 @@ class Core:
         self.exit.push_async_callback(journal.close)
         clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
         self._policies = LedgerPolicies(
-            self.gate, settings.circumstances(), journal, clock=clock, entropy=entropy, spawn=spawn
+            self.gate, settings.circumstances, journal, clock=clock, entropy=entropy, spawn=spawn
         )
         if settings.telemetry.endpoint is not None:
             from assent.runtime.wiring.traces import Traces
@@ -278,7 +278,7 @@ class Core:
             entropy=system.SystemEntropy(),
             spawn=system.spawn,
             limits=bounds(limits),
-            roles=settings.roles,
+            roles=lambda: settings.roles,
             policies=self._policies,
             notices=self._notices,
             observer=self._observer,
@@ -329,6 +329,14 @@ class Core:
     async def reload_configuration(self) -> None:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
         await self.app.reload(self.settings.read_app())
+
+    def adopt(self, now: Settings) -> None:
+        """Put into force what of settings that were read anew may change while this lives; runs under way learn their roles."""
+        self.settings.adopt(now)
+        # On record beside the policy, like those before.
+        self.gate.unrecorded[self.gate.digest] = self.gate.engine
+        if self._driver is not None:
+            self._driver.wake()
 
     async def run(
         self,

@@ -212,13 +212,13 @@ async def _either(*events: asyncio.Event) -> None:
 
 
 async def _reloaded(daemon: Daemon, gatehouse: Gatehouse, resolve: Callable[[], Settings]) -> str:
-    try:
-        settings, changed = await daemon.reload(resolve)
-    except AssentError as error:
-        return f"not reloaded: {error}"
-    gatehouse.rates.hold(settings.serve.rates)
-    later = f"; from the next start on: {', '.join(changed)}" if changed else ""
-    return f"reloaded the policy, `[app]` and `[serve.rate]`{later}"
+    found = await daemon.reload(resolve)
+    gatehouse.rates.hold(daemon.settings.serve.rates)
+    told = [f"reloaded {', '.join(found.done)}"] if found.done else []
+    told += [f"{what} not reloaded: {error}" for what, error in found.kept]
+    if found.later:
+        told.append(f"from the next start on: {', '.join(found.later)}")
+    return "; ".join(told)
 
 
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:

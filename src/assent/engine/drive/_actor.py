@@ -63,6 +63,7 @@ from assent.engine.steps._effects import Effects
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep, UndoPlan
 from assent.engine.steps._scope import RunScope
+from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
@@ -150,6 +151,11 @@ class RunActor:
     def is_broken(self) -> bool:
         """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
         return self._failure is not None and not self.is_driven
+
+    @property
+    def facts(self) -> RunFacts:
+        """What the gate is told of the run."""
+        return self._scope.facts
 
     @property
     def failure(self) -> BaseException | None:

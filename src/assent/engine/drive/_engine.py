@@ -21,6 +21,7 @@ from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
+from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._starts import Admission, Starts
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
@@ -133,9 +134,8 @@ class Engine:
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
         timers = self.make_timers(run)
-        scope = RunScope(
-            self._services, blueprint, catalogue, values, record, actor.principal, self._bound, timers
-        )
+        facts = _facts(record, actor.principal)
+        scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
         self._keep(running)
@@ -325,8 +325,9 @@ class Engine:
             self._let_go(actor)
 
     def wake(self) -> None:
-        """Let every run of this process look again at what it may do: the gate opened."""
+        """Let every run of this process look again at what it may do: the gate opened, or roles were given anew."""
         for actor in self._actors.values():
+            actor.facts.requester = requester_of(actor.record.created, self._services.roles())
             if actor.has_begun and not actor.is_broken:
                 actor.wake()
         paused, self._paused = self._paused, set()
@@ -410,8 +411,8 @@ class Engine:
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         timers = self.make_timers(run)
-        requester = requester_of(record.created, self._services.roles)
-        scope = RunScope(self._services, blueprint, catalogue, values, record, requester, self._bound, timers)
+        facts = _facts(record, requester_of(record.created, self._services.roles()))
+        scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         # What was read may have been waited for, and somebody else have made it meanwhile: a run has one.
         known = self._actors.get(run)
         if known is not None and not known.is_broken:
@@ -422,7 +423,7 @@ class Engine:
 
     def _roles_given(self, principal: Principal) -> tuple[str, ...] | None:
         """Roles that are not those which are configured: a run that leaves memory would come back without them."""
-        configured = self._services.roles.get(str(principal), frozenset())
+        configured = self._services.roles().get(str(principal), frozenset())
         return None if principal.roles == configured else tuple(sorted(principal.roles))
 
     def _keep(self, actor: RunActor) -> None:
@@ -542,6 +543,11 @@ async def _add_calls(steps: Iterable[StepRecord], blueprint: Blueprint, values: 
             parameters = call["parameters"] if step.asked is None else await values.load_object(step.asked)
             assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
             blueprint.add_call(step.key, str(call["capability"]), parameters)
+
+
+def _facts(record: RunRecord, requester: Principal) -> RunFacts:
+    created = record.created
+    return RunFacts(requester, created.workflow, created.environment, record.run, created.mode)
 
 
 def require_ended(record: RunRecord) -> None:

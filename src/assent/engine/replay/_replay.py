@@ -408,11 +408,11 @@ class _Director:
         return self._actor(str(event.by), event, roles)
 
     def _actor(self, principal: str, act: ev.Act, roles: frozenset[str] = frozenset()) -> Actor:
-        known = self._services.roles.get(principal, frozenset())
+        known = self._services.roles().get(principal, frozenset())
         return self._acting(Principal.parse(principal, roles=known | roles), act)
 
     def _asker(self, created: ev.RunCreated) -> Actor:
-        return self._acting(requester_of(created, self._services.roles), created)
+        return self._acting(requester_of(created, self._services.roles()), created)
 
     @staticmethod
     def _acting(who: Principal, act: ev.Act) -> Actor:

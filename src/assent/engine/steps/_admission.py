@@ -98,11 +98,7 @@ class Admission:
         self._catalogue = scope.catalogue
         self._values = scope.values
         self._record = scope.record
-        self._requester = scope.requester
-        created = scope.record.created
-        self.facts = RunFacts(
-            scope.requester, created.workflow, created.environment, scope.record.run, created.mode
-        )
+        self.facts = scope.facts
         self._labels: frozenset[str] | None = None
         # Whose each label is: of two steps that have it, one is another's, whoever asks.
         self._sources: dict[str, set[StepKey]] = {}
@@ -415,7 +411,7 @@ class Admission:
             digest = approval_digest(
                 self._record,
                 candidate.key,
-                str(self._requester),
+                str(self.facts.requester),
                 decision,
                 capability=candidate.bound.spec.fingerprint,
                 inputs=inputs,
@@ -428,7 +424,7 @@ class Admission:
         request = approval_request(
             self._record,
             candidate.key,
-            str(self._requester),
+            str(self.facts.requester),
             decision,
             outbox,
             capability=spec.id,
@@ -549,7 +545,7 @@ class Admission:
         request = approval_request(
             self._record,
             key,
-            str(self._requester),
+            str(self.facts.requester),
             decision,
             outbox,
             capability=APPROVAL_CAPABILITY,

@@ -363,6 +363,7 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
         "version": __version__,
         "now_ms": SystemClock().now_ms(),
         "operations": sorted(map(requests.operation_of, SCOPE_OF)),
+        "in_force": {"policy": runtime.gate.digest, **runtime.settings.in_force()},
     }
     return msgspec.convert(told, answers.Health)
 

@@ -248,7 +248,8 @@ class Backlog(Answer, frozen=True, kw_only=True):
 class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
-    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
+    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
+    are digests of what it works by: `policy`, `identity`, `serve`, `settings`.
     """
 
     status: str
@@ -259,6 +260,7 @@ class Health(Answer, frozen=True, kw_only=True):
     version: str
     now_ms: int
     operations: list[str]
+    in_force: dict[str, str] = {}
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):

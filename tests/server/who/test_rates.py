@@ -164,6 +164,10 @@ CALL = Call(capability="net.http.get@1.2.0")
         pytest.param(
             {"per": ("source",), "peer": "[::ffff:192.0.2.1]"}, [{"peer": "192.0.2.1"}], [{"peer": "[::1]"}], id="mapped"
         ),
+        pytest.param(
+            {"per": ("source",), "peer": "127.0.0.1"},
+            [{"peer": "127.3.2.1"}, {"peer": "[::ffff:127.0.0.9]"}], [{"peer": "12.7.0.1"}], id="this machine",
+        ),
     ],
 )  # fmt: skip
 def test_a_limit_is_of_whom_it_says(

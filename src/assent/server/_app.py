@@ -115,7 +115,7 @@ class Api:
                 send = _telling_rates(visit, send) if rates.are_any else send
                 answer = await self._answer(scope, receive, visit)
                 if not isinstance(answer, Response):
-                    await answer(receive, send)
+                    await answer(scope, send)
                     return
                 response = answer
         except AssentError as error:
@@ -155,7 +155,7 @@ class Api:
 
     async def _answer(
         self, scope: Scope, receive: Receive, visit: Visit
-    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         headers, state = _headers(scope), scope["state"]
         if state["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
@@ -217,7 +217,7 @@ class Api:
 
     async def _perform(
         self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
-    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, Stream):
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
@@ -311,7 +311,7 @@ class Api:
 
     def _streamed(
         self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
-    ) -> Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, requests.Events):
             last = headers.get("last-event-id", "")
             if last.isascii() and last.isdigit() and len(last) < 16:

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -18,9 +17,10 @@ from assent.errors import AssentError, InputError
 from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
 from assent.server._app import METRICS_DOOR, Api
+from assent.server._door import Door
 from assent.server._exchanges import Heard, JsonLog, Listener, TextLog, heard
-from assent.server._protocol import Connection, Connections
-from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
+from assent.server._protocol import Connection
+from assent.server._sockets import connections_that_fit, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
 from assent.server.who.tls import server_context
 
@@ -54,57 +54,44 @@ class Listening(NamedTuple):
 class Doors:
     """The open doors of one application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._settings = settings.serve
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self._settings = settings
         self._config = Config(
             app, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
-            server_header=False, proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
+            server_header=False, proxy_headers=False, timeout_keep_alive=max(1, settings.idle_ms // 1000),
         )  # fmt: skip
         self._config.load()
-        self._tls = None if settings.serve.tls is None else server_context(settings.serve.tls)
-        self._servers: list[asyncio.Server] = []
-        self._connections: dict[str, Connections] = {}
+        self._tls = None if settings.tls is None else server_context(settings.tls)
+        self._doors: dict[str, Door] = {}
 
-    async def open(self, place: Listening) -> None:
+    def open(self, place: Listening) -> None:
         """Take connections."""
-        connections = Connections()
-        make = partial(Connection, self._config, connections, self._settings, place.door)
-        loop = asyncio.get_running_loop()
-        tls = self._tls if _is_tls(place.door, self._settings) else None
-        # A handshake is the beginning of a request, and has no more time.
-        within_s = None if tls is None else self._settings.request_ms / 1000
-        self._servers.append(
-            await loop.create_server(
-                make, sock=place.socket, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=within_s
-            )
+        settings = self._settings
+        self._doors[place.door] = door = Door(
+            place.socket,
+            lambda connections: Connection(self._config, connections, settings, place.door),
+            most=settings.connections,
+            tls=self._tls if _is_tls(place.door, settings) else None,
+            # A handshake is the beginning of a request, and has no more time.
+            handshake_s=settings.request_ms / 1000,
         )
-        self._connections[place.door] = connections
+        door.open()
 
     def counts(self) -> dict[str, int]:
         """How many connections each has."""
-        return {door: len(connections.connections) for door, connections in self._connections.items()}
+        return {name: door.count for name, door in self._doors.items()}
 
     def close(self) -> None:
         """Take no more connections, and end each as soon as it has its answer."""
-        for server in self._servers:
-            server.close()
-        for connections in self._connections.values():
-            for one in [*connections.connections]:
-                one.shutdown()
+        for door in self._doors.values():
+            door.close()
 
     async def wait_closed(self, within_s: float) -> None:
         """Until every connection has ended; those that have not within the time are hung up on."""
-        tasks = [task for connections in self._connections.values() for task in connections.tasks]
-        if tasks:
+        if tasks := [task for door in self._doors.values() for task in door.answering]:
             await asyncio.wait(tasks, timeout=within_s)
-        for connections in self._connections.values():
-            for one in [*connections.connections]:
-                if one.transport is not None:
-                    one.transport.abort()
-            for task in [*connections.tasks]:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        for door in self._doors.values():
+            await door.hang_up()
 
 
 class Told:
@@ -170,9 +157,15 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
                 gatehouse.rates.refused,
             )
             listeners.append(api.measure.add)
-        doors = Doors(Heard(api, listeners) if listeners else api, settings)
+        most = connections_that_fit(settings.serve.connections, len(places))
+        if most < settings.serve.connections:
+            note(
+                f"each door takes {most} connections: the limit on open files (`ulimit -n`) leaves no room for more"
+            )
+        limited = msgspec.structs.replace(settings.serve, connections=most)
+        doors = Doors(Heard(api, listeners) if listeners else api, limited)
         for place in places:
-            await doors.open(place)
+            doors.open(place)
         outside.ready([Served(place.door, place.address) for place in places])
         notify(environ, "READY=1")
         note("ready; SIGTERM or Ctrl-C ends it")

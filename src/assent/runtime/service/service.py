@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from assent.errors import InputError, InternalError, RefusedError
 from assent.runtime._ledger import has_ledger
@@ -35,9 +36,11 @@ from assent.spec.ids import OF_SCHEDULES, OWN_REQUESTS
 
 if TYPE_CHECKING:
     from assent.engine import Admission
+    from assent.journal import News
     from assent.runtime._core import Core
     from assent.runtime.service import answers
     from assent.runtime.service._keyed import Keyed
+    from assent.runtime.service._listening import Listened
     from assent.runtime.service._reading import OwnerSays
     from assent.runtime.settings.effective import Settings
 
@@ -56,6 +59,7 @@ class Service:
     def __init__(self, settings: Settings, runtime: Core | None = None) -> None:
         self._settings = settings
         self._runtime = runtime
+        self._listened: WeakKeyDictionary[News, Listened] = WeakKeyDictionary()
 
     @cached_property
     def _keyed(self) -> Keyed:
@@ -192,9 +196,9 @@ class Service:
 
         parts: AsyncIterator[A]
         if self._runtime is not None and isinstance(request, Events):
-            from assent.runtime.service import _owning
+            from assent.runtime.service._listening import events
 
-            parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
+            parts = events(self._runtime, self._listened, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
             parts = _function(_recorded, request)(
                 _recorded.Record(self._settings, asker_of(self._settings), self._owner_says), request

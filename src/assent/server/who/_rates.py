@@ -175,11 +175,15 @@ class Visit:
 
 
 def _source(peer: str) -> str:
-    """Where somebody comes from, as far as it costs them to come from elsewhere: of IPv6 the network of 64 bits."""
-    if not peer.startswith("["):
-        return peer
-    address = IPv6Address(peer[1:-1])
-    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
+    """Where somebody comes from, as far as it costs them to come from elsewhere.
+
+    Whoever has one address of IPv6 has its network of 64 bits, and whoever is on this machine has all of 127.0.0.0/8.
+    """
+    if peer.startswith("["):
+        address = IPv6Address(peer[1:-1])
+        mapped = address.ipv4_mapped
+        peer = str(IPv6Address(int(address) >> 64 << 64) if mapped is None else mapped)
+    return "127.0.0.1" if peer.startswith("127.") else peer
 
 
 def _refusal(refused: list[Allowance]) -> WorldError:

@@ -16,6 +16,9 @@ from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Request
 from assent.runtime.service.routes import OF_FILES, OF_WORKFLOWS, ROUTES, WORKFLOW, Route
 
+NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
+"""Refusals that say: nothing has begun, come again."""
+
 _NEXT: Final = re.compile(r"[?&]before=([^&>]+)")
 
 

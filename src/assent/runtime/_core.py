@@ -53,7 +53,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError, Quotas, World
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -70,7 +70,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
-from assent.runtime._ledger import open_ledger, open_reader
+from assent.runtime._ledger import open_ledger, open_reader, reading
 from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
@@ -91,6 +91,7 @@ from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
+from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
@@ -432,12 +433,22 @@ class Core:
             self._kept.popitem(last=False)
 
     async def add_step(
-        self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        run: str,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        *,
+        principal: Who = None,
     ) -> RunResult:
-        """What `Session.call` does."""
+        """What `Session.call` does; who asks says only under which request. `REQUEST_REUSED`."""
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
-        key, driven = await self.running.call(RunId(run), capability, given, hooks)
+        by = self.actor(principal)
+        key, driven = await self.running.call(RunId(run), capability, given, hooks, by=by)
+        step = driven.record.steps[key]
+        if by.request is not None and step.request == by.request:
+            require_same_request(by.request, (str(by.principal), step.request_digest), by)
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
@@ -695,20 +706,34 @@ class Core:
     ) -> tuple[Plan, frozenset[str]]:
         """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
         bound = self.check_spec(spec, inputs)
-        reading: NoReads | OwnerReads = NoReads(wished=reads)
+        if self._driver is None:
+            self.ready.pipeline.quotas = await self._quotas()
+        reads_of: NoReads | OwnerReads = NoReads(wished=reads)
         if reads and self._driver is not None:
-            reading = OwnerReads(self.ready, plan, actor)
+            reads_of = OwnerReads(self.ready, plan, actor)
         planner = Planner(
             self.ready,
             self.capabilities.current(),
             Blueprint.of_workflow(spec),
-            reading,
+            reads_of,
             inputs=bound,
             principal=actor.principal,
             environment=environment or self.settings.environment,
             execute_captured=execute_captured,
         )
-        return await planner.plan(), reading.labels
+        return await planner.plan(), reads_of.labels
+
+    async def _quotas(self) -> Quotas:
+        """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""
+        if self._driver is not None:
+            return self.ready.pipeline.quotas
+        clock = system.SystemClock()
+        found = Quotas(clock)
+        if self.gate.limits:
+            with reading(self.settings.state) as journal:
+                if journal is not None:
+                    await remember_calls(None, found, self.gate.limits, journal, clock.now_ms())
+        return found
 
     async def explain(
         self,
@@ -745,6 +770,8 @@ class Core:
         name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
         terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
         asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
+        if limits := self.gate.limits_on(asked):
+            asked = (await self._quotas()).counted(limits, asked)
         return self.gate.engine.explain(asked), is_whole
 
     def tools(

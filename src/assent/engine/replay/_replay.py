@@ -44,6 +44,7 @@ from assent.errors import AssentError, Json, RefusedError
 from assent.invocation import Invocation, Pipeline, Prepared
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
+from assent.policy import PolicyContext
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
@@ -139,6 +140,9 @@ class _ReplayPipeline(Pipeline):
     """The way of every call, told by the record what stood in it."""
 
     script: Script
+
+    def counted(self, call: Invocation, question: PolicyContext) -> PolicyContext:
+        return msgspec.structs.replace(question, counts=self.script.counts_of(call.context.step))
 
     async def allow(self, call: Invocation) -> None:
         self.script.require_begun(call.context.step)
@@ -378,7 +382,7 @@ class _Director:
             event.step, str(call.get("capability")), parameters if isinstance(parameters, dict) else {}
         )
         inputs = None if asked is None else actor.hand_over(parameters, event.step)
-        await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call), inputs=inputs)))
+        await actor.deliver(AddStep(msgspec.structs.replace(event, call=actor.bind(call), inputs=inputs)))
 
     def _signal(self, event: ev.SignalReceived) -> SendSignal:
         value = self._recording.value(event.payload)

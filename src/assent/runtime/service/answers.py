@@ -921,6 +921,27 @@ class RuleReport(Answer, frozen=True, kw_only=True):
     because: str
 
 
+class LimitReport(Answer, frozen=True, kw_only=True):
+    """A limit that the call is held against: what calls have `used` of `most`, and what this one takes.
+
+    `of` is what it measures: `calls`, `bytes_out` or `cost`. `opens_at_ms`: when the call will fit, where it does not now.
+    """
+
+    limit: str
+    of: str
+    used: int
+    takes: int
+    most: int
+    opens_at_ms: int | None
+
+
+class LimitUsed(Answer, frozen=True, kw_only=True):
+    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not."""
+
+    used: int
+    opens_at_ms: int | None = None
+
+
 class NearestRule(Answer, frozen=True, kw_only=True):
     """The rule before the deciding one that would have given another answer, had `missing` held."""
 
@@ -940,8 +961,10 @@ class Explained(Answer, frozen=True, kw_only=True):
     reason: str
     code: str | None
     approvers: PlanApprovers | None
+    opens_at_ms: int | None
     policy_digest: str
     rules: list[RuleReport]
+    limits: list[LimitReport]
     nearest: NearestRule | None
     complete: bool
     """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
@@ -959,6 +982,8 @@ class Asked(Answer, frozen=True, kw_only=True):
     environment: str
     mode: str
     now_ms: int
+    limits: dict[str, LimitUsed] = {}
+    """By the id of each limit that the call was held against."""
 
 
 class DecisionExplained(Answer, frozen=True, kw_only=True):

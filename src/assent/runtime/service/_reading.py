@@ -396,7 +396,7 @@ class Reader:
         if self._journal is not None:
             found = schedule_in(self._journal, name, self._shown_statuses, SystemClock().now_ms())
         if found is None:
-            raise unknown(name)
+            raise InputError.from_dict(unknown(name).to_dict())  # nobody called anything
         return found
 
     def log(self, wanted: ledgers.EventFilter, *, follow: bool = False) -> Log | None:

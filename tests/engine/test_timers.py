@@ -7,14 +7,19 @@ import gc
 import weakref
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 import pytest
 
 from assent.engine import RunResult
 from assent.engine.drive._actor import RunActor
+from assent.engine.drive._engine import LOOK_AGAIN_MS
 from assent.engine.waiting._timers import LOOK_S_MAX, SETTLED_KEPT, Timers
+from assent.errors import WorldError
 from assent.invocation import Hook, HookKind
+from assent.runtime.service import requests
+from assent.runtime.service.service import Service
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState
 from assent.system import SystemClock
@@ -74,6 +79,53 @@ def pass_time(rt: Bench, clock: FakeClock, ms: int) -> None:
 
 def in_memory(rt: Bench) -> list[RunId]:
     return [*rt.engine._actors]
+
+
+STOPS: dict[str, tuple[Exception, str]] = {
+    "a full disk": (WorldError("DISK_FULL", "the disk that holds the ledger is full"), "DISK_FULL"),
+    "a fault of ours": (RuntimeError("unforeseen"), "INTERNAL_ERROR"),
+}
+
+
+@pytest.mark.parametrize("where", ["append", "events"])
+@pytest.mark.parametrize("stop", STOPS)
+async def test_what_stops_a_run_whose_time_has_come_is_told_counted_seen_and_tried_again(
+    stop: str, where: str, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for such a run: without this it would stay where it is, waiting, until the next start. Others go on."""
+    fault, code_ = STOPS[stop]
+    place.clock = clock = FakeClock()
+    async with place.open() as rt:
+        (run,) = [(await rt.run(workflow({"name": "w", "wait": "1h"}, put("a")))).run_id]
+        service, journal = Service(rt.settings, rt._core), rt._core.ready.journal
+        real = getattr(journal, where)
+
+        # `Any`: whatever is asked of a journal.
+        async def failing(*asked: Any, **how: Any) -> Any:
+            if where == "append" or asked[0] == run:
+                raise fault
+            return await real(*asked, **how)
+
+        monkeypatch.setattr(type(journal), where, lambda _, *asked, **how: failing(*asked, **how))
+        stopped = rt._core.stopped
+
+        def counted(tries: int) -> bool:
+            return rt._core.metrics.snapshot()["stops"] == {code_: tries}
+
+        for tries in (1, 2):  # the second try finds it no better, and that is not told again
+            pass_time(rt, clock, 3_600_000)
+            await until(partial(counted, tries))
+        (told,) = [one for one in caplog.records if run in one.getMessage()]
+        assert (str(fault) in told.getMessage(), bool(told.exc_info)) == (True, code_ == "INTERNAL_ERROR")
+        monkeypatch.undo()
+        for status in ((), ("interrupted",)):
+            (line,) = (await service.perform(requests.Runs(status=status))).runs
+            assert (line.status, line.code) == ("interrupted", code_)
+        pass_time(rt, clock, LOOK_AGAIN_MS)
+        await ended(rt, run)
+        await until(lambda: not stopped())
+        (line,) = (await service.perform(requests.Runs())).runs
+        assert (line.status, line.code) == ("succeeded", None)
 
 
 async def test_a_question_that_nobody_answers_in_time_is_rejected_by_itself(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 import jsonschema_rs
@@ -17,15 +18,18 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from assent.capabilities import builtin_catalog
 from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext
 from assent.spec.capability import SpecModel, create_read_capability
-from assent.spec.documents.faults import Telling
+from assent.spec.documents.faults import Telling, pattern_words
 from assent.spec.types import SecretReference
+from assent.spec.values.frozen import thaw
 from tests.support.properties import holds
 
 
@@ -457,6 +461,40 @@ def test_every_keyword_of_a_schema_is_told_in_our_words(inputs: dict[str, Json],
         bound.parse(inputs)
     faults: Any = caught.value.details["faults"]
     assert sentence in [fault["message"] for fault in faults]
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        schema = [*schema.values()]
+    for part in schema if isinstance(schema, list) else ():
+        yield from patterns(part)
+
+
+OURS = sorted(
+    {
+        found
+        for spec, _ in builtin_catalog()
+        for side in (spec.parameters, spec.returns)
+        for found in patterns(thaw(side))
+    }
+)
+
+
+@pytest.mark.parametrize("pattern", OURS)
+def test_no_pattern_of_ours_is_shown_to_anybody(pattern: str) -> None:
+    """Whatever of what is built in has one: what is wanted is said in words."""
+    parameters = {"type": "object", "properties": {"some": {"type": "string", "pattern": pattern}}}
+    told = create_model("Told", some=(Annotated[str, Field(pattern=pattern)], ...))
+    for bound in (
+        BoundCapability(create_read_capability("desk.any", parameters=parameters), Handler(echo)),
+        BoundCapability(create_read_capability("desk.any", parameters=told), Handler(echo, parameters=told)),
+    ):
+        with pytest.raises(InputError) as caught:
+            bound.parse({"some": "\0\0"})
+        assert pattern not in str(caught.value.to_dict())
+        assert f"`some` must be {pattern_words(pattern)}, not" in caught.value.message
 
 
 class Sorts(SpecModel):

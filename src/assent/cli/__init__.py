@@ -17,7 +17,7 @@ from assent._lazy import resolved_when_asked
 if TYPE_CHECKING:
     from assent.cli._main import main
 
-SWEPT_AFTER = 100_000
+SWEPT_AFTER = 250_000
 """New objects after which the young ones are swept for cycles: more than any command has when it begins its work."""
 
 __all__ = ["entry", "main"]

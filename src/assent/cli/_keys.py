@@ -116,8 +116,22 @@ def _row(one: answers.Key) -> list[str]:
 @command("revoke", short_help="Let a key open nothing any more.")
 @click.argument("key")
 def revoke(door: Door, key: str) -> int:
-    """Let KEY, named by its id, open nothing any more. `assent undo` of this run lets it open again."""
-    return conclude(door, door.perform(service.requests.RevokeKey(id=key)), wait_ms=None)
+    """Let KEY, named by its id, open nothing any more. `assent undo` of this run lets it open again.
+
+    Schedules that were added with it begin no runs from then on: they are named.
+    """
+    code = conclude(door, door.perform(service.requests.RevokeKey(id=key)), wait_ms=None)
+    held = [
+        one.name
+        for one in door.perform(service.requests.Schedules()).schedules
+        if code == 0 and one.identified_by == f"api_key:{key}"
+    ]
+    for name in held:
+        door.out.note(
+            f"the schedule `{name}`, which was added with it, begins no more runs; to remove it: "
+            f"{door.command('schedule', 'remove', name)}"
+        )
+    return code
 
 
 key = group("key", create, list_, revoke, help="Keys with which programs come in.")

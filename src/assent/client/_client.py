@@ -44,10 +44,10 @@ class Connecting(TypedDict, total=False):
     """What may be said besides where a daemon is.
 
     `key`: one of `assent key create`; a socket needs none, because the system says there who asks. `tls`: a context of your own,
-    for a private authority or a certificate; without one the system's authorities are trusted, and TLS 1.3 is spoken.
-    `patience_s`: for so long a server that is away or has too much to do is tried again, else 30 seconds. `spool`: the folder in
-    which calls are kept that may be made later (`defer`). `told`: is told of what became of each; at least once, also when the
-    program was killed meanwhile.
+    for a private authority, a certificate, or a socket that speaks TLS; without one the system's authorities are trusted, and
+    TLS 1.3 is spoken. `patience_s`: for so long a server that is away or has too much to do is tried again, else 30 seconds.
+    `spool`: the folder in which calls are kept that may be made later (`defer`). `told`: is told of what became of each; at least
+    once, also when the program was killed meanwhile.
     """
 
     key: str | None

@@ -26,6 +26,8 @@ LOGGER: Final = logging.getLogger("assent.client")
 
 PAUSE_S: Final = 1.0
 """So long after an attempt that failed the next one is made."""
+PAUSE_S_MAX: Final = 30.0
+"""The same where the server says when to come again, and means later than this."""
 
 Make: TypeAlias = "Callable[[Deferred, float], Awaitable[RunResult]]"
 
@@ -143,7 +145,9 @@ class Deferring:
                 await self._flush(0.0)
             except AssentError as error:
                 LOGGER.info("deferred calls wait: %s", error)
-                await asyncio.sleep(PAUSE_S)
+                after_ms = error.details.get("retry_after_ms")
+                after_s = after_ms / 1000 if isinstance(after_ms, int) else 0.0
+                await asyncio.sleep(max(PAUSE_S, min(after_s, PAUSE_S_MAX)))
                 self._has_more.set()
 
     def _tell(self, settled: list[Deferred]) -> None:

@@ -47,9 +47,10 @@ class Http:
     """The way to one server, for as long as it is open."""
 
     def __init__(self, where: str, key: str | None, tls: ssl.SSLContext | None) -> None:
-        """`where`: an address, or the path of a socket."""
+        """`where`: an address, or the path of a socket, at which TLS is spoken where a context says how."""
         self._clock, self._entropy = SystemClock(), SystemEntropy()
-        url = where if where.startswith(("http://", "https://")) else "http://assent"
+        of_socket = "http://assent" if tls is None else "https://localhost"
+        url = where if where.startswith(("http://", "https://")) else of_socket
         self._where = where
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_MAX)
         transport = httpx2.AsyncHTTPTransport(
@@ -106,9 +107,11 @@ class Http:
         """Events as they come; a stream that breaks is taken up behind the last one that came."""
         patience = _Patience(self._clock, self._entropy, patience_s)
         while True:
+            after_s = 0.0
             try:
                 async with self._streamed(request) as answer:
                     if answer.status_code != 200:
+                        after_s = _after_s(answer.headers)
                         raise fault_of(answer.status_code, await answer.aread())
                     async for name, data in _messages(lines_of(answer.aiter_bytes())):
                         patience = _Patience(self._clock, self._entropy, patience_s)
@@ -124,7 +127,7 @@ class Http:
                 if error.code not in _NOT_ADMITTED:
                     raise
                 fault = error
-            if not await patience.pause():
+            if not await patience.pause(after_s):
                 raise fault
 
     async def parts(self, request: Stream[A], patience_s: float) -> AsyncIterator[A]:

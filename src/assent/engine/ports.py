@@ -138,7 +138,8 @@ class Services(msgspec.Struct, frozen=True):
     entropy: Entropy
     spawn: Spawn
     limits: Limits
-    roles: Mapping[str, frozenset[str]]
+    roles: Callable[[], Mapping[str, frozenset[str]]]
+    """Those that each principal has today."""
     policies: PolicyRecord
     notices: Notices
     observer: Listener | None = None
@@ -214,7 +215,7 @@ class Driver(Protocol):
         ...
 
     def wake(self) -> None:
-        """Let every run under way look again at what it may do: the gate opened."""
+        """Let every run under way look again at what it may do: the gate opened, or roles were given anew."""
         ...
 
     async def watch(self) -> None:
@@ -227,6 +228,10 @@ class Driver(Protocol):
 
     def drives(self, run: RunId) -> bool:
         """Whether this has taken the run on, so that it goes on when it can; one that only waits, and left memory, included."""
+        ...
+
+    def stopped(self) -> Mapping[RunId, str]:
+        """The runs that something stopped which is no outcome of their steps, as a full disk is, and its code."""
         ...
 
     async def may_call(self, run: RunId) -> list[str]:

@@ -53,7 +53,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError, Quotas, World
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -70,7 +70,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
-from assent.runtime._ledger import open_ledger, open_reader
+from assent.runtime._ledger import open_ledger, open_reader, reading
 from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
@@ -91,6 +91,7 @@ from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
+from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
@@ -164,7 +165,7 @@ class Core:
         self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
         self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
-        self._keys = KeyActs(settings)
+        self._keys = KeyActs(settings, self.schedules.added_by)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
@@ -206,7 +207,7 @@ class Core:
         self.exit.push_async_callback(journal.close)
         clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
         self._policies = LedgerPolicies(
-            self.gate, settings.circumstances(), journal, clock=clock, entropy=entropy, spawn=spawn
+            self.gate, settings.circumstances, journal, clock=clock, entropy=entropy, spawn=spawn
         )
         if settings.telemetry.endpoint is not None:
             from assent.runtime.wiring.traces import Traces
@@ -278,7 +279,7 @@ class Core:
             entropy=system.SystemEntropy(),
             spawn=system.spawn,
             limits=bounds(limits),
-            roles=settings.roles,
+            roles=lambda: settings.roles,
             policies=self._policies,
             notices=self._notices,
             observer=self._observer,
@@ -329,6 +330,14 @@ class Core:
     async def reload_configuration(self) -> None:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
         await self.app.reload(self.settings.read_app())
+
+    def adopt(self, now: Settings) -> None:
+        """Put into force what of settings that were read anew may change while this lives; runs under way learn their roles."""
+        self.settings.adopt(now)
+        # On record beside the policy, like those before.
+        self.gate.unrecorded[self.gate.digest] = self.gate.engine
+        if self._driver is not None:
+            self._driver.wake()
 
     async def run(
         self,
@@ -580,6 +589,10 @@ class Core:
         """Whether the run goes on here when it can, or is about to; if not, one that should move is interrupted."""
         return run in self._coming or (self._driver is not None and self._driver.drives(run))
 
+    def stopped(self) -> Mapping[RunId, str]:
+        """The runs that something stopped here which is no outcome of their steps, and its code."""
+        return {} if self._driver is None else self._driver.stopped()
+
     async def unfinished(self) -> list[RunId]:
         """The runs that have not ended, oldest first; those that only wait for a person included."""
         going_on = each_row(self.reader, "runs", {"status": UNFINISHED})
@@ -683,20 +696,34 @@ class Core:
     ) -> tuple[Plan, frozenset[str]]:
         """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
         bound = self.check_spec(spec, inputs)
-        reading: NoReads | OwnerReads = NoReads(wished=reads)
+        if self._driver is None:
+            self.ready.pipeline.quotas = await self._quotas()
+        reads_of: NoReads | OwnerReads = NoReads(wished=reads)
         if reads and self._driver is not None:
-            reading = OwnerReads(self.ready, plan, actor)
+            reads_of = OwnerReads(self.ready, plan, actor)
         planner = Planner(
             self.ready,
             self.capabilities.current(),
             Blueprint.of_workflow(spec),
-            reading,
+            reads_of,
             inputs=bound,
             principal=actor.principal,
             environment=environment or self.settings.environment,
             execute_captured=execute_captured,
         )
-        return await planner.plan(), reading.labels
+        return await planner.plan(), reads_of.labels
+
+    async def _quotas(self) -> Quotas:
+        """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""
+        if self._driver is not None:
+            return self.ready.pipeline.quotas
+        clock = system.SystemClock()
+        found = Quotas(clock)
+        if self.gate.limits:
+            with reading(self.settings.state) as journal:
+                if journal is not None:
+                    await remember_calls(None, found, self.gate.limits, journal, clock.now_ms())
+        return found
 
     async def explain(
         self,
@@ -733,6 +760,8 @@ class Core:
         name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
         terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
         asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
+        if limits := self.gate.limits_on(asked):
+            asked = (await self._quotas()).counted(limits, asked)
         return self.gate.engine.explain(asked), is_whole
 
     def tools(

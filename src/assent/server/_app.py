@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from assent.runtime.service.service import Service
     from assent.runtime.settings._serve import ServeSettings
     from assent.server._figures import Measuring
-    from assent.server.who import Caller, Gatehouse
+    from assent.server.who import Caller, Gatehouse, Visit
 
 LOGGER: Final = logging.getLogger("assent.server")
 
@@ -106,14 +106,17 @@ class Api:
         """One request, or the lifespan that servers ask for and nobody needs here."""
         if scope["type"] != "http":
             return
-        path = scope["path"]
+        path, state = scope["path"], scope["state"]
         try:
             if path in ("/livez", "/readyz"):
                 response = self._probe(path, _headers(scope).get("accept", ""))
             else:
-                answer = await self._answer(scope, receive)
+                rates = self._gatehouse.rates
+                visit = rates.visit(state["door"], state["peer"])
+                send = _telling_rates(visit, send) if rates.are_any else send
+                answer = await self._answer(scope, receive, visit)
                 if not isinstance(answer, Response):
-                    await answer(receive, send)
+                    await answer(scope, send)
                     return
                 response = answer
         except AssentError as error:
@@ -122,7 +125,7 @@ class Api:
             cause = broken.__cause__
             if isinstance(cause, Exception) and not isinstance(cause, AssentError):
                 self._fault(cause)
-            scope["state"]["hang_up"]()
+            state["hang_up"]()
             return
         except asyncio.CancelledError:
             raise
@@ -152,13 +155,14 @@ class Api:
         return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
     async def _answer(
-        self, scope: Scope, receive: Receive
-    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
+        self, scope: Scope, receive: Receive, visit: Visit
+    ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         headers, state = _headers(scope), scope["state"]
         if state["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
         if state["door"] == METRICS_DOOR:
             return await self._measured(scope)
+        visit.arrive()
         if (
             scope["path"] == METADATA_PATH
             and scope["method"] == "GET"
@@ -166,6 +170,7 @@ class Api:
         ):
             return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
         state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
+        visit.identify(caller.asker.principal)
         if scope["path"] == "/metrics" and self._settings.metrics is True:
             return await self._measured(scope, caller)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
@@ -177,6 +182,7 @@ class Api:
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
         request = read(route, named, _query(scope), body, headers)
+        visit.ask(request)
         answer = await self._perform(route, request, caller, headers)
         state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
         return answer
@@ -212,7 +218,7 @@ class Api:
 
     async def _perform(
         self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
-    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, Stream):
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
@@ -245,6 +251,7 @@ class Api:
             known = begun.result() if begun.done() else None
         if work.done():
             return _told(route, request, work.result())
+        work.add_done_callback(_note_fault)  # nobody waits for it any more
         shown = await asyncio.to_thread(
             process.at_once, self._service.perform(requests.Show(run=str(known)), caller.asker)
         )
@@ -303,7 +310,7 @@ class Api:
 
     def _streamed(
         self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
-    ) -> Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, requests.Events):
             last = headers.get("last-event-id", "")
             if last.isascii() and last.isdigit() and len(last) < 16:
@@ -319,10 +326,39 @@ class Api:
             await asyncio.wait([*self._under_way])
 
 
+def _note_fault(work: Task[Any]) -> None:
+    """Tell of what stopped a request that nobody waits for."""
+    fault = None if work.cancelled() else work.exception()
+    if isinstance(
+        fault, WorldError
+    ):  # what was wrong with the request itself is on record where it is a fact of a run
+        LOGGER.warning("%s could not be carried out: %s", work.get_name(), fault)
+
+
 class _OfRun(Response):
     """An answer that is a run."""
 
     run = ""
+
+
+def _telling_rates(visit: Visit, send: Send) -> Send:
+    """The answer with what the limits leave whoever asks, as draft-ietf-httpapi-ratelimit-headers-11 writes it."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start" and visit.allowances:
+            # At least what holds: a part of a second can't be said.
+            limits = ", ".join(
+                f'"{rate.name}";q={rate.requests};w={-(-rate.window_ms // 1000)}'
+                for rate, _, _ in visit.allowances
+            )
+            leaves = ", ".join(
+                f'"{rate.name}";r={left};t={-(-more_ms // 1000)}' for rate, left, more_ms in visit.allowances
+            )
+            fields = ((b"ratelimit-policy", limits.encode()), (b"ratelimit", leaves.encode()))
+            message["headers"] = [*message["headers"], *fields]
+        await send(message)
+
+    return sent
 
 
 def _absent(scope: Scope) -> InputError:

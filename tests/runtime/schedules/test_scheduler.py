@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from assent.engine import Actor, RunResult
 from assent.errors import InputError, WorldError
@@ -16,10 +17,22 @@ from assent.journal import at_once
 from assent.runtime.schedules import Scheduler
 from assent.runtime.service import process, requests
 from assent.runtime.service.service import Service
+from assent.runtime.wiring.key_store import Key, KeyStore
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_ASSERTION, Principal
 from tests.support.bodies import Bench, FakeClock, Place, code, erased, policy, put, rule, workflow
+
+KEY = f"ak_{'a' * 16}"
+KEPT = Key(
+    id=KEY,
+    digest="ab" * 32,
+    name="test",
+    principal="service:ci",
+    scopes=frozenset({"call"}),
+    created_ms=0,
+    created_by="test",
+)
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -77,13 +90,20 @@ async def add(rt: Bench, **said: Any) -> RunResult:
     return result
 
 
+def keep(place: Place, key: Key) -> None:
+    """Have the place's state know a key."""
+    settings = place.settings()
+    settings.create_state()
+    KeyStore(settings.state).write(key)
+
+
 def listed(place: Place) -> list[Any]:
     return process.perform(requests.Schedules(), place.settings()).schedules
 
 
 @pytest.mark.parametrize(
     ("asserted", "os_uid", "by"),
-    [(False, None, "api_key:k1"), (True, 4321, BY_ASSERTION)],
+    [(False, None, f"api_key:{KEY}"), (True, 4321, BY_ASSERTION)],
     ids=["by a key", "asserted"],
 )
 async def test_each_tick_has_one_run_as_whoever_added_the_schedule(
@@ -91,6 +111,7 @@ async def test_each_tick_has_one_run_as_whoever_added_the_schedule(
 ) -> None:
     """Also of a process that knows nothing but the record: the workflow, its inputs and its principal stand there."""
     who = Actor(Principal.parse("service:ci"), asserted, os_uid, by)
+    keep(place, KEPT)
     async with day(place) as one:
         await add(one.rt, principal=who)
         await one.pass_(HOUR_MS - 1000)
@@ -220,12 +241,15 @@ async def test_a_tick_before_the_former_run_has_ended(
         for _ in range(2 if overlap != "cancel" else 1):
             await one.pass_(HOUR_MS)
         assert await one.states() == while_it_runs
+        (shown,) = listed(place)
+        assert (shown.held and shown.held.code) == (None if overlap == "cancel" else "RUN_UNFINISHED")
         for _ in range(5):
             for run in await one.runs():
                 if run["status"] == "waiting":
                     await one.rt.approve(str(run["run_id"]))
             await one.pass_(0)
         assert await one.states() == once_it_ends
+        assert listed(place)[0].held is None
 
 
 @pytest.mark.parametrize(("missed", "count"), [("skip", 0), ("one", 1), ("all", 5)])
@@ -308,6 +332,89 @@ async def test_who_may_not_act_any_more_has_no_runs(place: Place) -> None:
         await one.pass_(HOUR_MS)
         (shown,) = listed(place)
         assert (shown.refused_code, shown.last_run_id) == ("IDENTITY_REFUSED", None)
+
+
+CI = "[identity.services.ci]\n"
+ISSUER = '[serve.issuers.corp]\nissuer = "https://id"\naudience = "a"\njwks = "https://id/jwks"\n'
+CERTIFICATE = f'{CI}certificate = "CN=ci"\nscopes = ["call"]\n'
+VOUCHED: dict[str, tuple[str, str, Key | None, str, Key | None]] = {
+    "the key was revoked": (f"api_key:{KEY}", "", KEPT, "", replace(KEPT, revoked_ms=1)),
+    "the key has expired": (f"api_key:{KEY}", "", KEPT, "", replace(KEPT, expires_ms=1)),
+    "the key's principal left the configuration": (
+        f"api_key:{KEY}",
+        CI,
+        KEPT,
+        "",
+        replace(KEPT, configured=True),
+    ),
+    "the configuration became strict": (f"api_key:{KEY}", "", KEPT, "[identity]\nstrict = true\n", KEPT),
+    "nobody has made the key": ("api_key:ak_bbbbbbbbbbbbbbbb", "", KEPT, "", KEPT),
+    "the issuer counts no more": ("jwt:https://id", ISSUER, None, "", None),
+    "the certificate is nobody's": ("mtls:CN=ci", CERTIFICATE, None, CI, None),
+    "the certificate is another's": (
+        "mtls:CN=ci",
+        CERTIFICATE,
+        None,
+        CERTIFICATE.replace("ci]", "cd]"),
+        None,
+    ),
+    "the certificate may not call": (
+        "mtls:CN=ci",
+        CERTIFICATE,
+        None,
+        CERTIFICATE.replace("call", "read"),
+        None,
+    ),
+}
+"""By what the author of a schedule came in, and what of the configuration and the key ends that."""
+
+
+@pytest.mark.parametrize("case", VOUCHED)
+async def test_a_schedule_outlives_nothing_that_its_author_came_in_by(case: str, place: Place) -> None:
+    """The tick after it begins no run, which is on record, and the list says so before it comes."""
+    by, configuration, key, afterwards, ended = VOUCHED[case]
+    place.workspace.mkdir(exist_ok=True)
+    file = place.workspace / "assent.toml"
+    file.write_text(configuration)
+    if key is not None:
+        keep(place, key)
+    async with day(place) as one:
+        await add(one.rt, principal=Actor(Principal.parse("service:ci"), False, None, by))
+        if ended == key and afterwards == configuration:
+            assert listed(place)[0].held is not None
+        else:
+            await one.pass_(HOUR_MS)
+            assert (await one.states(), listed(place)[0].held) == (["succeeded"], None)
+    file.write_text(afterwards)
+    if ended is not None:
+        keep(place, ended)
+    async with day(place) as one:
+        assert listed(place)[0].held.code == "IDENTITY_REFUSED"
+        before = await one.states()
+        await one.pass_(HOUR_MS)
+        (shown,) = listed(place)
+        assert (await one.states(), shown.refused_code) == (before, "IDENTITY_REFUSED")
+    assert process.perform(requests.Schedule(name="nightly"), place.settings()).held == shown.held
+
+
+async def test_who_revokes_a_key_is_shown_which_schedules_end_with_it(place: Place) -> None:
+    """Undone, the key opens again, and the next tick begins a run."""
+    place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "assent.key.revoke"}))
+    keep(place, KEPT)
+    async with day(place) as one:
+        by = Actor(Principal.parse("service:ci"), False, None, f"api_key:{KEY}")
+        await add(one.rt, principal=by)
+        await add(one.rt, name="mine")
+        revoked = await one.rt.call("assent.key.revoke", {"id": KEY})
+        (asked,) = process.perform(requests.Approvals(), place.settings()).approvals
+        assert "begin no more runs: nightly" in str(asked.preview)
+        await one.rt.approve(revoked.run_id)
+        await one.rt.pause_schedule("mine")
+        await one.pass_(HOUR_MS)
+        assert await one.states() == []
+        await one.rt.undo(revoked.run_id)
+        await one.pass_(HOUR_MS)
+        assert await one.states() == ["succeeded"]
 
 
 async def test_nobody_else_asks_under_the_ids_of_ticks(place: Place) -> None:

@@ -78,6 +78,8 @@ class KeyRing(msgspec.Struct, frozen=True):
     """Let it open again. Again is harmless."""
     is_revoked: Callable[[str], bool]
     """Nobody can use it: it was revoked, or was never made."""
+    schedules: Callable[[str], list[str]]
+    """The names of the schedules that were added with it, and so begin no runs without it."""
 
 
 def _ring(context: LocalContext) -> KeyRing:
@@ -131,9 +133,10 @@ class Revocation:
     """Revoking a key."""
 
     async def preview(self, context: LocalContext, parameters: RevokeKey) -> Preview:
-        """Which key."""
-        del context
+        """Which key, and which schedules it takes with it."""
         text = f"the key {parameters.id} opens nothing any more"
+        if names := _ring(context).schedules(parameters.id):
+            text += f"; schedules that were added with it begin no more runs: {', '.join(names)}"
         return Preview("text", text, fingerprint({"key": parameters.id}))
 
     async def prepare(self, context: LocalContext, parameters: RevokeKey) -> Prepared:

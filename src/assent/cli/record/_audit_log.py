@@ -25,6 +25,7 @@ from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
+    from assent.spec.values.json_fields import Object
 
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, in full width too."""
@@ -167,16 +168,7 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
     event = line.event
     rule = text(event, "rule")
     said = [text(event, name) for name in ("decision", "risk", "code", "verdict", "resolution")]
-    if text(event, "kind").startswith("capability."):
-        said += [text(event, "version"), text(event, "label")]
-    if text(event, "kind").startswith("delivery."):
-        said += [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
-    if text(event, "kind") == "release.registered":
-        said.append(f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions")
-    if line.kind == "approval.refused":
-        said.append(f"on {text(event, 'source')}, count {number(event, 'count')}")
-    if line.kind == "approval.granted" and event.get("confirmed") is not True:
-        said.append("digest not confirmed")
+    said += _subject(line.kind, event)
     if event.get("asserted") is True:
         said.append("(asserted)")
     if event.get("same_uid") is True:
@@ -196,6 +188,30 @@ def _log_line(line: answers.LogLine, paint: Paint) -> str:
         f"{safe_line(line.capability or ''):<16}",
     ]
     return _line(columns, [*said, *ends], paint)
+
+
+def _subject(kind: str, event: Object) -> list[str]:
+    """What an event is about that is of no step."""
+    match kind.partition(".")[0]:
+        case "capability":
+            return [text(event, "version"), text(event, "label")]
+        case "delivery":
+            return [text(event, "delivery"), text(event, "outcome"), text(event, "status")]
+        case "key":
+            acts = [f"as {text(event, 'principal')}:", ", ".join(texts(event, "scopes"))]
+            return [text(event, "key"), *(acts if kind == "key.created" else ())]
+        case "schedule":
+            tick_ms = number(event, "tick_ms")
+            return [text(event, "name"), "" if tick_ms is None else f"of {instant(tick_ms)}"]
+        case "identity":
+            return [f"at {text(event, 'door')} from {text(event, 'peer')}, count {number(event, 'count')}"]
+        case "release":
+            return [f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions"]
+        case _ if kind == "approval.refused":
+            return [f"on {text(event, 'source')}, count {number(event, 'count')}"]
+        case _:
+            is_unseen = kind == "approval.granted" and event.get("confirmed") is not True
+            return ["digest not confirmed"] if is_unseen else []
 
 
 def _approval_line(line: answers.ApprovalLine, paint: Paint) -> str:

@@ -98,7 +98,7 @@ def value_text(run: answers.Run) -> str:
 def value_lines(value: Json) -> list[str]:
     """A value for people, indented: fields on lines of their own but for empty ones, and no more than a few screens of it."""
     fields = (
-        {name: one for name, one in value.items() if not _is_empty(one)}
+        {name: one for name, one in value.items() if not is_empty(one)}
         if isinstance(value, dict)
         else {"": value}
     )
@@ -120,10 +120,10 @@ def value_lines(value: Json) -> list[str]:
     return lines if len(shown) <= OUTPUTS_MAX else [*shown[:OUTPUTS_MAX].split("\n"), "  …"]
 
 
-def _is_empty(value: Json) -> bool:
+def is_empty(value: Json) -> bool:
     """Nothing, or a mapping of which each part says nothing."""
     if isinstance(value, dict):
-        return all(one in (0, False) or _is_empty(one) for one in value.values())
+        return all(one in (0, False) or is_empty(one) for one in value.values())
     return value in (None, "", [])
 
 

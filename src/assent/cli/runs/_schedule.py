@@ -18,6 +18,10 @@ from assent.runtime import service
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assent.cli.terminal._style import Paint
+    from assent.errors import Json
     from assent.runtime.service import answers
 
 _STYLES: Final = {"active": "green", "paused": "yellow"}
@@ -132,7 +136,7 @@ def list_(door: Door) -> None:
             one.name,
             paint(one.state, _STYLES.get(one.state)),
             safe_line(_when(one)),
-            one.next_at or "-",
+            "held" if one.held else (one.next_at or "-"),
             _last(one),
             safe_line(one.workflow),
             safe_line(one.principal),
@@ -141,6 +145,9 @@ def list_(door: Door) -> None:
     ]
     head = ["schedule", "state", "when", "next", "last", "workflow", "as"]
     door.out.answer(table(rows, head=head, paint=paint))
+    for one in found:
+        if one.held is not None:
+            door.out.answer(safe_line(f"{one.name} is held: {_why(one.held)}"))
 
 
 @command("show", watches=False, short_help="Show a schedule with what it does.")
@@ -151,18 +158,49 @@ def show(door: Door, name: str) -> None:
     if door.out.is_json:
         door.out.object(one)
         return
-    import json
+    door.out.answer("\n".join(_page(one, door.out.paint())))
 
-    lines = [
-        f"{one.name}: {one.state}, {_when(one)}",
-        f"  missed ticks: {one.missed}; while a run has not ended: {one.overlap}",
-        f"  runs as {one.principal}; added at {one.added_at} in {one.added_in}",
-        f"  next: {', '.join(one.ticks) or '-'}",
-        f"  last: {_last(one)}",
-        f"  inputs: {json.dumps(one.inputs, ensure_ascii=False)}",
-        f"  workflow: {json.dumps(one.document, ensure_ascii=False)}",
-    ]
-    door.out.answer("\n".join(map(safe_line, lines)))
+
+def _page(one: answers.ShownSchedule, paint: Paint) -> Iterator[str]:
+    """How it stands and what holds it first, what it does last, as a workflow's file says it."""
+    import yaml
+
+    from assent.cli.runs._result_text import input_lines, is_empty
+    from assent.spec.principal import identified_words
+
+    known = f" ({identified_words(one.identified_by)})" if one.identified_by else ""
+    yield f"{one.name}  {paint(one.state, _STYLES.get(one.state))}  {safe_line(_when(one))}"
+    if one.held is not None:
+        yield f"  {paint('held', 'yellow')}         {safe_line(_why(one.held))}"
+    told = {
+        "runs as": f"{one.principal}{known}",
+        "environment": one.environment or "",
+        "added": f"{one.added_at} in {one.added_in}",
+        "missed ticks": one.missed,
+        "overlap": one.overlap,
+        "last": _last(one),
+        "next": one.ticks[0] if one.ticks else "-",
+    }
+    yield from (f"  {name:<12} {safe_line(value)}" for name, value in told.items() if value)
+    yield from (f"  {'':<12} {tick}" for tick in one.ticks[1:])
+    yield from ["", "inputs", *(input_lines(one.inputs, is_cut=False) or ["  none"]), "", "workflow"]
+    document = {name: _names_first(said) for name, said in one.document.items() if not is_empty(said)}
+    text = yaml.safe_dump(_names_first(document), sort_keys=False, allow_unicode=True, width=10_000)
+    yield from (f"  {safe_line(line)}" for line in text.splitlines())
+
+
+def _names_first(value: Json) -> Json:
+    """The same with the name of each thing before what is said of it."""
+    if isinstance(value, list):
+        return [_names_first(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    said = {name: _names_first(one) for name, one in value.items()}
+    return {name: said[name] for name in sorted(said, key=lambda name: name != "name")}
+
+
+def _why(held: answers.Fault) -> str:
+    return f"{held.message}; {held.hint}" if held.hint else held.message
 
 
 def _when(one: answers.Schedule) -> str:

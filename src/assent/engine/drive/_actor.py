@@ -63,6 +63,7 @@ from assent.engine.steps._effects import Effects
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep, UndoPlan
 from assent.engine.steps._scope import RunScope
+from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
@@ -139,6 +140,8 @@ class RunActor:
         self._added = 0
         self._callers = Callers()
         self._failure: BaseException | None = None
+        self.is_heard = False
+        """Somebody was told of what broke the run."""
         self._is_stopped = False
         share = Share(str(scope.requester), scope.record.run)
         self._forward = Turns(scope.bound.forward, share, self._look_again)
@@ -148,6 +151,16 @@ class RunActor:
     def is_broken(self) -> bool:
         """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
         return self._failure is not None and not self.is_driven
+
+    @property
+    def facts(self) -> RunFacts:
+        """What the gate is told of the run."""
+        return self._scope.facts
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What broke it."""
+        return self._failure
 
     @property
     def is_over(self) -> bool:
@@ -841,7 +854,7 @@ class RunActor:
             answer = self._inbox.take()[1]
             if answer is not None:
                 self._callers.add(answer)
-        self._callers.refuse(error)
+        self.is_heard = self._callers.refuse(error) or bool(self._awaited)
 
 
 def _was_interrupted(record: RunRecord) -> bool:

@@ -21,6 +21,7 @@ from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
+from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._starts import Admission, Starts
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
@@ -40,7 +41,7 @@ TURN_S: Final = 1.0
 """So long one of them keeps others from their turn at most."""
 
 LOOK_AGAIN_MS: Final = 60_000
-"""After this a run is looked at again that uses what is not registered here, or not yet."""
+"""After this a run is looked at again that uses what is not registered here, or not yet, or that a full disk has stopped."""
 
 _SETTLED: Final = frozenset(
     {
@@ -76,6 +77,8 @@ class Engine:
         self._held: set[RunId] = set()
         self._taken_on: set[RunId] = set()
         self._paused: set[RunId] = set()
+        self._stopped: dict[RunId, str] = {}
+        self._watches = False
         self._timers = Timers(services.clock, self._wake)
         self._woken: dict[RunId, None] = {}
         self._waking: Task[None] | None = None
@@ -131,9 +134,8 @@ class Engine:
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
         timers = self.make_timers(run)
-        scope = RunScope(
-            self._services, blueprint, catalogue, values, record, actor.principal, self._bound, timers
-        )
+        facts = _facts(record, actor.principal)
+        scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         running = self.make_actor(scope, durable_n=0)
         running.begin(created, dict(inputs))
         self._keep(running)
@@ -289,8 +291,27 @@ class Engine:
             self._timers.forget(run)
         elif actor.is_paused:
             self._paused.add(run)
-        if not actor.is_broken:
+        if actor.failure is not None:
+            self._note_stopped(run, actor.failure, is_told=actor.is_heard)
+        else:
+            self._stopped.pop(run, None)
             actor.let_go()
+
+    def _note_stopped(self, run: RunId, why: BaseException, *, is_told: bool) -> None:
+        """A run was stopped by what is no outcome of its steps: counted, told where nobody has heard of it, and tried again.
+
+        Where this watches, it goes on with every run that it can, also where whoever asked for it has heard of it and left.
+        """
+        if self._is_closed:
+            return
+        code = why.code if isinstance(why, AssentError) else "INTERNAL_ERROR"
+        self._services.pipeline.metrics.stop(code)
+        if not is_told and self._stopped.get(run) != code:
+            fault = None if isinstance(why, AssentError) else why
+            LOGGER.warning("run `%s` was stopped where it is: %s", run, why, exc_info=fault)
+        self._stopped[run] = code
+        if self._watches or not is_told:
+            self._timers.wake_in(run, LOOK_AGAIN_MS)
 
     def hold(self, run: RunId) -> None:
         """Keep a run in memory also while nothing of it moves: more is coming soon."""
@@ -304,8 +325,9 @@ class Engine:
             self._let_go(actor)
 
     def wake(self) -> None:
-        """Let every run of this process look again at what it may do: the gate opened."""
+        """Let every run of this process look again at what it may do: the gate opened, or roles were given anew."""
         for actor in self._actors.values():
+            actor.facts.requester = requester_of(actor.record.created, self._services.roles())
             if actor.has_begun and not actor.is_broken:
                 actor.wake()
         paused, self._paused = self._paused, set()
@@ -314,6 +336,7 @@ class Engine:
 
     async def watch(self) -> None:
         """Have the runs that wait look again when the time for that has passed, those of earlier owners too."""
+        self._watches = True
         for table, status, since, due in _WAITING:
             async for row in each_row(self._services.journal, table, {"status": status}):
                 due_ms = row[due]
@@ -354,8 +377,8 @@ class Engine:
             actor.wake()
             # Others wait for their turn; a run that takes long does not keep them.
             await actor.pause(TURN_S)
-        except AssentError as error:
-            LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
+        except Exception as error:  # noqa: BLE001 - one that can't be made anew keeps no other from its turn
+            self._note_stopped(run, error, is_told=False)
         finally:
             known = self._actors.get(run)
             if known is None or not known.is_driven:
@@ -388,8 +411,8 @@ class Engine:
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         timers = self.make_timers(run)
-        requester = requester_of(record.created, self._services.roles)
-        scope = RunScope(self._services, blueprint, catalogue, values, record, requester, self._bound, timers)
+        facts = _facts(record, requester_of(record.created, self._services.roles()))
+        scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         # What was read may have been waited for, and somebody else have made it meanwhile: a run has one.
         known = self._actors.get(run)
         if known is not None and not known.is_broken:
@@ -400,7 +423,7 @@ class Engine:
 
     def _roles_given(self, principal: Principal) -> tuple[str, ...] | None:
         """Roles that are not those which are configured: a run that leaves memory would come back without them."""
-        configured = self._services.roles.get(str(principal), frozenset())
+        configured = self._services.roles().get(str(principal), frozenset())
         return None if principal.roles == configured else tuple(sorted(principal.roles))
 
     def _keep(self, actor: RunActor) -> None:
@@ -445,6 +468,10 @@ class Engine:
     def drives(self, run: RunId) -> bool:
         """Whether this process began the run or went on with it, and nothing but its end has stopped it."""
         return run in self._taken_on
+
+    def stopped(self) -> Mapping[RunId, str]:
+        """The runs that something stopped which is no outcome of their steps, as a full disk is, and its code."""
+        return self._stopped
 
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call: none where it has ended.
@@ -516,6 +543,11 @@ async def _add_calls(steps: Iterable[StepRecord], blueprint: Blueprint, values: 
             parameters = call["parameters"] if step.asked is None else await values.load_object(step.asked)
             assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
             blueprint.add_call(step.key, str(call["capability"]), parameters)
+
+
+def _facts(record: RunRecord, requester: Principal) -> RunFacts:
+    created = record.created
+    return RunFacts(requester, created.workflow, created.environment, record.run, created.mode)
 
 
 def require_ended(record: RunRecord) -> None:

@@ -70,6 +70,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     output: Commitment
     effect: Effect
     served: Commitment | None = None
+    sent: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +86,8 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     error: Commitment | None = None
     retry_at_ms: int | None = None
     is_alive: bool = False
+    sent: int = 0
+    begun: bool = False
 
 
 class Reconciled(msgspec.Struct, frozen=True, gc=False):

@@ -44,6 +44,7 @@ from assent.errors import AssentError, Json, RefusedError
 from assent.invocation import Invocation, Pipeline, Prepared
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
+from assent.policy import PolicyContext
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
@@ -139,6 +140,9 @@ class _ReplayPipeline(Pipeline):
     """The way of every call, told by the record what stood in it."""
 
     script: Script
+
+    def counted(self, call: Invocation, question: PolicyContext) -> PolicyContext:
+        return msgspec.structs.replace(question, counts=self.script.counts_of(call.context.step))
 
     async def allow(self, call: Invocation) -> None:
         self.script.require_begun(call.context.step)
@@ -408,11 +412,11 @@ class _Director:
         return self._actor(str(event.by), event, roles)
 
     def _actor(self, principal: str, act: ev.Act, roles: frozenset[str] = frozenset()) -> Actor:
-        known = self._services.roles.get(principal, frozenset())
+        known = self._services.roles().get(principal, frozenset())
         return self._acting(Principal.parse(principal, roles=known | roles), act)
 
     def _asker(self, created: ev.RunCreated) -> Actor:
-        return self._acting(requester_of(created, self._services.roles), created)
+        return self._acting(requester_of(created, self._services.roles()), created)
 
     @staticmethod
     def _acting(who: Principal, act: ev.Act) -> Actor:

@@ -50,14 +50,16 @@ class Callers:
                     for watcher in self._watchers.pop(key):
                         settle(watcher, None)
 
-    def refuse(self, error: BaseException) -> None:
-        """Nobody gets an answer any more."""
+    def refuse(self, error: BaseException) -> bool:
+        """Nobody gets an answer any more. Whether anybody was there to be told."""
         waiting, self._waiters = [waiter for waiter, _ in self._waiters], []
         for watchers in self._watchers.values():
             waiting += watchers
         self._watchers.clear()
+        is_told = any(not waiter.done() for waiter in waiting)
         for waiter in waiting:
             settle(waiter, error)
+        return is_told
 
 
 def settle(waiter: Future[None], error: BaseException | None) -> None:

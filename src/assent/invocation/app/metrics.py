@@ -38,9 +38,10 @@ class Metrics:
     | `validation` | a check of an input or output                                              |
     | `decision`   | an answer of the gate                                                      |
     | `secret`     | an access to a secret                                                      |
+    | `stop`       | a run that a full disk or the like stopped: the error's code               |
     """
 
-    __slots__ = ("_calls", "_decisions", "_errors", "_hooks", "_lock", "_secrets", "_validations")
+    __slots__ = ("_calls", "_decisions", "_errors", "_hooks", "_lock", "_secrets", "_stops", "_validations")
 
     def __init__(self) -> None:
         # Adding to a count is a read and a write. Without the lock two threads could both read before either writes.
@@ -50,6 +51,7 @@ class Metrics:
         self._errors: dict[str, int] = {}
         self._decisions: dict[str, int] = {}
         self._secrets: dict[str, int] = {}
+        self._stops: dict[str, int] = {}
         self._validations: dict[str, int] = {}
 
     def call(self, capability: str, outcome: str, duration_us: int, code: str | None = None) -> None:
@@ -90,6 +92,11 @@ class Metrics:
         with self._lock:
             _count(self._decisions, effect)
 
+    def stop(self, code: str) -> None:
+        """A run was stopped by what is no outcome of its steps."""
+        with self._lock:
+            _count(self._stops, code)
+
     def secret(self, outcome: str) -> None:
         """Somebody asked for a secret."""
         with self._lock:
@@ -113,6 +120,7 @@ class Metrics:
                 "validations": _sorted(self._validations),
                 "decisions": _sorted(self._decisions),
                 "secrets": _sorted(self._secrets),
+                "stops": _sorted(self._stops),
             }
 
 

@@ -18,14 +18,18 @@ from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, 
 from assent.spec.scopes import ADMIN, APPROVE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assent.capabilities.keys import CreateKey, KeyRing
 
 
 class KeyActs:
     """What `assent.key.create` and `assent.key.revoke` do, as the owner of the state."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, schedules_by: Callable[[str], list[str]]) -> None:
+        """`schedules_by` names the schedules that were added by whoever came in by something."""
         self._settings = settings
+        self._schedules_by = schedules_by
         self._store = KeyStore(settings.state)
         self._services: Services | None = None
 
@@ -45,6 +49,7 @@ class KeyActs:
             self.revoke,
             self.restore,
             self.is_revoked,
+            lambda ident: self._schedules_by(f"{BY_KEY}{ident}"),
         )
 
     def require_new(self, ident: str) -> None:

@@ -16,6 +16,7 @@ from assent.journal import Batch, OneOf, Payload, at_once, each_row
 from assent.runtime._ledger import reading
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
+from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal
 from assent.spec.values.canonical import canonical_json, commit
 from assent.spec.workflow.definition import WorkflowSpec
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 TABLE: Final = "schedule_entries"
 STANDING: Final = OneOf(("active", "paused"))
 """The states of those that were not removed."""
+
+_BY_MACHINE: Final = frozenset({BY_PROCESS, BY_PEER, BY_ASSERTION, None})
 
 
 class ScheduleRecords:
@@ -142,6 +145,17 @@ class ScheduleRecords:
         rows = await _rows(self._ready.journal, {"state": "active"})
         return {RunId(str(row["schedule"])): int(row["events"]) for row in rows}
 
+    def added_by(self, identified_by: str) -> list[str]:
+        """The names of those that stand and were added by whoever came in by this."""
+        with reading(self._settings.state) as journal:
+            rows = [] if journal is None else at_once(_rows(journal, {"state": STANDING}))
+            return sorted(
+                str(row["name"])
+                for row in rows
+                if journal is not None
+                and at_once(began(journal, RunId(str(row["act"])))).identified_by == identified_by
+            )
+
     async def forget(self, run: RunId, act: RunId) -> None:
         """Erase what schedules did that a run added and that stand no more, as whoever asked for the run `act`."""
         services = self._ready
@@ -182,6 +196,24 @@ async def began(journal: JournalReader, run: RunId) -> ev.RunCreated:
     found = (await journal.events(run, limit=1))[0].event
     assert isinstance(found, ev.RunCreated)  # INVARIANT: a run begins so
     return found
+
+
+def acting_for(settings: Settings, created: ev.RunCreated, now_ms: int) -> Principal:
+    """Who the runs of a schedule act for that `created` added: with the roles of today, and only while they may act at all.
+
+    A schedule outlives neither the key, token or certificate by which whoever added it came in, nor its principal's entry in
+    the configuration. `IDENTITY_REFUSED`, `KEYS_INVALID`.
+    """
+    text, roles, by = created.principal, frozenset(created.roles or ()), created.identified_by
+    if by is None or by in _BY_MACHINE:
+        uid = settings.os_uid if created.os_uid is None else created.os_uid
+        found = settings.principal_of(text, asserted=created.asserted, os_uid=uid)
+    else:
+        from assent.runtime.wiring.vouching import require_vouched
+
+        require_vouched(settings, text, by, now_ms)
+        found = settings.identities.vouched_for(text, roles)
+    return Principal.parse(text, roles=roles) if roles else found
 
 
 async def planned_of(journal: JournalReader, standing: Standing) -> Planned:

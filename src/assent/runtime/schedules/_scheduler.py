@@ -18,10 +18,9 @@ from assent.capabilities.schedule import Planned, Standing, State, request_of, t
 from assent.engine import Actor
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation.context.telling import News, telling
-from assent.runtime.runs._schedules import began, planned_of
+from assent.runtime.runs._schedules import acting_for, began, planned_of
 from assent.spec.events.kinds import RunCreated
 from assent.spec.ids import RunId
-from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal
 from assent.spec.schedule import Begin, Former, Overlap, StopFormer, decide
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec
@@ -40,8 +39,6 @@ RETRY_MS: Final = 5_000
 BEGIN_S_MAX: Final = 10.0
 """A run that is not on record by then is given up, and its tick tried again."""
 
-_BY_MACHINE: Final = frozenset({BY_PROCESS, BY_PEER, BY_ASSERTION, None})
-
 LOGGER: Final = logging.getLogger("assent.schedules")
 LOGGER.addHandler(logging.NullHandler())
 
@@ -49,10 +46,11 @@ LOGGER.addHandler(logging.NullHandler())
 class _Active:
     """One schedule that comes due. What is kept of it besides is when it is worth looking at again."""
 
-    def __init__(self, standing: Standing, planned: Planned, actor: Actor) -> None:
+    def __init__(self, standing: Standing, planned: Planned, added: RunCreated) -> None:
+        """`added` is the run that added it, and so says who its runs act for."""
         self.standing = standing
         self.planned = planned
-        self.actor = actor
+        self.added = added
         self.look_ms = 0
         self.passed_ms = 0
         """The last tick that has its run already, or was refused one."""
@@ -149,10 +147,7 @@ class Scheduler:
         if known is not None:
             known.standing, known.look_ms = standing, 0
             return known
-        created = await began(journal, standing.act)
-        principal = Principal.parse(created.principal, roles=frozenset(created.roles or ()))
-        actor = Actor(principal, created.asserted, created.os_uid, created.identified_by)
-        return _Active(standing, await planned_of(journal, standing), actor)
+        return _Active(standing, await planned_of(journal, standing), await began(journal, standing.act))
 
     async def _attend(self, active: _Active, now_ms: int) -> None:
         """Do what is to be done about one schedule, until that is nothing."""
@@ -178,7 +173,7 @@ class Scheduler:
                     if active.stopped == former[0]:
                         return
                     active.stopped = former[0]
-                    self._spawn(self._stop(former[0], active.actor), f"stop {former[0]}", self._driving)
+                    self._spawn(self._stop(former[0], active.added), f"stop {former[0]}", self._driving)
                     return
                 case None:
                     return
@@ -232,7 +227,7 @@ class Scheduler:
                 recorded.set_result(None)
 
         core, planned = self._core, active.planned
-        actor = self._actor(active.actor, request)
+        actor = self._actor(active.added, request)
         try:
             with telling(tell):
                 await core.run_spec(
@@ -248,20 +243,14 @@ class Scheduler:
         active.look_ms = 0
         self._wake.set()
 
-    def _actor(self, who: Actor, request: str) -> Actor:
-        """Who a tick's run acts for: with the roles of today, and only while they may act at all. `IDENTITY_REFUSED`."""
-        settings, text = self._core.settings, str(who.principal)
-        if who.identified_by in _BY_MACHINE:
-            uid = settings.os_uid if who.os_uid is None else who.os_uid
-            found = settings.principal_of(text, asserted=who.asserted, os_uid=uid)
-        else:  # what a door found out stays found out
-            found = settings.identities.vouched_for(text, who.principal.roles)
-        principal = who.principal if who.principal.roles else found
-        return Actor(principal, who.asserted, who.os_uid, who.identified_by, request)
+    def _actor(self, added: RunCreated, request: str | None = None) -> Actor:
+        """Who a tick's run acts for. `IDENTITY_REFUSED`."""
+        principal = acting_for(self._core.settings, added, self._clock.now_ms())
+        return Actor(principal, added.asserted, added.os_uid, added.identified_by, request)
 
-    async def _stop(self, run: RunId, actor: Actor) -> None:
+    async def _stop(self, run: RunId, added: RunCreated) -> None:
         with suppress(AssentError):  # it has ended meanwhile, or somebody else settles it
-            await self._core.cancel(run, principal=actor)
+            await self._core.cancel(run, principal=self._actor(added))
 
     def _watch(self, active: _Active, run: RunId) -> None:
         """Look at a schedule again once a run has ended, whoever drives it."""
@@ -270,12 +259,13 @@ class Scheduler:
         active.watched = run
 
         async def watch() -> None:
-            core = self._core
-            record = (await core.running.look(run)).record
-            if not record.state.is_finished:
-                async for _ in core.ready.journal.follow(run, since=record.n):
+            core, is_open = self._core, True
+            with core.ready.journal.follow(run) as news:
+                while is_open:
+                    heard = news.count
                     if (await core.running.look(run)).record.state.is_finished:
                         break
+                    is_open = await news.beyond(heard)
             active.watched, active.look_ms = None, 0
             self._wake.set()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -15,13 +16,10 @@ from assent import __version__
 from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
-from assent.journal import PAGE
 from assent.runtime._core import Core, require_same_request
-from assent.runtime._find_run import get_run, state_of
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Reader
-from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.service.scopes import SCOPE_OF
 from assent.runtime.settings.effective import Settings
@@ -30,7 +28,6 @@ from assent.spec.events.kinds import (
     ApprovalGranted,
     ApprovalRejected,
     CancelRequested,
-    Leaf,
     RunCreated,
     SignalReceived,
     StepResolved,
@@ -38,15 +35,11 @@ from assent.spec.events.kinds import (
 )  # fmt: skip
 from assent.spec.ids import OWN_REQUESTS, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
-from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
 from assent.system import SystemClock
 
 Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
-
-TAKEN_UP_MS: Final = 1_000
-"""After this long a run that should move and that nobody drives here is interrupted."""
 
 Settling: TypeAlias = (
     requests.Approve | requests.Reject | requests.Cancel | requests.Signal | requests.Undo | requests.Resolve
@@ -365,52 +358,32 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
         "version": __version__,
         "now_ms": SystemClock().now_ms(),
         "operations": sorted(map(requests.operation_of, SCOPE_OF)),
+        "in_force": {"policy": runtime.gate.digest, **runtime.settings.in_force()},
     }
     return msgspec.convert(told, answers.Health)
 
 
 def _backlog(runtime: Core) -> dict[str, Json]:
-    with Reader.open(runtime.settings, runtime.drives) as reader:
+    with Reader.open(runtime.settings, partial(under_way, runtime)) as reader:
         return reader.backlog()
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:
     del actor
-    return answers.UnderWay(runs=[run for run in request.runs if runtime.drives(RunId(run))])
+    return under_way(runtime, request.runs)
+
+
+def under_way(runtime: Core, runs: Iterable[str]) -> answers.UnderWay:
+    """What the owner says of runs."""
+    asked = [RunId(run) for run in runs]
+    stopped = runtime.stopped()
+    return answers.UnderWay(
+        runs=[run for run in asked if runtime.drives(run)],
+        stopped={run: stopped[run] for run in asked if run in stopped},
+    )
 
 
 async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: Actor) -> answers.Forgotten:
     del actor  # to fetch a value anew tells nobody anything
     runtime.secrets.forget(request.name)
     return answers.Forgotten(forgotten=True)
-
-
-async def events(runtime: Core, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
-    """What the journal of this process makes durable of a run; woken by its writer."""
-    run, clock = await runtime.find(request.run), SystemClock()
-    undriven_ms: int | None = None
-
-    # Each asks the runtime for its journal: it may have been closed since.
-    async def read(of: RunId, since: int) -> list[Leaf]:
-        return await runtime.ready.journal.events(of, since=since, limit=PAGE)
-
-    async def is_settled() -> bool:
-        nonlocal undriven_ms
-        row = await get_run(runtime.ready.journal, run)
-        state = state_of(row) if row is not None else RunState.FAILED
-        if not state.is_moving or runtime.drives(run):
-            undriven_ms = None
-            return state.is_settled
-        # This process may have just followed an owner that was killed: whoever resumes the run here has yet to do so.
-        undriven_ms = clock.monotonic_ms() if undriven_ms is None else undriven_ms
-        return clock.monotonic_ms() - undriven_ms >= TAKEN_UP_MS
-
-    async def wait(since: int, within_s: float | None) -> None:
-        if undriven_ms is not None:
-            within_s = min(TAKEN_UP_MS / 1000, TAKEN_UP_MS / 1000 if within_s is None else within_s)
-        coming = runtime.ready.journal.follow(run, since=since)
-        with suppress(TimeoutError, StopAsyncIteration):
-            await asyncio.wait_for(anext(coming), within_s)
-
-    async for event in follow(read, run, request, is_settled, wait):
-        yield event

@@ -17,7 +17,9 @@ from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
 from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
-from assent.runtime.service.requests import Asker, UnderWay, principal_of
+from assent.runtime.service.answers import UnderWay
+from assent.runtime.service.requests import Asker, principal_of
+from assent.runtime.service.requests import UnderWay as AskUnderWay
 from assent.runtime.settings.effective import Settings
 from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
 from assent.spec.states import Mode, RunState, StepState
@@ -27,11 +29,13 @@ from assent.system import SystemClock, cpu_seconds
 if TYPE_CHECKING:
     from assent.engine import ApprovalRecord
     from assent.policy import PolicyEngine
+    from assent.runtime.runs._schedule_list import Scene
     from assent.runtime.service._audit_log import Log
     from assent.runtime.service._told_steps import StepStory
     from assent.spec.events import kinds as ev
 
 _MOVING: Final = frozenset(state.value for state in RunState if state.is_moving)
+_MAY_MOVE: Final = _MOVING | {RunState.WAITING.value}
 _NAMED_MAX: Final = 20
 """Steps that are named to somebody who asked for one that there is not."""
 
@@ -42,24 +46,26 @@ _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
 
 
-Drives: TypeAlias = Callable[[RunId], bool]
+OwnerSays: TypeAlias = "Callable[[Collection[str]], UnderWay]"
 """Whether a run is driven by this process, which owns the state."""
 
 
 class Reader:
     """Reads the state of a workspace beside a living owner or without one; takes no lock, writes nothing."""
 
-    def __init__(self, settings: Settings, journal: LedgerReader | None, drives: Drives | None) -> None:
+    def __init__(
+        self, settings: Settings, journal: LedgerReader | None, owner_says: OwnerSays | None
+    ) -> None:
         self._settings = settings
         self._journal = journal
-        self._drives = drives
+        self._owner_says = owner_says
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, drives: Drives | None = None) -> Iterator[Self]:
-        """A reader; a workspace in which nothing was recorded yet reads as empty. `drives`: the owner reads, and asks nobody."""
+    def open(cls, settings: Settings, owner_says: OwnerSays | None = None) -> Iterator[Self]:
+        """A reader; a workspace in which nothing was recorded yet reads as empty. With `owner_says` nobody else is asked."""
         with reading(settings.state) as journal:
-            yield cls(settings, journal, drives)
+            yield cls(settings, journal, owner_says)
 
     def runs(
         self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
@@ -71,7 +77,7 @@ class Reader:
         where: dict[str, Cell | OneOf | Begins] = {}
         if status:
             # One that should move may be shown as interrupted.
-            where["status"] = OneOf(tuple(_MOVING.union(status) if "interrupted" in status else {*status}))
+            where["status"] = OneOf(tuple(_MAY_MOVE.union(status) if "interrupted" in status else {*status}))
         after: tuple[Cell, ...] | None = None
         if before is not None:
             after = (at_once(find_run(self._recorded(before), before)),)
@@ -93,8 +99,14 @@ class Reader:
         for run in calls.cells:
             if capabilities.get(run) is None:  # It ended before a step knew of it.
                 capabilities[run] = _asked_for(journal, RunId(str(run)))
-        shown = self._shown_statuses({str(row["run_id"]): str(row["status"]) for row in rows})
-        return [self._run_line(row, shown, capabilities) for row in rows]
+        shown, stopped = self._looked_at({str(row["run_id"]): str(row["status"]) for row in rows})
+        return [
+            {
+                **self._run_line(row, shown, capabilities),
+                "code": row["code"] or stopped.get(str(row["run_id"])),
+            }
+            for row in rows
+        ]
 
     def _run_line(
         self, row: Mapping[str, Any], shown: Mapping[str, str], called: Mapping[Any, Any]
@@ -110,28 +122,41 @@ class Reader:
             "updated_at_ms": row["updated_at_ms"],
             "principal": row["principal"],
             "mode": row["mode"],
-            "code": row["code"],
         }
 
-    def _shown_statuses(self, stored: Mapping[str, str]) -> dict[str, str]:
-        """How each run is shown: as it stands, but `interrupted` where it should move and nobody drives it."""
-        moving = tuple(run for run, status in stored.items() if status in _MOVING)
-        undriven = {*moving}.difference(self._driven(moving)) if moving else ()
-        return {run: "interrupted" if run in undriven else status for run, status in stored.items()}
+    def _shown_statuses(self, stored: Mapping[str, str]) -> Mapping[str, str]:
+        """How each run is shown."""
+        return self._looked_at(stored)[0]
 
-    def _driven(self, runs: tuple[str, ...]) -> Collection[str]:
-        """Those that the owner drives; all, where it lives and does not say."""
-        if self._drives is not None:
-            return {run for run in runs if self._drives(RunId(run))}
+    def _looked_at(self, stored: Mapping[str, str]) -> tuple[dict[str, str], Mapping[str, str]]:
+        """How each run is shown: as it stands, but `interrupted` where it should move and nobody drives it; and why, if known.
+
+        One that waits should move, too, where something kept it from that when its time had come.
+        """
+        asked = tuple(run for run, status in stored.items() if status in _MAY_MOVE)
+        if not asked:
+            return {**stored}, {}
+        said = self._owner_on(asked)
+        driven = {*said.runs}
+        undriven = {
+            run for run in asked if run in said.stopped or (stored[run] in _MOVING and run not in driven)
+        }
+        shown = {run: "interrupted" if run in undriven else status for run, status in stored.items()}
+        return shown, said.stopped
+
+    def _owner_on(self, runs: tuple[str, ...]) -> UnderWay:
+        """What the owner says of them; where it lives and does not say, that it drives all."""
+        if self._owner_says is not None:
+            return self._owner_says(runs)
         if not self.owner_alive():
-            return ()
+            return UnderWay(runs=[])
         from assent.runtime.service._asking import OWNER_S_MAX, ask
 
         try:
-            answer = ask(UnderWay(runs=runs), self._settings, within_s=OWNER_S_MAX)
+            answer = ask(AskUnderWay(runs=runs), self._settings, within_s=OWNER_S_MAX)
         except AssentError:
-            return runs
-        return () if answer is None else answer.runs
+            return UnderWay(runs=[*runs])
+        return answer or UnderWay(runs=[])
 
     def owner_alive(self) -> bool:
         """Whether a process owns the state directory now."""
@@ -381,23 +406,25 @@ class Reader:
 
     def schedules(self) -> list[dict[str, Json]]:
         """The schedules that stand, by name."""
-        from assent.runtime.runs._schedule_list import schedules_in
-
-        if self._journal is None:
-            return []
-        return schedules_in(self._journal, self._shown_statuses, SystemClock().now_ms())
+        looked = self._schedules()
+        return [] if looked is None else looked.all()
 
     def schedule(self, name: str) -> dict[str, Json]:
         """One of them, with what it does. `SCHEDULE_UNKNOWN`."""
         from assent.capabilities.schedule import unknown
-        from assent.runtime.runs._schedule_list import schedule_in
 
-        found = None
-        if self._journal is not None:
-            found = schedule_in(self._journal, name, self._shown_statuses, SystemClock().now_ms())
+        looked = self._schedules()
+        found = None if looked is None else looked.named(name)
         if found is None:
             raise InputError.from_dict(unknown(name).to_dict())  # nobody called anything
         return found
+
+    def _schedules(self) -> Scene | None:
+        from assent.runtime.runs._schedule_list import Scene
+
+        if self._journal is None:
+            return None
+        return Scene(self._journal, self._settings, self._shown_statuses, SystemClock().now_ms())
 
     def log(self, wanted: ledgers.EventFilter, *, follow: bool = False) -> Log | None:
         """The entries that pass a filter; None where nothing was recorded yet. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`.

@@ -248,7 +248,8 @@ class Backlog(Answer, frozen=True, kw_only=True):
 class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
-    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
+    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
+    are digests of what it works by: `policy`, `identity`, `serve`, `settings`.
     """
 
     status: str
@@ -259,12 +260,17 @@ class Health(Answer, frozen=True, kw_only=True):
     version: str
     now_ms: int
     operations: list[str]
+    in_force: dict[str, str] = {}
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):
-    """Those of the runs asked about that the owner drives."""
+    """Those of the runs asked about that the owner drives.
+
+    `stopped`: those stopped by what is no outcome of their steps, as a full disk is, and its code. Each is tried again.
+    """
 
     runs: list[str]
+    stopped: dict[str, str] = {}
 
 
 class Forgotten(Answer, frozen=True, kw_only=True):
@@ -290,7 +296,8 @@ class Deliveries(Answer, frozen=True, kw_only=True):
 class Schedule(Answer, frozen=True, kw_only=True):
     """A schedule that stands. `cron` with its `zone`, or `every`; `last_…`: the tick that began a run last, and that run.
 
-    `refused_…`: the last tick that began none, and why. `added_in`: the run that added it, for whose principal its runs act.
+    `refused_…`: the last tick that began none, and why. `added_in`: the run that added it, for whose principal its runs act, and
+    `identified_by` how that was known. `held`: why a tick begins no run as things stand, so that `next_at` is only its time.
     """
 
     name: str
@@ -298,6 +305,7 @@ class Schedule(Answer, frozen=True, kw_only=True):
     state: str
     workflow: str
     principal: str
+    identified_by: str | None
     cron: str | None
     zone: str | None
     every: str | None
@@ -309,6 +317,7 @@ class Schedule(Answer, frozen=True, kw_only=True):
     added_at_ms: int
     next_at: str | None
     next_at_ms: int | None
+    held: Fault | None
     last_at: str | None
     last_at_ms: int | None
     last_run_id: str | None
@@ -912,6 +921,27 @@ class RuleReport(Answer, frozen=True, kw_only=True):
     because: str
 
 
+class LimitReport(Answer, frozen=True, kw_only=True):
+    """A limit that the call is held against: what calls have `used` of `most`, and what this one takes.
+
+    `of` is what it measures: `calls`, `bytes_out` or `cost`. `opens_at_ms`: when the call will fit, where it does not now.
+    """
+
+    limit: str
+    of: str
+    used: int
+    takes: int
+    most: int
+    opens_at_ms: int | None
+
+
+class LimitUsed(Answer, frozen=True, kw_only=True):
+    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not."""
+
+    used: int
+    opens_at_ms: int | None = None
+
+
 class NearestRule(Answer, frozen=True, kw_only=True):
     """The rule before the deciding one that would have given another answer, had `missing` held."""
 
@@ -931,8 +961,10 @@ class Explained(Answer, frozen=True, kw_only=True):
     reason: str
     code: str | None
     approvers: PlanApprovers | None
+    opens_at_ms: int | None
     policy_digest: str
     rules: list[RuleReport]
+    limits: list[LimitReport]
     nearest: NearestRule | None
     complete: bool
     """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
@@ -950,6 +982,8 @@ class Asked(Answer, frozen=True, kw_only=True):
     environment: str
     mode: str
     now_ms: int
+    limits: dict[str, LimitUsed] = {}
+    """By the id of each limit that the call was held against."""
 
 
 class DecisionExplained(Answer, frozen=True, kw_only=True):

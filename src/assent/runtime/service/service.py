@@ -10,8 +10,10 @@ record alone. Each kind's functions are imported when the first of them is asked
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from assent.errors import InputError, InternalError, RefusedError
 from assent.runtime._ledger import has_ledger
@@ -34,8 +36,11 @@ from assent.spec.ids import OF_SCHEDULES
 
 if TYPE_CHECKING:
     from assent.engine import Admission
+    from assent.journal import News
     from assent.runtime._core import Core
     from assent.runtime.service import answers
+    from assent.runtime.service._listening import Listened
+    from assent.runtime.service._reading import OwnerSays
     from assent.runtime.settings.effective import Settings
 
 A = TypeVar("A")
@@ -53,7 +58,7 @@ class Service:
     def __init__(self, settings: Settings, runtime: Core | None = None) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._drives = None if runtime is None else runtime.drives
+        self._listened: WeakKeyDictionary[News, Listened] = WeakKeyDictionary()
 
     def admission(self) -> Admission:
         """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
@@ -111,7 +116,7 @@ class Service:
             from assent.runtime.service import _recorded
 
             answer = await _function(_recorded, request)(
-                _recorded.Record(self._settings, by, self._drives), request
+                _recorded.Record(self._settings, by, self._owner_says), request
             )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
@@ -140,6 +145,15 @@ class Service:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
 
+    @property
+    def _owner_says(self) -> OwnerSays | None:
+        """What the owner says of runs, where this is the owner's."""
+        if self._runtime is None:
+            return None
+        from assent.runtime.service._owning import under_way
+
+        return partial(under_way, self._runtime)
+
     def check(self, request: Request[Any], by: Asker) -> None:
         """Refuse what can't be carried out before anything is on record: what `by` may not ask, what does not load or fit.
 
@@ -167,12 +181,12 @@ class Service:
 
         parts: AsyncIterator[A]
         if self._runtime is not None and isinstance(request, Events):
-            from assent.runtime.service import _owning
+            from assent.runtime.service._listening import events
 
-            parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
+            parts = events(self._runtime, self._listened, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
             parts = _function(_recorded, request)(
-                _recorded.Record(self._settings, asker_of(self._settings), self._drives), request
+                _recorded.Record(self._settings, asker_of(self._settings), self._owner_says), request
             )
         return parts
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
+from assent.runtime.wiring.vouching import BY_CERTIFICATE, fault_of_key
 from assent.server.who._caller import Caller, Presented, Refused
+from assent.server.who._rates import Rates
 from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from assent.runtime.settings._serve import Issuer
     from assent.runtime.settings.effective import Settings
     from assent.server.who._tokens import Tokens
     from assent.spec.ports import Clock
@@ -27,12 +29,8 @@ NoteStranger: TypeAlias = "Callable[[str, str, str], Awaitable[None]]"
 
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 
-BY_CERTIFICATE: Final = "mtls:"
-
 BEARER_MAX: Final = 16 * 1024
 """Characters of a credential."""
-
-_ENDED: Final = {"expired": "KEY_EXPIRED", "revoked": "KEY_REVOKED"}
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z", re.ASCII)
 
@@ -48,14 +46,20 @@ class Gatehouse:
         self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
+        self._known: tuple[tuple[Issuer, ...], Tokens] | None = None
+        self.rates = Rates(settings.serve.rates, self._clock)
+        """What every request passes on its way in, before and after it is asked whose it is."""
 
-    @cached_property
+    @property
     def _tokens(self) -> Tokens:
         from assent.server.who._tokens import (
             Tokens,  # a daemon that nobody sends one starts without their reader
         )
 
-        return Tokens(self._settings.serve.issuers, self._clock)
+        issuers = self._settings.serve.issuers
+        if self._known is None or self._known[0] != issuers:  # they may have been read anew
+            self._known = issuers, Tokens(issuers, self._clock)
+        return self._known[1]
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""
@@ -134,15 +138,8 @@ class Gatehouse:
             raise Refused(error.code) from None
         if key is None:
             raise Refused("KEY_UNKNOWN")
-        if (ended := _ENDED.get(key.status(self._clock.now_ms()))) is not None:
-            raise Refused(ended)
-        identities = self._settings.identities
-        is_known = key.principal in identities.roles
-        # A key outlives neither its principal's entry nor the day on which the configuration becomes strict.
-        if not is_known and (
-            key.configured or (identities.strict and key.principal != own_name(self._settings.os_uid))
-        ):
-            raise Refused("KEY_PRINCIPAL_UNKNOWN")
+        if (fault := fault_of_key(key, self._settings, self._clock.now_ms())) is not None:
+            raise Refused(fault)
         asker = Asker(principal=key.principal, identified_by=f"{BY_KEY}{key.id}", scopes=key.scopes)
         return Caller(asker=asker, expires_at_ms=key.expires_ms)
 

@@ -19,12 +19,11 @@ import msgspec
 from assent.errors import AssentError
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings._serve import Issuer
+from assent.runtime.wiring.vouching import BY_TOKEN
 from assent.server.who._caller import Caller, Refused
 from assent.spec.ports import Clock
 from assent.spec.principal import Principal
 from assent.spec.scopes import SCOPES
-
-BY_TOKEN: Final = "jwt:"  # noqa: S105 - how the record names what identified somebody
 
 LEEWAY_S: Final = 30
 """How far an issuer's clock may be off."""

@@ -340,7 +340,38 @@ def _of_pydantic(kind: str, steps: Steps, one: Any) -> _Finding:  # `Any`: pydan
     return _Finding(steps, words, words, value, foreign=kind)
 
 
+_PATTERNS: Final[Mapping[str, str]] = {
+    r"^[0-9a-f]{64}$": "a SHA-256 in 64 lower-case hex digits",
+    r"^[0-9a-f]{40}$": "a commit's id in 40 lower-case hex digits",
+    r"^[0-9]{1,15}(?:\.[0-9]{1,3})? *(?:B|[kKMGT]i?B)$": "a size like `10 MiB`",
+    r"^[0-9]{1,10}(?:\.[0-9]{1,3})? *(?:ms|s|m|h|d)$": "a duration like `30s` or `1.5h`",
+    r"^[^\x00]*$": "text without a NUL character",
+    r"^[^\x00]*\S[^\x00]*$": "text that is not blank, without a NUL character",
+    r"^[^<>\n\x00]*[^<>\s\x00][^<>\n\x00]*$": "a person's name: a line that is not blank, without `<` and `>`",
+    r"^[^<>\s\x00]+$": "an address without blanks, `<` and `>`",
+    r"^https?://[^\s/?#@\\]+(?:[/?#]\S*)?$": "an http or https URL without a user name",
+    r"^ak_[a-z2-7]{16}$": "a key's id as the list of keys shows it: `ak_` and 16 letters or digits",
+    r"^[A-Za-z0-9][A-Za-z0-9 ._/:@+-]*$": "a name of letters, digits, blanks and `. _ / : @ + -` that begins with a letter or "
+    "digit",
+    r"^[A-Za-z0-9][A-Za-z0-9._@+/-]{0,127}$": "a name of at most 128 letters, digits and `. _ @ + / -` that begins with a letter "
+    "or digit",
+    r"^[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*$": "words of letters, digits and `_` with a dot between them, like `order.paid`",
+    r"^[a-z][a-z0-9_-]*$": "a name of lower-case letters, digits, `_` and `-`, which begins with a letter",
+    r"^msg_[0-9a-f]{32}$": "a delivery's id: `msg_` and 32 hex digits",
+    r"^run_[0-9A-Za-z_]+$": "a whole run's id: `run_…`",
+    r"^plan_[0-9a-z]+$": "a plan's id: `plan_…`",
+}
+"""Patterns of ours in words: who typed something else is told what is wanted, and not how a machine tells it."""
+
+
+def pattern_words(pattern: str) -> str | None:
+    """What a text is that a pattern of ours fits, behind `must be`; None for one of somebody else's."""
+    return _PATTERNS.get(pattern)
+
+
 def _matching(steps: Steps, pattern: object, value: object) -> _Finding:
+    if (words := pattern_words(str(pattern))) is not None:
+        return _Finding(steps, words, f"must be {words}", value)
     return _Finding(steps, f"text that matches `{pattern}`", f"must match `{pattern}`", value, ends=False)
 
 

@@ -26,6 +26,7 @@ from assent.spec.events._gate import (
     ApprovalRefused,
     ConsequenceChecked,
     ConsequenceDecided,
+    Counted,
     IdentityRefused,
     KeyCreated,
     KeyRevoked,
@@ -258,7 +259,7 @@ class StepStarted(OfAttempt, frozen=True, kw_only=True, tag="step.started"):
     `context`, here and wherever the gate answered, binds what it was asked with, as canonical JSON. `prepared` binds what the
     handler's `prepare` returned; `grant` is the digest of the approval that was used. `asked_version` and `asked_fingerprint`
     name the version that the caller speaks, where `version` serves it through transformers; `inputs` are those of the version
-    that serves.
+    that serves. `counted`: what the attempt takes of the policy's limits, from here on.
     """
 
     capability: str
@@ -276,6 +277,7 @@ class StepStarted(OfAttempt, frozen=True, kw_only=True, tag="step.started"):
     asked_version: str | None = None
     asked_fingerprint: Fingerprint | None = None
     context: Commitment | None = None
+    counted: tuple[Counted, ...] = ()
 
 
 class StepResumed(OfAttempt, frozen=True, kw_only=True, tag="step.resumed"):
@@ -309,20 +311,27 @@ class StepSucceeded(OfAttempt, frozen=True, kw_only=True, tag="step.succeeded"):
     """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`.
 
     Where another version served than the caller speaks, `output` is what the caller gets and `served` what the version gave.
+    `sent`, here and of a failure: bytes that the attempt sent beside its inputs, where a limit counts them.
     """
 
     output: Commitment
     effect: Effect = Effect.DONE
     served: Commitment | None = None
+    sent: int = 0
 
 
 class AttemptFailed(OfAttempt, frozen=True, kw_only=True, tag="step.attempt_failed"):
-    """One attempt failed and another will follow, not before `retry_at_ms`."""
+    """One attempt failed and another will follow, not before `retry_at_ms`.
+
+    `begun`, here and of a step: its handler ran, although the code is one that says that it did not.
+    """
 
     code: str
     effect: Effect
     retry_at_ms: int
     error: Commitment | None = None
+    sent: int = 0
+    begun: bool = False
 
 
 class StepFailed(OfAttempt, frozen=True, kw_only=True, tag="step.failed"):
@@ -331,6 +340,8 @@ class StepFailed(OfAttempt, frozen=True, kw_only=True, tag="step.failed"):
     code: str
     effect: Effect
     error: Commitment | None = None
+    sent: int = 0
+    begun: bool = False
 
 
 class StepUnsettled(OfAttempt, frozen=True, kw_only=True, tag="step.unsettled"):
@@ -338,6 +349,7 @@ class StepUnsettled(OfAttempt, frozen=True, kw_only=True, tag="step.unsettled"):
 
     code: str
     error: Commitment | None = None
+    sent: int = 0
 
 
 class StepReconciled(OfAttempt, frozen=True, kw_only=True, tag="step.reconciled"):

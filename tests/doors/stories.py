@@ -566,6 +566,8 @@ ONCE = (
         "something else under one key",
         write(key="k"),
         write(content="other", key="k", code="REQUEST_REUSED"),
+        # An owner with doors knows as long as it lives what a key meant, also where no run began under it.
+        ask("resume", key="k", code="REQUEST_REUSED", only=WIRES | CLIENTS),
         runs=1,
     ),
     story(
@@ -725,7 +727,7 @@ REST = (
         ask("runs", until=True, gives={"*.status": ["running"]}, keep={"nap": "0.run_id"}),
         noop(status=None, late="next"),
         ask("runs", until=True, gives={"*.status": ["running", "pending"]}),
-        noop(code="QUEUE_FULL"),
+        noop(code="QUEUE_FULL", is_code=True),
         of_run("cancel", "cancelled", run="@nap"),
         ask(JOIN, late="nap", status="cancelled"),
         ask(JOIN, late="next", status="succeeded"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeAlias, TypeVar
 import msgspec
 
 from assent.client._spool import Deferred, Spool
+from assent.client._wire import NOT_ADMITTED
 from assent.errors import AssentError, InputError, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.system import SystemClock, SystemEntropy, environment, spawn
@@ -114,8 +115,8 @@ class Deferring:
                 raise
             done = await _in_thread(self._spool.refused, entry, error.to_dict())
         except AssentError as error:
-            never_arrived = error.code == "SERVER_UNREACHABLE"
-            await _in_thread(self._spool.put_back, entry, was_sent=not never_arrived)
+            began_nothing = error.code == "SERVER_UNREACHABLE" or error.code in NOT_ADMITTED
+            await _in_thread(self._spool.put_back, entry, was_sent=not began_nothing)
             raise
         except asyncio.CancelledError:
             self._spool.put_back(entry, was_sent=True)

@@ -11,7 +11,16 @@ from typing import Any, Final, TypeVar
 import httpx2
 import msgspec
 
-from assent.client._wire import Written, answer_of, fault_of, lines_of, parts_of, unreadable, written
+from assent.client._wire import (
+    NOT_ADMITTED,
+    Written,
+    answer_of,
+    fault_of,
+    lines_of,
+    parts_of,
+    unreadable,
+    written,
+)
 from assent.errors import AssentError, WorldError
 from assent.runtime.service import requests
 from assent.runtime.service.answers import RunEvent
@@ -38,9 +47,6 @@ _ASKED_TWICE: Final = (
     requests.Signal, requests.Undo, requests.Resolve, requests.Resume,
 )  # fmt: skip
 """What the record keeps from happening twice under one key, or by its nature."""
-
-_NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
-"""Refusals that say: nothing has begun, come again."""
 
 
 class Http:
@@ -94,14 +100,15 @@ class Http:
                     return told
                 if not is_repeatable:
                     raise self._lost("it is under way yet")
-                patience = _Patience(self._clock, self._entropy, patience_s)
+                patience, was_sent = _Patience(self._clock, self._entropy, patience_s), True
                 continue
             fault = fault_of(answer.status_code, answer.content)
-            may_repeat = fault.code in _NOT_ADMITTED or (fault.code == "SERVER_UNREADABLE" and is_repeatable)
+            may_repeat = fault.code in NOT_ADMITTED or (fault.code == "SERVER_UNREADABLE" and is_repeatable)
             if answer.status_code not in (429, 502, 503, 504) or not may_repeat:
                 raise fault
             if not await patience.pause(_after_s(answer.headers)):
-                raise fault
+                # That this attempt began nothing says nothing of those before it.
+                raise self._lost(fault) if was_sent and fault.code in NOT_ADMITTED else fault
 
     async def events(self, request: requests.Events, patience_s: float) -> AsyncIterator[RunEvent]:
         """Events as they come; a stream that breaks is taken up behind the last one that came."""
@@ -124,7 +131,7 @@ class Http:
             except httpx2.TransportError as error:
                 fault = self._unreachable(error)
             except WorldError as error:
-                if error.code not in _NOT_ADMITTED:
+                if error.code not in NOT_ADMITTED:
                     raise
                 fault = error
             if not await patience.pause(after_s):
@@ -135,9 +142,11 @@ class Http:
         patience = _Patience(self._clock, self._entropy, patience_s)
         was_told = False
         while True:
+            after_s = 0.0
             try:
                 async with self._streamed(request) as answer:
                     if answer.status_code != 200:
+                        after_s = _after_s(answer.headers)
                         raise fault_of(answer.status_code, await answer.aread())
                     async for part in parts_of(request, answer.aiter_bytes()):
                         was_told = True
@@ -148,10 +157,10 @@ class Http:
                     raise self._lost(error) from error
                 fault: AssentError = self._unreachable(error)
             except WorldError as error:
-                if error.code not in _NOT_ADMITTED:
+                if error.code not in NOT_ADMITTED:
                     raise
                 fault = error
-            if not await patience.pause():
+            if not await patience.pause(after_s):
                 raise fault
 
     def _streamed(self, request: Stream[Any]) -> Any:  # `Any`: httpx2's own context

@@ -18,6 +18,9 @@ from assent.runtime.service.routes import ANSWERED, OF_FILES, OF_WORKFLOWS, ROUT
 
 A = TypeVar("A")
 
+NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
+"""Refusals that say: nothing has begun, come again."""
+
 _NEXT: Final = re.compile(r"[?&]before=([^&>]+)")
 
 

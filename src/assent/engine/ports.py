@@ -189,9 +189,18 @@ class Driver(Protocol):
         ...
 
     async def call(
-        self, run: RunId, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        run: RunId,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        *,
+        by: Actor | None = None,
     ) -> tuple[StepKey, Driven]:
-        """Add a step to a session and wait until there is an answer about it; its key. `SESSION_CLOSED`."""
+        """Add a step to a session and wait until there is an answer about it; its key. `SESSION_CLOSED`.
+
+        Of a request of `by` that has added one already it is that step, whatever else is asked now.
+        """
         ...
 
     async def look(self, run: RunId) -> Driven:

@@ -433,12 +433,22 @@ class Core:
             self._kept.popitem(last=False)
 
     async def add_step(
-        self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        run: str,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        *,
+        principal: Who = None,
     ) -> RunResult:
-        """What `Session.call` does."""
+        """What `Session.call` does; who asks says only under which request. `REQUEST_REUSED`."""
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
-        key, driven = await self.running.call(RunId(run), capability, given, hooks)
+        by = self.actor(principal)
+        key, driven = await self.running.call(RunId(run), capability, given, hooks, by=by)
+        step = driven.record.steps[key]
+        if by.request is not None and step.request == by.request:
+            require_same_request(by.request, (str(by.principal), step.request_digest), by)
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:

@@ -223,11 +223,13 @@ class Api:
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
             return await self._driven(route, request, caller, headers)
+        ident = None if route.method == "GET" else _ident(headers, caller)
+        carried_out = self._service.perform(request, caller.asker, ident=ident)
         if isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
             # Both of these take documents of strangers, and wait for nothing.
-            answer = await asyncio.to_thread(process.at_once, self._service.perform(request, caller.asker))
+            answer = await asyncio.to_thread(process.at_once, carried_out)
         else:
-            answer = await self._service.perform(request, caller.asker)
+            answer = await carried_out
         if isinstance(request, Asking) and answer is None:
             raise WorldError("STATE_MISSING", "nobody owns the state")
         return _told(route, request, answer)

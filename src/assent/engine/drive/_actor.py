@@ -138,6 +138,7 @@ class RunActor:
         self._on_pause = on_pause
         self._awaited = 0
         self._added = 0
+        self._adding: dict[str, StepKey] = {}
         self._callers = Callers()
         self._failure: BaseException | None = None
         self.is_heard = False
@@ -233,25 +234,51 @@ class RunActor:
         await self.deliver(command)
 
     async def add_step(
-        self, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        by: Actor | None = None,
     ) -> StepKey:
-        """Add a session's next step and wait until there is an answer about it; the key that it got."""
+        """Add a session's next step and wait until there is an answer about it; the key that it got.
+
+        A request that has added one, perhaps to a former owner, waits for that one.
+        """
+        request = None if by is None else by.request
+        if request is not None and (known := self._added_in(request)) is not None:
+            await self._callers.answered(known, self.record)
+            return known
         require_unexposed(self._services.pipeline.redactor, dict(parameters), "the inputs", capability)
         self._added = max(self._added, len(self.record.steps)) + 1
         key = session_step(self._added)
         call = self._outbox.bind({"capability": capability})
-        added = ev.StepAdded(step=key, call=call, inputs=self.hand_over(dict(parameters), key))
+        added = ev.StepAdded(
+            step=key,
+            call=call,
+            inputs=self.hand_over(dict(parameters), key),
+            request=request,
+            request_digest=None if by is None else by.request_digest,
+        )
+        if request is not None:
+            self._adding[request] = key
         self.blueprint.add_call(key, capability, parameters, hooks)
         answer = self._callers.watch(key)
         try:
             await self.deliver(AddStep(added))
-        except AssentError:
-            self._callers.forget(key)
+        except AssentError as error:
+            self._callers.forget(key, error)
             self._outbox.drop([added])
             del self.blueprint.steps[key]
             raise
+        finally:
+            self._adding.pop(request or "", None)
         await answer
         return key
+
+    def _added_in(self, request: str) -> StepKey | None:
+        """The step that a request has added, or is adding."""
+        found = (step.key for step in self.record.steps.values() if step.request == request)
+        return self._adding.get(request) or next(found, None)
 
     def start(self) -> None:
         """Let the run go on by itself."""

@@ -203,12 +203,18 @@ class Engine:
         return not self._starts.has_place(actor.record.run)
 
     async def call(
-        self, run: RunId, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        run: RunId,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        *,
+        by: Actor | None = None,
     ) -> tuple[StepKey, Driven]:
-        """Add a step to a session and wait until there is an answer about it; its key."""
+        """Add a step to a session, once for a request, and wait until there is an answer about it; its key."""
         actor = await self.actor(run)
         try:
-            key = await actor.add_step(capability, parameters, hooks)
+            key = await actor.add_step(capability, parameters, hooks, by)
         finally:
             self._let_go(actor)
         return key, Driven(actor.record, actor.blueprint, actor.values)

@@ -136,6 +136,8 @@ class StepRecord(msgspec.Struct):
     error: Commitment | None = None
     call: Commitment | None = None
     asked: Commitment | None = None
+    request: str | None = None
+    request_digest: str | None = None
     items: Commitment | None = None
     code: str | None = None
     order: int | None = None
@@ -389,6 +391,7 @@ def _evolve_step(
         case ev.StepAdded():
             step = record.step(event.step)
             step.call, step.asked = event.call, event.inputs
+            step.request, step.request_digest = event.request, event.request_digest
         case ev.StepsExpanded():
             step = _move(record, event.step, StepState.RUNNING)
             step.children, step.items, step.task = event.count, event.items, Task.GATHER

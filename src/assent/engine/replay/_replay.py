@@ -382,7 +382,7 @@ class _Director:
             event.step, str(call.get("capability")), parameters if isinstance(parameters, dict) else {}
         )
         inputs = None if asked is None else actor.hand_over(parameters, event.step)
-        await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call), inputs=inputs)))
+        await actor.deliver(AddStep(msgspec.structs.replace(event, call=actor.bind(call), inputs=inputs)))
 
     def _signal(self, event: ev.SignalReceived) -> SendSignal:
         value = self._recording.value(event.payload)

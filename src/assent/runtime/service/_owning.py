@@ -71,7 +71,7 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
 
 def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> Actor:
     """Who acts, with what they asked, where they chose the id under which they ask: it may mean one thing only."""
-    is_kept = isinstance(request, requests.Beginning | Settling)
+    is_kept = isinstance(request, requests.Beginning | Settling | requests.AddStep)
     if actor.request is None or actor.request.startswith(OWN_REQUESTS) or not is_kept:
         return actor
     asked = read_words(runtime, request) if isinstance(request, requests.Call) else request
@@ -238,7 +238,7 @@ async def _session(runtime: Core, request: requests.OpenSession, actor: Actor) -
 
 async def _add_step(runtime: Core, request: requests.AddStep, actor: Actor) -> answers.Run:
     run = await _own_session(runtime, request.run, actor)
-    return _told(await runtime.add_step(run, request.capability, request.parameters))
+    return _told(await runtime.add_step(run, request.capability, request.parameters, principal=actor))
 
 
 async def _close(runtime: Core, request: requests.CloseSession, actor: Actor) -> answers.Run:

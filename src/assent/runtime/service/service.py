@@ -10,7 +10,7 @@ record alone. Each kind's functions are imported when the first of them is asked
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -32,13 +32,14 @@ from assent.runtime.service.requests import (
     operation_of,
 )
 from assent.runtime.settings._places import fault_of_state
-from assent.spec.ids import OF_SCHEDULES
+from assent.spec.ids import OF_SCHEDULES, OWN_REQUESTS
 
 if TYPE_CHECKING:
     from assent.engine import Admission
     from assent.journal import News
     from assent.runtime._core import Core
     from assent.runtime.service import answers
+    from assent.runtime.service._keyed import Keyed
     from assent.runtime.service._listening import Listened
     from assent.runtime.service._reading import OwnerSays
     from assent.runtime.settings.effective import Settings
@@ -59,6 +60,13 @@ class Service:
         self._settings = settings
         self._runtime = runtime
         self._listened: WeakKeyDictionary[News, Listened] = WeakKeyDictionary()
+
+    @cached_property
+    def _keyed(self) -> Keyed:
+        from assent.runtime.service._keyed import Keyed
+        from assent.system import SystemClock
+
+        return Keyed(SystemClock())
 
     def admission(self) -> Admission:
         """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
@@ -103,8 +111,15 @@ class Service:
         from assent.invocation import hide_in_error
 
         redactor = self._runtime.secrets.redactor
+        keyed = None if ident is None or ident.startswith(OWN_REQUESTS) else self._keyed
+        if keyed is not None and ident is not None and (known := keyed.find(ident, request)) is not None:
+            again: A = known
+            return again
         try:
-            return hidden(await self._perform(request, by, tell, ident), redactor)
+            answer = hidden(await self._perform(request, by, tell, ident), redactor)
+            if keyed is not None and ident is not None:
+                keyed.keep(ident, request, answer)
+            return answer
         except Exception as error:
             # Also what nobody expected: its text goes into a log, and its causes with it.
             hide_in_error(error, redactor)

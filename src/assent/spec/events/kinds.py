@@ -216,11 +216,14 @@ class SessionClosed(Event, frozen=True, kw_only=True, tag="run.session_closed"):
 class StepAdded(OfStep, frozen=True, kw_only=True, tag="step.added"):
     """A session received another step. `call` binds capability and options as canonical JSON, `inputs` the inputs.
 
-    Before format 4 `call` bound the inputs as well, as `parameters`.
+    Before format 4 `call` bound the inputs as well, as `parameters`. `request` and `request_digest` are those of an act: the same
+    request, delivered twice, adds one step.
     """
 
     call: Commitment
     inputs: Commitment | None = None
+    request: str | None = None
+    request_digest: str | None = None
 
 
 class StepsExpanded(OfStep, frozen=True, kw_only=True, tag="step.expanded"):

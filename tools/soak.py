@@ -2,10 +2,11 @@
 
     python -m tools.soak [SECONDS]
 
-Calls, workflows, approvals and undos through the Unix socket, each under a key and asked for until it is answered; watchers that
-leave in the middle; requests whose askers hang up and ask again. Every 20 s the daemon is killed (SIGKILL) and started again. The
-last 40 s are one life, which rests in the middle and ends with SIGTERM. Exit code 1 when a promise was broken; what was measured
-is printed either way.
+Calls, workflows, approvals, undos, cancels, signals to runs that wait, and keys that are made, used over TCP and revoked, each
+under an idempotency key and asked for until it is answered; a schedule; watchers that leave in the middle and come back; requests
+whose askers hang up and ask again. Every 20 s the daemon is killed (SIGKILL) and started again, and told to read its policy again
+(SIGHUP) before. The last 40 s are one life, which rests in the middle and ends with SIGTERM. Exit code 1 when a promise was
+broken; what was measured is printed either way.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import asyncio
 import json
 import os
 import random
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -22,10 +25,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import httpx2
+
+from assent.runtime.wiring.key_store import new_key
+from assent.system import SystemEntropy
 
 LIFE_S: Final = 20.0
 WORKERS: Final = 8
@@ -40,6 +47,9 @@ POOL_THREADS: Final = min(32, (os.cpu_count() or 1) + 4)
 
 RSS_GROWTH_MAX: Final = 1.25
 """What a life may take at its end, in the last third of them, against the first third."""
+
+TICK_MS: Final = 2_000
+"""Between two runs of the schedule."""
 
 POLICY: Final = """version: 1
 rules:
@@ -60,8 +70,9 @@ class Sample(NamedTuple):
 class Daemon:
     """The lives of one daemon."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, port: int) -> None:
         self._root = root
+        self.port = port
         self._environ = {**os.environ, "HOME": str(root), "XDG_RUNTIME_DIR": "", "XDG_STATE_HOME": ""}
         self._errors = (root / "daemon.log").open("ab")
         self.process: subprocess.Popen[str] | None = None
@@ -75,11 +86,15 @@ class Daemon:
             self._command("serve"), stdout=subprocess.PIPE, stderr=self._errors, text=True, env=self._environ
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline().split()
-        if len(line) != 2:
+        doors = [self.process.stdout.readline().split() for _ in range(2)]
+        if [*map(len, doors)] != [2, 2]:
             raise SystemExit(f"the daemon does not start:\n{self.log.read_text()[-2000:]}")
-        self.address = line[1]
+        self.address = doors[0][1]
         self.ready_ms.append(1000 * (time.monotonic() - began))
+
+    def reload(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     def end(self, *, kill: bool) -> int:
         assert self.process is not None
@@ -123,13 +138,19 @@ class Load:
         self.broken: list[str] = []
         self.figures: Counter[str] = Counter()
 
-    def _http(self) -> httpx2.AsyncClient:
+    def _http(self, key: str | None = None) -> httpx2.AsyncClient:
+        """A client of the socket; with a key, of the port."""
+        if key is not None:
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{self._daemon.port}", headers=headers, timeout=60
+            )
         transport = httpx2.AsyncHTTPTransport(uds=self._daemon.address)
         return httpx2.AsyncClient(transport=transport, base_url="http://assent", timeout=60)
 
     async def _until_told(self, path: str, body: Any, key: str | None, *, leaves: bool = False) -> Any:
         """The answer, however often it takes to get one. `leaves`: the first time it is not waited for."""
-        headers = {} if key is None else {"Idempotency-Key": key}
+        headers = {} if key is None else {"Idempotency-Key": key.replace(" ", ":")}
         while True:
             try:
                 async with self._http() as http, asyncio.timeout(0.02 if leaves else 60):
@@ -215,6 +236,55 @@ class Load:
         ):
             self.broken.append(f"{name} was not taken back")
 
+    async def _waiting(self, name: str, wait: object) -> str | None:
+        """A run that waits, if all is well."""
+        steps = [{"name": "a", "wait": wait}, {"name": "b", "capability": "sys.noop"}]
+        body = {"workflow": {"name": "soak", "steps": steps}}
+        told = await self._settled(await self._until_told("/v1/runs", body, f"wait {name}"))
+        return told["run_id"] if self._expect(told, "waiting", f"wait {name}") else None
+
+    async def signal(self, name: str) -> None:
+        if run := await self._waiting(name, {"signal": "go"}):
+            body = {"name": "go", "payload": name}
+            told = await self._until_told(f"/v1/runs/{run}/signal", body, f"signal {name}")
+            self._expect(await self._settled(told), "succeeded", f"signal {name}")
+
+    async def cancel(self, name: str) -> None:
+        if run := await self._waiting(name, "10m"):
+            told = await self._until_told(f"/v1/runs/{run}/cancel", {}, f"cancel {name}")
+            self._expect(await self._settled(told), "cancelled", f"cancel {name}")
+
+    async def key(self, name: str) -> None:
+        """It opens from when it was made until it was revoked."""
+        made = new_key(SystemEntropy())
+        body = {"id": made.id, "digest": made.digest, "name": name}
+        told = await self._settled(await self._until_told("/v1/keys", body, f"key {name}"))
+        if not self._expect(told, "succeeded", f"key {name}"):
+            return
+        await self._opens(made.text, 200, name)
+        told = await self._settled(await self._until_told(f"/v1/keys/{made.id}/revoke", {}, f"revoke {name}"))
+        if self._expect(told, "succeeded", f"revoke {name}"):
+            await self._opens(made.text, 401, name)
+
+    async def _opens(self, key: str, status: int, name: str) -> None:
+        for _ in range(600):
+            with suppress(httpx2.TransportError):
+                async with self._http(key) as http:
+                    found = (await http.get("/v1/capabilities/sys.noop")).status_code
+                if found != status:
+                    self.broken.append(f"the key of {name} was answered with {found}, not {status}")
+                return
+            await asyncio.sleep(0.1)
+
+    async def schedule(self) -> None:
+        workflow = {"name": "ticks", "steps": [{"name": "a", "capability": "sys.noop"}]}
+        body = {"name": "ticks", "workflow": workflow, "every": f"{TICK_MS}ms", "missed": "all"}
+        self._expect(
+            await self._settled(await self._until_told("/v1/schedules", body, "schedule")),
+            "succeeded",
+            "schedule",
+        )
+
     async def work(self, number: int) -> None:
         """One command after the other, until the load ends."""
         kinds: list[Callable[[str], Awaitable[None]]] = [
@@ -223,6 +293,9 @@ class Load:
             self.approval,
             self.undo,
             self.cancelled,
+            self.signal,
+            self.cancel,
+            self.key,
         ]
         while not self.ends:
             self._count += 1
@@ -232,36 +305,52 @@ class Load:
             await asyncio.sleep(PAUSE_S)
 
     async def watch(self) -> None:
-        """Listen to a run that is there, for a while, and leave."""
+        """Listen to a run that is there, leave, and come back for what came meanwhile: each event is told once, in order."""
         while not self.ends:
             if self.runs:
-                run = self._dice.choice([*self.runs.values()][-20:])
-                with suppress(httpx2.TransportError, TimeoutError):
-                    async with (
-                        self._http() as http, asyncio.timeout(self._dice.random()),
-                        http.stream("GET", f"/v1/runs/{run}/events") as answer,
-                    ):  # fmt: skip
-                        async for line in answer.aiter_lines():
-                            self.figures["events"] += line.startswith("id:")
+                run, last = self._dice.choice([*self.runs.values()][-20:]), -1
+                for _ in range(3):
+                    last = await self._listen(run, last)
             await asyncio.sleep(PAUSE_S)
+
+    async def _listen(self, run: str, last: int) -> int:
+        headers = {"Last-Event-ID": str(last)} if last >= 0 else {}
+        with suppress(httpx2.TransportError, TimeoutError):
+            async with (
+                self._http() as http, asyncio.timeout(self._dice.random()),
+                http.stream("GET", f"/v1/runs/{run}/events", headers=headers) as answer,
+            ):  # fmt: skip
+                async for line in answer.aiter_lines():
+                    if line.startswith("id:"):
+                        if int(line[3:]) != last + 1:
+                            self.broken.append(f"a listener to {run} heard {line} after {last}")
+                        last = int(line[3:])
+                        self.figures["events"] += 1
+        return last
 
 
 async def soak(seconds: float, root: Path) -> bool:
     """Whether every promise was kept."""
     work = root / "work"
     work.mkdir()
-    (work / "assent.toml").write_text('policy = "policy.yaml"\n')
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (work / "assent.toml").write_text(f'policy = "policy.yaml"\n[serve]\nhttp = "127.0.0.1:{port}"\n')
     (work / "policy.yaml").write_text(POLICY)
     (work / "policy.yaml").chmod(0o600)
-    daemon = Daemon(root)
+    daemon = Daemon(root, port)
     await asyncio.to_thread(daemon.start)
     load = Load(daemon, work)
+    await load.schedule()
     grown: list[Sample] = []
 
     async def killed() -> None:
         ends = time.monotonic() + seconds - 2 * LIFE_S
         while time.monotonic() < ends:
-            await asyncio.sleep(LIFE_S)
+            await asyncio.sleep(LIFE_S / 2)
+            daemon.reload()
+            await asyncio.sleep(LIFE_S / 2)
             grown.append(daemon.sample())
             daemon.end(kill=True)
             await asyncio.to_thread(daemon.start)
@@ -306,8 +395,17 @@ def judged(daemon: Daemon, load: Load, idle: list[Sample], grown: list[Sample]) 
     twice = [what for what, count in done.items() if count > 1]
     if twice:
         found.append(f"happened twice: {twice[:5]}")
-    begun = {run for run, what in done if what.startswith("run.created")}
-    acknowledged = {run for key, run in load.runs.items() if not key.startswith(("approve", "undo"))}
+    asked = {entry["run_id"]: entry["event"] for entry in entries if entry["kind"] == "run.created"}
+    ticks = [
+        int(request.rpartition(":")[2])
+        for one in asked.values()
+        if (request := str(one.get("request"))).startswith("schedule:")
+    ]
+    if any(after - before != TICK_MS for before, after in pairwise(ticks)) or len(ticks) < 2:
+        found.append(f"the schedule ran at {ticks}")
+    begun = {run for run, one in asked.items() if not str(one.get("request")).startswith("schedule:")}
+    later = ("approve", "undo", "signal", "cancel")
+    acknowledged = {run for key, run in load.runs.items() if not key.startswith(later)}
     if begun != acknowledged:
         lost, unasked = len(acknowledged - begun), len(begun - acknowledged)
         found.append(f"{lost} acknowledged runs are not on record, and {unasked} that nobody asked for are")

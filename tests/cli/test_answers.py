@@ -16,6 +16,7 @@ from assent.cli._door import Door
 from assent.cli.runs._prompt import Answer
 from assent.errors import Json, WorldError
 from assent.errors.explanations import explanations
+from assent.spec.words.durations import instant
 from tests.support.door import RUN, ScriptedRuntime, Terminal, approval_object, run_object
 
 
@@ -698,6 +699,7 @@ def test_doctor_asks_the_living_owner_how_it_is(
         "version": "0.2.0",
         "now_ms": 5,
         "operations": ["call"],
+        "in_force": {},
     }
     assert terminal.runtime is not None
     terminal.runtime.owner_health = found
@@ -791,6 +793,21 @@ def test_policy_explain_names_the_rule_and_why_no_earlier_one_decided(terminal: 
     text = terminal(*words).out
     assert text.startswith("REQUIRE_APPROVAL  io.fs.delete (HIGH) for agent:bot")
     assert "reads" in text
+
+
+def test_a_limit_that_is_past_says_when_it_opens(terminal: Terminal) -> None:
+    limit = "{ id: once, when: { capability: sys.noop }, window: 1h, calls: 1 }"
+    terminal.write("p.yaml", f"version: 1\ndefault: ALLOW\nlimits:\n  - {limit}\n")
+    assert terminal("call", "sys.noop", "--policy", "p.yaml").code == 0
+    denied = terminal("call", "sys.noop", "--policy", "p.yaml", "--json")
+    told: Any = denied.object
+    assert (denied.code, told["error"]["code"]) == (3, "LIMIT_REACHED")
+    opens = instant(told["error"]["details"]["opens_at_ms"])
+    said = terminal("policy", "explain", told["run_id"], "call", "--policy", "p.yaml").out
+    assert f"once  1 of 1 call used, this one takes 1 call: fits from {opens}" in said
+    asked = terminal("policy", "explain", "sys.noop", "--policy", "p.yaml")
+    assert asked.out.startswith("DENY  sys.noop")
+    assert "1 of 1 call used, and it opens again at 20" in asked.out
 
 
 def test_policy_explain_asks_as_if_something_had_been_read_before(terminal: Terminal) -> None:

@@ -197,6 +197,29 @@ async def test_events_go_on_where_the_connection_broke(served: Serving, tmp_path
         assert line.broken == 5
 
 
+async def test_a_refusal_says_nothing_of_what_was_sent_before(
+    root: Path, env: dict[str, str], tmp_path: Path, no_keychain: None
+) -> None:
+    """A call whose answer was lost may have been made, also where it is refused for its rate when it is asked again."""
+    with (root / "assent.toml").open("a") as file:
+        file.write('[serve.rate.each]\nrequests = 2\nwindow = "1h"\n')
+
+    def cut(data: bytes) -> int | None:
+        return 0 if b"run_id" in data else None
+
+    async with daemon(root, env) as served, broken_line(served, tmp_path / "line", cut):
+        async with connect(tmp_path / "line", patience_s=1) as rt:
+            for code in ("SERVER_LOST", "RATE_LIMITED"):
+                with pytest.raises(AssentError) as caught:
+                    await rt.call("io.fs.write_file", WRITE)
+                assert caught.value.code == code
+        async with connect(served.doors["socket"], patience_s=1, spool=tmp_path / "spool") as rt:
+            await rt.defer("io.fs.write_file", WRITE)
+            with pytest.raises(AssentError, match="RATE_LIMITED"):
+                await rt.flush()
+            assert [(one.status, one.was_sent) for one in rt.deferred()] == [("WAITING", False)]
+
+
 async def test_a_server_that_restarts_is_waited_for_and_one_that_is_away_is_told(
     root: Path, env: dict[str, str]
 ) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from assent.client import Client, Deferred, _deferring, connect
+from assent.client._http import Http
+from assent.client._wire import Written
 from assent.errors import AssentError
 from assent.failpoints import VARIABLE
 from assent.runtime.service import requests
@@ -164,6 +167,31 @@ async def test_they_are_made_when_the_server_comes_back_and_nobody_asks(
             await asyncio.wait_for(done.wait(), 30)
             await rt.flush()
             assert await made(rt) == ["1.txt"]
+
+
+async def test_whoever_is_told_when_to_come_again_does_not_come_before(
+    root: Path, env: dict[str, str], tmp_path: Path, no_keychain: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_deferring, "PAUSE_S", 0.01)
+    with (root / "assent.toml").open("a") as file:
+        file.write('[serve.rate.each]\nrequests = 1\nwindow = "1s"\n')
+    sent, done = list[str](), asyncio.Semaphore(0)
+    send = Http._send
+
+    async def watched(self: Http, out: Written, ident: str, wait_s: int) -> httpx2.Response:
+        sent.append(out.path)
+        return await send(self, out, ident, wait_s)
+
+    monkeypatch.setattr(Http, "_send", watched)
+    async with daemon(root, env) as served:
+        spool = tmp_path / "spool"
+        async with connect(served.doors["socket"], spool=spool, told=lambda _: done.release()) as rt:
+            for name in ("1.txt", "2.txt"):
+                await rt.defer(WRITE, {"path": name, "content": ""})
+            for _ in range(2):
+                await asyncio.wait_for(done.acquire(), 30)
+    assert (root / "2.txt").exists()
+    assert sent.count("/v1/calls") in (2, 3)
 
 
 async def test_without_a_spool_nothing_is_deferred(served: Serving) -> None:

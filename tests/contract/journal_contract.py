@@ -320,60 +320,43 @@ class JournalContract:
         assert await journal.rebuild(Nothing()) == len(live) == 2
         assert await journal.rows("tally_kinds", limit=9) == live
 
-    async def test_who_follows_hears_every_event_once_and_in_order(self, journal: CompleteJournal) -> None:
-        """What was durable before comes first, then each event when it is durable, of that run alone; several may follow."""
-        run = run_id(1)
-        await journal.append(created(run))
-        await journal.append(progressed(run, 1))
-
-        async def heard(since: int, last: int) -> list[int | None]:
-            found: list[int | None] = []
-            async for leaf in journal.follow(run, since=since):
-                assert leaf.run == run
-                found.append(leaf.n)
-                if leaf.n == last:
-                    break
-            return found
-
-        following = [asyncio.create_task(heard(0, 9)), asyncio.create_task(heard(5, 9))]
-        await asyncio.sleep(0)
-        for n in range(2, 10):
-            await journal.append(progressed(run, n))
-            await journal.append(created(run_id(n)))
-        assert await asyncio.gather(*following) == [list(range(10)), list(range(5, 10))]
-
-    async def test_who_follows_ends_with_the_journal(self, journal: CompleteJournal) -> None:
-        """Closing ends whoever waits for events that will not come."""
-
-        async def heard() -> int:
-            return len([leaf async for leaf in journal.follow(run_id(1))])
-
-        await journal.append(created(run_id(1)))
-        following = asyncio.create_task(heard())
-        await asyncio.sleep(0)
-        await journal.close()
-        assert await following == 1
-
-    async def test_who_follows_in_another_loop_is_woken_too(self, journal: CompleteJournal) -> None:
-        """A thread that serves others may follow with a loop of its own."""
+    async def test_who_follows_misses_nothing(self, journal: CompleteJournal) -> None:
+        """What is durable once it was counted is news, of that run alone; several may follow, also in a loop of their own."""
         run = run_id(1)
         await journal.append(created(run))
         has_begun, loop = asyncio.Event(), asyncio.get_running_loop()
 
-        async def heard() -> list[int | None]:
+        async def heard(since: int) -> list[int | None]:
             found: list[int | None] = []
-            async for leaf in journal.follow(run):
-                found.append(leaf.n)
-                loop.call_soon_threadsafe(has_begun.set)
-                if leaf.n == 2:
-                    break
+            with journal.follow(run) as news:
+                while found[-1:] != [9]:
+                    count = news.count
+                    leaves = await journal.events(run, since=since + len(found))
+                    found += [leaf.n for leaf in leaves]
+                    loop.call_soon_threadsafe(has_begun.set)
+                    assert leaves or await news.beyond(count)
+                assert news.count <= 9
             return found
 
-        other = asyncio.create_task(asyncio.to_thread(asyncio.run, heard()))
+        following = [asyncio.create_task(heard(since)) for since in (0, 0, 5)]
+        following.append(asyncio.create_task(asyncio.to_thread(asyncio.run, heard(0))))
+        await asyncio.sleep(0)
         await has_begun.wait()
-        await journal.append(progressed(run, 1))
-        await journal.append(progressed(run, 2))
-        assert await other == [0, 1, 2]
+        for n in range(1, 10):
+            await journal.append(progressed(run, n))
+            await journal.append(created(run_id(n + 1)))
+        assert await asyncio.gather(*following) == [[*range(since, 10)] for since in (0, 0, 5, 0)]
+
+    async def test_who_follows_ends_with_the_journal(self, journal: CompleteJournal) -> None:
+        """Closing ends whoever waits for events that will not come, or begins to."""
+        await journal.append(created(run_id(1)))
+        with journal.follow(run_id(1)) as news:
+            following = asyncio.create_task(news.beyond(news.count))
+            await asyncio.sleep(0)
+            await journal.close()
+            assert not await following
+        with journal.follow(run_id(1)) as news:
+            assert not await news.beyond(news.count)
 
     async def test_unknown_projection_is_refused(self, journal: CompleteJournal) -> None:
         """A table or column that is not of the schema never reaches the store."""

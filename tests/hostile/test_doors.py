@@ -3,45 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import ssl
 import subprocess
 import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from msgspec.structs import replace
 
-from assent.errors import AssentError, InputError, RefusedError
-from assent.runtime.settings._serve import SUITES
+from assent.client import connect
+from assent.errors import AssentError, InputError, RefusedError, WorldError
+from assent.runtime.settings._serve import SUITES, TlsSettings
 from assent.runtime.settings.effective import Settings
 from assent.server.who.origins import Origins
+from assent.server.who.tls import server_context
 from tests.support.serving import Serving, daemon
 from tests.support.web import authority
+
+OPENSSL: Final = shutil.which("openssl")
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The door's certificate, and clients of two authorities, of which the door knows one."""
     folder = tmp_path_factory.mktemp("certificates")
-    authority(folder / "door", "127.0.0.1")
+    authority(folder / "door", "127.0.0.1", "localhost")
     authority(folder / "clients", "ci")
     authority(folder / "foreign", "ci")
     return folder
 
 
 @asynccontextmanager
-async def https(tmp_path: Path, files: Path, env: dict[str, str]) -> AsyncIterator[tuple[Serving, str]]:
+async def https(
+    tmp_path: Path, files: Path, env: dict[str, str], said: str = "", request: str = "30s"
+) -> AsyncIterator[tuple[Serving, str]]:
     """A daemon with a door of HTTPS that knows clients by their certificates."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (tmp_path / "assent.toml").write_text(
-        f'[serve]\nhttp = "127.0.0.1:{port}"\n[serve.tls]\ncertificate = "{files}/door/server.pem"\n'
-        f'authorities = "{files}/clients/ca.pem"\n'
+        f'[serve]\nhttp = "127.0.0.1:{port}"\nrequest = "{request}"\n[serve.tls]\ncertificate = "{files}/door/server.pem"\n'
+        f'authorities = "{files}/clients/ca.pem"\n{said}\n'
         '[identity.services.ci]\ncertificate = "CN=ci"\nscopes = ["read"]\n'
         '[serve.issuers.main]\nissuer = "https://id.example.org"\naudience = "assent"\njwks = "/nowhere"\n'
     )
@@ -58,24 +68,83 @@ def client_context(files: Path, shown: str | None = None) -> ssl.SSLContext:
     return context
 
 
-async def test_clients_of_other_versions_and_suites_are_turned_away(
+HANDSHAKES = {
+    "1.3": ("-tls1_3", None),
+    **{suite: (f"-tls1_3 -ciphersuites {suite}", None) for suite in SUITES},
+    "1.2": ("-tls1_2", "alert protocol version"),
+    "1.2, any suite": ("-tls1_2 -cipher ALL:@SECLEVEL=0", "alert protocol version"),
+    "1.1": ("-tls1_1 -cipher ALL:@SECLEVEL=0", "alert protocol version"),
+    "1.0": ("-tls1 -cipher ALL:@SECLEVEL=0", "alert protocol version"),
+    "CCM": ("-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256", "alert handshake failure"),
+    "CCM-8": ("-tls1_3 -ciphersuites TLS_AES_128_CCM_8_SHA256", "alert handshake failure"),
+    "a foreign certificate": ("-tls1_3 -cert {files}/foreign/server.pem", "alert unknown ca"),
+}
+"""What a client offers, and what it is told where that is not taken."""
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+async def test_clients_of_other_versions_and_suites_are_told_so(
     tmp_path: Path, files: Path, clean_env: dict[str, str]
 ) -> None:
-    async with https(tmp_path, files, clean_env | {"HOME": str(tmp_path)}) as (_, url):
-        port = int(url.rpartition(":")[2])
-        for highest, ciphers in (
-            (ssl.TLSVersion.TLSv1_2, "ALL:@SECLEVEL=0"),
-            (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    """At the port and at the Unix socket alike; what is turned away is told why, as TLS says it, and not hung up on."""
+
+    async def said(place: str, offer: str) -> str:
+        words = f"s_client {place} {offer} -CAfile {files}/door/ca.pem -ign_eof".format(files=files)
+        child = await asyncio.create_subprocess_exec(
+            str(OPENSSL), *words.split(), stdin=PIPE, stdout=PIPE, stderr=STDOUT
+        )
+        # A client hears of its certificate only once it has asked something.
+        out, _ = await child.communicate(
+            b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        return out.decode()
+
+    async with https(tmp_path, files, clean_env | {"HOME": str(tmp_path)}, "socket = true") as (served, url):
+        places = [f"-connect {url.removeprefix('https://')}", f"-unix {served.doors['socket']}"]
+        asked = [(place, name) for place in places for name in HANDSHAKES]
+        answers = await asyncio.gather(*(said(place, HANDSHAKES[name][0]) for place, name in asked))
+        for (place, name), answer in zip(asked, answers, strict=True):
+            alert = HANDSHAKES[name][1]
+            assert ("\nok\n" in answer, alert is None or alert in answer) == (alert is None, True), (
+                place,
+                name,
+                answer,
+            )
+
+
+async def test_whoever_takes_no_alert_to_heart_is_hung_up_on(
+    tmp_path: Path, files: Path, clean_env: dict[str, str]
+) -> None:
+    """A handshake is the beginning of a request: it has no more time than that, also once it has failed."""
+    old, hello = client_context(files), ssl.MemoryBIO()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLWantReadError):
+        old.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost").do_handshake()
+    env = clean_env | {"HOME": str(tmp_path)}
+    async with https(tmp_path, files, env, "socket = true", request="300ms") as (served, _):
+        for sent, alert in (
+            (hello.read(), b"\x15\x03\x03\x00\x02\x02\x46"),  # fatal, protocol_version
+            (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", None),
+            (b"", b""),
         ):
-            old = client_context(files)
-            old.maximum_version = highest
-            old.set_ciphers(ciphers)
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await asyncio.open_connection("127.0.0.1", port, ssl=old)
-        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context(files))
-        met = writer.get_extra_info("ssl_object")
-        assert (met.version(), met.cipher()[0] in SUITES) == ("TLSv1.3", True)
-        writer.close()
+            reader, writer = await asyncio.open_unix_connection(served.doors["socket"])
+            writer.write(sent)
+            heard = await asyncio.wait_for(reader.read(), 10)
+            assert (heard == alert, b"HTTP" in heard) == (alert is not None, False)
+            writer.close()
+
+
+async def test_a_socket_of_tls_is_asked_with_a_context_and_knows_the_account(
+    tmp_path: Path, files: Path, clean_env: dict[str, str]
+) -> None:
+    env = clean_env | {"HOME": str(tmp_path)}
+    async with https(tmp_path, files, env, "socket = true") as (served, _):
+        async with connect(served.doors["socket"], tls=client_context(files)) as rt:
+            assert (await rt.call("sys.noop")).status == "succeeded"
+        for tls in (None, ssl.create_default_context()):  # to the other one nobody vouches for the door
+            with pytest.raises(WorldError, match="SERVER_"):
+                async with connect(served.doors["socket"], patience_s=0, tls=tls):
+                    pass
 
 
 async def test_a_certificate_is_whose_subject_it_names_if_our_authority_vouches_for_it(
@@ -218,6 +287,43 @@ def test_a_system_that_offers_other_suites_is_refused(tmp_path: Path, files: Pat
             check=False,
         )
         assert ran.stdout.strip() == expected, ran.stderr
+
+
+def test_a_file_that_can_not_be_used_is_named(tmp_path: Path, files: Path) -> None:
+    good, other = files / "door" / "server.pem", files / "clients" / "server.pem"
+    encrypted = tmp_path / "encrypted.pem"
+    key = serialization.load_pem_private_key(good.read_bytes(), None)
+    hidden = serialization.BestAvailableEncryption(b"secret")
+    encrypted.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
+    )
+    nothing, empty = tmp_path / "nothing.pem", tmp_path / "empty.pem"
+    empty.write_text("")
+    for said, wrong in (
+        ({"certificate": nothing}, nothing),
+        ({"certificate": empty, "key": good}, empty),
+        ({"key": nothing}, nothing),
+        ({"key": empty}, empty),
+        ({"key": other}, other),
+        ({"key": encrypted}, encrypted),
+        ({"key": tmp_path}, tmp_path),
+        ({"authorities": nothing}, nothing),
+        ({"authorities": empty}, empty),
+    ):
+        with pytest.raises(InputError) as caught:
+            server_context(replace(TlsSettings(certificate=good), **said))
+        assert (caught.value.code, caught.value.path) == ("TLS_REFUSED", str(wrong)), said
+
+
+@pytest.mark.parametrize("said", ['key = "/k.pem"', 'authorities = "/a.pem"', "socket = true"])
+async def test_a_door_without_its_certificate_is_not_opened(
+    tmp_path: Path, clean_env: dict[str, str], said: str
+) -> None:
+    (tmp_path / "assent.toml").write_text(f"[serve.tls]\n{said}\n")
+    with pytest.raises(InputError, match="needs a `certificate`") as caught:
+        async with daemon(tmp_path, clean_env | {"HOME": str(tmp_path)}):
+            pass
+    assert (caught.value.code, str(caught.value.path)[-13:]) == ("CONFIG_INVALID", "assent.toml:2")
 
 
 def test_a_certificate_of_two_principals_is_refused(tmp_path: Path) -> None:

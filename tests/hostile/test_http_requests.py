@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from assent.server import _streams
 from tests.server.conftest import env, root  # noqa: F401  # the workspace that a daemon serves
 from tests.support.serving import Raw, Serving, daemon
 
@@ -244,32 +243,6 @@ async def test_no_more_connections_than_there_may_be(served: Serving) -> None:
     assert sum(said == b"" for said in told) >= 500 - 64  # hung up on; the others are told that they are slow
     assert (await served.http.get("/livez")).text == "ok\n"
     await at_rest(before)
-
-
-async def test_listeners_that_leave_leave_room(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_streams, "HEARTBEAT_S", 0.1)  # at an end of which a stream finds out
-    waiting = {"capability": "sys.sleep", "parameters": {"seconds": 600}}
-    answer = await served.http.post("/v1/calls", json=waiting, headers={"prefer": "respond-async"})
-    place = answer.headers["location"]
-
-    async def begun() -> bool:
-        return bool((await served.http.get(place)).json()["steps"][0]["status"] == "running")
-
-    await until(begun)
-    before = opened()
-    events = f"GET {place}/events HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    for _ in range(2):  # each time as many as there may be: those before have left
-        raws = [await Raw.to(served) for _ in range(32)]
-        for raw in raws:
-            raw.writer.write(events)
-        firsts = await asyncio.gather(*(raw.reader.readuntil(b"listening") for raw in raws))
-        assert {first[:12] for first in firsts} == {b"HTTP/1.1 200"}
-        refused = await Raw.ask(served, events)
-        assert refused.startswith(b"HTTP/1.1 429 "), refused
-        for raw in raws:
-            raw.writer.transport.abort()
-        await at_rest(before)
-    await served.http.post(f"{place}/cancel", json={})
 
 
 async def test_answers_that_nobody_takes_end_with_their_connection(served: Serving) -> None:

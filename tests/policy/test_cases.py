@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assent.errors import InputError
+from assent.errors import InputError, Json
 from assent.policy import PolicyContext, PolicyEngine, load_cases, run_cases
 from assent.spec.capability import OperationType, RiskLevel, create_delete_capability
 from assent.spec.principal import Principal
@@ -38,6 +38,19 @@ def test_passing_and_failing_cases_are_told_apart() -> None:
     assert "expected ALLOW, got DENY by `night`" in wrong.fault
     assert "expected rule `ops`" in wrong.fault
     assert wrong.to_json()["path"] == "c.yaml:8:5"
+
+
+def test_what_was_used_of_limits_is_what_a_case_says() -> None:
+    limit: Json = {"id": "few", "when": {"capability": "a.b"}, "window": "1h", "calls": 2}
+    engine = PolicyEngine.from_dict({"version": 1, "default": "ALLOW", "limits": [limit]})
+    case = "  - {{given: {{capability: {}, risk_level: LOW}}, used: {{few: {}}}, expect: {}}}\n"
+    said = [("a.b", 1, "ALLOW"), ("a.b", 2, "DENY"), ("a.b", 2, "ALLOW"), ("a.c", 2, "ALLOW")]
+    results = run_cases(engine, load_cases("cases:\n" + "".join(case.format(*one) for one in said)))
+    assert [result.passed for result in results] == [True, True, False, False]
+    assert "2 of 2 calls used" in str(results[2].fault)
+    assert results[3].fault == "no limit `few` is about this call"
+    with pytest.raises(InputError, match="`few` must be an amount"):
+        load_cases("cases:\n" + case.format("a.b", "many", "ALLOW"))
 
 
 def test_given_is_completed_from_the_registered_capability() -> None:

@@ -290,3 +290,30 @@ def test_policy_that_others_can_change_is_refused(mode: int, who: str) -> None:
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o444, 0o755])
 def test_policy_that_only_its_owner_can_change_is_accepted(mode: int) -> None:
     require_private(stat.S_IFREG | mode, "policy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("limit", "message", "path"),
+    [
+        ("id: l, window: 1h, calls: 1", None, None),
+        (
+            "id: l, window: 1h, calls: 1, when: {capability: io.fs.wite}",
+            "no known capability is called",
+            "p.yaml:3:54",
+        ),
+        (
+            "id: l, window: 1h, calls: 1, when: {capability: assent.undo}",
+            "no known capability",
+            "p.yaml:3:54",
+        ),
+        ("id: l, window: 1h, calls: 1, when: {labels: moon}", "matches no known capability", "p.yaml:3:41"),
+        ("id: l, window: 1h, cost: 1, prices: {io.fs.wite: 2}", "called `io.fs.wite`", "p.yaml:3:43"),
+        ("id: l, window: 1h, bytes_out: 1MB", "no capability with the label `sends_external`", "p.yaml:3:36"),
+    ],
+)
+def test_a_limit_that_counts_nothing_is_told(limit: str, message: str | None, path: str | None) -> None:
+    found = check("version: 1\nlimits:\n  - {" + limit + "}\n", "p.yaml", known_capabilities=KNOWN)
+    assert [(one.kind, one.rule, one.path) for one in found] == (
+        [("unmatched", "l", path)] if message else []
+    )
+    assert all((message or "") in one.message for one in found)

@@ -9,6 +9,8 @@ from assent.policy import PolicyEngine
 from assent.spec.decision import PolicyDecision
 from assent.spec.values.json_fields import mapping
 
+LIMITS_BELOW = "limits:\n  - "
+LIMITS = "version: 1\n" + LIMITS_BELOW
 HEAD = "version: 1\nrules:\n  - id: a\n    decision: ALLOW\n"
 
 
@@ -137,6 +139,46 @@ def refused(text: str) -> InputError:
         ),
         (HEAD + "    approvers: {role: x}", "p.yaml:5:17", "unknown key `role`", "did you mean `roles`?"),
         (HEAD + "    approvers: 3", "p.yaml:5:16", "`approvers` must be an object", None),
+        (LIMITS + "{window: 1h, calls: 1}", "p.yaml:3:5", "a limit needs `id`", "their limit"),
+        (LIMITS + "{id: b, calls: 1}", "p.yaml:3:5", "a limit needs `window`", "`window: 1h`"),
+        (LIMITS + "{id: b, window: x, calls: 1}", "p.yaml:3:21", "not a duration: `x`", "`2h`"),
+        (LIMITS + "{id: b, window: 32d, calls: 1}", "p.yaml:3:21", "between 1 ms and 31 days", ""),
+        (LIMITS + "{id: b, window: 1h}", "p.yaml:3:5", "the limit bounds nothing", "one of `calls`"),
+        (LIMITS + "{id: b, window: 1h, calls: 1, cost: 3}", "p.yaml:3:5", "not `calls` and `cost`", ""),
+        (LIMITS + "{id: b, window: 1h, calls: 0}", "p.yaml:3:32", "a whole number, 1 or more", None),
+        (LIMITS + "{id: b, window: 1h, calls: true}", "p.yaml:3:32", "a whole number, 1 or more", None),
+        (
+            LIMITS + "{id: b, window: 1h, bytes_out: 1 X}",
+            "p.yaml:3:36",
+            "`bytes_out` must be a size",
+            "`10MB`",
+        ),
+        (LIMITS + "{id: b, window: 1h, bytes_out: true}", "p.yaml:3:36", "must be a size", ""),
+        (LIMITS + "{id: b, window: 1h, calls: 1, prices: {a.b: 3}}", "p.yaml:3:35", "with `cost` only", None),
+        (LIMITS + "{id: b, window: 1h, cost: 1, prices: {}}", "p.yaml:3:42", "must be an object", "net.http"),
+        (
+            LIMITS + "{id: b, window: 1h, cost: 1, prices: {A: 3}}",
+            "p.yaml:3:43",
+            "`A` cannot stand in",
+            "io.fs",
+        ),
+        (LIMITS + "{id: b, window: 1h, cost: 1, prices: {a.b: -1}}", "p.yaml:3:48", "0 or more", None),
+        (LIMITS + "{id: b, window: 1h, cost: 1, per: moon}", "p.yaml:3:39", "not a way of counting", "run"),
+        (
+            LIMITS + "{id: b, window: 1h, cots: 1}",
+            "p.yaml:3:25",
+            "unknown key `cots`",
+            "did you mean `cost`?",
+        ),
+        (LIMITS + "{id: b, window: 1h, cost: 1, when: }", "p.yaml:3:34", "nothing stands behind `when`", ""),
+        (LIMITS + "3", "p.yaml:3:5", "a limit must be an object", None),
+        ("version: 1\nlimits: {}", "p.yaml:2:9", "`limits` must be a list", None),
+        (
+            HEAD + LIMITS_BELOW + "{id: a, window: 1h, calls: 1}",
+            "p.yaml:6:10",
+            "rule `a` stands twice; the first is at p.yaml:3:9",
+            None,
+        ),
         (
             HEAD.replace("ALLOW", "DENY") + "    approvers: {}",
             "p.yaml:5:5",

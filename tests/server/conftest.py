@@ -13,7 +13,7 @@ from tests.support.serving import Serving, daemon
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A workspace with a policy that asks about what is deleted, and denies what lies in `private`."""
+    """A workspace with a policy that asks about what is deleted, denies what lies in `private`, and lets one folder be made."""
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "assent.toml").write_text('policy = "policy.yaml"\n')
@@ -23,6 +23,7 @@ def root(tmp_path: Path) -> Path:
         "    decision: DENY\n    reason: it is private\n"
         "  - id: deletes\n    when: {operation_type: DELETE}\n    decision: REQUIRE_APPROVAL\n    reason: it is gone\n"
         "  - id: rest\n    decision: ALLOW\n    reason: harmless\n"
+        "limits:\n  - {id: one-folder, when: {capability: io.fs.make_dir}, window: 1h, calls: 1}\n"
     )
     (folder / "policy.yaml").chmod(0o600)
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ async def test_what_is_denied_is_a_run_and_forbidden(served: Serving) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["error"]["code"] == "POLICY_DENIED"
     assert answer.json()["run_id"].startswith("run_")
+
+
+async def test_a_limit_that_is_past_says_when_it_opens(served: Serving) -> None:
+    """Of calls that come at once, one gets the place that is left."""
+    folders = [{"capability": "io.fs.make_dir", "parameters": {"path": name}} for name in "abcd"]
+    found = await asyncio.gather(*(post(served, "/v1/calls", body) for body in folders))
+    assert sorted(answer.status_code for answer in found) == [200, 403, 403, 403]
+    refused = next(answer.json() for answer in found if answer.status_code == 403)
+    assert (refused["error"]["code"], refused["error"]["details"]["rule"]) == ("LIMIT_REACHED", "one-folder")
+    opens_in_ms = refused["error"]["details"]["opens_at_ms"] - time.time() * 1000
+    assert 3_500_000 < opens_in_ms <= 3_600_000
 
 
 async def test_what_waits_is_accepted_and_approved_by_what_was_shown(served: Serving, root: Path) -> None:

@@ -26,6 +26,7 @@ from assent.policy import PolicyContext, Possible, UnknownInputs
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.ids import RunId, StepKey
+from assent.spec.policy import Limit
 from assent.spec.principal import Principal
 from assent.system import SystemClock, SystemIds, spawn
 from tests.support.hands import MemoryBlobs
@@ -45,6 +46,10 @@ class SaidGate:
     digest: str = "0" * 64
     is_open: bool = True
     reads_now: bool = False
+    limits: tuple[Limit, ...] = ()
+
+    def limits_on(self, context: PolicyContext) -> tuple[Limit, ...]:
+        return self.limits
 
     def decide(self, context: PolicyContext) -> Decision:
         self.asked.append(context)

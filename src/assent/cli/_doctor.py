@@ -24,7 +24,10 @@ def doctor(door: Door) -> int:
     """Show every setting as it holds, with its source, and whether configuration, keys and state are sound."""
     examined = door.perform(service.requests.Doctor())
     health, seen = _application(door)
-    checks = [*examined.checks, *_checks(door, has_state=examined.has_state), seen]
+    checks = [*examined.checks, *_checks(door, has_state=examined.has_state)]
+    if health is not None and health.in_force:
+        checks.append(_guarded("in force", lambda: _in_force(door, health)))
+    checks.append(seen)
     if door.out.is_json:
         door.out.object(
             {
@@ -140,6 +143,34 @@ def _application(door: Door) -> tuple[service.answers.Health | None, Check]:
     ill = [f"{part}: {one.detail or one.status}" for part, one in found.parts.items() if one.status != "ok"]
     status = {"ok": "ok", "degraded": "warning"}.get(found.status, "fault")
     return found, Check(name, status, "; ".join(ill) or f"all {len(found.parts)} ok")
+
+
+_IN_FORCE: Final = {
+    "policy": "another policy",
+    "identity": "another `[identity]`",
+    "serve": "other `[serve.issuers]` or `[serve.rate]`",
+    "settings": "other settings",
+}
+
+
+def _in_force(door: Door, owner: service.answers.Health) -> Check:
+    """Whether the process that owns the state works by what the files say now."""
+    from assent.journal import owner_pid
+
+    settings = door.settings
+    policy = door.perform(service.requests.PolicyInForce()).digest
+    said = {"policy": policy, **settings.in_force()}
+    older = [name for name, digest in said.items() if owner.in_force.get(name) != digest]
+    words = ", ".join(_IN_FORCE[name] for name in older)
+    pid = owner_pid(settings.state, runtime_dir=settings.runtime_dir())
+    if not older:
+        return Check("in force", "ok", f"process {pid} works by what the files say now")
+    seen = f"process {pid} works by {words} than the files say now"
+    if "settings" in older:
+        return Check("in force", "warning", seen, "start it anew")
+    return Check(
+        "in force", "warning", seen, f"have it read them anew, as `assent serve` does: kill -HUP {pid}"
+    )
 
 
 def _runs(door: Door) -> Check:

@@ -18,7 +18,9 @@ from assent.cli.terminal._error_text import fault_text
 from assent.cli.terminal._style import DECISION_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.errors import InputError
+from assent.policy import amount_text, used_text
 from assent.runtime import service
+from assent.spec.policy import Measure
 from assent.spec.values.json_fields import Object
 from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe, safe_line
@@ -230,7 +232,11 @@ def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
     passed = [r for r in data.rules if r.reached and r.rule != data.rule]
     if passed:
         rows = [[safe_line(rule.rule), rule.decision, safe_line(rule.because)] for rule in passed]
-        lines += ["", "passed over, in the order of the file:", table(rows, paint=paint, indent="  ")]
+        head = "the rules" if data.code == "LIMIT_REACHED" else "passed over"
+        lines += ["", f"{head}, in the order of the file:", table(rows, paint=paint, indent="  ")]
+    if data.limits:
+        rows = [[safe_line(one.limit), _use_text(one)] for one in data.limits]
+        lines += ["", "limits:", table(rows, paint=paint, indent="  ")]
     nearest = data.nearest
     if nearest is not None:
         missing = safe_line("; ".join(nearest.missing))
@@ -239,6 +245,12 @@ def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
             f"nearest: rule {safe_line(nearest.rule)} would give {nearest.effect}, but {missing}",
         ]
     return "\n".join(lines)
+
+
+def _use_text(one: answers.LimitReport) -> str:
+    of = Measure(one.of)
+    told = f"{used_text(of, one.used, one.most)} used, this one takes {amount_text(of, one.takes)}"
+    return told if one.opens_at_ms is None else f"{told}: fits from {instant(one.opens_at_ms)}"
 
 
 since_option = click.option(

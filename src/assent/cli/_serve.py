@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def serve(door: Door) -> int:
     """Own the state directory, drive every run, and open the doors that `[serve]` of assent.toml names.
 
-    SIGTERM and Ctrl-C let what is under way end, within `drain`; what waits stays. SIGHUP reads the policy and `[app]` again.
+    SIGTERM and Ctrl-C let what is under way end, within `drain`; what waits stays. SIGHUP reads the policy, `[identity]`,
+    `[serve.issuers]`, `[serve.rate]` and `[app]` again.
     """
     import asyncio
 

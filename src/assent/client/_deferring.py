@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeAlias, TypeVar
 import msgspec
 
 from assent.client._spool import Deferred, Spool
+from assent.client._wire import NOT_ADMITTED
 from assent.errors import AssentError, InputError, RefusedError
 from assent.failpoints import FAILPOINTS, VARIABLE
 from assent.system import SystemClock, SystemEntropy, environment, spawn
@@ -26,6 +27,8 @@ LOGGER: Final = logging.getLogger("assent.client")
 
 PAUSE_S: Final = 1.0
 """So long after an attempt that failed the next one is made."""
+PAUSE_S_MAX: Final = 30.0
+"""The same where the server says when to come again, and means later than this."""
 
 Make: TypeAlias = "Callable[[Deferred, float], Awaitable[RunResult]]"
 
@@ -112,8 +115,8 @@ class Deferring:
                 raise
             done = await _in_thread(self._spool.refused, entry, error.to_dict())
         except AssentError as error:
-            never_arrived = error.code == "SERVER_UNREACHABLE"
-            await _in_thread(self._spool.put_back, entry, was_sent=not never_arrived)
+            began_nothing = error.code == "SERVER_UNREACHABLE" or error.code in NOT_ADMITTED
+            await _in_thread(self._spool.put_back, entry, was_sent=not began_nothing)
             raise
         except asyncio.CancelledError:
             self._spool.put_back(entry, was_sent=True)
@@ -143,7 +146,9 @@ class Deferring:
                 await self._flush(0.0)
             except AssentError as error:
                 LOGGER.info("deferred calls wait: %s", error)
-                await asyncio.sleep(PAUSE_S)
+                after_ms = error.details.get("retry_after_ms")
+                after_s = after_ms / 1000 if isinstance(after_ms, int) else 0.0
+                await asyncio.sleep(max(PAUSE_S, min(after_s, PAUSE_S_MAX)))
                 self._has_more.set()
 
     def _tell(self, settled: list[Deferred]) -> None:

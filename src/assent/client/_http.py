@@ -6,17 +6,28 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx2
 import msgspec
 
-from assent.client._wire import Written, answer_of, fault_of, unreadable, written
+from assent.client._wire import (
+    NOT_ADMITTED,
+    Written,
+    answer_of,
+    fault_of,
+    lines_of,
+    parts_of,
+    unreadable,
+    written,
+)
 from assent.errors import AssentError, WorldError
 from assent.runtime.service import requests
 from assent.runtime.service.answers import RunEvent
-from assent.runtime.service.requests import Driving, Request
+from assent.runtime.service.requests import Driving, Request, Stream
 from assent.system import SystemClock, SystemEntropy
+
+A = TypeVar("A")
 
 CONNECT_S: Final = 5.0
 WAIT_S: Final = 30
@@ -37,22 +48,20 @@ _ASKED_TWICE: Final = (
 )  # fmt: skip
 """What the record keeps from happening twice under one key, or by its nature."""
 
-_NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
-"""Refusals that say: nothing has begun, come again."""
-
 
 class Http:
     """The way to one server, for as long as it is open."""
 
     def __init__(self, where: str, key: str | None, tls: ssl.SSLContext | None) -> None:
-        """`where`: an address, or the path of a socket."""
+        """`where`: an address, or the path of a socket, at which TLS is spoken where a context says how."""
         self._clock, self._entropy = SystemClock(), SystemEntropy()
-        url = where if where.startswith(("http://", "https://")) else "http://assent"
+        of_socket = "http://assent" if tls is None else "https://localhost"
+        url = where if where.startswith(("http://", "https://")) else of_socket
         self._where = where
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_MAX)
         transport = httpx2.AsyncHTTPTransport(
             uds=None if url == where else where,
-            verify=_tls() if tls is None else tls,
+            verify=tls or (_tls() if url.startswith("https:") else False),
             trust_env=False,
             limits=limits,
         )
@@ -91,24 +100,27 @@ class Http:
                     return told
                 if not is_repeatable:
                     raise self._lost("it is under way yet")
-                patience = _Patience(self._clock, self._entropy, patience_s)
+                patience, was_sent = _Patience(self._clock, self._entropy, patience_s), True
                 continue
             fault = fault_of(answer.status_code, answer.content)
-            may_repeat = fault.code in _NOT_ADMITTED or (fault.code == "SERVER_UNREADABLE" and is_repeatable)
+            may_repeat = fault.code in NOT_ADMITTED or (fault.code == "SERVER_UNREADABLE" and is_repeatable)
             if answer.status_code not in (429, 502, 503, 504) or not may_repeat:
                 raise fault
             if not await patience.pause(_after_s(answer.headers)):
-                raise fault
+                # That this attempt began nothing says nothing of those before it.
+                raise self._lost(fault) if was_sent and fault.code in NOT_ADMITTED else fault
 
     async def events(self, request: requests.Events, patience_s: float) -> AsyncIterator[RunEvent]:
         """Events as they come; a stream that breaks is taken up behind the last one that came."""
         patience = _Patience(self._clock, self._entropy, patience_s)
         while True:
+            after_s = 0.0
             try:
                 async with self._streamed(request) as answer:
                     if answer.status_code != 200:
+                        after_s = _after_s(answer.headers)
                         raise fault_of(answer.status_code, await answer.aread())
-                    async for name, data in _messages(answer.aiter_lines()):
+                    async for name, data in _messages(lines_of(answer.aiter_bytes())):
                         patience = _Patience(self._clock, self._entropy, patience_s)
                         if name == "end":
                             return
@@ -119,15 +131,43 @@ class Http:
             except httpx2.TransportError as error:
                 fault = self._unreachable(error)
             except WorldError as error:
-                if error.code not in _NOT_ADMITTED:
+                if error.code not in NOT_ADMITTED:
                     raise
                 fault = error
-            if not await patience.pause():
+            if not await patience.pause(after_s):
                 raise fault
 
-    def _streamed(self, request: requests.Events) -> Any:  # `Any`: httpx2's own context
+    async def parts(self, request: Stream[A], patience_s: float) -> AsyncIterator[A]:
+        """The parts of an answer as they come. What breaks before the first is asked for again, and later it is `SERVER_LOST`."""
+        patience = _Patience(self._clock, self._entropy, patience_s)
+        was_told = False
+        while True:
+            after_s = 0.0
+            try:
+                async with self._streamed(request) as answer:
+                    if answer.status_code != 200:
+                        after_s = _after_s(answer.headers)
+                        raise fault_of(answer.status_code, await answer.aread())
+                    async for part in parts_of(request, answer.aiter_bytes()):
+                        was_told = True
+                        yield part
+                    return
+            except httpx2.TransportError as error:
+                if was_told:
+                    raise self._lost(error) from error
+                fault: AssentError = self._unreachable(error)
+            except WorldError as error:
+                if error.code not in NOT_ADMITTED:
+                    raise
+                fault = error
+            if not await patience.pause(after_s):
+                raise fault
+
+    def _streamed(self, request: Stream[Any]) -> Any:  # `Any`: httpx2's own context
         out = written(request)
-        timeout = httpx2.Timeout(CONNECT_S, read=SILENCE_S_MAX)
+        # Only a stream of events says something where nothing happens.
+        silence_s = SILENCE_S_MAX if isinstance(request, requests.Events) or not request.waits else None
+        timeout = httpx2.Timeout(CONNECT_S, read=silence_s)
         return self._client.stream(out.route.method, out.path, params=out.query, timeout=timeout)
 
     async def _send(self, out: Written, ident: str, wait_s: int) -> httpx2.Response:
@@ -193,22 +233,22 @@ def _after_s(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
-async def _messages(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
+async def _messages(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
     """Name and data of each message of a stream of server-sent events."""
-    name, data = "message", ""
+    name, data = "message", b""
     async for line in lines:
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data":
+        field, _, value = line.partition(b": ")
+        if field == b"event":
+            name = value.decode(errors="replace")
+        elif field == b"data":
             data = value
         elif not line:
             if data:
                 yield name, data
-            name, data = "message", ""
+            name, data = "message", b""
 
 
-def _event(data: str) -> RunEvent:
+def _event(data: bytes) -> RunEvent:
     try:
         return msgspec.json.decode(data, type=RunEvent)
     except msgspec.DecodeError:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Head,
         Journal,
         JournalReader,
+        News,
         OneOf,
         Payload,
         Projector,
@@ -81,7 +82,7 @@ _HOMES = {
     ".tree._trust": "TrustPolicy",
     ".audit._verify": "verify verify_ledger",
     ".tree._witness": "judge",
-    ".ports": "Batch Begins Blobs EventFilter Head Journal JournalReader OneOf Payload Projector Row Where",
+    ".ports": "Batch Begins Blobs EventFilter Head Journal JournalReader News OneOf Payload Projector Row Where",
 }
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Final
 
-from assent.errors import WorldError
-from assent.journal.ports import JournalReader
-from assent.spec.events.kinds import Leaf
 from assent.spec.ids import RunId
 
-_LEAVES_PER_READING: Final = 256
 
+class _News:
+    """What those hear who follow one run in one loop: as many as they are, they are woken together."""
 
-class _Follower:
-    """One who waits, in its own loop."""
+    __slots__ = ("__weakref__", "_coming", "_is_closed", "_loop", "count", "followers")
 
-    __slots__ = ("_loop", "_news")
-
-    def __init__(self) -> None:
+    def __init__(self, *, is_closed: bool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
+        self._coming = asyncio.Event()
+        self._is_closed = is_closed
+        self.count = 0
+        self.followers = 0
 
-    def wake(self) -> None:
+    @property
+    def is_here(self) -> bool:
+        """Whether it is heard in the loop that runs."""
+        return self._loop is asyncio.get_running_loop()
+
+    async def beyond(self, count: int) -> bool:
+        """What `News.beyond` promises."""
+        if self.count == count and not self._is_closed:
+            await self._coming.wait()
+        return not self._is_closed
+
+    def wake(self, *, is_closed: bool) -> None:
         """From any thread."""
         # A loop that was closed meanwhile has nobody left to tell.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._ring, is_closed)
 
-    async def wait(self) -> None:
-        await self._news.wait()
-        self._news.clear()
+    def _ring(self, is_closed: bool) -> None:  # noqa: FBT001 - `call_soon_threadsafe` takes no names
+        self.count += 1
+        self._is_closed = is_closed
+        self._coming.set()
+        self._coming = asyncio.Event()
 
 
 class Followers:
     """Those who follow runs of one journal. They are only woken, and read for themselves: who is slow fills no queue."""
 
     def __init__(self) -> None:
-        self._of: dict[RunId, set[_Follower]] = {}
+        self._of: dict[RunId, list[_News]] = {}
         self._lock = Lock()
         self._is_closed = False
 
@@ -49,43 +59,34 @@ class Followers:
         if not self._of:
             return
         with self._lock:
-            woken = [follower for run in runs for follower in self._of.get(run, ())]
-        for follower in woken:
-            follower.wake()
+            for run in runs:
+                for news in self._of.get(run, ()):
+                    news.wake(is_closed=False)
 
     def close(self) -> None:
         """Nothing comes any more: everybody ends."""
         with self._lock:
             self._is_closed = True
-            woken = [follower for those in self._of.values() for follower in those]
-        for follower in woken:
-            follower.wake()
+            for those in self._of.values():
+                for news in those:
+                    news.wake(is_closed=True)
 
-    def _is_open(self) -> bool:
-        return not self._is_closed
-
-    async def follow(self, reader: JournalReader, run: RunId, since: int) -> AsyncIterator[Leaf]:
-        """What `Journal.follow` promises, read by `reader`."""
-        follower = _Follower()
-        # INVARIANT: it is told from before its first reading on, so that nothing falls between the reading and the waiting.
+    @contextmanager
+    def follow(self, run: RunId) -> Iterator[_News]:
+        """What `Journal.follow` promises."""
         with self._lock:
-            self._of.setdefault(run, set()).add(follower)
+            those = self._of.setdefault(run, [])
+            news = next((one for one in those if one.is_here), None)
+            if news is None:
+                news = _News(is_closed=self._is_closed)
+                those.append(news)
+            news.followers += 1
         try:
-            while self._is_open():
-                try:
-                    leaves = await reader.events(run, since=since, limit=_LEAVES_PER_READING)
-                except WorldError:
-                    if self._is_open():
-                        raise
-                    return  # it closed between the look and the reading
-                for leaf in leaves:
-                    yield leaf
-                if leaves:
-                    since += len(leaves)
-                else:
-                    await follower.wait()
+            yield news
         finally:
             with self._lock:
-                self._of[run].discard(follower)
-                if not self._of[run]:
-                    del self._of[run]
+                news.followers -= 1
+                if not news.followers:
+                    those.remove(news)
+                    if not those:
+                        del self._of[run]

@@ -6,7 +6,8 @@ returns; a batch is all or nothing; batches of one run are refused unless they n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
@@ -132,6 +133,19 @@ class JournalReader(Protocol):
         ...
 
 
+class News(Protocol):
+    """How often events of one run became durable while it was followed."""
+
+    @property
+    def count(self) -> int:
+        """Noted before the run is read: what became durable since is then beyond it."""
+        ...
+
+    async def beyond(self, count: int) -> bool:
+        """Wait until there is news beyond that count; False when the journal has closed, and nothing comes any more."""
+        ...
+
+
 class Journal(JournalReader, Protocol):
     """Writing as well: at most one per state directory."""
 
@@ -139,11 +153,10 @@ class Journal(JournalReader, Protocol):
         """Make a batch durable. `STALE_WRITER` when `expected_n` is not the run's next event number."""
         ...
 
-    def follow(self, run: RunId, *, since: int = 0) -> AsyncIterator[Leaf]:
-        """Every event of a run from number `since` on, in order, those to come as they become durable.
+    def follow(self, run: RunId) -> AbstractContextManager[News]:
+        """To hear, until the block ends, that more events of a run are durable. What is appended wakes whoever waits for that.
 
-        What is appended wakes it; nothing asks again and again. It ends when the journal closes, and not with the run: the
-        caller knows which event is the last one. Any number may follow, from any event loop.
+        Any number may follow, from any event loop; those of one loop share what they hear.
         """
         ...
 

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from assent.policy._builtin import BUILTIN_POLICY, DEFAULT_POLICY_YAML, builtin_approvers
     from assent.policy._cases import Case, CaseResult, load_cases, run_cases
     from assent.policy._check import Finding, check
-    from assent.policy._context import PolicyContext
+    from assent.policy._context import Count, PolicyContext
     from assent.policy._engine import PolicyEngine, Possible, UnknownInputs
     from assent.policy._explain import Nearest, PolicyExplanation, RuleReport
+    from assent.policy._limits import amount_of, amount_text, is_past, used_text
     from assent.policy._permissions import require_private
     from assent.policy._schema import policy_schema
 
@@ -20,9 +21,10 @@ _HOMES = {
     "._builtin": "BUILTIN_POLICY DEFAULT_POLICY_YAML builtin_approvers",
     "._cases": "Case CaseResult load_cases run_cases",
     "._check": "Finding check",
-    "._context": "PolicyContext",
+    "._context": "Count PolicyContext",
     "._engine": "PolicyEngine Possible UnknownInputs",
     "._explain": "Nearest PolicyExplanation RuleReport",
+    "._limits": "amount_of amount_text is_past used_text",
     "._permissions": "require_private",
     "._schema": "policy_schema",
 }

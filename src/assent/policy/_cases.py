@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from assent.errors import AssentError, InputError, Json
-from assent.policy._context import PolicyContext
+from assent.policy._context import Count, PolicyContext
 from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
@@ -19,6 +19,7 @@ from assent.spec.principal import Principal
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode
 from assent.spec.words.articles import with_article
+from assent.spec.words.sizes import read_size
 from assent.spec.words.suggestions import did_you_mean
 
 CASES_MAX: Final = 10_000
@@ -26,7 +27,7 @@ CASES_MAX: Final = 10_000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TOP_KEYS: Final = ("version", "cases")
-_CASE_KEYS: Final = ("name", "given", "expect", "rule", "code")
+_CASE_KEYS: Final = ("name", "given", "used", "expect", "rule", "code")
 _GIVEN_KEYS: Final = (
     "principal", "roles", "capability", "version", "operation_type", "risk_level", "labels", "requires_approval", "inputs",
     "workflow", "step", "environment", "run", "now",
@@ -37,10 +38,14 @@ _Choice = TypeVar("_Choice", OperationType, RiskLevel, Mode)
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One call and the answer expected for it; `rule` and `code` are checked where they are given."""
+    """One call and the answer expected for it; `rule` and `code` are checked where they are given.
+
+    `used`: what was used of limits before, by id; nothing of those that are left out.
+    """
 
     name: str
     context: PolicyContext
+    used: Mapping[str, int]
     expect: PolicyDecision
     rule: str | None
     code: str | None
@@ -96,8 +101,12 @@ def run_cases(engine: PolicyEngine, cases: tuple[Case, ...]) -> tuple[CaseResult
 
 
 def _run(engine: PolicyEngine, case: Case) -> CaseResult:
-    decision = engine.decide(case.context)
+    limits = engine.limits_on(case.context)
+    counts = {limit.id: Count(case.used.get(limit.id, 0)) for limit in limits}
+    decision = engine.decide(msgspec.structs.replace(case.context, counts=counts))
     faults: list[str] = []
+    if strange := case.used.keys() - counts.keys():
+        faults.append(f"no limit `{min(strange)}` is about this call")
     if decision.effect is not case.expect:
         faults.append(
             f"expected {case.expect.value}, got {decision.effect.value} by `{decision.rule}`: {decision.reason}"
@@ -151,6 +160,7 @@ class _CaseReader:
         return Case(
             name=name,
             context=self.context(data["given"], (*path, "given")),
+            used=self.used(data.get("used") or {}, (*path, "used")),
             expect=PolicyDecision(expect),
             rule=self.text(data, "rule", path),
             code=self.text(data, "code", path),
@@ -196,6 +206,16 @@ class _CaseReader:
             if error.code == "POLICY_CASES_INVALID":
                 raise
             raise self.fault(error.message, path, hint=error.hint) from None
+
+    def used(self, value: Json, path: Path) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name, amount in self.mapping(value, path, None).items():
+            try:
+                found[name] = read_size(amount if not isinstance(amount, bool) else None)
+            except ValueError:
+                hint = "calls or units of cost, or a size like `10MB`"
+                raise self.fault(f"`{name}` must be an amount", (*path, name), hint=hint) from None
+        return found
 
     def inputs(self, data: Mapping[str, Json], path: Path, spec: CapabilitySpec | None) -> dict[str, Json]:
         given = self.mapping(data.get("inputs") or {}, (*path, "inputs"), None)

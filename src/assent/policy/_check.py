@@ -9,6 +9,7 @@ import msgspec
 
 from assent.errors import AssentError, InputError
 from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_match
+from assent.policy._limits import SENDS
 from assent.policy._read import read_faults
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import PolicyDecision
@@ -16,7 +17,7 @@ from assent.spec.documents.document import Document, load_yaml
 from assent.spec.ids import UNDO_CAPABILITY
 from assent.spec.language import syntax
 from assent.spec.language.expression import Expression
-from assent.spec.policy import Policy, Rule
+from assent.spec.policy import Limit, Measure, Policy, Rule
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.suggestions import did_you_mean
@@ -67,14 +68,17 @@ def check(
     policy, conditions, faults = read_faults(document)
     found = [_fault(error) for error in faults]
     # Faulty rules are left out of the policy, so places come from the ids that are left, not from the order.
-    places = _places(document)
+    places = _places(document, "rules")
     found += _unreachable(policy, document, places)
     if known_capabilities is not None:
         specs = tuple(known_capabilities)
         for rule in policy.rules:
             checked = _Checked(rule, document, places[rule.id])
-            found += _against_specs(checked, specs, conditions)
-            found += _unspelled(checked, specs, spellings or {})
+            found += _against_specs(checked, rule, specs, conditions)
+            found += _unspelled(checked, rule, specs, spellings or {})
+        places = _places(document, "limits")
+        for limit in policy.limits:
+            found += _limit_against_specs(_Checked(limit, document, places[limit.id]), limit, specs)
     return sorted(found, key=lambda finding: _line(finding.path))
 
 
@@ -92,11 +96,16 @@ def _fault(error: InputError) -> Finding:
 
 
 class _Checked(NamedTuple):
-    """A rule, and where it stands."""
+    """A rule or a limit, and where it stands."""
 
-    rule: Rule
+    rule: Rule | Limit
     document: Document
     place: int
+
+    @property
+    def named(self) -> str:
+        """What a message calls it."""
+        return f"{'rule' if isinstance(self.rule, Rule) else 'limit'} `{self.rule.id}`"
 
     def find(
         self,
@@ -108,18 +117,19 @@ class _Checked(NamedTuple):
         hint: str | None = None,
         severity: Severity = "warning",
     ) -> Finding:
-        """Something about what stands at a key of the rule, and of that about a `text` in it."""
-        path: tuple[str | int, ...] = ("rules", self.place, key, *more)
+        """Something about what stands at a key of it, and of that about a `text` in it."""
+        listed = "rules" if isinstance(self.rule, Rule) else "limits"
+        path: tuple[str | int, ...] = (listed, self.place, key, *more)
         span = self.document.span(path, text=text)
         at = self.document.position(path, text=text)
         return Finding(severity, kind, message, at, self.rule.id, hint, span.length if span else 1)
 
 
-def _places(document: Document) -> dict[str, int]:
+def _places(document: Document, key: str) -> dict[str, int]:
     data = document.data
-    rules = data.get("rules") if isinstance(data, dict) else None
+    listed = data.get(key) if isinstance(data, dict) else None
     places: dict[str, int] = {}
-    for i, item in enumerate(rules if isinstance(rules, list) else ()):
+    for i, item in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(item, dict) and isinstance(item.get("id"), str):
             places.setdefault(str(item["id"]), i)
     return places
@@ -174,37 +184,51 @@ def _blockers(rule: Rule, earlier: Iterable[Rule]) -> list[Rule]:
     return []
 
 
-def _against_specs(
-    checked: _Checked, specs: tuple[CapabilitySpec, ...], conditions: dict[str, Expression]
-) -> list[Finding]:
-    rule = checked.rule
-    known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
-    found = [
-        checked.find(
-            "unmatched",
-            f"rule `{rule.id}`: no known capability is called `{pattern}`",
-            "when",
-            "capability",
-            text=pattern,
-            hint=did_you_mean(pattern, known, otherwise="`assent capability list` shows what there is"),
-        )
-        for pattern in rule.when.capabilities
-        if not any(glob_matches(pattern, name) for name in known)
+def _limit_against_specs(
+    checked: _Checked, limit: Limit, specs: tuple[CapabilitySpec, ...]
+) -> Iterator[Finding]:
+    # Taking back is no call that a limit stops, so that `assent.undo` is no capability of one.
+    known = [spec.id for spec in specs]
+    strange = [
+        *_unknown(checked, limit.when.capabilities, known, "when", "capability"),
+        *_unknown(checked, tuple(pattern for pattern, _ in limit.prices), known, "prices"),
     ]
+    yield from strange
+    matched = [spec for spec in specs if may_match(limit.when, spec)]
+    if not strange and not matched:
+        yield checked.find("unmatched", f"{checked.named} matches no known capability", "when")
+    elif matched and limit.of is Measure.BYTES_OUT and not any(SENDS in spec.labels for spec in matched):
+        message = f"{checked.named} matches no capability with the label `{SENDS}`, and counts nothing"
+        yield checked.find("unmatched", message, limit.of)
+
+
+def _unknown(checked: _Checked, patterns: Iterable[str], known: list[str], *key: str) -> Iterator[Finding]:
+    """The patterns under a key that no known capability is called by."""
+    for pattern in patterns:
+        if not any(glob_matches(pattern, name) for name in known):
+            message = f"{checked.named}: no known capability is called `{pattern}`"
+            hint = did_you_mean(pattern, known, otherwise="`assent capability list` shows what there is")
+            yield checked.find("unmatched", message, *key, text=pattern, hint=hint)
+
+
+def _against_specs(
+    checked: _Checked, rule: Rule, specs: tuple[CapabilitySpec, ...], conditions: dict[str, Expression]
+) -> list[Finding]:
+    known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
+    found = [*_unknown(checked, rule.when.capabilities, known, "when", "capability")]
     matched = [spec for spec in specs if may_match(rule.when, spec)]
     asks_for_undo = any(glob_matches(pattern, UNDO_CAPABILITY) for pattern in rule.when.capabilities)
     if not matched and not found and not asks_for_undo:
-        message = f"rule `{rule.id}` matches no known capability"
+        message = f"{checked.named} matches no known capability"
         found.append(checked.find("unmatched", message, "when"))
-    found += _still_asks(checked, matched)
+    found += _still_asks(checked, rule, matched)
     if matched and rule.condition is not None:
         found += _unknown_inputs(checked, matched, conditions[rule.condition])
     return found
 
 
-def _still_asks(checked: _Checked, matched: list[CapabilitySpec]) -> Iterator[Finding]:
+def _still_asks(checked: _Checked, rule: Rule, matched: list[CapabilitySpec]) -> Iterator[Finding]:
     """What an ALLOW does not allow by itself; a step that raises its own risk is asked about all the same."""
-    rule = checked.rule
     if rule.decision is not PolicyDecision.ALLOW or rule.without_approval:
         return
     wanted = rule.when.risk_levels
@@ -243,9 +267,10 @@ def _unknown_inputs(checked: _Checked, matched: list[CapabilitySpec], condition:
     ]
 
 
-def _unspelled(checked: _Checked, specs: tuple[CapabilitySpec, ...], spellings: Spellings) -> list[Finding]:
+def _unspelled(
+    checked: _Checked, rule: Rule, specs: tuple[CapabilitySpec, ...], spellings: Spellings
+) -> list[Finding]:
     """A warning for each literal that a path or a URL is compared with and, in its one spelling, can never be."""
-    rule = checked.rule
     if rule.condition is None or not spellings:
         return []
     kinds: dict[str, set[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final, Self, TypeVar
 
 import msgspec
@@ -35,14 +36,25 @@ def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
         ) from None
 
 
+class Count(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What calls have used of a limit within its window; `opens_at_ms`: where the call in question does not fit, when it will."""
+
+    used: int
+    opens_at_ms: int | None = None
+
+
+_NO_COUNTS: Final[Mapping[str, Count]] = MappingProxyType({})
+
+
 class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One question to the gate. Every field always has a value; only paths under `inputs` may be absent.
 
     `capability` is the id without a version. `workflow`, `step` and `environment` are empty, not missing, when there is none;
     `step` is the name in the workflow, of an iteration too. `requester` is who started the run, by default the principal.
     `run_labels` are those of the capabilities whose calls this run has begun before: what it may have read, and where it may
-    have sent it. Enumerations are accepted as text, `inputs` as any JSON object, of which a frozen copy is kept. Raises
-    `InputError` SPEC_INVALID for a level, type, mode or time that does not exist.
+    have sent it. `counts`: what was used of each limit that the question is held against, by id. Enumerations are accepted as
+    text, `inputs` as any JSON object, of which a frozen copy is kept. Raises `InputError` SPEC_INVALID for a level, type, mode or
+    time that does not exist.
     """
 
     principal: Principal
@@ -61,6 +73,7 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requester: Principal | None = None
     run_labels: frozenset[str] = frozenset()
     now_ms: int = 0
+    counts: Mapping[str, Count] = _NO_COUNTS
 
     def __post_init__(self) -> None:
         put = msgspec.structs.force_setattr
@@ -138,6 +151,8 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "roles": [*sorted(self.principal.roles)],
             "run_labels": [*sorted(self.run_labels)],
         }
+        if self.counts:
+            said["limits"] = {name: msgspec.to_builtins(count) for name, count in self.counts.items()}
         return {**said, "now_ms": self.now_ms} if with_time else said
 
     def facts(self, names: Iterable[str] | None = None) -> dict[str, object]:

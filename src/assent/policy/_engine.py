@@ -21,12 +21,13 @@ from assent.policy._context import PolicyContext
 from assent.policy._explain import PolicyExplanation, Trace, explain, look, not_boolean
 from assent.policy._index import Index
 from assent.policy._joint_conditions import Asked
+from assent.policy._limits import Limits
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
 from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
 from assent.spec.language.work import WORK_MAX
-from assent.spec.policy import Policy
+from assent.spec.policy import Limit, Policy
 
 ASKED_MAX: Final = 512
 """Sets of conditional rules that are kept ready; a table that is full starts again empty."""
@@ -70,6 +71,7 @@ class PolicyEngine:
         self._index = Index([(rule.when, rule.unless) for rule in policy.rules])
         self.reads_step = self._index.reads_step
         """Whether an answer may depend on the step's name."""
+        self._limits = Limits(policy.limits)
         self._default = default_answers(policy.default)
         self.reads_now = any(
             name[0] == "now" for expression in known.values() for name in expression.names if name
@@ -118,19 +120,28 @@ class PolicyEngine:
         """The answer to this context; never raises. What cannot be evaluated is denied with code POLICY_ERROR."""
         decision = self._decide(context, ())[0]
         assert decision is not None  # Only unknown inputs leave a decision open.
-        return decision
+        return self._limits.deny(decision, context) if context.counts else decision
+
+    def limits_on(self, context: PolicyContext) -> tuple[Limit, ...]:
+        """The limits that a question is held against: of these its `counts` are to tell."""
+        return self._limits.on(context) if self.policy.limits else ()
 
     def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
         """The answer before all inputs are known: None when the rule that decides reads one that is not.
 
         For plans and pre-flights. An answer given here is the answer of `decide` whatever the unknown inputs turn out to be.
         """
-        return self._decide(context, unknown_inputs)[0]
+        decision = self._decide(context, unknown_inputs)[0]
+        if decision is None or not context.counts:
+            return decision
+        limited = self._limits.deny(decision, context)
+        is_known = limited.effect is PolicyDecision.DENY or not unknown_inputs
+        return limited if is_known or not self._limits.is_open(context) else None
 
     def possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
         """Every answer that `decide` may give, whatever the unknown inputs turn out to be.
 
-        A rule whose `if` reads one of them may hold, may not hold, or may fail, which denies.
+        A rule whose `if` reads one of them may hold, may not hold, or may fail, which denies. No limit is asked.
         """
         bits, care, facts = self._index.candidates(context), care_for(context), context.facts()
         budget = Budget()
@@ -164,7 +175,11 @@ class PolicyEngine:
         """The decision with a reason for every rule, and the nearest rule that would have changed it."""
         decision, decided = self._decide(context, ())
         assert decision is not None  # As in `decide`.
-        return explain(self._rules, decided, decision, context)
+        explanation = explain(self._rules, decided, decision, context)
+        if not context.counts:
+            return explanation
+        limited = self._limits.deny(decision, context)
+        return explanation.limited(limited, self._limits.on(context))
 
     def _decide(self, context: PolicyContext, unknown: UnknownInputs) -> tuple[Decision | None, int | None]:
         """The decision, and the index of the rule that made it; (None, index) when a rule reads an unknown input."""

@@ -10,10 +10,11 @@ import msgspec
 from assent.errors import Json
 from assent.policy._compiled import CompiledRule, care_for
 from assent.policy._context import PolicyContext
+from assent.policy._limits import amount_of
 from assent.policy._match import matches, misses
 from assent.spec.decision import Decision, PolicyDecision, Tried
 from assent.spec.language.expression import Budget, ExpressionError
-from assent.spec.policy import Rule
+from assent.spec.policy import Limit, Rule
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -123,6 +124,17 @@ class Nearest(msgspec.Struct, frozen=True):
     missing: tuple[str, ...]
 
 
+class LimitReport(msgspec.Struct, frozen=True):
+    """One limit in an explanation: what calls have `used` of `most`, what this one takes, and when it will fit if it does not."""
+
+    limit: str
+    of: str
+    used: int
+    takes: int
+    most: int
+    opens_at_ms: int | None
+
+
 class PolicyExplanation(msgspec.Struct, frozen=True):
     """A decision with the whole policy around it: one report per rule, in file order."""
 
@@ -130,6 +142,26 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
     decision: Decision
     rules: tuple[RuleReport, ...]
     nearest: Nearest | None
+    limits: tuple[LimitReport, ...] = ()
+
+    def limited(self, decision: Decision, limits: Sequence[Limit]) -> PolicyExplanation:
+        """The same with the limits that were asked after the rules; `decision` is what came of both."""
+        counts = self.context.counts
+        reports = tuple(
+            LimitReport(
+                limit.id,
+                limit.of.value,
+                count.used,
+                amount_of(limit, self.context),
+                limit.most,
+                count.opens_at_ms,
+            )
+            for limit in limits
+            if (count := counts.get(limit.id)) is not None
+        )
+        # A rule that would have let it go changes nothing while a limit is past.
+        nearest = self.nearest if decision.rule == self.decision.rule else None
+        return msgspec.structs.replace(self, decision=decision, nearest=nearest, limits=reports)
 
     def to_json(self) -> dict[str, Json]:
         """What `assent policy explain --json` prints."""
@@ -143,8 +175,10 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
             "reason": decision.reason,
             "code": decision.code,
             "approvers": None if decision.approvers is None else decision.approvers.to_json(),
+            "opens_at_ms": decision.opens_at_ms,
             "policy_digest": decision.policy_digest,
             "rules": [*map(msgspec.to_builtins, self.rules)],
+            "limits": [*map(msgspec.to_builtins, self.limits)],
             "nearest": None if near is None else {**msgspec.to_builtins(near), "missing": [*near.missing]},
         }
 

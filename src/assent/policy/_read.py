@@ -16,13 +16,29 @@ from assent.spec.documents.document import Document, Path
 from assent.spec.documents.sections import Faults, Section
 from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
-from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, POLICY_VERSION, RULES_MAX, Match, Policy, Rule
+from assent.spec.policy import (
+    BUILTIN_PREFIX,
+    DEFAULT_RULE,
+    LIMITS_MAX,
+    POLICY_VERSION,
+    RULES_MAX,
+    Limit,
+    Match,
+    Measure,
+    Per,
+    Policy,
+    Rule,
+)
 from assent.spec.principal import PrincipalKind
+from assent.spec.values.canonical import INTEGER_MAX
 from assent.spec.words.articles import with_article
+from assent.spec.words.durations import parse_duration_ms
+from assent.spec.words.sizes import read_size
 from assent.spec.words.suggestions import did_you_mean
 
-TOP_KEYS: Final = ("version", "default", "rules")
+TOP_KEYS: Final = ("version", "default", "rules", "limits")
 RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
+LIMIT_KEYS: Final = ("id", "when", "per", "window", *Measure, "prices", "reason")
 MATCH_KEYS: Final = (
     "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "step",
     "environment",
@@ -39,10 +55,12 @@ _CALLED: Final[dict[type, str]] = {
     OperationType: "operation type",
     RiskLevel: "risk level",
     PrincipalKind: "kind of principal",
+    Per: "way of counting",
 }
 
 _T = TypeVar("_T")
-_Choice = TypeVar("_Choice", PolicyDecision, OperationType, RiskLevel, PrincipalKind)
+_Choice = TypeVar("_Choice", PolicyDecision, OperationType, RiskLevel, PrincipalKind, Per)
+_Part = TypeVar("_Part", Rule, Limit)
 
 
 def read_policy(document: Document) -> tuple[Policy, dict[str, Expression]]:
@@ -116,26 +134,40 @@ class _Reader:
         default = PolicyDecision.DENY
         if "default" in top:
             default = self.attempt(lambda: self.choice(top["default"], ("default",), PolicyDecision), default)
-        items = top.get("rules", [])
+        # Both name decisions, so that no limit may have the id of a rule.
+        seen: dict[str, Path] = {}
+        rules = self.listed(top, "rules", RULES_MAX, seen, self.rule)
+        limits = self.listed(top, "limits", LIMITS_MAX, seen, self.limit)
+        return Policy(tuple(rules), default, tuple(limits))
+
+    def listed(
+        self,
+        top: Mapping[str, Json],
+        key: str,
+        most: int,
+        seen: dict[str, Path],
+        read: Callable[[Json, Path], _Part],
+    ) -> list[_Part]:
+        items = top.get(key, [])
         if not isinstance(items, list):
-            raise self.fail("`rules` must be a list", ("rules",))
-        if len(items) > RULES_MAX:
-            raise self.fail(f"{len(items)} rules are more than {RULES_MAX}", ("rules",))
-        rules: list[Rule] = []
-        seen: dict[str, int] = {}
+            raise self.fail(f"`{key}` must be a list", (key,))
+        if len(items) > most:
+            raise self.fail(f"{len(items)} {key} are more than {most}", (key,))
+        found: list[_Part] = []
         for i, item in enumerate(items):
+            path: Path = (key, i)
             try:
-                rule = self.rule(item, ("rules", i))
-                if rule.id in seen:
-                    first = self.document.position(("rules", seen[rule.id], "id"))
+                one: _Part = read(item, path)
+                if one.id in seen:
+                    first, what = self.document.position((*seen[one.id], "id")), seen[one.id][0]
                     raise self.fail(
-                        f"rule `{rule.id}` stands twice; the first is at {first}", ("rules", i, "id")
+                        f"{str(what)[:-1]} `{one.id}` stands twice; the first is at {first}", (*path, "id")
                     )
             except _Fault:
                 continue
-            seen[rule.id] = i
-            rules.append(rule)
-        return Policy(tuple(rules), default)
+            seen[one.id] = path
+            found.append(one)
+        return found
 
     def rule(self, item: Json, path: Path) -> Rule:
         # Each part is read even if another is at fault, so that one look at the file shows all of them.
@@ -146,13 +178,7 @@ class _Reader:
         for key in ("id", "decision"):
             if key not in data and len(self.faults) == before:
                 raise self.fail(f"a rule needs `{key}`", path, hint=self._rule_hint(data, key))
-        ident = self.text(data.get("id", "unnamed"), (*path, "id"))
-        if not LABEL.match(ident) or ident == DEFAULT_RULE or ident.startswith(BUILTIN_PREFIX):
-            raise self.fail(
-                f"`{ident}` cannot be the id of a rule",
-                (*path, "id"),
-                hint=f"letters, digits and `. _ / : @ + -`; not `{DEFAULT_RULE}`, and not beginning with `{BUILTIN_PREFIX}`",
-            )
+        ident = self.ident(data, "a rule", path)
         decision = PolicyDecision.DENY
         if "decision" in data:
             decision = self.attempt(
@@ -173,6 +199,92 @@ class _Reader:
         if len(self.faults) > before:
             raise _Fault
         return Rule(ident, decision, when, unless, condition, reason, approvers, without)
+
+    def ident(self, data: Mapping[str, Json], what: str, path: Path) -> str:
+        ident = self.text(data.get("id", "unnamed"), (*path, "id"))
+        if not LABEL.match(ident) or ident == DEFAULT_RULE or ident.startswith(BUILTIN_PREFIX):
+            raise self.fail(
+                f"`{ident}` cannot be the id of {what}",
+                (*path, "id"),
+                hint=f"letters, digits and `. _ / : @ + -`; not `{DEFAULT_RULE}`, and not beginning with `{BUILTIN_PREFIX}`",
+            )
+        return ident
+
+    def limit(self, item: Json, path: Path) -> Limit:
+        # As of a rule.
+        before = len(self.faults)
+        data = item if isinstance(item, dict) else self.mapping(item, path, LIMIT_KEYS, "a limit")
+        self.attempt(lambda: self.mapping(data, path, LIMIT_KEYS), data)
+        for key in ("id", "window"):
+            if key not in data and len(self.faults) == before:
+                hint = "decisions are recorded with the id of their limit" if key == "id" else "`window: 1h`"
+                raise self.fail(f"a limit needs `{key}`", path, hint=hint)
+        ident = self.ident(data, "a limit", path)
+        nothing: tuple[Match, Match | None] = Match(), None
+        when, unless = self.attempt(
+            lambda: self.when(self.given(data, "when", path), (*path, "when")), nothing
+        )
+        per = Per.PRINCIPAL
+        if "per" in data:
+            per = self.attempt(lambda: self.choice(data["per"], (*path, "per"), Per), per)
+        window_ms = self.attempt(lambda: self.window_ms(data.get("window"), (*path, "window")), 0)
+        of, most = self.attempt(lambda: self.bound(data, path), (Measure.CALLS, 0))
+        unpriced: tuple[tuple[str, int], ...] = ()
+        prices = self.attempt(lambda: self.prices(data, of, path), unpriced)
+        reason = self.attempt(lambda: self.reason(data, path), "")
+        if len(self.faults) > before:
+            raise _Fault
+        return Limit(ident, of, most, window_ms, per, when, unless, prices, reason)
+
+    def window_ms(self, value: Json, path: Path) -> int:
+        try:
+            return parse_duration_ms(value)
+        except ValueError as error:
+            hint = "write seconds (`30`) or `500ms`, `30s`, `5m`, `2h`, `7d`"
+            raise self.fail(f"`window` {error}", path, hint=hint) from None
+
+    def bound(self, data: Mapping[str, Json], path: Path) -> tuple[Measure, int]:
+        """What a limit counts, and the most of it."""
+        named = [one for one in Measure if one in data]
+        if len(named) != 1:
+            words = ", ".join(f"`{one}`" for one in Measure)
+            said = " and ".join(f"`{one}`" for one in named)
+            message = f"a limit bounds one thing, not {said}" if named else "the limit bounds nothing"
+            raise self.fail(message, path, hint=f"one of {words}")
+        of = named[0]
+        value, at = data[of], (*path, of)
+        if of is Measure.BYTES_OUT:
+            try:
+                size = 0 if isinstance(value, bool) else read_size(value)
+            except ValueError:
+                size = 0
+            if not size:
+                raise self.fail(
+                    f"`{of}` must be a size", at, hint="a number of bytes, like `4096`, `10MB` or `64KiB`"
+                )
+            return of, size
+        return of, self.whole(value, 1, at)
+
+    def prices(self, data: Mapping[str, Json], of: Measure, path: Path) -> tuple[tuple[str, int], ...]:
+        given, at = self.given(data, "prices", path), (*path, "prices")
+        if given is None:
+            return ()
+        if of is not Measure.COST:
+            raise self.fail("`prices` go with `cost` only", at, key=True)
+        if not isinstance(given, dict) or not given:
+            raise self.fail("`prices` must be an object", at, hint="`prices: { net.http.*: 5 }`")
+        for pattern in given:
+            if not CAPABILITY_PATTERN.match(pattern):
+                hint = "`io.fs.delete`, or `io.fs.*`: `*` stands for any characters"
+                raise self.fail(f"`{pattern}` cannot stand in `prices`", (*at, pattern), key=True, hint=hint)
+        return tuple(
+            sorted((pattern, self.whole(value, 0, (*at, pattern))) for pattern, value in given.items())
+        )
+
+    def whole(self, value: Json, least: int, path: Path) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= INTEGER_MAX:
+            raise self.fail(f"`{path[-1]}` must be a whole number, {least} or more", path)
+        return value
 
     def _rule_hint(self, data: Mapping[str, Json], key: str) -> str | None:
         if key == "decision":
@@ -314,11 +426,11 @@ class _Reader:
             found, roles=tuple(sorted({*found.roles})), kinds=tuple(sorted({*found.kinds}))
         )
 
-    def mapping(self, value: Json, path: Path, keys: tuple[str, ...]) -> dict[str, Json]:
+    def mapping(
+        self, value: Json, path: Path, keys: tuple[str, ...], item: str = "a rule"
+    ) -> dict[str, Json]:
         if not isinstance(value, dict):
-            name = (
-                f"`{path[-1]}`" if path and isinstance(path[-1], str) else "a rule" if path else "the policy"
-            )
+            name = f"`{path[-1]}`" if path and isinstance(path[-1], str) else item if path else "the policy"
             raise self.fail(f"{name} must be an object with keys", path)
         unknown = [
             self.fail(

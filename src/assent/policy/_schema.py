@@ -7,9 +7,11 @@ from assent.policy._read import CAPABILITY_PATTERN, PATTERN, PRINCIPAL_PATTERN
 from assent.spec.capability import OperationType
 from assent.spec.decision import PolicyDecision
 from assent.spec.ids import LABEL
-from assent.spec.policy import POLICY_VERSION, RULES_MAX
+from assent.spec.policy import LIMITS_MAX, POLICY_VERSION, RULES_MAX, Measure, Per
 from assent.spec.risk import RiskLevel
 from assent.spec.schemas.written import choice, document, flag, key, listed, mapping, one_or_more, part, text
+from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.words.sizes import SIZE_PATTERN
 from assent.spec.workflow.schema import APPROVERS
 
 
@@ -69,6 +71,10 @@ def policy_schema() -> dict[str, Json]:
                     {**listed(part("rule"), "a list of rules"), "maxItems": RULES_MAX},
                     f"the rules, in the order in which they are tried; at most {RULES_MAX}",
                 ),
+                "limits": key(
+                    {**listed(part("limit"), "a list of limits"), "maxItems": LIMITS_MAX},
+                    f"how much passes within a time of what the rules let go; at most {LIMITS_MAX}",
+                ),
             },
             "version",
         ),
@@ -102,8 +108,55 @@ def policy_schema() -> dict[str, Json]:
         ),
         "not": mapping("", matched) | {"minProperties": 1},
         "approvers": APPROVERS,
+        "limit": mapping(
+            "So much of one thing within a time: exactly one of `calls`, `bytes_out` and `cost`.",
+            {
+                "id": key(
+                    label,
+                    "unique among rules and limits; recorded with each denial, and what is counted has this name",
+                ),
+                "when": key(part("when"), "which calls count; left out: all"),
+                "per": key(choice(*Per), "who has a count of their own", Per.PRINCIPAL.value),
+                "window": key(
+                    {"title": "a time, like `1h`", "type": ["string", "number"]},
+                    "the length of time; at most 31 days",
+                ),
+                "calls": key(_amount(), "so many calls"),
+                "bytes_out": key(
+                    {
+                        "title": "a size, like `10MB`",
+                        "anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, _amount()],
+                    },
+                    "so many bytes sent out, by capabilities with the label `sends_external`",
+                ),
+                "cost": key(_amount(), "so many units of cost"),
+                "prices": key(
+                    {
+                        "title": "units by capability, like `{ net.http.*: 5 }`",
+                        "type": "object",
+                        "minProperties": 1,
+                        "propertyNames": text(CAPABILITY_PATTERN),
+                        "additionalProperties": _amount(0),
+                    },
+                    "what a call costs: 1 where no pattern fits, the most where several do",
+                ),
+                "reason": key(text(), "shown and recorded with the denial"),
+            },
+            "id",
+            "window",
+        )
+        | {"oneOf": [{"required": [one]} for one in Measure]},
     }
     return document(f"policy:{POLICY_VERSION}", "Assent policy", "policy", parts)
+
+
+def _amount(least: int = 1) -> dict[str, Json]:
+    return {
+        "title": f"a whole number, {least} or more",
+        "type": "integer",
+        "minimum": least,
+        "maximum": INTEGER_MAX,
+    }
 
 
 def _some(item: dict[str, Json], title: str) -> dict[str, Json]:

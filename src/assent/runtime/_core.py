@@ -28,6 +28,7 @@ from assent.engine import (
     AskUndo,
     Blueprint,
     Cancel,
+    Claim,
     Close,
     Driven,
     Driver,
@@ -48,12 +49,13 @@ from assent.engine import (
     UndoPlan,
     Wish,
     describe_run,
+    holders_of,
     literal_step,
     together,
 )
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics, NoEffectError, World
+from assent.invocation import Hook, Invoker, Metrics, NoEffectError, Quotas, World
 from assent.journal import (
     Blobs,
     Ed25519FileSigner,
@@ -70,7 +72,7 @@ from assent.journal import (
 from assent.policy import PolicyEngine, PolicyExplanation
 from assent.registry import CapabilityRegistry
 from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
-from assent.runtime._ledger import open_ledger, open_reader
+from assent.runtime._ledger import open_ledger, open_reader, reading
 from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
@@ -91,6 +93,7 @@ from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
+from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
@@ -206,7 +209,7 @@ class Core:
         self.exit.push_async_callback(journal.close)
         clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
         self._policies = LedgerPolicies(
-            self.gate, settings.circumstances(), journal, clock=clock, entropy=entropy, spawn=spawn
+            self.gate, settings.circumstances, journal, clock=clock, entropy=entropy, spawn=spawn
         )
         if settings.telemetry.endpoint is not None:
             from assent.runtime.wiring.traces import Traces
@@ -278,7 +281,7 @@ class Core:
             entropy=system.SystemEntropy(),
             spawn=system.spawn,
             limits=bounds(limits),
-            roles=settings.roles,
+            roles=lambda: settings.roles,
             policies=self._policies,
             notices=self._notices,
             observer=self._observer,
@@ -330,6 +333,14 @@ class Core:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
         await self.app.reload(self.settings.read_app())
 
+    def adopt(self, now: Settings) -> None:
+        """Put into force what of settings that were read anew may change while this lives; runs under way learn their roles."""
+        self.settings.adopt(now)
+        # On record beside the policy, like those before.
+        self.gate.unrecorded[self.gate.digest] = self.gate.engine
+        if self._driver is not None:
+            self._driver.wake()
+
     async def run(
         self,
         workflow: WorkflowSource,
@@ -343,8 +354,8 @@ class Core:
         """Run a workflow until it ends or waits.
 
         `id`: begin it once; under the same id the first run is told of, or goes on. `REQUEST_REUSED` where that was another one.
-        `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used, and
-        `QUEUE_FULL`.
+        `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used,
+        `QUEUE_FULL` and `CONCURRENCY_TAKEN`. One that waits for a concurrency key is `pending` when whoever has it waits, too.
         """
         del id  # `Runtime` asks for it as a request, which looks for an earlier one
         spec = load_workflow(workflow)
@@ -367,15 +378,26 @@ class Core:
         """Run a parsed workflow for somebody. `labels` are those of what `plan` has read."""
         bound = self.check_spec(spec, inputs)
         blueprint = Blueprint.of_workflow(spec)
+        environment = environment or self.settings.environment
         return await self._begin(
             blueprint,
             bound,
             actor,
-            environment=environment or self.settings.environment,
+            environment=environment,
             plan=plan,
             labels=labels,
             priority=priority,
+            claim=self._claim(spec, bound, actor, environment),
         )
+
+    def _claim(
+        self, spec: WorkflowSpec, inputs: Mapping[str, Json], actor: Actor, environment: str | None
+    ) -> Claim | None:
+        wanted = spec.concurrency
+        if wanted is None:
+            return None
+        text = wanted.key_of(spec, inputs, str(actor.principal), environment)
+        return Claim(self.digest_of({"concurrency": text}), wanted.limit, wanted.on_busy, text)
 
     async def call(
         self,
@@ -424,12 +446,22 @@ class Core:
             self._kept.popitem(last=False)
 
     async def add_step(
-        self, run: str, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        run: str,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        *,
+        principal: Who = None,
     ) -> RunResult:
-        """What `Session.call` does."""
+        """What `Session.call` does; who asks says only under which request. `REQUEST_REUSED`."""
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
-        key, driven = await self.running.call(RunId(run), capability, given, hooks)
+        by = self.actor(principal)
+        key, driven = await self.running.call(RunId(run), capability, given, hooks, by=by)
+        step = driven.record.steps[key]
+        if by.request is not None and step.request == by.request:
+            require_same_request(by.request, (str(by.principal), step.request_digest), by)
         return await self._result(driven, key)
 
     async def close_session(self, run: str) -> RunResult:
@@ -545,9 +577,30 @@ class Core:
         runs = await self.unfinished()
         self._coming.update(runs)
         try:
-            return await together(runs, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+            # Those that have not begun keep their order, and leave their turn to what the others hold.
+            lined_up = [run for run in await self.line_up() if run in runs]
+            results: dict[RunId, RunResult] = {}
+            for group in ([run for run in runs if run not in lined_up], lined_up):
+                told = await together(group, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+                results.update(zip(group, told, strict=True))
+            return [results[run] for run in runs]
         finally:
             self._coming.difference_update(runs)
+
+    async def line_up(self) -> list[RunId]:
+        """Have the runs that have not begun, and that this process can drive, stand in line again, oldest first; these are told.
+
+        They begin by themselves, as soon as they may.
+        """
+        lined_up: list[RunId] = []
+        async for row in each_row(self.reader, "runs", {"status": RunState.PENDING.value}):
+            run = RunId(str(row["run_id"]))
+            with suppress(AssentError):  # `resume` tells what is wrong with it
+                await self._require_present(run)
+                if await self.running.line_up(run):
+                    lined_up.append(run)
+            await asyncio.sleep(0)  # there may be thousands
+        return lined_up
 
     async def _resume_or_tell(self, run: RunId) -> RunResult:
         try:
@@ -687,20 +740,43 @@ class Core:
     ) -> tuple[Plan, frozenset[str]]:
         """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
         bound = self.check_spec(spec, inputs)
-        reading: NoReads | OwnerReads = NoReads(wished=reads)
+        if self._driver is None:
+            self.ready.pipeline.quotas = await self._quotas()
+        reads_of: NoReads | OwnerReads = NoReads(wished=reads)
         if reads and self._driver is not None:
-            reading = OwnerReads(self.ready, plan, actor)
+            reads_of = OwnerReads(self.ready, plan, actor)
         planner = Planner(
             self.ready,
             self.capabilities.current(),
             Blueprint.of_workflow(spec),
-            reading,
+            reads_of,
             inputs=bound,
             principal=actor.principal,
             environment=environment or self.settings.environment,
             execute_captured=execute_captured,
         )
-        return await planner.plan(), reading.labels
+        found = await planner.plan()
+        if spec.concurrency is not None:
+            environment = environment or self.settings.environment
+            text = spec.concurrency.key_of(spec, bound, str(actor.principal), environment)
+            with reading(self.settings.state) as record:
+                held_by = [] if record is None else await holders_of(text, record)
+            limit, on_busy = spec.concurrency.limit, spec.concurrency.on_busy.value
+            key: dict[str, Json] = {"key": text, "limit": limit, "on_busy": on_busy, "held_by": held_by}
+            found = msgspec.structs.replace(found, concurrency=key)
+        return found, reads_of.labels
+
+    async def _quotas(self) -> Quotas:
+        """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""
+        if self._driver is not None:
+            return self.ready.pipeline.quotas
+        clock = system.SystemClock()
+        found = Quotas(clock)
+        if self.gate.limits:
+            with reading(self.settings.state) as journal:
+                if journal is not None:
+                    await remember_calls(None, found, self.gate.limits, journal, clock.now_ms())
+        return found
 
     async def explain(
         self,
@@ -737,6 +813,8 @@ class Core:
         name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
         terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
         asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
+        if limits := self.gate.limits_on(asked):
+            asked = (await self._quotas()).counted(limits, asked)
         return self.gate.engine.explain(asked), is_whole
 
     def tools(
@@ -902,6 +980,7 @@ class Core:
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
         priority: int = PRIORITY,
+        claim: Claim | None = None,
     ) -> RunResult:
         await self.versions.record()
         start = self.running.start(
@@ -912,6 +991,7 @@ class Core:
             plan=plan,
             labels=labels,
             priority=priority,
+            claim=claim,
         )
         return await self._drive_begun(actor, start)
 
@@ -1048,11 +1128,16 @@ def require_same_request(ident: str, first: tuple[str, str | None], actor: Actor
     if who != str(actor.principal):
         raise InputError("REQUEST_INVALID", f"another principal asked under the id `{ident}`")
     if None not in (digest, actor.request_digest) and digest != actor.request_digest:
-        raise InputError(
-            "REQUEST_REUSED",
-            f"something else was asked under the id `{ident}`",
-            hint="choose a new id for what is to be done anew; the same one only asks for the same again",
-        )
+        raise reused()
+
+
+def reused() -> InputError:
+    """The refusal of another request under an id that means one already, unnamed: nobody knows what a door makes of a key."""
+    return InputError(
+        "REQUEST_REUSED",
+        "something else was asked under this id",
+        hint="choose a new one for what is to be done anew; the same one only asks for the same again",
+    )
 
 
 def absent(fault: str) -> InputError:

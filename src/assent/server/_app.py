@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
+from assent.runtime._core import reused
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.runtime.service.routes import MEDIA, Route, find, told
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from assent.runtime.service.service import Service
     from assent.runtime.settings._serve import ServeSettings
     from assent.server._figures import Measuring
-    from assent.server.who import Caller, Gatehouse
+    from assent.server.who import Caller, Gatehouse, Visit
 
 LOGGER: Final = logging.getLogger("assent.server")
 
@@ -121,14 +122,17 @@ class Api:
         """One request, or the lifespan that servers ask for and nobody needs here."""
         if scope["type"] != "http":
             return
-        path = scope["path"]
+        path, state = scope["path"], scope["state"]
         try:
             if path in ("/livez", "/readyz"):
                 response = self._probe(path, _headers(scope).get("accept", ""))
             else:
-                answer = await self._answer(scope, receive)
+                rates = self._gatehouse.rates
+                visit = rates.visit(state["door"], state["peer"])
+                send = _telling_rates(visit, send) if rates.are_any else send
+                answer = await self._answer(scope, receive, visit)
                 if not isinstance(answer, Response):
-                    await answer(receive, send)
+                    await answer(scope, send)
                     return
                 response = answer
         except AssentError as error:
@@ -137,7 +141,7 @@ class Api:
             cause = broken.__cause__
             if isinstance(cause, Exception) and not isinstance(cause, AssentError):
                 self._fault(cause)
-            scope["state"]["hang_up"]()
+            state["hang_up"]()
             return
         except asyncio.CancelledError:
             raise
@@ -167,13 +171,14 @@ class Api:
         return Response(msgspec.json.encode(told), code, media_type=JSON_TYPE)
 
     async def _answer(
-        self, scope: Scope, receive: Receive
-    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
+        self, scope: Scope, receive: Receive, visit: Visit
+    ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         headers, state = _headers(scope), scope["state"]
         if state["door"] != "socket":
             self._origins.require(scope["headers"], address=scope["server"][0])
         if state["door"] == METRICS_DOOR:
             return await self._measured(scope)
+        visit.arrive()
         if (
             scope["path"] == METADATA_PATH
             and scope["method"] == "GET"
@@ -181,6 +186,7 @@ class Api:
         ):
             return Response(msgspec.json.encode(self._gatehouse.metadata(base)), media_type=JSON_TYPE)
         state["caller"] = caller = await self._gatehouse.authenticate(_presented(scope))
+        visit.identify(caller.asker.principal)
         if scope["path"] == "/metrics" and self._settings.metrics is True:
             return await self._measured(scope, caller)
         if scope["path"] == AGENTS_PATH and self.let_agents_in is not None:
@@ -194,6 +200,7 @@ class Api:
         body = await self._body(receive, headers)
         _require_json(scope["method"], body, headers)
         request = read(route, named, _query(scope), body, headers)
+        visit.ask(request)
         answer = await self._perform(route, request, caller, headers)
         state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
         return answer
@@ -238,16 +245,18 @@ class Api:
 
     async def _perform(
         self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
-    ) -> Response | Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, Stream):
             return self._streamed(route, request, caller, headers)
         if isinstance(request, Driving):
             return await self._driven(route, request, caller, headers)
+        ident = None if route.method == "GET" else _ident(headers, caller)
+        carried_out = self._service.perform(request, caller.asker, ident=ident)
         if isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
             # Both of these take documents of strangers, and wait for nothing.
-            answer = await asyncio.to_thread(process.at_once, self._service.perform(request, caller.asker))
+            answer = await asyncio.to_thread(process.at_once, carried_out)
         else:
-            answer = await self._service.perform(request, caller.asker)
+            answer = await carried_out
         if isinstance(request, Asking) and answer is None:
             raise WorldError("STATE_MISSING", "nobody owns the state")
         return _told(route, request, answer)
@@ -262,7 +271,7 @@ class Api:
         if asked is None:
             asked = self._begin(request, caller, ident, headers.get("traceparent"))
         elif asked.request != request:
-            raise InputError("REQUEST_REUSED", "another request is under way under this `Idempotency-Key`")
+            raise reused()
         work, begun = asked.work, asked.begun
         await self._wait(work, _patience_s(headers, self._settings.wait_ms / 1000))
         if not work.done() and known is None:
@@ -330,7 +339,7 @@ class Api:
 
     def _streamed(
         self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
-    ) -> Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, requests.Events):
             last = headers.get("last-event-id", "")
             if last.isascii() and last.isdigit() and len(last) < 16:
@@ -364,6 +373,26 @@ class _OfRun(Response):
     """An answer that is a run."""
 
     run = ""
+
+
+def _telling_rates(visit: Visit, send: Send) -> Send:
+    """The answer with what the limits leave whoever asks, as draft-ietf-httpapi-ratelimit-headers-11 writes it."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start" and visit.allowances:
+            # At least what holds: a part of a second can't be said.
+            limits = ", ".join(
+                f'"{rate.name}";q={rate.requests};w={-(-rate.window_ms // 1000)}'
+                for rate, _, _ in visit.allowances
+            )
+            leaves = ", ".join(
+                f'"{rate.name}";r={left};t={-(-more_ms // 1000)}' for rate, left, more_ms in visit.allowances
+            )
+            fields = ((b"ratelimit-policy", limits.encode()), (b"ratelimit", leaves.encode()))
+            message["headers"] = [*message["headers"], *fields]
+        await send(message)
+
+    return sent
 
 
 def _absent(scope: Scope) -> InputError:

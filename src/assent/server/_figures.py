@@ -48,6 +48,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """Series of `Metrics.snapshot`, named `DOOR OPERATION`; their outcomes are statuses."""
     connections: Mapping[str, int]
     streams: int
+    limited: Mapping[str, int]
 
     @property
     def counted(self) -> Any:
@@ -133,6 +134,10 @@ FIGURES: Final = (
         "assent_http_request_duration_seconds", "histogram", "from the head of a request to the end of its answer",
         ("door", "operation"), series=lambda o: o.requests,
     ),
+    Figure(
+        "assent_requests_limited_total", "counter", "requests that a limit of `[serve.rate]` has refused", ("limit",),
+        lambda o: _codes(o.limited),
+    ),
     Figure("assent_connections", "gauge", "open connections", ("door",), lambda o: _codes(o.connections)),
     Figure("assent_streams", "gauge", "open streams", (), lambda o: [((), o.streams)]),
     Figure(
@@ -194,8 +199,15 @@ def _resident() -> int:
 class Measuring:
     """Counts the requests that were answered, and writes the page."""
 
-    def __init__(self, connections: Callable[[], Mapping[str, int]], streams: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connections: Callable[[], Mapping[str, int]],
+        streams: Callable[[], int],
+        limited: Mapping[str, int],
+    ) -> None:
+        """`limited`: how many requests each limit has refused."""
         self._requests = Metrics()
+        self._limited = limited
         self._connections = connections
         self._streams = streams
 
@@ -208,6 +220,10 @@ class Measuring:
         """All families with what is measured now."""
         calls: Any = self._requests.snapshot()["calls"]  # `Any`: JSON of a known form
         observed = Observed(
-            health=health, requests=calls, connections=self._connections(), streams=self._streams()
+            health=health,
+            requests=calls,
+            connections=self._connections(),
+            streams=self._streams(),
+            limited=self._limited,
         )
         return page(observed)

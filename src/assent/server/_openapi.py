@@ -64,6 +64,32 @@ _PROBLEM: Final[dict[str, Json]] = {
 }
 
 
+_PROBLEM_CONTENT: Final[dict[str, Json]] = {
+    "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
+}
+
+_TEXT: Final[dict[str, Json]] = {"schema": {"type": "string"}}
+_HEADERS: Final[dict[str, Json]] = {
+    "RateLimit-Policy": {
+        "description": "The limits that this request counts for, where there are any.",
+        **_TEXT,
+    },
+    "RateLimit": {"description": "What each of them leaves.", **_TEXT},
+    "Retry-After": {
+        "description": "The seconds after which it may be asked again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+
+
+def _headers(*names: str) -> dict[str, Json]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+_LIMITS: Final = _headers("RateLimit-Policy", "RateLimit")
+"""What every answer may tell."""
+
+
 @cache
 def description() -> bytes:
     """The document, as JSON."""
@@ -100,13 +126,18 @@ def described() -> dict[str, Json]:
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": {**{name: components[name] for name in kept}, "Problem": _PROBLEM},
+            "headers": _HEADERS,
             "responses": {
                 "Problem": {
                     "description": "What was not admitted, and why.",
-                    "content": {
-                        "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
-                    },
-                }
+                    "headers": _LIMITS,
+                    "content": _PROBLEM_CONTENT,
+                },
+                "Later": {
+                    "description": "Too much at once: `RATE_LIMITED`, `QUEUE_FULL`, `STREAMS_FULL`, `SIGNALS_FULL`.",
+                    "headers": {**_LIMITS, **_headers("Retry-After")},
+                    "content": _PROBLEM_CONTENT,
+                },
             },
         },
     }
@@ -209,29 +240,35 @@ def _header(name: str) -> Json:
 
 def _responses(route: Route, answer: dict[str, Any], components: dict[str, Any]) -> dict[str, Json]:
     ref = answer
+    problems: dict[str, Json] = {
+        "429": {"$ref": "#/components/responses/Later"},
+        "default": {"$ref": "#/components/responses/Problem"},
+    }
     if route.answered in MEDIA:
         media = MEDIA[route.answered]
         ok: dict[str, Json] = {
             "description": "As it is, or its parts one after the other.",
+            "headers": _LIMITS,
             "content": {media: {}},
         }
-        return {"200": ok, "default": {"$ref": "#/components/responses/Problem"}}
+        return {"200": ok, **problems}
     if route.answered in ("list", "runs"):
         first = next(iter(components[_name(answer)]["properties"].values()))
         ref = first
     content: Json = {"application/json": {"schema": ref}}
-    found: dict[str, Json] = {"200": {"description": "Done.", "content": content}}
+    found: dict[str, Json] = {"200": {"description": "Done.", "headers": _LIMITS, "content": content}}
     if route.answered == "run":
-        found["202"] = {"description": "Under way, or waiting for somebody.", "content": content}
+        found["202"] = {
+            "description": "Under way, or waiting for somebody.",
+            "headers": _LIMITS,
+            "content": content,
+        }
         found["403"] = {
             "description": "Refused by the policy or a person: a run; or not admitted: a problem.",
-            "content": {
-                "application/json": {"schema": ref},
-                "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}},
-            },
+            "headers": _LIMITS,
+            "content": {"application/json": {"schema": ref}, **_PROBLEM_CONTENT},
         }
-    found["default"] = {"$ref": "#/components/responses/Problem"}
-    return found
+    return {**found, **problems}
 
 
 def _reached(paths: object, components: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from assent.errors import InputError
 from assent.runtime.settings._serve import ServeSettings
 from assent.server._problems import problem
+from assent.server._streams import OtherEnd
 from assent.server.who.tls import is_modern
 from assent.system import SystemClock
 
@@ -61,18 +62,18 @@ class Connection(HttpToolsProtocol):
         self._deadline: TimerHandle | None = None
         self._unread: TimerHandle | None = None
         self._refusal: InputError | None = None
+        self._end = OtherEnd(self.loop.create_future(), self.loop.create_future())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Learn who is there; one too many is hung up on."""
+        """Learn who is there."""
         super().connection_made(transport)
-        if len(self.connections) > self._settings.connections:
-            transport.abort()
-            return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and not is_modern(tls):
             transport.abort()
             return
-        self.app_state = {"door": self._door, **_peer_of(transport), "hang_up": self._hang_up}
+        self.app_state = {
+            "door": self._door, **_peer_of(transport), "hang_up": self._hang_up, "end": self._end,
+        }  # fmt: skip
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -81,10 +82,12 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._unread is not None:
             self._unread.cancel()
+        self._end.gone.set_result(None)
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says None, which closes
         """The other end says nothing more: what it asked for is answered, then the connection ends."""
+        self._end.silent.set_result(None)
         if not self._is_answering or self.cycle.more_body or self.scheme == "https":
             return False
         self.cycle.keep_alive = False

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -18,9 +17,10 @@ from assent.errors import AssentError, InputError
 from assent.runtime.service.daemon import Daemon
 from assent.runtime.settings._serve import is_loopback, split_address
 from assent.server._app import METRICS_DOOR, Agents, Api
+from assent.server._door import Door
 from assent.server._exchanges import Heard, JsonLog, Listener, TextLog, heard
-from assent.server._protocol import Connection, Connections
-from assent.server._sockets import BACKLOG, handed_over, listen_tcp, listen_unix, notify
+from assent.server._protocol import Connection
+from assent.server._sockets import connections_that_fit, handed_over, listen_tcp, listen_unix, notify
 from assent.server.who import Gatehouse
 from assent.server.who.tls import server_context
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from assent.runtime.service.service import Service
+    from assent.runtime.settings._serve import ServeSettings
     from assent.runtime.settings.effective import Settings
+
+_OF_TLS: Final = frozenset({"serve.tls.key", "serve.tls.authorities", "serve.tls.socket"})
 
 CLOSING_S: Final = 2.0
 """How long answers under way have to be taken once nothing more is begun."""
@@ -52,51 +55,44 @@ class Listening(NamedTuple):
 class Doors:
     """The open doors of one application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._settings = settings.serve
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self._settings = settings
         self._config = Config(
             app, http=Connection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
-            server_header=False, proxy_headers=False, timeout_keep_alive=max(1, settings.serve.idle_ms // 1000),
+            server_header=False, proxy_headers=False, timeout_keep_alive=max(1, settings.idle_ms // 1000),
         )  # fmt: skip
         self._config.load()
-        self._tls = None if settings.serve.tls is None else server_context(settings.serve.tls)
-        self._servers: list[asyncio.Server] = []
-        self._connections: dict[str, Connections] = {}
+        self._tls = None if settings.tls is None else server_context(settings.tls)
+        self._doors: dict[str, Door] = {}
 
-    async def open(self, place: Listening) -> None:
+    def open(self, place: Listening) -> None:
         """Take connections."""
-        connections = Connections()
-        make = partial(Connection, self._config, connections, self._settings, place.door)
-        loop = asyncio.get_running_loop()
-        tls = self._tls if place.door == "https" else None
-        self._servers.append(await loop.create_server(make, sock=place.socket, backlog=BACKLOG, ssl=tls))
-        self._connections[place.door] = connections
+        settings = self._settings
+        self._doors[place.door] = door = Door(
+            place.socket,
+            lambda connections: Connection(self._config, connections, settings, place.door),
+            most=settings.connections,
+            tls=self._tls if _is_tls(place.door, settings) else None,
+            # A handshake is the beginning of a request, and has no more time.
+            handshake_s=settings.request_ms / 1000,
+        )
+        door.open()
 
     def counts(self) -> dict[str, int]:
         """How many connections each has."""
-        return {door: len(connections.connections) for door, connections in self._connections.items()}
+        return {name: door.count for name, door in self._doors.items()}
 
     def close(self) -> None:
         """Take no more connections, and end each as soon as it has its answer."""
-        for server in self._servers:
-            server.close()
-        for connections in self._connections.values():
-            for one in [*connections.connections]:
-                one.shutdown()
+        for door in self._doors.values():
+            door.close()
 
     async def wait_closed(self, within_s: float) -> None:
         """Until every connection has ended; those that have not within the time are hung up on."""
-        tasks = [task for connections in self._connections.values() for task in connections.tasks]
-        if tasks:
+        if tasks := [task for door in self._doors.values() for task in door.answering]:
             await asyncio.wait(tasks, timeout=within_s)
-        for connections in self._connections.values():
-            for one in [*connections.connections]:
-                if one.transport is not None:
-                    one.transport.abort()
-            for task in [*connections.tasks]:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        for door in self._doors.values():
+            await door.hang_up()
 
 
 class Told:
@@ -160,16 +156,26 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         if settings.serve.metrics:
             from assent.server._figures import Measuring
 
-            api.measure = Measuring(lambda: doors.counts(), lambda: api.streams)  # noqa: PLW0108 - made below
+            api.measure = Measuring(
+                lambda: doors.counts(),  # noqa: PLW0108 - made below
+                lambda: api.streams,
+                gatehouse.rates.refused,
+            )
             listeners.append(api.measure.add)
-        doors = Doors(Heard(api, listeners) if listeners else api, settings)
+        most = connections_that_fit(settings.serve.connections, len(places))
+        if most < settings.serve.connections:
+            note(
+                f"each door takes {most} connections: the limit on open files (`ulimit -n`) leaves no room for more"
+            )
+        limited = msgspec.structs.replace(settings.serve, connections=most)
+        doors = Doors(Heard(api, listeners) if listeners else api, limited)
         for place in places:
-            await doors.open(place)
+            doors.open(place)
         outside.ready([Served(place.door, place.address) for place in places])
         notify(environ, "READY=1")
         note("ready; SIGTERM or Ctrl-C ends it")
         daemon.drive_on()
-        await _until_stopped(daemon, told, outside, note)
+        await _until_stopped(daemon, gatehouse, told, outside, note)
         notify(environ, "STOPPING=1")
         note("draining: nothing more is begun")
         daemon.drain()
@@ -183,13 +189,15 @@ async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: O
         await doors.wait_closed(CLOSING_S)
 
 
-async def _until_stopped(daemon: Daemon, told: Told, outside: Outside, note: Callable[[str], None]) -> None:
+async def _until_stopped(
+    daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside, note: Callable[[str], None]
+) -> None:
     while not told.stop.is_set():
         await _either(told.stop, told.reload)
         if told.reload.is_set() and not told.stop.is_set():
             told.reload.clear()
             notify(outside.environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
-            note(await _reloaded(daemon, outside.resolve))
+            note(await _reloaded(daemon, gatehouse, outside.resolve))
             notify(outside.environ, "READY=1")
 
 
@@ -202,17 +210,19 @@ async def _either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-async def _reloaded(daemon: Daemon, resolve: Callable[[], Settings]) -> str:
-    try:
-        changed = await daemon.reload(resolve)
-    except AssentError as error:
-        return f"not reloaded: {error}"
-    later = f"; from the next start on: {', '.join(changed)}" if changed else ""
-    return f"reloaded the policy and `[app]`{later}"
+async def _reloaded(daemon: Daemon, gatehouse: Gatehouse, resolve: Callable[[], Settings]) -> str:
+    found = await daemon.reload(resolve)
+    gatehouse.rates.hold(daemon.settings.serve.rates)
+    told = [f"reloaded {', '.join(found.done)}"] if found.done else []
+    told += [f"{what} not reloaded: {error}" for what, error in found.kept]
+    if found.later:
+        told.append(f"from the next start on: {', '.join(found.later)}")
+    return "; ".join(told)
 
 
 def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStack) -> list[Listening]:
     """Each door that is configured or handed over, with the socket that listens there; `sockets` closes what is left of them."""
+    _require_certificate(settings)
     given, serve_ = handed_over(environ), settings.serve
     door = "http" if serve_.tls is None else "https"
     for one in given.values():
@@ -236,6 +246,21 @@ def _listening(settings: Settings, environ: Mapping[str, str], sockets: ExitStac
         listening = sockets.enter_context(listen_tcp(*split_address(serve_.metrics)))
         found.append(Listening(METRICS_DOOR, f"http://{serve_.metrics}/metrics", listening))
     return found
+
+
+def _is_tls(door: str, settings: ServeSettings) -> bool:
+    return door == "https" or (door == "socket" and settings.tls is not None and settings.tls.socket)
+
+
+def _require_certificate(settings: Settings) -> None:
+    """Whoever sets up TLS and forgets the certificate must not find a door without it."""
+    for one in settings.effective if settings.serve.tls is None else ():
+        if one.name in _OF_TLS and one.value:
+            raise InputError(
+                "CONFIG_INVALID",
+                f"`{one.name.rpartition('.')[2]}` under `[serve.tls]` needs a `certificate`",
+                path=one.source,
+            )
 
 
 def _require_local(host: str, settings: Settings) -> None:

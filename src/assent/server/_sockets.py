@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,9 @@ from assent.errors import InputError, WorldError
 
 FIRST_HANDED_OVER: Final = 3
 BACKLOG: Final = 1024
+
+DESCRIPTORS_KEPT: Final = 512
+"""What the daemon's own work may need of them: its record, programs, and those who ask the owner."""
 
 
 def handed_over(environ: Mapping[str, str]) -> dict[str, socket.socket]:
@@ -33,7 +37,6 @@ def handed_over(environ: Mapping[str, str]) -> dict[str, socket.socket]:
         if name != kind or name in found:
             fault = f"the service manager handed over a socket that can't be `{name}`"
             raise InputError("CONFIG_INVALID", fault, hint="one Unix stream socket, one of TCP")
-        given.setblocking(False)
         found[name] = given
     return found
 
@@ -53,7 +56,6 @@ def listen_unix(path: str) -> Iterator[socket.socket]:
             finally:
                 os.umask(before)
             made.listen(BACKLOG)
-            made.setblocking(False)
         except OSError as error:
             raise _taken(f"the socket `{path}`", error) from None
         try:
@@ -85,7 +87,6 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
         made.listen(BACKLOG)
-        made.setblocking(False)
     except OSError as error:
         made.close()
         raise _taken(f"`{host}:{port}`", error) from None
@@ -97,6 +98,20 @@ def _taken(where: str, error: OSError) -> WorldError:
     return WorldError(
         "DOOR_TAKEN", f"{where} can't be listened at: {reason}", hint="name another in `[serve]`"
     )
+
+
+def connections_that_fit(wanted: int, doors: int) -> int:
+    """How many connections each door may have, after raising this process's limit on descriptors as far as they need it.
+
+    They never take what is left for work (`DESCRIPTORS_KEPT`, or half of few).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = doors * wanted + DESCRIPTORS_KEPT
+    if soft not in range(needed):
+        return wanted
+    soft = needed if hard not in range(needed) else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(wanted, (soft - min(DESCRIPTORS_KEPT, soft // 2)) // doors)
 
 
 def notify(environ: Mapping[str, str], state: str) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Task
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,18 +21,32 @@ from assent.runtime.service.routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Send
+    from starlette.types import Scope, Send
 
 HEARTBEAT_S: Final = 15.0
 """So often a stream says something although nothing happens, so that both ends notice when the other is gone."""
 
+PROBE_S: Final = 1.0
+"""The same for whoever says nothing more, as one that has left does."""
+
 PARTS_TOGETHER: Final = 64
 """So many parts of what only reads are read before anything else gets its turn."""
+
+PARTS_A_ROUND: Final = 256
+"""So many parts are told in a round of the loop, of all streams: a few milliseconds, before anything else gets its turn."""
 
 FIRST_S: Final = 0.05
 """What refuses a watcher does so within this; only then does the stream begin to answer."""
 
 A = TypeVar("A")
+
+
+class OtherEnd(NamedTuple):
+    """What is known of whoever asked, as futures that are done once it is so."""
+
+    silent: asyncio.Future[None]
+    """It says nothing more: it only listens, or has left, which shows when something is said to it."""
+    gone: asyncio.Future[None]
 
 
 class Broken(Exception):
@@ -44,11 +59,12 @@ class Streams:
     def __init__(self, most: int, drains: asyncio.Future[None]) -> None:
         self._most = most
         self._drains = drains
+        self._turns = _Turns()
         self.count = 0
 
     def response(
         self, route: Route, parts: AsyncIterator[Any], expires_at_ms: int | None, *, waits: bool
-    ) -> Callable[[Receive, Send], Awaitable[None]]:
+    ) -> Callable[[Scope, Send], Awaitable[None]]:
         """What sends the parts. `STREAMS_FULL` where as many are listened to as may be.
 
         `waits`: the parts are of what happens later, too. What is sent raises `Broken` for an error after it began.
@@ -56,15 +72,14 @@ class Streams:
         if self.count >= self._most:
             raise WorldError("STREAMS_FULL", f"{self._most} streams are open", hint="ask again later")
 
-        async def respond(receive: Receive, send: Send) -> None:
+        async def respond(scope: Scope, send: Send) -> None:
             self.count += 1
-            gone = spawn(_gone(receive), name="end of a connection")
             try:
-                await self._send(route.answered, parts, gone, send, expires_at_ms, waits=waits)
+                await self._send(
+                    route.answered, parts, scope["state"]["end"], send, expires_at_ms, waits=waits
+                )
             finally:
                 self.count -= 1
-                gone.cancel()
-                await asyncio.wait({gone})
                 close = getattr(parts, "aclose", None)
                 if close is not None:
                     await close()
@@ -75,74 +90,93 @@ class Streams:
         self,
         answered: Answered,
         parts: AsyncIterator[Any],
-        gone: Task[None],
+        end: OtherEnd,
         send: Send,
         expires_at_ms: int | None,
         *,
         waits: bool,
     ) -> None:
         # The first part is waited for before anything is said, so that what refuses the request is told as that.
-        coming = coming_part(parts)
+        coming = work = coming_part(parts)
         try:
             await asyncio.wait(
-                {coming, gone}, timeout=FIRST_S if waits else None, return_when="FIRST_COMPLETED"
+                {coming, end.gone}, timeout=FIRST_S if waits else None, return_when="FIRST_COMPLETED"
             )
             if coming.done():
                 coming.result()
             headers = [(b"content-type", MEDIA[answered].encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await _say(send, b": listening\n\n" if answered == "events" else b"")
+            work = spawn(self._tell(answered, coming, parts, send), name="parts of a stream")
+            await self._until_over(work, answered, end, send, expires_at_ms)
             try:
-                while await self._has_next(answered, coming, gone, send, expires_at_ms):
-                    part = coming.result()
-                    if part is None:
-                        break
-                    await _say(send, _written(answered, part))
-                    coming = coming_part(parts)
+                # Only this says that nothing more comes: what is cut before is to be listened to again.
+                if work.done() and work.result() is None and answered == "events":
+                    await _say(send, b"event: end\ndata: {}\n\n")
             except Exception as error:
                 raise Broken from error
-            # Only this says that nothing more comes: what is cut before is to be listened to again.
-            if answered == "events" and coming.done():
-                await _say(send, b"event: end\ndata: {}\n\n")
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            if not coming.done():
-                coming.cancel()
-                await asyncio.wait({coming})
+            ending = {one for one in (coming, work) if not one.done()}
+            for one in ending:
+                one.cancel()
+            if ending:
+                await asyncio.wait(ending)
 
-    async def _has_next(
-        self,
-        answered: Answered,
-        coming: Task[Any],
-        gone: Task[None],
-        send: Send,
-        expires_at_ms: int | None,
-    ) -> bool:
-        """Wait for what comes next; False when the daemon drains, what the caller presented has expired, or nobody listens."""
-        while not coming.done():
-            if self._drains.done() or gone.done():
-                return False
-            left_s = HEARTBEAT_S
+    async def _tell(
+        self, answered: Answered, coming: Task[Any], parts: AsyncIterator[Any], send: Send
+    ) -> None:
+        """Each part, from the one that was waited for first."""
+        part = await coming
+        while part is not None:
+            await self._turns.next()
+            await _say(send, _written(answered, part))
+            part = await anext(parts, None)
+
+    async def _until_over(
+        self, work: Task[None], answered: Answered, end: OtherEnd, send: Send, expires_at_ms: int | None
+    ) -> None:
+        """Until all is told, the daemon drains, what the caller presented has expired, or nobody listens."""
+        while not (work.done() or self._drains.done() or end.gone.done()):
+            left_s = PROBE_S if end.silent.done() else HEARTBEAT_S
             if expires_at_ms is not None:
                 left_s = min(left_s, (expires_at_ms - SystemClock().now_ms()) / 1000)
                 if left_s <= 0:
-                    return False
-            done, _ = await asyncio.wait(
-                {coming, gone, self._drains}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not done and answered == "events":
+                    return
+            over: set[asyncio.Future[Any]] = {work, end.gone, self._drains}
+            if not end.silent.done():
+                over.add(end.silent)
+            done, _ = await asyncio.wait(over, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done - {end.silent} and answered == "events":
                 await _say(send, b": \n\n")
-        return not gone.done()
+
+
+class _Turns:
+    """Lets everybody else have their turn between the parts of streams, as many as these are."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def next(self) -> None:
+        """Wait for those who were there before; `PARTS_A_ROUND` go on in each round of the loop."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._go_on)
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _go_on(self) -> None:
+        for _ in range(min(PARTS_A_ROUND, len(self._waiting))):
+            turn = self._waiting.popleft()
+            if not turn.done():  # else it was given up
+                turn.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
 
 
 async def _say(send: Send, text: bytes) -> None:
     await send({"type": "http.response.body", "body": text, "more_body": True})
-
-
-async def _gone(receive: Receive) -> None:
-    """Until the connection has ended: the server says nothing of it to whoever sends."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def coming_part(parts: AsyncIterator[Any]) -> Task[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from functools import cached_property
 from typing import Final, Self
 
@@ -24,6 +25,9 @@ POLICY_VERSION: Final = 1
 
 RULES_MAX: Final = 10_000
 """Rules in one policy."""
+
+LIMITS_MAX: Final = 100
+"""Limits in one policy."""
 
 DEFAULT_RULE: Final = "default"
 """The rule id of a decision that no rule made."""
@@ -90,12 +94,61 @@ class Rule:
         }
 
 
+class Per(StrEnum):
+    """Who has a count of their own."""
+
+    PRINCIPAL = "principal"
+    RUN = "run"
+    ALL = "all"
+
+
+class Measure(StrEnum):
+    """What is counted."""
+
+    CALLS = "calls"
+    BYTES_OUT = "bytes_out"
+    COST = "cost"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So much of a measure, at `most`, within any time of `window_ms`, of the calls that `when` matches and `unless` does not.
+
+    `prices`: what a call of a capability costs, by pattern, sorted; 1 where none fits, the most where several do.
+    """
+
+    id: str
+    of: Measure
+    most: int
+    window_ms: int
+    per: Per = Per.PRINCIPAL
+    when: Match = Match()
+    unless: Match | None = None
+    prices: tuple[tuple[str, int], ...] = ()
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """The limit as JSON data, as the digest covers it."""
+        return {
+            "id": self.id,
+            "of": self.of.value,
+            "most": self.most,
+            "window_ms": self.window_ms,
+            "per": self.per.value,
+            "when": self.when.to_json(),
+            "unless": None if self.unless is None else self.unless.to_json(),
+            "prices": [[pattern, units] for pattern, units in self.prices],
+            "reason": self.reason,
+        }
+
+
 @dataclass(frozen=True)
 class Policy:
-    """A whole policy: the first rule that holds decides, `default` when none does."""
+    """A whole policy: the first rule that holds decides, `default` when none does; what they let go, `limits` may still stop."""
 
     rules: tuple[Rule, ...] = ()
     default: PolicyDecision = PolicyDecision.DENY
+    limits: tuple[Limit, ...] = ()
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
@@ -116,6 +169,8 @@ class Policy:
             "version": POLICY_VERSION,
             "default": self.default.value,
             "rules": [rule.to_json() for rule in self.rules],
+            # What a policy without limits says, and so its digest, is what it was before there were any.
+            **({"limits": [limit.to_json() for limit in self.limits]} if self.limits else {}),
         }
 
     @cached_property

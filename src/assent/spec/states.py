@@ -10,8 +10,13 @@ PRIORITY_MAX: Final = 10
 """How urgent a run is where nobody says it, and at most; 0 is the least."""
 
 
-REFUSALS: Final = frozenset({"POLICY_DENIED", "POLICY_ERROR", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"})
+REFUSALS: Final = frozenset(
+    {"POLICY_DENIED", "POLICY_ERROR", "LIMIT_REACHED", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"}
+)
 """Codes of what the policy or a person refused: every door tells a run that ended with one as refused, and not as failed."""
+
+UNBEGUN: Final = frozenset({"RATE_LIMITED", "CALL_NOT_BEGUN"})
+"""Codes of a call that never began, and so had no effect and counts against no limit; unless its handler says so itself."""
 
 
 class RunState(StrEnum):
@@ -100,6 +105,15 @@ class Resolution(StrEnum):
     NOT_HAPPENED = "not_happened"
     COMPENSATED = "compensated"
     ABANDON = "abandon"
+
+
+class OnBusy(StrEnum):
+    """What a run does at its start whose concurrency key is taken; see `ConcurrencySpec`."""
+
+    QUEUE = "queue"
+    REFUSE = "refuse"
+    CANCEL_WAITING = "cancel_waiting"
+    CANCEL_RUNNING = "cancel_running"
 
 
 class Undo(StrEnum):

@@ -44,6 +44,7 @@ from assent.spec.secret_text import (
 from assent.spec.spelled_fields import PATH_FORMAT, URL_FORMAT
 from assent.spec.values.canonical import INTEGER_MAX
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
+from assent.spec.words.sizes import SIZE_PATTERN, read_size
 
 EMAIL_CHARACTERS_MAX: Final = 254
 URL_CHARACTERS_MAX: Final = 2048
@@ -55,7 +56,6 @@ _EMAIL: Final = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL_OF_HOST}(?
 _URL: Final = r"^https?://[^\s/?#@\\]+(?:[/?#]\S*)?$"
 _UUID: Final = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _DURATION: Final = r"^[0-9]{1,10}(?:\.[0-9]{1,3})? *(?:ms|s|m|h|d)$"
-_SIZE: Final = r"^[0-9]{1,15}(?:\.[0-9]{1,3})? *(?:B|[kKMGT]i?B)$"
 _REFERENCE: Final = f"^{SCHEME}{NAME_PATTERN}$"
 
 
@@ -146,27 +146,6 @@ def _read_duration(value: str | float | timedelta) -> timedelta:
 
 def _write_duration(value: timedelta) -> str:
     return write_duration(round(value / timedelta(milliseconds=1)))
-
-
-_UNITS: Final = {"B": 1} | {
-    f"{letter}{binary}B": (1024 if binary else 1000) ** power
-    for power, letters in enumerate(("kK", "M", "G", "T"), start=1)
-    for letter in letters
-    for binary in ("", "i")
-}
-
-
-def _read_size(value: object) -> int:
-    size: object = value
-    if isinstance(value, str):
-        number, unit = value.rstrip("BikKMGT").rstrip(), value.lstrip("0123456789. ")
-        whole, _, fraction = number.partition(".")
-        # In whole numbers: a double would lose bytes of large sizes.
-        scaled, rest = divmod(int(whole + fraction) * _UNITS[unit], 10 ** len(fraction))
-        size = None if rest else scaled
-    if not isinstance(size, int) or not 0 <= size <= INTEGER_MAX:
-        raise ValueError
-    return size
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -270,9 +249,9 @@ Size = Annotated[
     int,
     _Measure(
         "a number of bytes, like `4096`, `10MB` or `64KiB`",
-        _SIZE,
+        SIZE_PATTERN,
         {"type": "integer", "minimum": 0, "maximum": INTEGER_MAX},
-        _read_size,
+        read_size,
         int,
     ),
 ]

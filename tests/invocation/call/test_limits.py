@@ -176,13 +176,13 @@ def test_clients_that_went_away_are_forgotten() -> None:
         limiter.admit("a.b", f"agent:n{number}")
     clock.ms += 100
     limiter.admit("a.b", "agent:last")
-    window = limiter._windows[0]
-    assert len(window.calls) == window.remembered == 1
+    _, window = limiter._windows[0]
+    assert len(window.clients) == window.remembered == 1
 
 
 def test_memory_is_bounded_and_a_full_one_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """When all that is remembered still counts, a further client is refused rather than let through uncounted."""
-    monkeypatch.setattr("assent.invocation.call.limits.REMEMBERED_MAX", 4)
+    monkeypatch.setattr("assent.spec.values.window.REMEMBERED_MAX", 4)
     clock = Clock()
     limiter = RateLimiter([RateLimit("x", 2, 100)], clock)
     limiter.admit("a.b", "agent:n0")
@@ -193,10 +193,10 @@ def test_memory_is_bounded_and_a_full_one_refuses(monkeypatch: pytest.MonkeyPatc
     assert refused(limiter, "a.b", "agent:n3").retry_after_ms == 60
     clock.ms += 60
     limiter.admit("a.b", "agent:n3")
-    assert limiter._windows[0].remembered == 4
+    assert limiter._windows[0][1].remembered == 4
     clock.ms += 100
     limiter.admit("a.b", "agent:n4")
-    assert limiter._windows[0].remembered == 1
+    assert limiter._windows[0][1].remembered == 1
 
 
 def test_without_limits_everything_passes() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,13 @@ async def test_while_a_secret_is_replaced_receivers_with_either_value_verify(pos
             found.append(signed_by(post.site.asked[-1]))
 
         await deliver()
+        tell = partial(secret_admin.tell_owner, post.settings)
         # As a command would tell the owner.
         service, forget = Service(post.settings, rt._core), requests.ForgetSecret(name="hooks/ops")
-        await asyncio.to_thread(asyncio.run, secret_admin.rotate(post.settings, "hooks/ops", new))
+        await asyncio.to_thread(asyncio.run, secret_admin.rotate(post.settings, "hooks/ops", new, tell))
         await service.perform(forget)
         await deliver()
-        confirmed = await asyncio.to_thread(secret_admin.confirm, post.settings, "hooks/ops")
+        confirmed = await asyncio.to_thread(secret_admin.confirm, post.settings, "hooks/ops", tell)
         assert confirmed.state == "confirmed"
         await service.perform(forget)
         await deliver()

@@ -38,6 +38,8 @@ class Outgoing(Outbound):
     ) -> HttpAnswer:
         http = self._http
         wire = await wire_of(context, http, self._draft(request), reveal)
+        # A part makes these up: nothing of them stands in the inputs of its call.
+        context.count_sent(len(request.url) + len(wire.body))
         try:
             received = await http.send(
                 wire,

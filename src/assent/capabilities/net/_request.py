@@ -206,6 +206,7 @@ async def _body(context: LocalContext, draft: Draft, host: str, bytes_max: int, 
         return b""
     if draft.body_type == "file":
         data, _ = await asyncio.to_thread(read_file, context, draft.body, bytes_max)
+        context.count_sent(len(data))
         return data
     data = _encoded(await reveal(draft.body, host), draft.body_type)
     if len(data) > bytes_max:

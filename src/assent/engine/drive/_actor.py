@@ -63,6 +63,7 @@ from assent.engine.steps._effects import Effects
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep, UndoPlan
 from assent.engine.steps._scope import RunScope
+from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
@@ -101,10 +102,14 @@ class RunActor:
         scope: RunScope,
         *,
         durable_n: int,
+        may_begin: Callable[[], bool] = lambda: True,
         on_drive: Callable[[], None] = lambda: None,
         on_pause: Callable[[RunActor], None] = lambda _: None,
     ) -> None:
-        """`on_drive` is told when it begins to be driven, `on_pause` when nothing moves, or nobody waits for it any more."""
+        """`on_drive` is told when it begins to be driven, `on_pause` when nothing moves, or nobody waits for it any more.
+
+        `may_begin`: whether the run has its concurrency key, without which no step may begin.
+        """
         self.record = scope.record
         self.blueprint = scope.blueprint
         self.values = scope.values
@@ -133,10 +138,12 @@ class RunActor:
         self._retries: dict[StepKey, None] = {}
         self._driving: Task[None] | None = None
         self._begun = asyncio.Event()
+        self._may_begin = may_begin
         self._on_drive = on_drive
         self._on_pause = on_pause
         self._awaited = 0
         self._added = 0
+        self._adding: dict[str, StepKey] = {}
         self._callers = Callers()
         self._failure: BaseException | None = None
         self.is_heard = False
@@ -150,6 +157,16 @@ class RunActor:
     def is_broken(self) -> bool:
         """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
         return self._failure is not None and not self.is_driven
+
+    @property
+    def is_on_record(self) -> bool:
+        """The journal knows of the run."""
+        return self._outbox.is_on_record
+
+    @property
+    def facts(self) -> RunFacts:
+        """What the gate is told of the run."""
+        return self._scope.facts
 
     @property
     def failure(self) -> BaseException | None:
@@ -186,7 +203,7 @@ class RunActor:
         """Anything of a step is under way, or about to be; of a run that has ended, preparations that are being stopped."""
         return bool(self._busy or self._launches or self._preparing.tasks)
 
-    def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
+    def begin(self, created: ev.RunCreated, inputs: Json, key: str | None = None) -> ev.RunCreated:
         """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once."""
         event = replace(
             created,
@@ -194,6 +211,7 @@ class RunActor:
             inputs=self._outbox.hand_over(inputs)
             if self.blueprint.workflow is None
             else self._outbox.bind(inputs),
+            concurrency=self._outbox.bind(key) if key is not None else None,
         )
         self.record.created = event
         self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()
@@ -227,25 +245,51 @@ class RunActor:
         await self.deliver(command)
 
     async def add_step(
-        self, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
+        self,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        by: Actor | None = None,
     ) -> StepKey:
-        """Add a session's next step and wait until there is an answer about it; the key that it got."""
+        """Add a session's next step and wait until there is an answer about it; the key that it got.
+
+        A request that has added one, perhaps to a former owner, waits for that one.
+        """
+        request = None if by is None else by.request
+        if request is not None and (known := self._added_in(request)) is not None:
+            await self._callers.answered(known, self.record)
+            return known
         require_unexposed(self._services.pipeline.redactor, dict(parameters), "the inputs", capability)
         self._added = max(self._added, len(self.record.steps)) + 1
         key = session_step(self._added)
         call = self._outbox.bind({"capability": capability})
-        added = ev.StepAdded(step=key, call=call, inputs=self.hand_over(dict(parameters), key))
+        added = ev.StepAdded(
+            step=key,
+            call=call,
+            inputs=self.hand_over(dict(parameters), key),
+            request=request,
+            request_digest=None if by is None else by.request_digest,
+        )
+        if request is not None:
+            self._adding[request] = key
         self.blueprint.add_call(key, capability, parameters, hooks)
         answer = self._callers.watch(key)
         try:
             await self.deliver(AddStep(added))
-        except AssentError:
-            self._callers.forget(key)
+        except AssentError as error:
+            self._callers.forget(key, error)
             self._outbox.drop([added])
             del self.blueprint.steps[key]
             raise
+        finally:
+            self._adding.pop(request or "", None)
         await answer
         return key
+
+    def _added_in(self, request: str) -> StepKey | None:
+        """The step that a request has added, or is adding."""
+        found = (step.key for step in self.record.steps.values() if step.request == request)
+        return self._adding.get(request) or next(found, None)
 
     def start(self) -> None:
         """Let the run go on by itself."""
@@ -296,7 +340,7 @@ class RunActor:
                 if self._inbox:
                     self.start()
                     continue
-                if not self._goes_on:
+                if not self.goes_on:
                     return
                 self._begun.clear()
                 await self._begun.wait()
@@ -401,7 +445,7 @@ class RunActor:
             return None
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
         """The run goes on by itself although nothing of it moves: the time for another attempt will come."""
         return bool(self._retries) and not self._is_held
 
@@ -523,11 +567,12 @@ class RunActor:
 
     @property
     def _is_held(self) -> bool:
-        """No step may begin now: the run is stopped, a person has to say what became of one, or the policy can't be read.
+        """No step may begin now: the run is stopped or has not its key, a person has to say what became of one, or the policy
+        can't be read.
 
         A session goes on in the last two cases: a step in doubt concerns that step alone, a shut gate denies what is asked of it.
         """
-        if self._is_stopped:
+        if self._is_stopped or not self._may_begin():
             return True
         return self.record.mode is _WORKFLOW and (self._is_shut or self.record.has(_IN_DOUBT))
 

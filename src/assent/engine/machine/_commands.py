@@ -12,7 +12,7 @@ import msgspec
 
 from assent.errors import Json
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey
+from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Resolution, Verdict
 
@@ -70,6 +70,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     output: Commitment
     effect: Effect
     served: Commitment | None = None
+    sent: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +86,8 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     error: Commitment | None = None
     retry_at_ms: int | None = None
     is_alive: bool = False
+    sent: int = 0
+    begun: bool = False
 
 
 class Reconciled(msgspec.Struct, frozen=True, gc=False):
@@ -188,9 +191,10 @@ class TimeOut(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants the run to stop and be taken back."""
+    """A principal wants the run to stop and be taken back. `replaced_by`: so that this run may have its concurrency key."""
 
     actor: Actor
+    replaced_by: RunId | None = None
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

@@ -48,6 +48,7 @@ def decide_report(
                     output=report.output,
                     effect=report.effect,
                     served=report.served,
+                    sent=report.sent,
                 )
             ]
         case Failed():
@@ -117,7 +118,13 @@ def _fail(record: RunRecord, step: StepRecord, report: Failed) -> Sequence[ev.An
             # Nothing is taken back under a living effect, and nobody can say when it ends.
             return [ev.StepInDoubt(step=report.step, attempt=report.attempt, code=report.code)]
         return [
-            ev.StepUnsettled(step=report.step, attempt=report.attempt, code=report.code, error=report.error)
+            ev.StepUnsettled(
+                step=report.step,
+                attempt=report.attempt,
+                code=report.code,
+                error=report.error,
+                sent=report.sent,
+            )
         ]
     effect = _with_older(step, report.effect)
     if report.effect is Effect.NONE and report.retry_at_ms is not None and not record.is_stopping:
@@ -129,11 +136,19 @@ def _fail(record: RunRecord, step: StepRecord, report: Failed) -> Sequence[ev.An
                 effect=effect,
                 error=report.error,
                 retry_at_ms=report.retry_at_ms,
+                sent=report.sent,
+                begun=report.begun,
             )
         ]
     return [
         ev.StepFailed(
-            step=report.step, attempt=report.attempt, code=report.code, effect=effect, error=report.error
+            step=report.step,
+            attempt=report.attempt,
+            code=report.code,
+            effect=effect,
+            error=report.error,
+            sent=report.sent,
+            begun=report.begun,
         )
     ]
 

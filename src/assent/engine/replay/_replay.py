@@ -39,11 +39,13 @@ from assent.engine.replay._replayed_capabilities import UNDO_SUFFIX, ReplayCatal
 from assent.engine.replay._script import Script
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
+from assent.engine.waiting._keys import Claim
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json, RefusedError
 from assent.invocation import Invocation, Pipeline, Prepared
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
+from assent.policy import PolicyContext
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Ids
@@ -140,6 +142,9 @@ class _ReplayPipeline(Pipeline):
 
     script: Script
 
+    def counted(self, call: Invocation, question: PolicyContext) -> PolicyContext:
+        return msgspec.structs.replace(question, counts=self.script.counts_of(call.context.step))
+
     async def allow(self, call: Invocation) -> None:
         self.script.require_begun(call.context.step)
         await super().allow(call)
@@ -188,8 +193,8 @@ class _ReplayActor(RunActor):
         """The steps whose part has no answer."""
         return tuple(self._turns)
 
-    def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
-        event = super().begin(created, inputs)
+    def begin(self, created: ev.RunCreated, inputs: Json, key: str | None = None) -> ev.RunCreated:
+        event = super().begin(created, inputs, key)
         self._script.observe(event)
         return event
 
@@ -198,7 +203,7 @@ class _ReplayActor(RunActor):
         self._script.observe(event)
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
         # Another attempt comes when it is its turn; no time has to pass for it.
         return False
 
@@ -303,6 +308,7 @@ class _Director:
             plan=created.plan,
             labels=frozenset(created.labels),
             priority=created.priority,
+            claim=self._claim(created),
         )
         last: ev.AnyEvent | None = None
         while True:
@@ -316,6 +322,12 @@ class _Director:
             elif expected is last or not await self._prompt(expected):
                 self._script.stray()
             last = expected
+
+    def _claim(self, created: ev.RunCreated) -> Claim | None:
+        claim = Claim.of(created)
+        if claim is None or created.concurrency is None:
+            return None
+        return msgspec.structs.replace(claim, text=str(self._recording.value(created.concurrency)))
 
     async def _prompt(self, event: ev.AnyEvent) -> bool:
         """Say what leads to a recorded event; false when nobody outside the run does, or the run refuses to hear it."""
@@ -350,7 +362,7 @@ class _Director:
             case ev.RunRecovered():
                 return Recover(retry=True)
             case ev.CancelRequested():
-                return Cancel(self._actor(event.by, event))
+                return Cancel(self._actor(event.by, event), event.replaced_by)
             case ev.SessionClosed():
                 return Close()
             case ev.ApprovalGranted():
@@ -378,7 +390,7 @@ class _Director:
             event.step, str(call.get("capability")), parameters if isinstance(parameters, dict) else {}
         )
         inputs = None if asked is None else actor.hand_over(parameters, event.step)
-        await actor.deliver(AddStep(ev.StepAdded(step=event.step, call=actor.bind(call), inputs=inputs)))
+        await actor.deliver(AddStep(msgspec.structs.replace(event, call=actor.bind(call), inputs=inputs)))
 
     def _signal(self, event: ev.SignalReceived) -> SendSignal:
         value = self._recording.value(event.payload)
@@ -408,12 +420,12 @@ class _Director:
         return self._actor(str(event.by), event, roles)
 
     def _actor(self, principal: str, act: ev.Act, roles: frozenset[str] = frozenset()) -> Actor:
-        known = self._services.roles.get(principal, frozenset())
+        known = self._services.roles().get(principal, frozenset())
         return self._acting(Principal.parse(principal, roles=known | roles), act)
 
     def _asker(self, created: ev.RunCreated) -> Actor:
-        return self._acting(requester_of(created, self._services.roles), created)
+        return self._acting(requester_of(created, self._services.roles()), created)
 
     @staticmethod
     def _acting(who: Principal, act: ev.Act) -> Actor:
-        return Actor(who, act.asserted, act.os_uid, act.identified_by, act.request)
+        return Actor(who, act.asserted, act.os_uid, act.identified_by, act.request, act.request_digest)

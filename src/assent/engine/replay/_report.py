@@ -22,7 +22,19 @@ from assent.spec.values.json_patch import diff, is_equal
 # What two runs of the same thing never share: salted commitments and what is made of them, moments, and the names of what
 # stood behind it. What of these matters is reported apart.
 _PASSING: Final = frozenset(
-    {"digest", "grant", "policy", "retry_at_ms", "expires_at_ms", "due_ms", "fingerprint", "handler"}
+    {
+        "digest",
+        "grant",
+        "policy",
+        "retry_at_ms",
+        "expires_at_ms",
+        "due_ms",
+        "fingerprint",
+        "handler",
+        "counted",
+        "sent",
+        "begun",
+    }
 )
 
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from itertools import dropwhile
 from typing import Final
 
+import msgspec
+
 from assent.engine.record._record import RUN_STEP
-from assent.engine.replay._recording import Recording
+from assent.engine.replay._recording import CALLS, Recording
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import (
     CallNotBegunError,
@@ -24,6 +26,7 @@ from assent.invocation import (
     Preview,
     Reconciliation,
 )
+from assent.policy import Count
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
 from assent.spec.states import Effect, Verdict
@@ -108,6 +111,15 @@ class Script:
         """Whether it is the step's turn to be admitted."""
         expected = self.expected
         return self.is_off or (expected is not None and subject_of(expected) == key)
+
+    def counts_of(self, key: StepKey) -> dict[str, Count]:
+        """What was used of limits when the gate answered about the step next; nothing where that is not on record."""
+        for index in () if self.is_off else self._queues.get(key, ()):
+            event = self.recording.events[index]
+            if isinstance(event, CALLS):
+                counts = self.recording.object(event.context).get("limits", {})
+                return msgspec.convert(counts, dict[str, Count])
+        return {}
 
     def may_answer(self, key: StepKey, part: str, *, is_live: bool) -> bool:
         """Whether it is the turn of a step's part to answer, and there is an answer."""

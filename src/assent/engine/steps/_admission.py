@@ -46,6 +46,7 @@ from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, StepKey, iteration_of, name_of
 from assent.spec.states import Effect, StepState, Undo
+from assent.spec.words.durations import instant
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow.definition import StepSpec, WaitSpec
 
@@ -98,11 +99,7 @@ class Admission:
         self._catalogue = scope.catalogue
         self._values = scope.values
         self._record = scope.record
-        self._requester = scope.requester
-        created = scope.record.created
-        self.facts = RunFacts(
-            scope.requester, created.workflow, created.environment, scope.record.run, created.mode
-        )
+        self.facts = scope.facts
         self._labels: frozenset[str] | None = None
         # Whose each label is: of two steps that have it, one is another's, whoever asks.
         self._sources: dict[str, set[StepKey]] = {}
@@ -262,6 +259,7 @@ class Admission:
         # The run has read and sent what its labels say.
         spec, inputs = candidate.bound.spec, candidate.inputs
         question = self.facts.question(candidate.key, spec, inputs, candidate.risk, labels=labels, now_ms=now)
+        question = self._pipeline.counted(candidate.call, question)
         decision = self._pipeline.authorize(candidate.call, question)
         candidate = msgspec.structs.replace(candidate, question=question)
         try:
@@ -415,7 +413,7 @@ class Admission:
             digest = approval_digest(
                 self._record,
                 candidate.key,
-                str(self._requester),
+                str(self.facts.requester),
                 decision,
                 capability=candidate.bound.spec.fingerprint,
                 inputs=inputs,
@@ -428,7 +426,7 @@ class Admission:
         request = approval_request(
             self._record,
             candidate.key,
-            str(self._requester),
+            str(self.facts.requester),
             decision,
             outbox,
             capability=spec.id,
@@ -520,9 +518,14 @@ class Admission:
             asked_version=asked.version if asked is not None else None,
             asked_fingerprint=asked.fingerprint if asked is not None else None,
             context=self._context_of(candidate, outbox),
+            counted=call.hold.counted if call.hold is not None else (),
         )
         call.goes_ahead = (
-            grant is None and bound.leaves_no_trace and (call.chain is None or not call.chain.before)
+            # What a limit counts is on record before it begins: a process that is killed lets nobody past.
+            grant is None
+            and call.hold is None
+            and bound.leaves_no_trace
+            and (call.chain is None or not call.chain.before)
         )
         self._scope.calls[candidate.key] = call
         return Admit((*before, started))
@@ -549,7 +552,7 @@ class Admission:
         request = approval_request(
             self._record,
             key,
-            str(self._requester),
+            str(self.facts.requester),
             decision,
             outbox,
             capability=APPROVAL_CAPABILITY,
@@ -739,6 +742,11 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
     others = [one for one in decision.trace if not one.matched and one.decision is not PolicyDecision.DENY]
     near = min(others, key=lambda one: one.because.count("; "), default=None)
     hint = f"`assent policy explain {candidate.bound.spec.id}` shows every rule that was tried"
+    details: dict[str, Json] = {"rule": decision.rule}
+    if decision.code == "LIMIT_REACHED":
+        near, opens = None, decision.opens_at_ms
+        details["opens_at_ms"] = opens
+        hint = "ask for less at a time" if opens is None else f"try again at {instant(opens)}"
     if near is not None:
         would = "allow it" if near.decision is _ALLOW else "have a person asked"
         hint = f"rule `{near.rule}` would {would}, but {near.because}; {hint}"
@@ -748,7 +756,7 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
         "path": candidate.key,
         "hint": hint,
         "details": {
-            "rule": decision.rule,
+            **details,
             "trace": [
                 {
                     "rule": tried.rule,

@@ -59,8 +59,9 @@ from assent.spec.capability import RiskLevel
 from assent.spec.decision import Decision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import LABEL, Commitment, StepKey
+from assent.spec.policy import Measure
 from assent.spec.secret_text import is_secret_name
-from assent.spec.states import Effect, StepState, Undo, Verdict
+from assent.spec.states import UNBEGUN, Effect, StepState, Undo, Verdict
 
 # Asked for each effect; see `_record.py` for what a look-up in the class costs.
 _NOT_NEEDED: Final = Undo.NOT_NEEDED
@@ -130,6 +131,10 @@ class Effects:
         timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
+            if intent.counted:
+                call.hold = self._pipeline.quotas.resumed(
+                    self._services.gate.limits, intent.counted, str(self._facts.requester), self._record.run
+                )
         call.life.journal = self._journal
         self._calls[step.key] = call
         try:
@@ -153,6 +158,8 @@ class Effects:
                 effect,
                 outbox.bind_error(failure, call.context.attached),
                 begins_anew=isinstance(error, CallNotBegunError),
+                sent=_sent(call, intent),
+                begun=call.has_begun,
             )
         except asyncio.CancelledError as error:
             await self._pipeline.fail(call, error)
@@ -162,7 +169,7 @@ class Effects:
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, told)
         effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE
-        return Succeeded(step.key, intent.attempt, commitment, effect, served)
+        return Succeeded(step.key, intent.attempt, commitment, effect, served, _sent(call, intent))
 
     def _told(
         self, intent: ev.StepStarted, output: Json, outbox: PendingEvents, attached: tuple[str, ...]
@@ -189,6 +196,8 @@ class Effects:
         error: Commitment,
         *,
         begins_anew: bool,
+        sent: int,
+        begun: bool,
     ) -> Failed:
         """`begins_anew`: where the run was stopped and not cancelled, the step goes on as if it had not been launched."""
         retry_at_ms = self._not_before(failure, self._retry_at(step, failure.code))
@@ -200,6 +209,9 @@ class Effects:
             error=error,
             retry_at_ms=self._services.clock.now_ms() if begins_anew else retry_at_ms,
             is_alive=isinstance(failure, CallTimeoutError) and failure.is_alive,
+            sent=sent,
+            # Of any other code it goes without saying.
+            begun=begun and failure.code in UNBEGUN,
         )
 
     async def reconcile(self, step: StepRecord, outbox: PendingEvents) -> Command:
@@ -434,7 +446,7 @@ class Effects:
             await self._let_go(*(self._checked(step, one, decision) for one, decision in decisions))
 
     async def _let_go(self, *checked: ev.ConsequenceChecked) -> None:
-        """Put on record what is done next. It counts against rate limits, and none of them holds it up."""
+        """Put on record what is done next. It counts against limits, and none of them holds it up."""
         await self._deliver(Accessed(checked))
         if (rates := self._pipeline.rates) is not None:
             for one in checked:
@@ -482,7 +494,14 @@ class Effects:
             inputs=self._bind(lead.inputs),
             prepared=prepared,
             code=code,
+            counted=self._count(lead) if code is None else (),
         )
+
+    def _count(self, lead: Lead) -> tuple[ev.Counted, ...]:
+        """Count what a call that takes another back takes of limits, none of which holds it up."""
+        question = question_of(self._facts, lead, self._labels(), self._services.clock.now_ms())
+        limits = self._services.gate.limits_on(question)
+        return self._pipeline.quotas.hold(limits, question).counted if limits else ()
 
     def _is_alive(self, step: StepRecord) -> bool:
         """A thread of an earlier call of this step, or of one that takes it back, has outlived its limit and the grace."""
@@ -614,6 +633,11 @@ def _effect_of(error: Exception, bound: BoundCapability, *, has_returned: bool) 
     if not bound.spec.has_effect or (isinstance(error, NoEffectError) and not has_returned):
         return Effect.NONE
     return Effect.DONE if has_returned else Effect.UNKNOWN
+
+
+def _sent(call: Invocation, intent: ev.StepStarted) -> int:
+    """What an attempt sent beside its inputs, where a limit counts it."""
+    return call.life.sent if any(one.of == Measure.BYTES_OUT for one in intent.counted) else 0
 
 
 def _nothing_takes_back(step: StepRecord) -> RefusedError:

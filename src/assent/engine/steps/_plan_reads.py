@@ -16,8 +16,9 @@ from assent.engine.steps._pending_events import payload_of
 from assent.errors import AssentError, Json
 from assent.invocation import Invocation
 from assent.journal.ports import Batch, Payload
+from assent.policy import PolicyContext
 from assent.spec.capability import RiskLevel
-from assent.spec.decision import Decision
+from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import PlanId, RunId
 
@@ -50,7 +51,7 @@ class Reads(Protocol):
     @property
     def labels(self) -> frozenset[str]: ...
 
-    async def run(self, call: Invocation, risk: RiskLevel, decision: Decision) -> PlanRead:
+    async def run(self, call: Invocation, question: PolicyContext, decision: Decision) -> PlanRead:
         """What a call that the gate allows gives. `UnreadError`, `OwnerNeededError`, and what the call itself fails with."""
         ...
 
@@ -63,8 +64,8 @@ class NoReads:
     def __init__(self, *, wished: bool) -> None:
         self._is_wished = wished
 
-    async def run(self, call: Invocation, risk: RiskLevel, decision: Decision) -> PlanRead:
-        del call, risk, decision
+    async def run(self, call: Invocation, question: PolicyContext, decision: Decision) -> PlanRead:
+        del call, question, decision
         if self._is_wished:
             raise OwnerNeededError
         raise UnreadError("reads are left out")
@@ -82,11 +83,13 @@ class OwnerReads:
         self._ms = 0
         self._bytes = 0
 
-    async def run(self, call: Invocation, risk: RiskLevel, decision: Decision) -> PlanRead:
+    async def run(self, call: Invocation, question: PolicyContext, decision: Decision) -> PlanRead:
         if self._bytes >= READ_BYTES_MAX:
             raise UnreadError(_TOO_MUCH)
         if self._ms >= READ_MS_MAX:
             raise UnreadError(_TOO_LONG)
+        if question.counts:
+            self._take_place(call, question)
         output, failure = await self._call(call)
         if failure is not None and not call.has_begun:
             if failure.code == "RATE_LIMITED":
@@ -98,7 +101,7 @@ class OwnerReads:
         self._bytes += len(found.body)
         if self._bytes > READ_BYTES_MAX:
             code = "PAYLOAD_TOO_LARGE"
-        await self._record(call, risk, decision, found if code is None else None, code)
+        await self._record(call, question.risk_level, decision, found if code is None else None, code)
         if self._bytes > READ_BYTES_MAX:
             raise UnreadError(_TOO_MUCH)
         if self._ms >= READ_MS_MAX:
@@ -106,6 +109,16 @@ class OwnerReads:
         if failure is not None:
             raise failure
         return PlanRead(output, sha256(found.body).hexdigest())
+
+    def _take_place(self, call: Invocation, question: PolicyContext) -> None:
+        """Count the read against limits, unless others have used them up since the gate was asked: `UnreadError`."""
+        pipeline = self._services.pipeline
+        own = msgspec.structs.replace(question, run_id=str(self._plan))
+        counts = pipeline.foreseen(own).counts
+        decision = self._services.gate.decide(msgspec.structs.replace(question, counts=counts))
+        if decision.effect is not PolicyDecision.ALLOW:
+            raise UnreadError(decision.reason)
+        pipeline.hold(call, own)
 
     async def _call(self, call: Invocation) -> tuple[Json, AssentError | None]:
         pipeline, clock = self._services.pipeline, self._services.clock
@@ -150,6 +163,7 @@ class OwnerReads:
             inputs=asked.commitment,
             output=None if found is None else found.commitment,
             code=code,
+            counted=call.hold.counted if call.hold is not None else (),
             **self._actor.who(),
         )
         payloads = (asked,) if found is None else (asked, found)

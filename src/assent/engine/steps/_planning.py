@@ -21,7 +21,7 @@ from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of, wait_given
 from assent.errors import AssentError, Json
-from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, World
+from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Planned, Preview, World
 from assent.policy import PolicyContext, UnknownInputs
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
@@ -99,18 +99,22 @@ class PlannedStep(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A run that has not happened. `digest` covers everything that must still hold when the plan is run."""
+    """A run that has not happened. `digest` covers everything that must still hold when the plan is run.
+
+    `concurrency`, where it has a key: `key`, `limit`, `on_busy`, and which runs have it now (`held_by`).
+    """
 
     workflow: str | None
     steps: tuple[PlannedStep, ...]
     digest: str
     summary: dict[str, Json] = msgspec.field(default_factory=dict)
+    concurrency: dict[str, Json] | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The plan that another process of this release told of."""
         steps = tuple(map(PlannedStep.from_json, data["steps"]))
-        return cls(data["workflow"], steps, data["digest"], data["summary"])
+        return cls(data["workflow"], steps, data["digest"], data["summary"], data.get("concurrency"))
 
     def to_json(self) -> dict[str, Json]:
         """The plan's object, without the id that saving it gives."""
@@ -119,6 +123,7 @@ class Plan(msgspec.Struct, frozen=True):
             "steps": [step.to_json() for step in self.steps],
             "summary": self.summary,
             "digest": self.digest,
+            **({} if self.concurrency is None else {"concurrency": self.concurrency}),
         }
 
 
@@ -183,6 +188,7 @@ class Planner:
         self._world: World = services.world.simulate()
         self._world_is_known = True
         self._labels: frozenset[str] = frozenset()
+        self._used: Planned = {}
         unbound = Commitment("")
         created = ev.RunCreated(
             mode=blueprint.mode,
@@ -295,17 +301,18 @@ class Planner:
             leads = await self._leads(target, context, call)
         except AssentError as error:
             return self._failing(target, error)
-        question = self._question(target, inputs)
+        question = self._services.pipeline.foreseen(self._question(target, inputs), self._used)
         self._asked[target.key] = _Asked(question, (), leads)
         consequences = self._decided_about(leads, question)
         decision = self._services.pipeline.authorize(call, question)
+        self._foresee_use(question, together(decision, consequences))
         preview, error_object = await self._preview(target, call)
         if because is None and has_effect and not self._world_is_known:
             because = "an earlier change is not known"
         read: str | None = None
         if step.name in self._needed and target.bound.in_plans and because is None and error_object is None:
             try:
-                read = await self._read(target, call, decision)
+                read = await self._read(target, call, question, decision)
             except UnreadError as unread:
                 because = self._unread[step.name] = f"not read: {unread}"
             except AssentError as error:
@@ -319,7 +326,14 @@ class Planner:
         )
         return msgspec.structs.replace(planned, target=target_of(inputs), because=because, read=read)
 
-    async def _read(self, target: _Target, call: Invocation, decision: Decision) -> str:
+    def _foresee_use(self, question: PolicyContext, decision: Decision | None) -> None:
+        """What the call would take of limits the later ones do not find; one that may be denied yet counts as well."""
+        if decision is None or decision.effect is not PolicyDecision.DENY:
+            self._services.pipeline.foresee(question, self._used)
+
+    async def _read(
+        self, target: _Target, call: Invocation, question: PolicyContext, decision: Decision
+    ) -> str:
         """Run a call that only reads, and remember its output; the output's SHA-256. `UnreadError` where it may not be run."""
         if decision.effect is not PolicyDecision.ALLOW:
             what = "denies it" if decision.effect is PolicyDecision.DENY else "wants an approval first"
@@ -328,7 +342,7 @@ class Planner:
             raise UnreadError(f"the run would end at `{self._ends_at}`")
         if not self._world_is_known:
             raise UnreadError("an earlier change is not known")
-        found = await self._reads.run(call, target.risk, decision)
+        found = await self._reads.run(call, question, decision)
         self._outputs[target.key] = found.output
         if target.step.foreach is None:
             self._put(target.key, found.output)
@@ -407,6 +421,7 @@ class Planner:
         open_keys = inputs.keys_with_references()
         literals = {name: value for name, value in inputs.literals().items() if name not in open_keys}
         question, unknown = self._question(target, literals), open_keys or "all"
+        question = self._services.pipeline.foreseen(question, self._used)
         try:
             leads = await self._leads(target, context, None)
         except AssentError as error:
@@ -414,6 +429,7 @@ class Planner:
         asked = self._asked[target.key] = _Asked(question, unknown, leads)
         decision = self._foreseen(asked)
         consequences = self._decided_about(leads, question)
+        self._foresee_use(question, together(decision, consequences))
         preview = Preview(changes=target.bound.spec.has_effect)
         planned = self._planned(target, decision, preview, known=False, consequences=consequences)
         return msgspec.structs.replace(planned, target=target_of(literals), because=because)

@@ -11,6 +11,7 @@ from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord
 from assent.engine.record._values import Values
+from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._timers import RunTimers
 from assent.engine.waiting._turns import Bound
 from assent.invocation import BoundCapability, CallPhase, Invocation, World
@@ -32,10 +33,15 @@ class RunScope(msgspec.Struct, frozen=True):
     catalogue: Catalogue
     values: Values
     record: RunRecord
-    requester: Principal
+    facts: RunFacts
     bound: Bound
     timers: RunTimers
     calls: dict[StepKey, Invocation] = msgspec.field(default_factory=dict)
+
+    @property
+    def requester(self) -> Principal:
+        """On whose behalf it acts."""
+        return self.facts.requester
 
     def receive(
         self,

@@ -65,10 +65,11 @@ def wait_given(key: StepKey, step: StepSpec, wait: WaitSpec, context: Context) -
     return given
 
 
-class RunFacts(msgspec.Struct, frozen=True):
+class RunFacts(msgspec.Struct):
     """What the gate is told of a run with every question: for whom it is, of which workflow, where."""
 
     requester: Principal
+    """Its roles are those of today: they are given anew while the run is under way."""
     workflow: str | None = None
     environment: str | None = None
     run: str = ""

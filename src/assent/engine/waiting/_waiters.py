@@ -33,9 +33,16 @@ class Callers:
         self._watchers.setdefault(key, []).append(answer)
         return answer
 
-    def forget(self, key: StepKey) -> None:
+    async def answered(self, key: StepKey, record: RunRecord) -> None:
+        """Wait until there is an answer about a step that somebody else has asked for."""
+        step = record.steps.get(key)
+        if not record.state.is_finished and (step is None or step.state not in _ANSWERED):
+            await self.watch(key)
+
+    def forget(self, key: StepKey, why: BaseException) -> None:
         """The step was not taken, so there will be no answer about it."""
-        self._watchers.pop(key, None)
+        for watcher in self._watchers.pop(key, ()):
+            settle(watcher, why)
 
     def answer(self, record: RunRecord) -> None:
         """Everything that the record says is durable."""

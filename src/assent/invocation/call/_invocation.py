@@ -16,6 +16,7 @@ from assent.spec.ids import LABEL
 if TYPE_CHECKING:
     from assent.invocation.call._bound import BoundCapability
     from assent.invocation.call._hook_runs import Chain
+    from assent.invocation.call.limits import Hold
 
 
 _NO_INPUTS: Final[dict[str, Json]] = {}
@@ -38,6 +39,7 @@ class Invocation:
     is_validated: bool = False
     goes_ahead: bool = False
     """It may begin before its intent is durable: it leaves no trace, and nobody else had a say in it."""
+    hold: Hold | None = None
     has_begun: bool = False
     is_performing: bool = False
     """The handler is at work; of one in a thread, not while its answer waits for the loop."""

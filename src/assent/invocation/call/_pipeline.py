@@ -26,7 +26,7 @@ from assent.invocation.call._invocation import Invocation, as_error, redacted
 from assent.invocation.call._invoker import CallNotBegunError, Invoker
 from assent.invocation.call._lifecycle_events import Around, Teller
 from assent.invocation.call.exposure import require_unexposed
-from assent.invocation.call.limits import RateLimiter
+from assent.invocation.call.limits import Planned, Quotas, RateLimiter
 from assent.invocation.call.ports import Gate
 from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.context.local import BlobStore, CallLife, LocalContext, World
@@ -90,6 +90,7 @@ class Pipeline:
         self.lifecycle: Final = lifecycle if lifecycle is not None else Lifecycle()
         self.metrics: Final = metrics if metrics is not None else Metrics()
         self.rates: Final = rates if rates is not None and rates.limits else None
+        self.quotas = Quotas(clock)
         self._invoker = invoker
         self._gate = gate
         self._clock = clock
@@ -227,8 +228,30 @@ class Pipeline:
             return bound.take(inputs, self._spellings)[1]
         return bound.take_part(inputs, unknown, self._spellings)
 
+    def counted(self, call: Invocation, question: PolicyContext) -> PolicyContext:
+        """The question as `authorize` takes it: with what was used of the limits that it is held against, if any."""
+        del call  # of a replay the record tells
+        return self.foreseen(question)
+
+    def foreseen(self, question: PolicyContext, planned: Planned | None = None) -> PolicyContext:
+        """The same of a call that nobody makes yet. `planned`: what comes before it in its plan."""
+        limits = self._gate.limits_on(question)
+        return self.quotas.counted(limits, question, planned) if limits else question
+
+    def foresee(self, question: PolicyContext, planned: Planned) -> None:
+        """The call of a plan would be made: what comes after it in the plan finds so much less."""
+        if question.counts:
+            self.quotas.foresee(self._gate.limits_on(question), question, planned)
+
+    def hold(self, call: Invocation, question: PolicyContext) -> None:
+        """The call takes its place under the limits. It is given back when the call ends without having begun."""
+        call.hold = self.quotas.hold(self._gate.limits_on(question), question)
+
     def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
-        """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`."""
+        """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`.
+
+        Nothing may come between `counted` and this: until then, what is left of a limit is anybody's.
+        """
         heard = self.lifecycle.is_heard
         started = self._teller.begin(call, _POLICY) if heard else 0
         decision = self._gate.decide(question)
@@ -240,6 +263,8 @@ class Pipeline:
             self._teller.tell(call, _POLICY, stage, name=decision.effect.value, started_us=started, code=code)
         if denied:
             self._end(call, CallPhase.FAILED, "denied", code)
+        elif question.counts and not call.is_silent:
+            self.hold(call, question)
         return decision
 
     def pause(self, call: Invocation) -> None:
@@ -527,6 +552,11 @@ class Pipeline:
         if phase is not None:
             enter(call, phase)
         call.life.is_over = True
+        if call.hold is not None:
+            if not call.has_begun:
+                call.hold.release()
+            elif call.life.sent:
+                call.hold.add_sent(call.life.sent)
         if call.is_silent:
             return
         duration = self._now_us() - call.started_us

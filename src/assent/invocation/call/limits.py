@@ -1,25 +1,31 @@
-"""How many calls may have an effect within a time, for each principal or capability: exact, in bounded memory.
+"""How many calls may have an effect within a time, and what calls have used of the policy's limits: both counted by windows.
 
-The window slides: at any moment the calls of the last `window_ms` count, so within no window of that length do more pass than the
-limit. A call that is refused does not count.
+A call that is refused does not count.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
 from assent.invocation.describe.handler import NoEffectError
 from assent.spec.ports import Clock
+from assent.spec.values.window import Key, Window
 from assent.spec.words.globs import glob_matches
+
+if TYPE_CHECKING:
+    from assent.policy import PolicyContext
+    from assent.spec.events.kinds import Counted
+    from assent.spec.policy import Limit
 
 Per: TypeAlias = Literal["principal", "capability"]
 
-REMEMBERED_MAX: Final = 1_000_000
-"""Calls that one limit remembers, of all clients together. When it is full of calls that count, further ones are refused."""
+BYTES: Final = "bytes_out"
+
+WINDOWS_MAX: Final = 1000
+"""Limits of which a process remembers something, those of policies before a reload included."""
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -36,7 +42,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     principal: str = "*"
     per: tuple[Per, ...] = ("principal",)
 
-    def key(self, capability: str, principal: str) -> tuple[str, ...] | None:
+    def key(self, capability: str, principal: str) -> Key | None:
         """Whose count a call belongs to; None when the limit is not about it."""
         if self.capability != "*" and not glob_matches(self.capability, capability):
             return None
@@ -58,63 +64,12 @@ class RateLimited(NoEffectError):
         return found if isinstance(found, int) else 0
 
 
-class _Window(msgspec.Struct):
-    """The calls of one limit that still count, by client; the client that called last stands last."""
-
-    limit: RateLimit
-    calls: dict[tuple[str, ...], deque[int]] = msgspec.field(default_factory=dict)
-    remembered: int = 0
-
-    def wait_ms(self, key: tuple[str, ...], now_ms: int) -> int:
-        """How long this client has to wait; 0 when it may call now."""
-        found = self.calls.get(key)
-        if found is not None:
-            self._drop_old(found, now_ms)
-            if len(found) >= self.limit.calls:
-                return found[-self.limit.calls] + self.limit.window_ms - now_ms
-        if self.remembered >= REMEMBERED_MAX:
-            oldest = self._make_room(now_ms)
-            if oldest is not None:
-                return oldest + self.limit.window_ms - now_ms
-        return 0
-
-    def add(self, key: tuple[str, ...], at_ms: int) -> None:
-        found = self.calls.pop(key, None)
-        if found is None:
-            self._forget_idle(at_ms)
-            found = deque()
-        found.append(at_ms)
-        self.remembered += 1
-        self.calls[key] = found
-
-    def _drop_old(self, found: deque[int], now_ms: int) -> None:
-        while found and now_ms - found[0] >= self.limit.window_ms:
-            found.popleft()
-            self.remembered -= 1
-
-    def _forget_idle(self, now_ms: int) -> None:
-        """Let go of the clients whose calls no longer count. They stand first, because the last to call stands last."""
-        while self.calls:
-            key = next(iter(self.calls))
-            if self.calls[key] and now_ms - self.calls[key][-1] < self.limit.window_ms:
-                return
-            self.remembered -= len(self.calls.pop(key))
-
-    def _make_room(self, now_ms: int) -> int | None:
-        """Look at every client; when all that is remembered counts, the oldest of it."""
-        for key in [*self.calls]:
-            self._drop_old(self.calls[key], now_ms)
-            if not self.calls[key]:
-                del self.calls[key]
-        return None if self.remembered < REMEMBERED_MAX else min(found[0] for found in self.calls.values())
-
-
 class RateLimiter:
     """Counts calls against limits. To be used from one thread."""
 
     def __init__(self, limits: Sequence[RateLimit], clock: Clock) -> None:
         self.limits = tuple(limits)
-        self._windows = [_Window(limit) for limit in limits]
+        self._windows = [(limit, Window(limit.window_ms)) for limit in limits]
         self._clock = clock
 
     @property
@@ -130,15 +85,16 @@ class RateLimiter:
         if not self._windows:
             return
         now = self._clock.monotonic_ms()
-        found: list[tuple[_Window, tuple[str, ...]]] = []
+        found: list[tuple[Window, Key]] = []
         refused: list[tuple[int, RateLimit]] = []
-        for window in self._windows:
-            key = window.limit.key(capability, principal)
+        for limit, window in self._windows:
+            key = limit.key(capability, principal)
             if key is None:
                 continue
-            wait = window.wait_ms(key, now)
+            excess = window.used(key, now) + 1 - limit.calls
+            wait = window.wait_ms(key, now, excess) if excess > 0 else window.wait_for_room_ms(now)
             if wait > 0:
-                refused.append((wait, window.limit))
+                refused.append((wait, limit))
             found.append((window, key))
         if refused:
             raise _refusal(refused, capability)
@@ -152,10 +108,118 @@ class RateLimiter:
     def remember(self, capability: str, principal: str, age_ms: int) -> None:
         """Count a call of `age_ms` ago, which another process made. To be told of oldest first, before any is admitted."""
         now = self._clock.monotonic_ms()
-        for window in self._windows:
-            key = window.limit.key(capability, principal)
-            if key is not None and age_ms < window.limit.window_ms:
+        for limit, window in self._windows:
+            key = limit.key(capability, principal)
+            if key is not None and age_ms < limit.window_ms:
                 window.add(key, now - age_ms)
+
+
+class Hold:
+    """What a call takes of the policy's limits from its admission on: kept if it begins, given back if it never does."""
+
+    __slots__ = ("_clock", "_uses", "counted")
+
+    def __init__(
+        self, counted: tuple[Counted, ...], uses: list[tuple[Window, Key, int]], clock: Clock
+    ) -> None:
+        self.counted = counted
+        self._uses = uses
+        self._clock = clock
+
+    def release(self) -> None:
+        """The call never began."""
+        for one, (window, key, at_ms) in zip(self.counted, self._uses, strict=True):
+            window.take_back(key, at_ms, one.amount)
+
+    def add_sent(self, size: int) -> None:
+        """The call sent so much beside its inputs."""
+        for one, (window, key, _) in zip(self.counted, self._uses, strict=True):
+            if one.of == BYTES:
+                window.add(key, self._clock.monotonic_ms(), size)
+
+
+Planned: TypeAlias = dict[tuple[str, Key], int]
+"""What a plan would use, which nobody has used yet: by limit and client."""
+
+
+class Quotas:
+    """What calls have used of the limits of a policy. To be used from one thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._windows: dict[str, Window] = {}
+        self._clock = clock
+
+    def _window(self, limit: Limit) -> Window:
+        """The window of a limit. What had its id in an earlier policy counts on."""
+        found = self._windows.get(limit.id)
+        if found is None:
+            if len(self._windows) >= WINDOWS_MAX:
+                del self._windows[next(iter(self._windows))]
+            found = self._windows[limit.id] = Window(limit.window_ms)
+        found.length_ms = limit.window_ms
+        return found
+
+    def counted(
+        self, limits: Sequence[Limit], question: PolicyContext, planned: Planned | None = None
+    ) -> PolicyContext:
+        """The question with what was used of each limit that it is held against, and when one that is past opens again."""
+        from assent.policy import Count, amount_of, is_past
+
+        now, counts = self._clock.monotonic_ms(), dict[str, Count]()
+        for limit in limits:
+            window, key, amount = self._window(limit), key_of(limit, question), amount_of(limit, question)
+            used = window.used(key, now) + (planned.get((limit.id, key), 0) if planned else 0)
+            full_ms = window.wait_for_room_ms(now)
+            if full_ms:
+                used = max(used, limit.most)  # what can't be remembered can't be let pass
+            opens_at_ms = None
+            if is_past(limit, used, amount) and amount <= limit.most:
+                excess = max(1, used + amount - limit.most)
+                opens_at_ms = question.now_ms + (full_ms or window.wait_ms(key, now, excess))
+            counts[limit.id] = Count(used, opens_at_ms)
+        return msgspec.structs.replace(question, counts=counts)
+
+    def hold(self, limits: Sequence[Limit], question: PolicyContext) -> Hold:
+        """Count what a call takes, before it begins: of two that fit one by one, and not together, one is refused."""
+        from assent.policy import amount_of
+        from assent.spec.events.kinds import Counted
+
+        now = self._clock.monotonic_ms()
+        counted = tuple(Counted(limit.id, limit.of.value, amount_of(limit, question)) for limit in limits)
+        uses = [(self._window(limit), key_of(limit, question), now) for limit in limits]
+        for one, (window, key, at_ms) in zip(counted, uses, strict=True):
+            window.add(key, at_ms, one.amount)
+        return Hold(counted, uses, self._clock)
+
+    def resumed(self, limits: Sequence[Limit], counted: Sequence[Counted], principal: str, run: str) -> Hold:
+        """The hold of a call that an earlier process began, of which `remember` was told: what it sends yet is added."""
+        known = {limit.id: limit for limit in limits}
+        held = tuple(one for one in counted if one.limit in known and known[one.limit].of == one.of)
+        uses = [(self._window(known[one.limit]), _key(known[one.limit], principal, run), 0) for one in held]
+        return Hold(held, uses, self._clock)
+
+    def foresee(self, limits: Sequence[Limit], question: PolicyContext, planned: Planned) -> None:
+        """Add what a call of a plan would take to what comes before the next one."""
+        from assent.policy import amount_of
+
+        for limit in limits:
+            use = limit.id, key_of(limit, question)
+            planned[use] = planned.get(use, 0) + amount_of(limit, question)
+
+    def remember(self, limit: Limit, amount: int, principal: str, run: str, age_ms: int) -> None:
+        """Count what a call of `age_ms` ago took. To be told of oldest first, before anything else is counted."""
+        if age_ms < limit.window_ms:
+            at_ms = self._clock.monotonic_ms() - age_ms
+            self._window(limit).add(_key(limit, principal, run), at_ms, amount)
+
+
+def key_of(limit: Limit, question: PolicyContext) -> Key:
+    """Whose count a call belongs to."""
+    return _key(limit, str(question.principal), question.run_id)
+
+
+def _key(limit: Limit, principal: str, run: str) -> Key:
+    return () if limit.per == "all" else (run if limit.per == "run" else principal,)
 
 
 def _refusal(refused: list[tuple[int, RateLimit]], capability: str) -> RateLimited:

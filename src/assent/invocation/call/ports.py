@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     # Whoever writes a handler needs no policy: it costs time to load.
     from assent.policy import PolicyContext, Possible, UnknownInputs
     from assent.spec.decision import Decision
+    from assent.spec.policy import Limit
 
 
 class Gate(Protocol):
@@ -26,6 +27,15 @@ class Gate(Protocol):
     @property
     def is_open(self) -> bool:
         """False while the policy that the operator wrote can't be read: everything is denied, and runs under way pause."""
+        ...
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Every limit of the policy."""
+        ...
+
+    def limits_on(self, context: PolicyContext) -> tuple[Limit, ...]:
+        """The limits that a question is held against, of which its `counts` are to tell; none where the policy has none."""
         ...
 
     def decide(self, context: PolicyContext) -> Decision:

@@ -276,6 +276,8 @@ class CallLife:
     """Where a plugin's call may send requests, by its manifest; None for a call that is no plugin's."""
     requests: int = 0
     sending: int = 0
+    sent: int = 0
+    """Bytes that left beside the inputs."""
     watched: Watched | None = None
     """Takes what the call says of its work to whoever watches; None while nobody does."""
     tasks: list[SpawnedTask[Any]] | None = None
@@ -439,6 +441,10 @@ class LocalContext:
     def attached(self) -> tuple[str, ...]:
         """What `attach` kept so far, by digest."""
         return self._life.attached
+
+    def count_sent(self, size: int) -> None:
+        """Tell that so many bytes leave beside the inputs, such as a file's: limits on `bytes_out` count them afterwards."""
+        self._life.sent += size
 
     def redact(self, value: Redactable) -> Redactable:
         """Text, bytes or JSON with `***` in place of every secret that was handed out so far, also base64-, URL- or JSON-encoded.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from hashlib import sha256
 
 from assent.errors import InternalError, WorldError
 from assent.journal._followers import Followers
-from assent.journal.ports import Batch, Cell, Head, Payload, Projector, Where
+from assent.journal.ports import Batch, Cell, Head, News, Payload, Projector, Where
 from assent.journal.store._projections import Folding, Projection, Tables
 from assent.journal.store._reader import decode_entry
 from assent.journal.store._rows import Entry, Selection, checked_body
@@ -160,9 +161,9 @@ class MemoryJournal:
                 found.append(row)
         return found
 
-    def follow(self, run: RunId, *, since: int = 0) -> AsyncIterator[Leaf]:
-        """Every event of a run from number `since` on, in order, those to come as they are taken; ends when this closes."""
-        return self._followers.follow(self, run, since)
+    def follow(self, run: RunId) -> AbstractContextManager[News]:
+        """To hear, until the block ends, that more events of a run are durable."""
+        return self._followers.follow(run)
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -16,7 +16,7 @@ from assent.errors import InternalError, WorldError
 from assent.journal._blobs import BLOBS_DIR, BlobStore
 from assent.journal._files import ensure_private_dir
 from assent.journal._followers import Followers
-from assent.journal.ports import Batch, Cell, Head, Projector, Row, Where
+from assent.journal.ports import Batch, Cell, Head, News, Projector, Row, Where
 from assent.journal.store._at_once import leaves_at_once
 from assent.journal.store._connection import connect_reader, connect_writer, translated
 from assent.journal.store._projections import Folding, Projection, Tables, bring_areas
@@ -261,9 +261,9 @@ class SqliteJournal:
         """At most so many rows of a projection, ordered by key, or by key backwards: those that come after the key `after`."""
         return await self._reader.rows(table, where, after=after, limit=limit, newest_first=newest_first)
 
-    def follow(self, run: RunId, *, since: int = 0) -> AsyncIterator[Leaf]:
-        """Every event of a run from number `since` on, in order, those to come as they become durable; ends when this closes."""
-        return self._followers.follow(self, run, since)
+    def follow(self, run: RunId) -> AbstractContextManager[News]:
+        """To hear, until the block ends, that more events of a run are durable."""
+        return self._followers.follow(run)
 
     def newest_checkpoint(self) -> tuple[int, str] | None:
         """Size and signed note of the largest checkpoint; None when nothing was signed."""

@@ -259,12 +259,13 @@ class Scheduler:
         active.watched = run
 
         async def watch() -> None:
-            core = self._core
-            record = (await core.running.look(run)).record
-            if not record.state.is_finished:
-                async for _ in core.ready.journal.follow(run, since=record.n):
+            core, is_open = self._core, True
+            with core.ready.journal.follow(run) as news:
+                while is_open:
+                    heard = news.count
                     if (await core.running.look(run)).record.state.is_finished:
                         break
+                    is_open = await news.beyond(heard)
             active.watched, active.look_ms = None, 0
             self._wake.set()
 

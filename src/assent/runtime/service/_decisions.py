@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Final, TypeAlias
 
@@ -15,7 +16,7 @@ import msgspec
 
 from assent.errors import InputError, Json, WorldError
 from assent.journal import Where, at_once
-from assent.policy import PolicyContext, PolicyEngine
+from assent.policy import Count, PolicyContext, PolicyEngine
 from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
@@ -90,6 +91,7 @@ class Said(msgspec.Struct, gc=False):
     roles: frozenset[str]
     run_labels: frozenset[str]
     now_ms: int | None = None
+    limits: dict[str, Count] = {}
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -267,6 +269,7 @@ class Decisions:
             mode=created.mode,
             run_labels=said.run_labels,
             now_ms=answer.at_ms if said.now_ms is None else said.now_ms,
+            counts=said.limits,
         )
 
     def said(self, commitment: str) -> Said | None:
@@ -529,13 +532,17 @@ def suggested(reader: LedgerReader, engine: PolicyEngine, least: int, since_ms: 
         if key[2] == RiskLevel.CRITICAL.value:
             left_out.append(told)
             continue
-        rule = _rule_for(key, group, taken={one.id for one in engine.policy.rules})
+        rule = _rule_for(key, group, taken=_ids(engine.policy))
         document: dict[str, Json] = {"version": 1, "rules": [rule]}
         (parsed,) = PolicyEngine.from_dict(document).policy.rules
-        policy = Policy((parsed, *engine.policy.rules), engine.policy.default)
+        policy = replace(engine.policy, rules=(parsed, *engine.policy.rules))
         simulation = simulated(reader, PolicyEngine(policy), since_ms)
         rules.append({**told, "rule": rule, "changed": simulation["changed"], "calls": simulation["calls"]})
     return {"rules": rules, "left_out": left_out}
+
+
+def _ids(policy: Policy) -> set[str]:
+    return {rule.id for rule in policy.rules} | {limit.id for limit in policy.limits}
 
 
 def _is_plain(name: str, value: object) -> bool:

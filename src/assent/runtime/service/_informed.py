@@ -70,6 +70,13 @@ class Scene:
         finally:
             await runtime.close()
 
+    def tell_of_secret(self, name: str) -> bool:
+        """Have the owner fetch a secret anew; whether there is one. Its own service asks nobody: it would wait for itself."""
+        if self.runtime is None:
+            return secret_admin.tell_owner(self.settings, name)
+        self.runtime.secrets.forget(name)
+        return True
+
     async def secrets_of_specs(self) -> Mapping[str, tuple[str, ...]]:
         """The secrets that each capability's spec names, of those that name any; the owner's own capabilities included."""
         told: answers.Capabilities | None = None
@@ -441,19 +448,19 @@ async def _require_secret(scene: Scene, request: requests.RequireSecret) -> answ
 
 
 async def _set_secret(scene: Scene, request: requests.SetSecret) -> answers.SecretStored:
-    return secret_admin.store(scene.settings, request.name, request.value)
+    return secret_admin.store(scene.settings, request.name, request.value, scene.tell_of_secret)
 
 
 async def _rotate_secret(scene: Scene, request: requests.RotateSecret) -> answers.SecretRotated:
-    return await secret_admin.rotate(scene.settings, request.name, request.value)
+    return await secret_admin.rotate(scene.settings, request.name, request.value, scene.tell_of_secret)
 
 
 async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answers.SecretRotated:
-    return secret_admin.confirm(scene.settings, request.name)
+    return secret_admin.confirm(scene.settings, request.name, scene.tell_of_secret)
 
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
-    return await secret_admin.undo(scene.settings, request.name)
+    return await secret_admin.undo(scene.settings, request.name, scene.tell_of_secret)
 
 
 async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,10 @@ from assent import __version__
 from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
 from assent.invocation.context.telling import News, telling
-from assent.journal import PAGE
 from assent.runtime._core import Core, require_same_request
-from assent.runtime._find_run import get_run, state_of
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Reader
-from assent.runtime.service._recorded import follow
 from assent.runtime.service.requests import OnProgress
 from assent.runtime.service.scopes import SCOPE_OF
 from assent.runtime.settings.effective import Settings
@@ -30,7 +28,6 @@ from assent.spec.events.kinds import (
     ApprovalGranted,
     ApprovalRejected,
     CancelRequested,
-    Leaf,
     RunCreated,
     SignalReceived,
     StepResolved,
@@ -38,15 +35,11 @@ from assent.spec.events.kinds import (
 )  # fmt: skip
 from assent.spec.ids import OWN_REQUESTS, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
-from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
 from assent.system import SystemClock
 
 Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
-
-TAKEN_UP_MS: Final = 1_000
-"""After this long a run that should move and that nobody drives here is interrupted."""
 
 Settling: TypeAlias = (
     requests.Approve | requests.Reject | requests.Cancel | requests.Signal | requests.Undo | requests.Resolve
@@ -78,7 +71,7 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
 
 def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> Actor:
     """Who acts, with what they asked, where they chose the id under which they ask: it may mean one thing only."""
-    is_kept = isinstance(request, requests.Beginning | Settling)
+    is_kept = isinstance(request, requests.Beginning | Settling | requests.AddStep)
     if actor.request is None or actor.request.startswith(OWN_REQUESTS) or not is_kept:
         return actor
     asked = read_words(runtime, request) if isinstance(request, requests.Call) else request
@@ -114,7 +107,7 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
         return None
     run, act = found
     if not isinstance(act, _ACTS.get(type(request), RunCreated)):
-        raise InputError("REQUEST_INVALID", f"another request was asked under the id `{actor.request}`")
+        raise InputError("REQUEST_INVALID", "another request was asked under this id")
     who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
     require_same_request(str(actor.request), (who, act.request_digest), actor)
     if isinstance(request, requests.OpenSession):
@@ -199,6 +192,8 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
 
 def workflow_of(request: requests.Run | requests.Plan | requests.AddSchedule) -> WorkflowSpec:
     """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
+    if not request.source:
+        return WorkflowSpec.from_dict(json.loads(request.text))
     resolve = sibling_reader(Path(request.base)) if request.base else None
     return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
 
@@ -243,7 +238,7 @@ async def _session(runtime: Core, request: requests.OpenSession, actor: Actor) -
 
 async def _add_step(runtime: Core, request: requests.AddStep, actor: Actor) -> answers.Run:
     run = await _own_session(runtime, request.run, actor)
-    return _told(await runtime.add_step(run, request.capability, request.parameters))
+    return _told(await runtime.add_step(run, request.capability, request.parameters, principal=actor))
 
 
 async def _close(runtime: Core, request: requests.CloseSession, actor: Actor) -> answers.Run:
@@ -363,6 +358,7 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
         "version": __version__,
         "now_ms": SystemClock().now_ms(),
         "operations": sorted(map(requests.operation_of, SCOPE_OF)),
+        "in_force": {"policy": runtime.gate.digest, **runtime.settings.in_force()},
     }
     return msgspec.convert(told, answers.Health)
 
@@ -391,34 +387,3 @@ async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: A
     del actor  # to fetch a value anew tells nobody anything
     runtime.secrets.forget(request.name)
     return answers.Forgotten(forgotten=True)
-
-
-async def events(runtime: Core, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
-    """What the journal of this process makes durable of a run; woken by its writer."""
-    run, clock = await runtime.find(request.run), SystemClock()
-    undriven_ms: int | None = None
-
-    # Each asks the runtime for its journal: it may have been closed since.
-    async def read(of: RunId, since: int) -> list[Leaf]:
-        return await runtime.ready.journal.events(of, since=since, limit=PAGE)
-
-    async def is_settled() -> bool:
-        nonlocal undriven_ms
-        row = await get_run(runtime.ready.journal, run)
-        state = state_of(row) if row is not None else RunState.FAILED
-        if not state.is_moving or runtime.drives(run):
-            undriven_ms = None
-            return state.is_settled
-        # This process may have just followed an owner that was killed: whoever resumes the run here has yet to do so.
-        undriven_ms = clock.monotonic_ms() if undriven_ms is None else undriven_ms
-        return clock.monotonic_ms() - undriven_ms >= TAKEN_UP_MS
-
-    async def wait(since: int, within_s: float | None) -> None:
-        if undriven_ms is not None:
-            within_s = min(TAKEN_UP_MS / 1000, TAKEN_UP_MS / 1000 if within_s is None else within_s)
-        coming = runtime.ready.journal.follow(run, since=since)
-        with suppress(TimeoutError, StopAsyncIteration):
-            await asyncio.wait_for(anext(coming), within_s)
-
-    async for event in follow(read, run, request, is_settled, wait):
-        yield event

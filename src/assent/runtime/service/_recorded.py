@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,32 +254,42 @@ async def _events(record: Record, request: requests.Events) -> AsyncIterator[ans
             watch.meet_owner()
             return reader.is_settled(run)
 
-        async def wait(_since: int, within_s: float | None) -> None:
+        async def wait(within_s: float | None) -> None:
             await watch.changed(within_s)
 
-        async for event in follow(reader.events, run, request, look, wait):
+        async def read(since: int) -> list[answers.RunEvent]:
+            return told_events(run, since, await reader.events(run, since))
+
+        async for event in follow(read, request, look, wait):
             yield event
 
 
+def told_events(run: RunId, since: int, leaves: Sequence[Leaf]) -> list[answers.RunEvent]:
+    """The leaves of a run from a number on, as they are told."""
+    return [
+        answers.RunEvent(run=run, n=n, at_ms=leaf.at_ms, event=msgspec.to_builtins(leaf.event))
+        for n, leaf in enumerate(leaves, since)
+    ]
+
+
 async def follow(
-    read: Callable[[RunId, int], Awaitable[list[Leaf]]],
-    run: RunId,
+    read: Callable[[int], Awaitable[list[answers.RunEvent]]],
     request: requests.Events,
     is_settled: Callable[[], Awaitable[bool]],
-    wait: Callable[[int, float | None], Awaitable[None]],
+    wait: Callable[[float | None], Awaitable[None]],
 ) -> AsyncIterator[answers.RunEvent]:
-    """The events of a run, those to come too. `wait` comes back when there may be one from a number on, or after so long."""
+    """The events of a run, those to come too. `wait` comes back when there may be more than were read, or after so long."""
     since, clock = request.since, SystemClock()
     ends_ms = None if request.within_ms is None else clock.monotonic_ms() + request.within_ms
     while True:
         # INVARIANT: asked before the events are read, so that the last of a run that has settled are read.
         settled = await is_settled()
-        leaves = await read(run, since)
-        for leaf in leaves:
-            yield answers.RunEvent(run=run, n=since, at_ms=leaf.at_ms, event=msgspec.to_builtins(leaf.event))
+        found = await read(since)
+        for event in found:
+            yield event
             since += 1
         left_ms = None if ends_ms is None else ends_ms - clock.monotonic_ms()
-        if not leaves:
+        if not found:
             if settled or (left_ms is not None and left_ms <= 0):
                 return
-            await wait(since, None if left_ms is None else left_ms / 1000)
+            await wait(None if left_ms is None else left_ms / 1000)

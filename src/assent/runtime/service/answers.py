@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from assent.capabilities.area import Check
 from assent.runtime.settings.effective import Effective
 from assent.spec.decision import PolicyDecision
+from assent.spec.states import OnBusy
 
 if TYPE_CHECKING:
     from assent.errors import Json
@@ -144,6 +145,20 @@ class Ledger(Answer, frozen=True, kw_only=True):
     root: str
 
 
+class Concurrency(Answer, frozen=True, kw_only=True):
+    """A run's concurrency key, null once it was erased: whether it waits for it, has it, or is done with it.
+
+    Of a run that has not ended: which others have it or wait for it, the oldest first, at most 20.
+    """
+
+    key: str | None
+    limit: int
+    on_busy: OnBusy
+    state: Literal["waiting", "held", "over"]
+    held_by: list[str]
+    waiting: list[str]
+
+
 class Run(Answer, frozen=True, kw_only=True):
     """How a run stands."""
 
@@ -154,6 +169,13 @@ class Run(Answer, frozen=True, kw_only=True):
     outputs: Json
     error: Fault | None
     ledger: Ledger
+    concurrency: Concurrency | UnsetType = UNSET
+
+    @property
+    def awaited_key(self) -> Concurrency | None:
+        """The key that it waits for before it begins; None where it does not."""
+        known = self.concurrency
+        return known if isinstance(known, Concurrency) and known.state == "waiting" else None
 
 
 class Session(Answer, frozen=True, kw_only=True):
@@ -249,7 +271,8 @@ class Backlog(Answer, frozen=True, kw_only=True):
 class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
-    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name.
+    `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
+    are digests of what it works by: `policy`, `identity`, `serve`, `settings`.
     """
 
     status: str
@@ -260,6 +283,7 @@ class Health(Answer, frozen=True, kw_only=True):
     version: str
     now_ms: int
     operations: list[str]
+    in_force: dict[str, str] = {}
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):
@@ -341,7 +365,10 @@ class Schedules(Answer, frozen=True, kw_only=True):
 
 
 class RunLine(Answer, frozen=True, kw_only=True):
-    """One run in a list. `capability`: what a run that is a single call has called."""
+    """One run in a list. `capability`: what a run that is a single call has called.
+
+    `concurrency_key`: which one it waits for (`status` is `pending`) or has, where it has not ended.
+    """
 
     run_id: str
     workflow: str | None
@@ -354,6 +381,7 @@ class RunLine(Answer, frozen=True, kw_only=True):
     principal: str
     mode: str
     code: str | None
+    concurrency_key: str | UnsetType = UNSET
 
 
 class Runs(Answer, frozen=True, kw_only=True):
@@ -700,6 +728,15 @@ class PlanSummary(Answer, frozen=True, kw_only=True):
     stops_at: str | None
 
 
+class PlannedKey(Answer, frozen=True, kw_only=True):
+    """The concurrency key that a run would want, and at most 20 of the runs that have it now."""
+
+    key: str
+    limit: int
+    on_busy: OnBusy
+    held_by: list[str]
+
+
 class Plan(Answer, frozen=True, kw_only=True):
     """A run that has not happened, kept under its id."""
 
@@ -709,6 +746,7 @@ class Plan(Answer, frozen=True, kw_only=True):
     summary: PlanSummary
     digest: str
     """What must still hold when it is run."""
+    concurrency: PlannedKey | UnsetType = UNSET
 
 
 class ReplayedStatus(Answer, frozen=True, kw_only=True):
@@ -935,6 +973,27 @@ class RuleReport(Answer, frozen=True, kw_only=True):
     because: str
 
 
+class LimitReport(Answer, frozen=True, kw_only=True):
+    """A limit that the call is held against: what calls have `used` of `most`, and what this one takes.
+
+    `of` is what it measures: `calls`, `bytes_out` or `cost`. `opens_at_ms`: when the call will fit, where it does not now.
+    """
+
+    limit: str
+    of: str
+    used: int
+    takes: int
+    most: int
+    opens_at_ms: int | None
+
+
+class LimitUsed(Answer, frozen=True, kw_only=True):
+    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not."""
+
+    used: int
+    opens_at_ms: int | None = None
+
+
 class NearestRule(Answer, frozen=True, kw_only=True):
     """The rule before the deciding one that would have given another answer, had `missing` held."""
 
@@ -954,8 +1013,10 @@ class Explained(Answer, frozen=True, kw_only=True):
     reason: str
     code: str | None
     approvers: PlanApprovers | None
+    opens_at_ms: int | None
     policy_digest: str
     rules: list[RuleReport]
+    limits: list[LimitReport]
     nearest: NearestRule | None
     complete: bool
     """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
@@ -973,6 +1034,8 @@ class Asked(Answer, frozen=True, kw_only=True):
     environment: str
     mode: str
     now_ms: int
+    limits: dict[str, LimitUsed] = {}
+    """By the id of each limit that the call was held against."""
 
 
 class DecisionExplained(Answer, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+import msgspec
+
 from assent import system
 from assent.engine import together
 from assent.errors import AssentError, WorldError
@@ -72,6 +74,7 @@ class Daemon:
     async def __aenter__(self) -> Self:
         try:
             await self._core.start(self._ownership, partial(serve, self._core))
+            self._core.running.take_over()
             await self._core.running.watch()
         except BaseException:
             await self._core.close()
@@ -116,6 +119,9 @@ class Daemon:
                     await self._settles.wait()
 
     async def _drive_all(self) -> None:
+        await (
+            self._core.line_up()
+        )  # those that have not begun keep their order, and nothing waits for their turn
         runs = [
             RunId(str(row["run_id"]))
             async for row in each_row(self._core.reader, "runs", {"status": _MOVING})
@@ -146,16 +152,49 @@ class Daemon:
         if self._driving is not None:
             await asyncio.wait({self._driving})
 
-    async def reload(self, resolve: Callable[[], Settings]) -> list[str]:
-        """Read the policy and `[app]` again; the other settings that have changed, which hold from the next start on.
+    async def reload(self, resolve: Callable[[], Settings]) -> Reloaded:
+        """Read again what may change while this lives. What is wrong with one keeps nothing else from being taken over.
 
-        Raises what refuses the policy (new steps are then denied until it is mended) or the configuration (the old one stays).
+        A policy that can't be read denies new steps until it is mended; of all else the old one stays.
         """
-        self._core.reload_policy()
-        await self._core.reload_configuration()
-        now = {one.name: one.value for one in resolve().effective if one.name != "app"}
-        before = {one.name: one.value for one in self.settings.effective if one.name != "app"}
-        return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+        found = Reloaded()
+        try:
+            self._core.reload_policy()
+        except AssentError as error:
+            found.kept.append(("policy", error))
+        else:
+            found.done.append("the policy")
+        try:
+            now = resolve()
+        except AssentError as error:
+            found.kept.append(("`[identity]`, `[serve.issuers]`, `[serve.rate]`", error))
+        else:
+            self._core.adopt(now)
+            found.done.append("`[identity]`, `[serve.issuers]`, `[serve.rate]`")
+            found.later += _differing(self.settings, now)
+        try:
+            await self._core.reload_configuration()
+        except AssentError as error:
+            if not any(str(error) == str(one) for _, one in found.kept):
+                found.kept.append(("`[app]`", error))
+        else:
+            found.done.append("`[app]`")
+        return found
+
+
+class Reloaded(msgspec.Struct):
+    """What became of reading anew: what is in force, what stayed as it was and why, and which settings wait for a start."""
+
+    done: list[str] = []
+    kept: list[tuple[str, AssentError]] = []
+    later: list[str] = []
+
+
+def _differing(before: Settings, now: Settings) -> list[str]:
+    said, held = (
+        {one.name: one.value for one in settings.effective if one.name != "app"} for settings in (now, before)
+    )
+    return sorted(name for name in said.keys() | held.keys() if said.get(name) != held.get(name))
 
 
 def _owned(settings: Settings) -> WorldError:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent import system
 from assent.errors import AssentError, InputError
@@ -27,6 +27,9 @@ from assent.runtime.wiring._secrets import SECRET_BINDING, configured_secrets
 from assent.spec.events.kinds import DeliveryAttempted, SecretAccessed
 from assent.spec.secret_text import SecretText, is_secret_name
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FILES_MAX: Final = 5000
 """Files of the workspace that are searched for references."""
 
@@ -34,26 +37,29 @@ FILE_BYTES_MAX: Final = 1 << 20
 _SUFFIXES: Final = (".yaml", ".yml", ".json", ".toml")
 _GIVEN: Final = ("fetched", "cached")
 
+Tell: TypeAlias = "Callable[[str], bool]"
+"""Has the living owner, if there is one, fetch a secret anew; whether there was one."""
+
 
 def require_writable(settings: Settings, name: str) -> None:
     """Do nothing, or raise SECRET_NOT_WRITABLE: to be asked before anybody types a value."""
     configured_secrets(settings.secrets).require_writable(name)
 
 
-def store(settings: Settings, name: str, value: str) -> answers.SecretStored:
+def store(settings: Settings, name: str, value: str, tell: Tell) -> answers.SecretStored:
     """Put a value where the secret is kept. SECRET_NOT_WRITABLE where Assent only reads."""
     require_name(name)
     source = configured_secrets(settings.secrets).store(name, value)
-    return answers.SecretStored(name=name, source=str(source), owner_told=_forget(settings, name))
+    return answers.SecretStored(name=name, source=str(source), owner_told=tell(name))
 
 
-async def rotate(settings: Settings, name: str, value: str) -> answers.SecretRotated:
+async def rotate(settings: Settings, name: str, value: str, tell: Tell) -> answers.SecretRotated:
     """The same; the value before is kept until `confirm` or `undo`. Tells which unfinished runs were given that one."""
     require_name(name)
     provider = configured_secrets(settings.secrets)
     old = (await _resolved(settings, name))[0]
     source = provider.rotate(name, value)
-    told = _forget(settings, name)
+    told = tell(name)
     return answers.SecretRotated(
         name=name,
         source=str(source),
@@ -63,7 +69,7 @@ async def rotate(settings: Settings, name: str, value: str) -> answers.SecretRot
     )
 
 
-def confirm(settings: Settings, name: str) -> answers.SecretRotated:
+def confirm(settings: Settings, name: str, tell: Tell) -> answers.SecretRotated:
     """Forget the value that was replaced."""
     require_name(name)
     provider = configured_secrets(settings.secrets)
@@ -72,17 +78,17 @@ def confirm(settings: Settings, name: str) -> answers.SecretRotated:
         name=name,
         source=str(provider.source_of(name)),
         state="confirmed" if had else "unchanged",
-        owner_told=_forget(settings, name),
+        owner_told=tell(name),
     )
 
 
-async def undo(settings: Settings, name: str) -> answers.SecretRotated:
+async def undo(settings: Settings, name: str, tell: Tell) -> answers.SecretRotated:
     """Put the value that was replaced back. SECRET_MISSING when none is kept."""
     require_name(name)
     provider = configured_secrets(settings.secrets)
     new = (await _resolved(settings, name))[0]
     provider.undo(name)
-    told = _forget(settings, name)
+    told = tell(name)
     return answers.SecretRotated(
         name=name,
         source=str(provider.source_of(name)),
@@ -272,7 +278,7 @@ def _references(folder: Path, name: str) -> Iterator[answers.SecretReference]:
                     yield answers.SecretReference(file=str(path.relative_to(folder)), line=number)
 
 
-def _forget(settings: Settings, name: str) -> bool:
+def tell_owner(settings: Settings, name: str) -> bool:
     """Have the living owner, if there is one, fetch the secret anew; whether there was one."""
     if not settings.state.is_dir():
         return False

@@ -10,9 +10,10 @@ record alone. Each kind's functions are imported when the first of them is asked
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from assent.errors import InputError, InternalError, RefusedError
 from assent.runtime._ledger import has_ledger
@@ -31,12 +32,15 @@ from assent.runtime.service.requests import (
     operation_of,
 )
 from assent.runtime.settings._places import fault_of_state
-from assent.spec.ids import OF_SCHEDULES
+from assent.spec.ids import OF_SCHEDULES, OWN_REQUESTS
 
 if TYPE_CHECKING:
     from assent.engine import Admission
+    from assent.journal import News
     from assent.runtime._core import Core
     from assent.runtime.service import answers
+    from assent.runtime.service._keyed import Keyed
+    from assent.runtime.service._listening import Listened
     from assent.runtime.service._reading import OwnerSays
     from assent.runtime.settings.effective import Settings
 
@@ -55,6 +59,14 @@ class Service:
     def __init__(self, settings: Settings, runtime: Core | None = None) -> None:
         self._settings = settings
         self._runtime = runtime
+        self._listened: WeakKeyDictionary[News, Listened] = WeakKeyDictionary()
+
+    @cached_property
+    def _keyed(self) -> Keyed:
+        from assent.runtime.service._keyed import Keyed
+        from assent.system import SystemClock
+
+        return Keyed(SystemClock())
 
     def admission(self) -> Admission:
         """How many runs are at work here, and how many wait to begin; `RUNTIME_CLOSED` where nothing is driven."""
@@ -99,8 +111,15 @@ class Service:
         from assent.invocation import hide_in_error
 
         redactor = self._runtime.secrets.redactor
+        keyed = None if ident is None or ident.startswith(OWN_REQUESTS) else self._keyed
+        if keyed is not None and ident is not None and (known := keyed.find(ident, request)) is not None:
+            again: A = known
+            return again
         try:
-            return hidden(await self._perform(request, by, tell, ident), redactor)
+            answer = hidden(await self._perform(request, by, tell, ident), redactor)
+            if keyed is not None and ident is not None:
+                keyed.keep(ident, request, answer)
+            return answer
         except Exception as error:
             # Also what nobody expected: its text goes into a log, and its causes with it.
             hide_in_error(error, redactor)
@@ -177,9 +196,9 @@ class Service:
 
         parts: AsyncIterator[A]
         if self._runtime is not None and isinstance(request, Events):
-            from assent.runtime.service import _owning
+            from assent.runtime.service._listening import events
 
-            parts = _owning.events(self._runtime, request)  # type: ignore[assignment]  # what `Events` is answered with
+            parts = events(self._runtime, self._listened, request)  # type: ignore[assignment]  # what `Events` is answered with
         else:
             parts = _function(_recorded, request)(
                 _recorded.Record(self._settings, asker_of(self._settings), self._owner_says), request

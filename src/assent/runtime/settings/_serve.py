@@ -26,6 +26,7 @@ from assent.spec.documents.settings import (
     fields,
     flag,
     label,
+    listed,
     path,
     some_of,
     tables,
@@ -162,6 +163,63 @@ _ISSUER: Final = {
     ),
 }
 
+_TLS: Final = {
+    "certificate": Setting(
+        path, "the certificate of `http` in PEM form, with those up to its authority", unless="plain HTTP"
+    ),
+    "key": Setting(path, "its private key", unless="in the certificate's file"),
+    "authorities": Setting(
+        path,
+        "who vouches for [certificates of clients](identity.md#certificates)",
+        unless="clients show none",
+    ),
+    "socket": Setting(
+        flag, "speak TLS at the Unix socket, too; its certificate is for `localhost`", default=False
+    ),
+    "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
+    "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
+}
+
+REQUESTS_MAX: Final = 1_000_000
+_PARTS: Final = ("principal", "source", "capability", "door")
+_DOORS: Final = ("http", "socket", "pipe")
+
+
+def _shown_rate(said: Mapping[str, Json]) -> dict[str, Json]:
+    return {("window_ms" if name == "window" else name): value for name, value in said.items()}
+
+
+_RATE: Final = {
+    "requests": Setting(
+        Whole(1, REQUESTS_MAX), "how many may pass in each `window`, on average", is_required=True
+    ),
+    "window": Setting(Duration(1000, 86_400_000), "the time for these", is_required=True),
+    "burst": Setting(Whole(1, REQUESTS_MAX), "how many may come at once", unless="`requests`"),
+    "per": Setting(
+        Texts(
+            'must be a list of `"principal"`, `"source"`, `"capability"`, `"door"`, or nothing',
+            _PARTS.__contains__,
+            may_be_empty=True,
+        ),
+        'who has a count of their own: `"principal"`, `"source"` (an address, of IPv6 its network of 64 bits, or an account of '
+        'this machine), `"capability"`, `"door"`, some of them together, or none',
+        ["principal"],
+        '`["principal"]`',
+    ),
+    "principal": Setting(plain_text, "pattern of principals that count", "*", "`*`"),
+    "capability": Setting(
+        plain_text,
+        "pattern of ids: only requests count that call one of them, or add it to a session",
+        "*",
+        "every request",
+    ),
+    "door": Setting(
+        Matching("must be `http`, `socket` or `pipe`", _DOORS.__contains__),
+        "the door that counts: `http`, with TLS or without, `socket` or `pipe`",
+        unless="every door",
+    ),
+}
+
 SOCKET_BYTES_MAX: Final = 107
 SOCKET_NAME: Final = "api.sock"
 
@@ -177,20 +235,9 @@ SERVE: Final[Table] = {
         [],
         "none",
     ),
-    "tls": {
-        "certificate": Setting(
-            path, "the certificate of `http` in PEM form, with those up to its authority", unless="plain HTTP"
-        ),
-        "key": Setting(path, "its private key", unless="in the certificate's file"),
-        "authorities": Setting(
-            path,
-            "who vouches for [certificates of clients](identity.md#certificates)",
-            unless="clients show none",
-        ),
-        "versions": Setting(_versions, "may be said, and only so", ["TLSv1.3"], '`["TLSv1.3"]`'),
-        "suites": Setting(_suites, "may be said, and only as all three", [*SUITES], "all three of TLS 1.3"),
-    },
+    "tls": _TLS,
     "issuers": Named("name of an issuer", _ISSUER),
+    "rate": Named("name of a limit", _RATE, shown=_shown_rate),
     "metrics": Setting(
         _metrics,
         "[metrics](observability.md#metrics) at `/metrics`: `true` for callers of the API who may read, or a loopback address "
@@ -225,6 +272,7 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Path
     key: Path | None = None
     authorities: Path | None = None
+    socket: bool = False
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +289,19 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     scopes: dict[str, list[str]] | None = None
 
 
+class DoorRate(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests may come in, and whose: a table `[serve.rate.NAME]`."""
+
+    name: str
+    requests: int
+    window_ms: int
+    burst: int
+    per: tuple[str, ...] = ("principal",)
+    principal: str = "*"
+    capability: str = "*"
+    door: str | None = None
+
+
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything under `[serve]`; None: that door is not opened, or is where it always is."""
 
@@ -250,6 +311,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     hosts: list[str] = []
     tls: TlsSettings | None = None
     issuers: tuple[Issuer, ...] = ()
+    rates: tuple[DoorRate, ...] = ()
     metrics: bool | str = False
     log: str = "text"
     wait_ms: int = 30_000
@@ -265,13 +327,16 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 def serve_settings(said: Mapping[str, Json]) -> ServeSettings:
     """The settings from checked values."""
     tls = said.get("tls")
-    named = {
-        name: Path(str(value))
-        for name in TlsSettings.__struct_fields__
-        if isinstance(tls, dict) and (value := tls.get(name)) is not None
-    }
+    found = fields(tls, _TLS) if isinstance(tls, dict) else {}
+    named = {name: value for name, value in found.items() if name in TlsSettings.__struct_fields__}
     return ServeSettings(
         **fields(said, SERVE),
         tls=TlsSettings(**named) if "certificate" in named else None,
         issuers=tuple(Issuer(**fields(one, _ISSUER)) for one in tables(said, "issuers").values()),
+        rates=tuple(_rate(name, one) for name, one in tables(said, "rate").items()),
     )
+
+
+def _rate(name: str, said: Mapping[str, Json]) -> DoorRate:
+    found = fields(said, _RATE)
+    return DoorRate(name=name, **{"burst": found["requests"], **found, "per": listed(said, "per")})

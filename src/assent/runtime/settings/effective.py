@@ -76,6 +76,11 @@ _CHOSEN: Final = frozenset({"state", "policy", "ledger.key", "environment", "pri
 """Settings that do not change what a process does for another; the policy has a digest of its own."""
 
 
+def _is_read_anew(name: str) -> bool:
+    """Whether a living process takes over a setting of this name."""
+    return name == "identity.strict" or name.startswith(("serve.issuers", "serve.rate"))
+
+
 def _digest(value: Json) -> str:
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
@@ -219,6 +224,43 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         settings: Json = {one.name: one.value for one in self.effective if one.name not in _CHOSEN}
         return {"roles": _digest(self._who_is_who), "settings": _digest(settings)}
+
+    def in_force(self) -> dict[str, str]:
+        """Digests of what a living process works by, apart by what has it read anew: `identity` and `serve` are on a signal,
+        `settings`, all the rest, only where it starts anew. What `[app]` says may be secret, so no digest of it is told.
+        """
+        rest: Json = {
+            one.name: one.value
+            for one in self.effective
+            if one.name not in _CHOSEN and one.name != "app" and not _is_read_anew(one.name)
+        }
+        serve: Json = msgspec.to_builtins({"issuers": self.serve.issuers, "rates": self.serve.rates})
+        return {
+            "identity": _digest({**self._who_is_who, "certificates": self._certificates}),
+            "serve": _digest(serve),
+            "settings": _digest(rest),
+        }
+
+    @property
+    def _certificates(self) -> Json:
+        known = self.identities.certificates
+        return {subject: [name, *sorted(scopes)] for subject, (name, scopes) in known.items()}
+
+    def adopt(self, now: Self) -> None:
+        """Put into force what may change while a process lives, as it was read anew: who is who and in which roles, whose
+        tokens count, and how often may be asked. Everything else holds from the next start on.
+        """
+        kept = [one for one in self.effective if not _is_read_anew(one.name)]
+        changed = [one for one in now.effective if _is_read_anew(one.name)]
+        own = str(self.principal)
+        # All parts of a process hold these very settings, so that none can go on with others.
+        for name, value in {
+            "identities": now.identities,
+            "principal": Principal.parse(own, roles=now.roles.get(own, frozenset())),
+            "serve": msgspec.structs.replace(self.serve, issuers=now.serve.issuers, rates=now.serve.rates),
+            "effective": (*kept, *changed),
+        }.items():
+            msgspec.structs.force_setattr(self, name, value)
 
     @property
     def _who_is_who(self) -> dict[str, Json]:

@@ -50,7 +50,8 @@ class Calling:
         """
         self.secrets.bind_with(cache(partial(signer.derive, SECRET_BINDING)))
         self.secrets.attach(asyncio.get_running_loop())
-        await remember_calls(services.pipeline.rates, services.journal, services.clock.now_ms())
+        pipeline, now_ms = services.pipeline, services.clock.now_ms()
+        await remember_calls(pipeline.rates, pipeline.quotas, self._gate.limits, services.journal, now_ms)
 
     def pipeline(self, invoker: Invoker, clock: FineClock | None = None) -> Pipeline:
         """The one way of every call that this runtime makes."""

@@ -8,6 +8,7 @@ from assent.engine import RunResult
 from assent.errors import AssentError, WorldError
 from assent.policy import PolicyContext, PolicyEngine, Possible, UnknownInputs
 from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.policy import Limit
 from assent.spec.states import Mode, RunState
 
 
@@ -37,6 +38,15 @@ class ReloadableGate:
     def is_open(self) -> bool:
         """The policy in force is the one that the operator wrote last."""
         return self._fault is None
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits of the policy that answers."""
+        return self.engine.policy.limits
+
+    def limits_on(self, context: PolicyContext) -> tuple[Limit, ...]:
+        """The limits that a question is held against."""
+        return self.engine.limits_on(context)
 
     def decide(self, context: PolicyContext) -> Decision:
         """The decision for one call."""

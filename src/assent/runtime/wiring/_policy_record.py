@@ -15,6 +15,7 @@ from assent.spec.values.canonical import canonical_json, commit, fingerprint, pa
 
 if TYPE_CHECKING:
     from asyncio import Task
+    from collections.abc import Callable
 
     from assent.invocation import Spawn
     from assent.runtime.wiring._gate import ReloadableGate
@@ -34,7 +35,7 @@ class LedgerPolicies:
     def __init__(
         self,
         gate: ReloadableGate,
-        circumstances: dict[str, Json],
+        circumstances: Callable[[], dict[str, Json]],
         journal: Journal,
         *,
         clock: Clock,
@@ -69,11 +70,12 @@ class LedgerPolicies:
     async def _record(self) -> None:
         from assent.spec.events.kinds import PolicyRecorded
 
-        circumstances_digest = fingerprint(self._circumstances)
+        circumstances = self._circumstances()
+        circumstances_digest = fingerprint(circumstances)
         for digest, engine in [*self._unrecorded.items()]:
             key = {"policy": digest, "circumstances": circumstances_digest}
             if not await self._journal.rows("policies_kept", key, limit=1):
-                document, said = self._payload(engine.policy.to_json()), self._payload(self._circumstances)
+                document, said = self._payload(engine.policy.to_json()), self._payload(circumstances)
                 event = PolicyRecorded(
                     digest=digest,
                     document=document.commitment,

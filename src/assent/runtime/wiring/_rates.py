@@ -1,18 +1,22 @@
-"""The rate limits of a workspace, which also know what was called before this process: the journal tells."""
+"""The limits of a workspace and of its policy, which also know what was called before this process: the journal tells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
-from assent.invocation import RateLimit, RateLimiter
+import msgspec
+
+from assent.invocation import Quotas, RateLimit, RateLimiter
 from assent.journal import PAGE, JournalReader
 from assent.runtime._find_run import get_run
 from assent.runtime.settings.effective import Rate
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId, StepKey
+from assent.spec.policy import Limit, Measure
 from assent.spec.ports import Clock
+from assent.spec.states import UNBEGUN
 
 CORRECTION_MS_MAX: Final = 1000
 """How far ahead a recorded call may be and still counts, as one of now: clocks are corrected by so much."""
@@ -34,16 +38,20 @@ def rate_limiter(rates: Sequence[Rate], clock: Clock) -> RateLimiter:
     return RateLimiter(limits, clock)
 
 
-async def remember_calls(limiter: RateLimiter | None, journal: JournalReader, now_ms: int) -> None:
+async def remember_calls(
+    rates: RateLimiter | None, quotas: Quotas, limits: Sequence[Limit], journal: JournalReader, now_ms: int
+) -> None:
     """Count the calls of the last window that the journal tells of. Each command is a process, and a limit is for all of them.
 
+    Against `rates` counts who called what, and against the policy's `limits` what was counted of each when the call was admitted.
     What was recorded under a clock that stood in the future does not count: nobody can say how long ago it was, and each process
     would take it for a call of now, so that the limit stayed shut until that time comes.
     """
-    if limiter is None:
+    windows = [limit.window_ms for limit in limits] + ([rates.longest_ms] if rates is not None else [])
+    if not windows:
         return
-    since_ms = now_ms - limiter.longest_ms
-    calls = _Calls()
+    since_ms = now_ms - max(windows)
+    calls = _Calls(with_rates=rates is not None)
     end = (await journal.head()).size
     while end > 0:
         start = max(0, end - PAGE)
@@ -54,37 +62,80 @@ async def remember_calls(limiter: RateLimiter | None, journal: JournalReader, no
         if all(leaf.at_ms <= since_ms for leaf in leaves):
             break
         end = start
-    for run, at_ms, capability in sorted(calls.began.values(), key=itemgetter(1)):
-        if since_ms < at_ms <= now_ms + CORRECTION_MS_MAX:
-            principal = calls.principals.get(run)
-            if principal is None:
-                row = await get_run(journal, run)
-                principal = calls.principals[run] = str(row["principal"]) if row is not None else ""
-            limiter.remember(capability, principal, max(0, now_ms - at_ms))
+    by_id = {limit.id: limit for limit in limits}
+    for call in sorted(calls.began.values(), key=attrgetter("at_ms")):
+        if not since_ms < call.at_ms <= now_ms + CORRECTION_MS_MAX:
+            continue
+        principal = calls.principals.get(call.run)
+        if principal is None:
+            row = await get_run(journal, call.run)
+            principal = calls.principals[call.run] = str(row["principal"]) if row is not None else ""
+        age_ms = max(0, now_ms - call.at_ms)
+        if rates is not None:
+            rates.remember(call.capability, principal, age_ms)
+        for one in call.counted:
+            limit = by_id.get(one.limit)
+            # Under another measure it is another limit, that only has the same id.
+            if limit is not None and limit.of == one.of:
+                amount = one.amount + (call.sent if limit.of is Measure.BYTES_OUT else 0)
+                quotas.remember(limit, amount, principal, call.run, age_ms)
+
+
+class _Call(msgspec.Struct, gc=False):
+    """An attempt: when it began, what it takes of limits, and what it sent beside its inputs."""
+
+    run: RunId
+    at_ms: int
+    capability: str
+    counted: tuple[ev.Counted, ...]
+    sent: int = 0
 
 
 class _Calls:
     """The attempts that entries tell of, taken from the newest back to older ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_rates: bool) -> None:
+        """Without rates, what takes nothing of the policy's limits is left out."""
         self.principals: dict[RunId, str] = {}
-        self.began: dict[tuple[RunId, StepKey, int], tuple[RunId, int, str]] = {}
-        self._refused: set[tuple[RunId, StepKey, int]] = set()
+        self.began: dict[tuple[RunId, StepKey, int], _Call] = {}
+        self._with_rates = with_rates
+        self._unbegun: set[tuple[RunId, StepKey, int]] = set()
+        self._sent: dict[tuple[RunId, StepKey, int], int] = {}
 
     def take(self, leaf: ev.Leaf) -> None:
-        """Take in an entry. Attempts are left out that were refused for being one too many."""
+        """Take in an entry. Attempts are left out that never began, as those that were refused for being one too many."""
         event, run = leaf.event, leaf.run
         if run is None:
             return
-        if isinstance(event, ev.RunCreated):
-            self.principals[run] = event.principal
-        elif isinstance(event, ev.AttemptFailed | ev.StepFailed) and event.code == "RATE_LIMITED":
-            self._refused.add((run, event.step, event.attempt))
-        elif isinstance(event, ev.PlanRead):
-            self.principals[run] = event.by
-            self.began[run, event.step, leaf.n or 0] = (run, leaf.at_ms, event.capability)
-        elif isinstance(event, ev.ConsequenceChecked) and event.code is None:
-            # A number that no attempt has: it is another call than the one that it takes back.
-            self.began[run, event.step, -(leaf.n or 1)] = (run, leaf.at_ms, event.capability)
-        elif isinstance(event, ev.StepStarted) and (run, event.step, event.attempt) not in self._refused:
-            self.began.setdefault((run, event.step, event.attempt), (run, leaf.at_ms, event.capability))
+        match event:
+            case ev.RunCreated():
+                self.principals[run] = event.principal
+            case ev.AttemptFailed() | ev.StepFailed() | ev.StepUnsettled() | ev.StepSucceeded():
+                attempt = (run, event.step, event.attempt)
+                if event.sent:
+                    self._sent[attempt] = event.sent
+                ended = event if isinstance(event, ev.AttemptFailed | ev.StepFailed) else None
+                if ended is not None and ended.code in UNBEGUN and not ended.begun:
+                    self._unbegun.add(attempt)
+            case ev.PlanRead():
+                self.principals[run] = event.by
+                self._begin((run, event.step, leaf.n or 0), leaf, event)
+            case ev.ConsequenceChecked() if event.code is None:
+                # A number that no attempt has: it is another call than the one that it takes back.
+                self._begin((run, event.step, -(leaf.n or 1)), leaf, event)
+            case ev.StepStarted():
+                attempt = (run, event.step, event.attempt)
+                if attempt not in self._unbegun:
+                    self._begin(attempt, leaf, event)
+            case _:
+                pass
+
+    def _begin(
+        self,
+        attempt: tuple[RunId, StepKey, int],
+        leaf: ev.Leaf,
+        event: ev.PlanRead | ev.ConsequenceChecked | ev.StepStarted,
+    ) -> None:
+        if self._with_rates or event.counted:
+            call = _Call(attempt[0], leaf.at_ms, event.capability, event.counted, self._sent.get(attempt, 0))
+            self.began.setdefault(attempt, call)

@@ -133,7 +133,7 @@ def result(ident: Ident, answer: object) -> bytes:
 def failure(ident: Ident | None, error: AssentError) -> bytes:
     """What is told instead; of what could not be read, without an id."""
     number = _NUMBERS.get(error.code, _OTHERWISE)
-    told = {"code": number, "message": error.message, "data": error.to_dict()}
+    told = {"code": number, "message": error.message, "data": {**error.to_dict(), "family": error.family}}
     return msgspec.json.encode({"jsonrpc": "2.0", "id": ident, "error": told})
 
 

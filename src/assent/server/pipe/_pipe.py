@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime._answering import Answering
+from assent.runtime._core import reused
 from assent.runtime.service.requests import Asker, Asking, Beginning, Request, Stream, asker_of
 from assent.runtime.service.routes import ANSWERED, told
 from assent.server._inputs import ident_of
@@ -29,6 +30,8 @@ from assent.server.who import Caller, Gatehouse, Presented
 
 if TYPE_CHECKING:
     from assent.runtime.settings.effective import Settings
+
+DOOR: Final = "pipe"
 
 UNDER_WAY_MAX: Final = 256
 """Requests at a time, streams among them."""
@@ -91,6 +94,7 @@ class _Pipe:
     def __init__(self, runtime: Answering, sink: _Sink, fault: Callable[[Exception], AssentError]) -> None:
         self._runtime = runtime
         self._gatehouse = Gatehouse(runtime.settings, note=runtime.note_stranger)
+        self._peer = f"uid:{runtime.settings.os_uid}"
         self._sink = sink
         self._fault = fault
         self._under_way: set[Task[None]] = set()
@@ -179,8 +183,12 @@ class _Pipe:
         work.add_done_callback(self._under_way.discard)
 
     async def _answer(self, asked: Ask, name: Ident | object, token: bytes) -> None:
+        visit = self._gatehouse.rates.visit(DOOR, self._peer)
         try:
+            visit.arrive()
             caller = await self._caller(token)
+            visit.identify(caller.asker.principal)
+            visit.ask(asked.request)
             if isinstance(asked.request, Stream):
                 answer = await self._stream(asked.request, asked.id, self._streams[name].ends, caller)
             else:
@@ -202,16 +210,15 @@ class _Pipe:
         """Who a token says is asking; without one the account, as whom the process was started."""
         if not token:
             return Caller(asker=asker_of(self._runtime.settings))
-        peer = f"uid:{self._runtime.settings.os_uid}"
         shown = (f"Bearer {token.decode('latin-1')}",)
-        return await self._gatehouse.authenticate(Presented(door="pipe", peer=peer, authorization=shown))
+        return await self._gatehouse.authenticate(Presented(door=DOOR, peer=self._peer, authorization=shown))
 
     async def _perform(self, asked: Ask, by: Asker) -> object:
         request = asked.request
         ident = None if asked.key is None else ident_of(asked.key, by.principal)
         first, work = (request, None) if ident is None else self._keyed.get(ident, (request, None))
         if first != request:
-            raise InputError("REQUEST_REUSED", "another request is under way under this key")
+            raise reused()
         if work is None:
             tell = self._begun(asked.id) if isinstance(request, Beginning) and asked.id is not None else None
             work = system.spawn(

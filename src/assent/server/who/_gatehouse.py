@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent.errors import AssentError, InputError, Json, RefusedError
@@ -13,12 +12,14 @@ from assent.runtime.settings.effective import own_name
 from assent.runtime.wiring.key_store import BY_KEY, KeyStore
 from assent.runtime.wiring.vouching import BY_CERTIFICATE, fault_of_key
 from assent.server.who._caller import Caller, Presented, Refused
+from assent.server.who._rates import Rates
 from assent.spec.scopes import SCOPES
 from assent.system import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from assent.runtime.settings._serve import Issuer
     from assent.runtime.settings.effective import Settings
     from assent.server.who._tokens import Tokens
     from assent.spec.ports import Clock
@@ -45,14 +46,20 @@ class Gatehouse:
         self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
+        self._known: tuple[tuple[Issuer, ...], Tokens] | None = None
+        self.rates = Rates(settings.serve.rates, self._clock)
+        """What every request passes on its way in, before and after it is asked whose it is."""
 
-    @cached_property
+    @property
     def _tokens(self) -> Tokens:
         from assent.server.who._tokens import (
             Tokens,  # a daemon that nobody sends one starts without their reader
         )
 
-        return Tokens(self._settings.serve.issuers, self._clock)
+        issuers = self._settings.serve.issuers
+        if self._known is None or self._known[0] != issuers:  # they may have been read anew
+            self._known = issuers, Tokens(issuers, self._clock)
+        return self._known[1]
 
     async def authenticate(self, presented: Presented) -> Caller:
         """Who this is. `RefusedError` NOT_IDENTIFIED, alike whatever was wrong or missing."""

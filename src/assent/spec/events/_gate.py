@@ -1,7 +1,17 @@
 """The events of the gate beside its calls: which policy held, what a plan read, what a call may lead to, who was refused."""
 
+import msgspec
+
 from assent.spec.events._event import Act, Event, OfAttempt
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
+
+
+class Counted(msgspec.Struct, frozen=True, gc=False):
+    """What a call takes of a limit of the policy: `amount` of what is measured `of` it (`calls`, `bytes_out`, `cost`)."""
+
+    limit: str
+    of: str
+    amount: int
 
 
 class PolicyRecorded(Event, frozen=True, kw_only=True, tag="policy.recorded"):
@@ -21,7 +31,7 @@ class PolicyRecorded(Event, frozen=True, kw_only=True, tag="policy.recorded"):
 class PlanRead(Act, frozen=True, kw_only=True, tag="plan.read"):
     """A plan really ran a built-in read, because the gate said ALLOW; it counts for labels and limits as a call does.
 
-    `output` is missing where it failed, with `code`.
+    `output` is missing where it failed, with `code`. `counted`: what it takes of limits.
     """
 
     plan: PlanId
@@ -37,6 +47,7 @@ class PlanRead(Act, frozen=True, kw_only=True, tag="plan.read"):
     inputs: Commitment
     output: Commitment | None = None
     code: str | None = None
+    counted: tuple[Counted, ...] = ()
 
 
 class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.decided"):
@@ -64,7 +75,8 @@ class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.
 class ConsequenceChecked(OfAttempt, frozen=True, kw_only=True, tag="consequence.checked"):
     """The real inputs of such a thing were put to the same policy, right before it; with `code` it is not done.
 
-    `prepared` binds what its `prepare` captured: what a call that takes a step back goes on from after a crash.
+    `prepared` binds what its `prepare` captured: what a call that takes a step back goes on from after a crash. `counted`: what
+    it takes of limits, none of which holds it up.
     """
 
     role: str
@@ -76,6 +88,7 @@ class ConsequenceChecked(OfAttempt, frozen=True, kw_only=True, tag="consequence.
     inputs: Commitment
     prepared: Commitment | None = None
     code: str | None = None
+    counted: tuple[Counted, ...] = ()
 
 
 class ApprovalRefused(Act, frozen=True, kw_only=True, tag="approval.refused"):

@@ -26,6 +26,7 @@ from assent.spec.events._gate import (
     ApprovalRefused,
     ConsequenceChecked,
     ConsequenceDecided,
+    Counted,
     IdentityRefused,
     KeyCreated,
     KeyRevoked,
@@ -41,7 +42,7 @@ from assent.spec.events._schedules import (
     ScheduleTickRefused,
 )
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
-from assent.spec.states import PRIORITY, Effect, Mode, Resolution, Undo, Verdict
+from assent.spec.states import PRIORITY, Effect, Mode, OnBusy, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 2
 
@@ -68,6 +69,10 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
     requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
     `priority`, 0 to 10, says who begins first where not all can. `max_duration_ms` is how long it may take.
+
+    `concurrency` binds its concurrency key, a text made of inputs, for which `concurrency_key` stands in the ledger: a MAC under
+    a key of the ledger's owner, equal for equal texts. `concurrency_limit` runs may have it at once; `on_busy` is what the run
+    does that does not get it.
     """
 
     workflow: str | None = None
@@ -85,6 +90,10 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
     max_duration_ms: int | None = None
+    concurrency: Commitment | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
+    on_busy: OnBusy = OnBusy.QUEUE
 
     def who(self) -> Who:
         """Who asked for the run, as an event of what it does says it."""
@@ -108,9 +117,10 @@ class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
 
 
 class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"):
-    """Somebody asked for the run to stop; honoured between effects."""
+    """Somebody asked for the run to stop; honoured between effects. `replaced_by`: by starting this run, which wants its key."""
 
     by: str
+    replaced_by: RunId | None = None
 
 
 class RunTimedOut(Event, frozen=True, kw_only=True, tag="run.timed_out"):
@@ -215,11 +225,14 @@ class SessionClosed(Event, frozen=True, kw_only=True, tag="run.session_closed"):
 class StepAdded(OfStep, frozen=True, kw_only=True, tag="step.added"):
     """A session received another step. `call` binds capability and options as canonical JSON, `inputs` the inputs.
 
-    Before format 4 `call` bound the inputs as well, as `parameters`.
+    Before format 4 `call` bound the inputs as well, as `parameters`. `request` and `request_digest` are those of an act: the same
+    request, delivered twice, adds one step.
     """
 
     call: Commitment
     inputs: Commitment | None = None
+    request: str | None = None
+    request_digest: str | None = None
 
 
 class StepsExpanded(OfStep, frozen=True, kw_only=True, tag="step.expanded"):
@@ -258,7 +271,7 @@ class StepStarted(OfAttempt, frozen=True, kw_only=True, tag="step.started"):
     `context`, here and wherever the gate answered, binds what it was asked with, as canonical JSON. `prepared` binds what the
     handler's `prepare` returned; `grant` is the digest of the approval that was used. `asked_version` and `asked_fingerprint`
     name the version that the caller speaks, where `version` serves it through transformers; `inputs` are those of the version
-    that serves.
+    that serves. `counted`: what the attempt takes of the policy's limits, from here on.
     """
 
     capability: str
@@ -276,6 +289,7 @@ class StepStarted(OfAttempt, frozen=True, kw_only=True, tag="step.started"):
     asked_version: str | None = None
     asked_fingerprint: Fingerprint | None = None
     context: Commitment | None = None
+    counted: tuple[Counted, ...] = ()
 
 
 class StepResumed(OfAttempt, frozen=True, kw_only=True, tag="step.resumed"):
@@ -309,20 +323,27 @@ class StepSucceeded(OfAttempt, frozen=True, kw_only=True, tag="step.succeeded"):
     """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`.
 
     Where another version served than the caller speaks, `output` is what the caller gets and `served` what the version gave.
+    `sent`, here and of a failure: bytes that the attempt sent beside its inputs, where a limit counts them.
     """
 
     output: Commitment
     effect: Effect = Effect.DONE
     served: Commitment | None = None
+    sent: int = 0
 
 
 class AttemptFailed(OfAttempt, frozen=True, kw_only=True, tag="step.attempt_failed"):
-    """One attempt failed and another will follow, not before `retry_at_ms`."""
+    """One attempt failed and another will follow, not before `retry_at_ms`.
+
+    `begun`, here and of a step: its handler ran, although the code is one that says that it did not.
+    """
 
     code: str
     effect: Effect
     retry_at_ms: int
     error: Commitment | None = None
+    sent: int = 0
+    begun: bool = False
 
 
 class StepFailed(OfAttempt, frozen=True, kw_only=True, tag="step.failed"):
@@ -331,6 +352,8 @@ class StepFailed(OfAttempt, frozen=True, kw_only=True, tag="step.failed"):
     code: str
     effect: Effect
     error: Commitment | None = None
+    sent: int = 0
+    begun: bool = False
 
 
 class StepUnsettled(OfAttempt, frozen=True, kw_only=True, tag="step.unsettled"):
@@ -338,6 +361,7 @@ class StepUnsettled(OfAttempt, frozen=True, kw_only=True, tag="step.unsettled"):
 
     code: str
     error: Commitment | None = None
+    sent: int = 0
 
 
 class StepReconciled(OfAttempt, frozen=True, kw_only=True, tag="step.reconciled"):

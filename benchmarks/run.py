@@ -42,6 +42,7 @@ PARTS = (
     "versions",
     "http",
     "serve",
+    "listeners",
     "files",
     "sandbox",
 )

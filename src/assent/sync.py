@@ -12,7 +12,7 @@ Ctrl-C ends the waiting: a run that was under way goes on until the `with` ends,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import wraps
 from pathlib import Path
@@ -32,6 +32,7 @@ from assent.runtime._program import Program as AsyncProgram
 from assent.runtime.capabilities._versions import Versions as AsyncVersions
 from assent.runtime.runs._deliveries import Deliveries as AsyncDeliveries
 from assent.runtime.service.answers import RunEvent
+from assent.runtime.service.requests import Stream
 from assent.spec.ids import RunId
 
 LOOK_S: Final = 0.5
@@ -160,13 +161,21 @@ class _Program:
 
     def events(self, run: str, since: int = 0) -> Iterator[RunEvent]:
         """What happens to a run, each event once it is durable; waits for those to come."""
-        coming = self._awaited.events(run, since)
+        yield from self._drawn(self._awaited.events(run, since))
 
-        async def next_event() -> RunEvent | None:
-            return await anext(coming, None)
+    def _drawn(self, parts: AsyncIterator[T]) -> Iterator[T]:
+        """Each part once it has come."""
 
-        while (event := self._wait(next_event())) is not None:
-            yield event
+        async def next_part() -> T | None:
+            return await anext(parts, None)
+
+        try:
+            while (part := self._wait(next_part())) is not None:
+                yield part
+        finally:
+            close = getattr(parts, "aclose", None)
+            if close is not None and self._loop is not None:
+                self._wait(close())
 
 
 class Runtime(_Program):
@@ -212,6 +221,11 @@ class Client(_Program):
         return self._client.server
 
     perform = _waited(AsyncClient.perform)
+
+    def stream(self, request: Stream[T]) -> Iterator[T]:
+        """What is answered in parts, each once it has come."""
+        yield from self._drawn(self._client.stream(request))
+
     defer = _waited(AsyncClient.defer)
     flush = _waited(AsyncClient.flush)
     forget = _waited(AsyncClient.forget)

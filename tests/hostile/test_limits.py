@@ -219,6 +219,18 @@ async def test_many_principals_are_many_counts_in_bounded_memory(
         assert (len(window.clients), window.remembered) == (1, 1)
 
 
+async def test_what_costs_nothing_takes_no_memory(place: Place) -> None:
+    """However often it is called, also once the limit is full."""
+    place.policy = {**policy(), "limits": [{"id": "x", "window": "1h", "cost": 1, "prices": {"box.put": 0}}]}
+    async with place.open() as rt:
+        assert code(await rt.call("box.set", {"key": "k"})) is None
+        assert code(await rt.call("box.set", {"key": "k"})) == "LIMIT_REACHED"
+        for _ in range(5):
+            assert code(await rt.call("box.put", {"key": "k"})) is None
+        (window,) = rt._core.ready.pipeline.quotas._windows.values()
+        assert window.remembered == 1
+
+
 _KILLED = """
 import os, sys
 from assent.cli import main
@@ -250,3 +262,18 @@ def test_a_kill_lets_nobody_past(tmp_path: Path, clean_env: dict[str, str]) -> N
     first, second = [json.loads(line) for line in ran.stdout.splitlines()]
     assert (first["error"], second["error"]["code"]) == (None, "LIMIT_REACHED")
     assert not (tmp_path / "3.txt").exists()
+
+
+async def test_reads_of_plans_count_as_calls(place: Place) -> None:
+    """Plans are no way to read what a limit would not let be read, and leave no more for the calls after them."""
+    place.policy = limited(2, when={"capability": "io.fs.read_file"})
+    place.settings()
+    (place.workspace / "a.txt").write_text("a")
+    read = {"name": "read", "capability": "io.fs.read_file", "inputs": {"path": "a.txt"}}
+    copy = put("b", value="${{ steps.read.output.content }}")
+    async with place.open() as rt:
+        plans = [await rt.plan(workflow(read, copy)) for _ in range(4)]
+        assert [plan.steps[0].read is not None for plan in plans] == [True, True, False, False]
+        assert [plan.steps[0].rule for plan in plans] == ["default", "default", "few", "few"]
+    async with place.open() as rt:
+        assert code(await rt.call("io.fs.read_file", {"path": "a.txt"})) == "LIMIT_REACHED"

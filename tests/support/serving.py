@@ -54,7 +54,9 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
     if work.done():
         work.result()
     doors = opened.result()
-    transport = httpx2.AsyncHTTPTransport(uds=doors["socket"])
+    transport = httpx2.AsyncHTTPTransport(
+        uds=doors["socket"], verify=False
+    )  # no TLS, so no authorities are read
     async with httpx2.AsyncClient(transport=transport, base_url="http://assent", timeout=30) as http:
         yield Serving(told, doors, notes, faults, http)
     told.stop.set()
@@ -64,12 +66,16 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
 
 def over_tcp(root: Path, **settings: str) -> None:
     """Have the workspace's daemon open a port of this machine, too, and let `[serve]` say these."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     said = "".join(f"{name} = {value}\n" for name, value in settings.items())
     with (root / "assent.toml").open("a") as file:
-        file.write(f'[serve]\nhttp = "127.0.0.1:{port}"\n{said}')
+        file.write(f'[serve]\nhttp = "127.0.0.1:{free_port()}"\n{said}')
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def key_for(root: Path, env: Mapping[str, str]) -> str:

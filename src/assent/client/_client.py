@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, cast
 
 from assent.engine import RunResult
 from assent.errors import AssentError, InputError, Json, RefusedError
@@ -15,7 +15,7 @@ from assent.runtime._program import Program, as_request, require
 from assent.runtime.service import answers, requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.codec import decode_answer
-from assent.runtime.service.requests import Driving, Request
+from assent.runtime.service.requests import Driving, Request, Stream, operation_of
 from assent.system import SystemClock, SystemIds
 
 if TYPE_CHECKING:
@@ -140,8 +140,27 @@ class Client(Program):
             self.server = Server(health.version, frozenset(health.operations), offset_ms)
 
     async def perform(self, request: Request[A], *, id: str | None = None) -> A:  # noqa: A002 - as `--id`
-        """Ask anything that `assent.runtime.service.requests` has a request for, as `requests.Approvals()`; its typed answer."""
+        """Ask anything that `assent.runtime.service.requests` has a request for, as `requests.Approvals()`; its typed answer.
+
+        What is answered in parts is asked for with `stream`.
+        """
+        if isinstance(request, Stream):
+            raise InputError(
+                "INVALID_INPUT",
+                f"`{operation_of(type(request))}` is answered in parts",
+                path="request",
+                hint="ask for it with `stream`",
+            )
         return decode_answer(request, await self._asked(request, id))
+
+    def stream(self, request: Stream[A]) -> AsyncIterator[A]:
+        """The same for what is answered in parts, as `requests.AuditLog()`. Events as `events` tells them."""
+        http = self._open()
+        if isinstance(request, requests.Events):
+            return cast(
+                "AsyncIterator[A]", http.events(request, self._patience_s)
+            )  # what they are answered with
+        return http.parts(request, self._patience_s)
 
     async def _asked(self, request: Request[Any], ident: str | None) -> dict[str, Any]:
         http = self._open()

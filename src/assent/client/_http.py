@@ -6,17 +6,28 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx2
 import msgspec
 
-from assent.client._wire import NOT_ADMITTED, Written, answer_of, fault_of, unreadable, written
+from assent.client._wire import (
+    NOT_ADMITTED,
+    Written,
+    answer_of,
+    fault_of,
+    lines_of,
+    parts_of,
+    unreadable,
+    written,
+)
 from assent.errors import AssentError, WorldError
 from assent.runtime.service import requests
 from assent.runtime.service.answers import RunEvent
-from assent.runtime.service.requests import Driving, Request
+from assent.runtime.service.requests import Driving, Request, Stream
 from assent.system import SystemClock, SystemEntropy
+
+A = TypeVar("A")
 
 CONNECT_S: Final = 5.0
 WAIT_S: Final = 30
@@ -50,7 +61,7 @@ class Http:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS_MAX)
         transport = httpx2.AsyncHTTPTransport(
             uds=None if url == where else where,
-            verify=_tls() if tls is None else tls,
+            verify=tls or (_tls() if url.startswith("https:") else False),
             trust_env=False,
             limits=limits,
         )
@@ -109,7 +120,7 @@ class Http:
                     if answer.status_code != 200:
                         after_s = _after_s(answer.headers)
                         raise fault_of(answer.status_code, await answer.aread())
-                    async for name, data in _messages(answer.aiter_lines()):
+                    async for name, data in _messages(lines_of(answer.aiter_bytes())):
                         patience = _Patience(self._clock, self._entropy, patience_s)
                         if name == "end":
                             return
@@ -126,9 +137,37 @@ class Http:
             if not await patience.pause(after_s):
                 raise fault
 
-    def _streamed(self, request: requests.Events) -> Any:  # `Any`: httpx2's own context
+    async def parts(self, request: Stream[A], patience_s: float) -> AsyncIterator[A]:
+        """The parts of an answer as they come. What breaks before the first is asked for again, and later it is `SERVER_LOST`."""
+        patience = _Patience(self._clock, self._entropy, patience_s)
+        was_told = False
+        while True:
+            after_s = 0.0
+            try:
+                async with self._streamed(request) as answer:
+                    if answer.status_code != 200:
+                        after_s = _after_s(answer.headers)
+                        raise fault_of(answer.status_code, await answer.aread())
+                    async for part in parts_of(request, answer.aiter_bytes()):
+                        was_told = True
+                        yield part
+                    return
+            except httpx2.TransportError as error:
+                if was_told:
+                    raise self._lost(error) from error
+                fault: AssentError = self._unreachable(error)
+            except WorldError as error:
+                if error.code not in NOT_ADMITTED:
+                    raise
+                fault = error
+            if not await patience.pause(after_s):
+                raise fault
+
+    def _streamed(self, request: Stream[Any]) -> Any:  # `Any`: httpx2's own context
         out = written(request)
-        timeout = httpx2.Timeout(CONNECT_S, read=SILENCE_S_MAX)
+        # Only a stream of events says something where nothing happens.
+        silence_s = SILENCE_S_MAX if isinstance(request, requests.Events) or not request.waits else None
+        timeout = httpx2.Timeout(CONNECT_S, read=silence_s)
         return self._client.stream(out.route.method, out.path, params=out.query, timeout=timeout)
 
     async def _send(self, out: Written, ident: str, wait_s: int) -> httpx2.Response:
@@ -194,22 +233,22 @@ def _after_s(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
-async def _messages(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
+async def _messages(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:
     """Name and data of each message of a stream of server-sent events."""
-    name, data = "message", ""
+    name, data = "message", b""
     async for line in lines:
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data":
+        field, _, value = line.partition(b": ")
+        if field == b"event":
+            name = value.decode(errors="replace")
+        elif field == b"data":
             data = value
         elif not line:
             if data:
                 yield name, data
-            name, data = "message", ""
+            name, data = "message", b""
 
 
-def _event(data: str) -> RunEvent:
+def _event(data: bytes) -> RunEvent:
     try:
         return msgspec.json.decode(data, type=RunEvent)
     except msgspec.DecodeError:

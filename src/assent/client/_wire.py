@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -13,8 +13,10 @@ import msgspec
 from assent.errors import FAMILIES, AssentError, InternalError, Json, WorldError
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
-from assent.runtime.service.requests import Request
-from assent.runtime.service.routes import OF_FILES, OF_WORKFLOWS, ROUTES, WORKFLOW, Route
+from assent.runtime.service.requests import Request, Stream
+from assent.runtime.service.routes import ANSWERED, OF_FILES, OF_WORKFLOWS, ROUTES, WORKFLOW, Route
+
+A = TypeVar("A")
 
 NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
 """Refusals that say: nothing has begun, come again."""
@@ -93,6 +95,29 @@ def answer_of(route: Route, body: bytes, headers: Mapping[str, str]) -> dict[str
 def _first(route: Route) -> str:
     """The one field of an answer that travels as what that holds."""
     return str(answer_type(route.kind).__struct_fields__[0])
+
+
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What stands before each line feed, and before nothing else that some call the end of a line."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+
+
+async def parts_of(request: Stream[A], chunks: AsyncIterator[bytes]) -> AsyncIterator[A]:
+    """The parts of an answer that is told line by line, or as bytes. `SERVER_UNREADABLE`."""
+    kind: Any = answer_type(type(request))  # `Any`: each has fields of its own
+    if ANSWERED[type(request)] == "bytes":
+        async for chunk in chunks:
+            yield kind(data=chunk)
+        return
+    async for line in lines_of(chunks):
+        try:
+            yield msgspec.json.decode(line, type=kind)
+        except msgspec.DecodeError:
+            raise unreadable("a line that is no part of this") from None
 
 
 def fault_of(status: int, body: bytes) -> AssentError:

@@ -1083,11 +1083,16 @@ def require_same_request(ident: str, first: tuple[str, str | None], actor: Actor
     if who != str(actor.principal):
         raise InputError("REQUEST_INVALID", f"another principal asked under the id `{ident}`")
     if None not in (digest, actor.request_digest) and digest != actor.request_digest:
-        raise InputError(
-            "REQUEST_REUSED",
-            f"something else was asked under the id `{ident}`",
-            hint="choose a new id for what is to be done anew; the same one only asks for the same again",
-        )
+        raise reused()
+
+
+def reused() -> InputError:
+    """The refusal of another request under an id that means one already, unnamed: nobody knows what a door makes of a key."""
+    return InputError(
+        "REQUEST_REUSED",
+        "something else was asked under this id",
+        hint="choose a new one for what is to be done anew; the same one only asks for the same again",
+    )
 
 
 def absent(fault: str) -> InputError:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import News, telling
+from assent.runtime._core import reused
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.runtime.service.routes import MEDIA, Route, find, told
@@ -243,7 +244,7 @@ class Api:
         if asked is None:
             asked = self._begin(request, caller, ident, headers.get("traceparent"))
         elif asked.request != request:
-            raise InputError("REQUEST_REUSED", "another request is under way under this `Idempotency-Key`")
+            raise reused()
         work, begun = asked.work, asked.begun
         await self._wait(work, _patience_s(headers, self._settings.wait_ms / 1000))
         if not work.done() and known is None:

@@ -30,6 +30,9 @@ FULL_S: Final = 0.05
 TOLD_S: Final = 60.0
 """So often at most that is told."""
 
+NOTICED_S: Final = 1.0
+"""So long an answer has to find out that nobody takes it."""
+
 UNSENT_BYTES_MAX: Final = 64 << 10
 """What the kernel keeps for a connection of TCP that the other end has not asked for yet; it would be megabytes."""
 
@@ -88,10 +91,12 @@ class Door:
         return {*self._connections.tasks, *self._coming}
 
     async def hang_up(self) -> None:
-        """End what is left."""
+        """End what is left; whoever answered there finds out, or is stopped."""
         for one in [*self._connections.connections]:
             if one.transport is not None:
                 one.transport.abort()
+        if self.answering:
+            await asyncio.wait(self.answering, timeout=NOTICED_S)
         for task in self.answering:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
 
 VERSION_HEADER: Final = "assent-version"
-KEY_PATTERN: Final = "^[!-~]{1,255}$"
+KEY_PATTERN: Final = "^[!-~]([ -~]{0,253}[!-~])?$"
 """What an `Idempotency-Key` is."""
 
 CALLS: Final = (ask.Call, ask.AddStep)
@@ -146,7 +146,10 @@ def _take_workflow(said: dict[str, Any]) -> None:
         given = said.pop(WORKFLOW)
         if not isinstance(given, dict | str):
             raise InputError("INVALID_INPUT", "`workflow` must be a document or its text", path=WORKFLOW)
-        said["text"] = given if isinstance(given, str) else json.dumps(given)
+        if isinstance(given, dict):
+            # Whoever sent data knows places in it, and no lines.
+            given, said["source"] = json.dumps(given), ""
+        said["text"] = given
     elif said.get("plan") is None:
         raise InputError("INVALID_INPUT", "`workflow` is missing", path=WORKFLOW)
     said["base"] = ""
@@ -186,7 +189,9 @@ def _require_seen(said: dict[str, Any]) -> None:
 def ident_of(key: str, principal: str) -> str:
     """The id of the request that an idempotency key makes, the same behind every door and apart for each principal."""
     if not re.fullmatch(KEY_PATTERN, key):
-        fault = "an idempotency key must have 1 to 255 visible ASCII characters"
+        fault = (
+            "an idempotency key must have 1 to 255 characters of visible ASCII, and spaces only between them"
+        )
         raise InputError("REQUEST_INVALID", fault)
     whose = f"{principal}\0{key}"
     return f"http:{sha256(whose.encode()).hexdigest()[:40]}"

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.bodies import Place
+from assent.invocation import LocalContext
+from assent.spec import create_read_capability
+from tests.support.bodies import Place, policy, rule
 from tests.support.services import SECRET, Web, error, fixed, output, service
 from tests.support.web import Reply, serving
 
@@ -172,3 +174,35 @@ async def test_the_file_that_was_approved_is_the_file_that_is_sent(tmp_path: Pat
             done = await rt.approve(asked.run_id)
             assert done.status == "succeeded"
         assert [one.body for one in site.asked] == [b"two"]
+
+
+async def test_a_limit_counts_the_files_and_requests_that_go_beside_the_inputs(tmp_path: Path) -> None:
+    """Once they have gone: how large they are, nobody knows before. The next process knows it from the record."""
+
+    async def ask(context: LocalContext, parameters: dict[str, Any]) -> int:
+        return (await context.http.request("POST", parameters["url"], body="x" * parameters["size"])).status
+
+    asks = create_read_capability(
+        "box.ask", parameters={"type": "object"}, labels=frozenset({"sends_external"})
+    )
+    with serving(fixed(200)) as site:
+        ways: dict[str, dict[str, Any]] = {
+            "net.http.post": {"body": "f", "body_type": "file"},
+            "box.ask": {"size": 4000},
+        }
+        for capability, inputs in ways.items():
+            limit = {"id": "out", "window": "1h", "bytes_out": 2000}
+            root = tmp_path / capability
+            root.mkdir()
+            web = Web(
+                Place(root, policy={**policy(rule("all", without_approval=True)), "limits": [limit]}),
+                site.port,
+            )
+            async with web.open() as rt:
+                (web.files / "f").write_bytes(b"x" * 4000)
+                rt.register(asks, ask)
+                output(await rt.call(capability, {"url": web.url(), **inputs}))
+                assert error(await rt.call("net.http.get", {"url": web.url()}))["code"] == "LIMIT_REACHED"
+            async with web.open() as rt:
+                assert error(await rt.call("net.http.get", {"url": web.url()}))["code"] == "LIMIT_REACHED"
+        assert len(site.asked) == 2

@@ -147,7 +147,7 @@ async def test_a_plan_tells_which_of_its_calls_a_limit_would_stop(place: Place) 
 
 
 async def test_a_question_is_asked_again_when_what_was_approved_begins(place: Place) -> None:
-    """Waiting takes nothing of a limit, and an approval is no way past it."""
+    """Waiting takes nothing of a limit, an approval is no way past it, and what was approved counts as any other call."""
     place.policy = limited(TWO_AN_HOUR, default="DENY") | {
         "rules": [
             rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.set"}),
@@ -155,10 +155,12 @@ async def test_a_question_is_asked_again_when_what_was_approved_begins(place: Pl
         ]
     }
     async with place.open() as rt:
+        first = await rt.call("box.set", {"key": "first"})
         waiting = await rt.call("box.set", {"key": "w"})
         assert waiting.status == "waiting"
-        for key in ("a", "b"):
-            assert (await rt.call("box.put", {"key": key})).status == "succeeded"
+        assert (await rt.call("box.put", {"key": "a"})).status == "succeeded"
+        assert (await rt.approve(str(first.run_id), principal="user:boss")).status == "succeeded"
+        assert code(await rt.call("box.put", {"key": "b"})) == "LIMIT_REACHED"
         ended = await rt.approve(str(waiting.run_id), principal="user:boss")
         assert (code(ended), place.box.count("execute", "w")) == ("LIMIT_REACHED", 0)
         assert "approval.voided" in rt.kinds(str(waiting.run_id))

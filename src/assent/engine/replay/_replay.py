@@ -420,4 +420,4 @@ class _Director:
 
     @staticmethod
     def _acting(who: Principal, act: ev.Act) -> Actor:
-        return Actor(who, act.asserted, act.os_uid, act.identified_by, act.request)
+        return Actor(who, act.asserted, act.os_uid, act.identified_by, act.request, act.request_digest)

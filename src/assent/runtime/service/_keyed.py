@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.errors import InputError
+from assent.runtime._core import reused
 from assent.runtime.service import requests
 from assent.runtime.service.requests import Request
 from assent.runtime.service.scopes import SCOPE_OF
@@ -56,11 +56,7 @@ class Keyed:
                 self._known.popitem(last=False)
             return None
         if known.what != what:
-            raise InputError(
-                "REQUEST_REUSED",
-                f"something else was asked under the id `{ident}`",
-                hint="choose a new id for what is to be done anew; the same one only asks for the same again",
-            )
+            raise reused()
         return known.answer
 
     def keep(self, ident: str, request: Request[Any], answer: Any) -> None:

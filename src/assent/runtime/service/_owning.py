@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
@@ -106,7 +107,7 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
         return None
     run, act = found
     if not isinstance(act, _ACTS.get(type(request), RunCreated)):
-        raise InputError("REQUEST_INVALID", f"another request was asked under the id `{actor.request}`")
+        raise InputError("REQUEST_INVALID", "another request was asked under this id")
     who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
     require_same_request(str(actor.request), (who, act.request_digest), actor)
     if isinstance(request, requests.OpenSession):
@@ -191,6 +192,8 @@ def _consult(runtime: Core, references: Iterable[str]) -> None:
 
 def workflow_of(request: requests.Run | requests.Plan | requests.AddSchedule) -> WorkflowSpec:
     """The workflow of a request: its text, with the name and folder of the file it came from; one from elsewhere stands alone."""
+    if not request.source:
+        return WorkflowSpec.from_dict(json.loads(request.text))
     resolve = sibling_reader(Path(request.base)) if request.base else None
     return WorkflowSpec.load(request.text, source=request.source, resolve=resolve)
 

@@ -416,7 +416,7 @@ class Reader:
         looked = self._schedules()
         found = None if looked is None else looked.named(name)
         if found is None:
-            raise unknown(name)
+            raise InputError.from_dict(unknown(name).to_dict())  # nobody called anything
         return found
 
     def _schedules(self) -> Scene | None:

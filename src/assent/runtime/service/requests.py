@@ -148,7 +148,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     text: str = ""
     """The workflow's document."""
     source: str = "<text>"
-    """What the document is called where it is complained about."""
+    """What the document is called where it is complained about; empty where it is JSON, and came as data."""
     base: str = "."
     """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}

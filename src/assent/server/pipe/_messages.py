@@ -134,11 +134,8 @@ def result(ident: Ident, answer: object) -> bytes:
 def failure(ident: Ident | None, error: AssentError) -> bytes:
     """What is told instead; of what could not be read, without an id."""
     number = _NUMBERS.get(error.code, _OTHERWISE)
-    told = {
-        "code": number,
-        "message": error.message,
-        "data": {**error.to_dict(), "hint": hint_at_door(error, _said)},
-    }
+    data = {**error.to_dict(), "family": error.family, "hint": hint_at_door(error, _said)}
+    told = {"code": number, "message": error.message, "data": data}
     return msgspec.json.encode({"jsonrpc": "2.0", "id": ident, "error": told})
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime._answering import Answering
+from assent.runtime._core import reused
 from assent.runtime.service.requests import Asker, Asking, Beginning, Request, Stream, asker_of
 from assent.runtime.service.routes import ANSWERED, told
 from assent.server._inputs import ident_of
@@ -217,7 +218,7 @@ class _Pipe:
         ident = None if asked.key is None else ident_of(asked.key, by.principal)
         first, work = (request, None) if ident is None else self._keyed.get(ident, (request, None))
         if first != request:
-            raise InputError("REQUEST_REUSED", "another request is under way under this key")
+            raise reused()
         if work is None:
             tell = self._begun(asked.id) if isinstance(request, Beginning) and asked.id is not None else None
             work = system.spawn(

@@ -30,6 +30,8 @@ class Window(msgspec.Struct):
     length_ms: int
     clients: dict[Key, _Client] = msgspec.field(default_factory=dict)
     remembered: int = 0
+    full_until_ms: int = 0
+    """Nothing was found to let go of before: looking through a full window again for each use would hold everybody up."""
 
     def used(self, key: Key, now_ms: int) -> int:
         """What the client has used within the window."""
@@ -52,6 +54,8 @@ class Window(msgspec.Struct):
         """How long until another use can be remembered; 0 when it can. A window that is full of what counts takes no more."""
         if self.remembered < REMEMBERED_MAX:
             return 0
+        if now_ms < self.full_until_ms:
+            return self.full_until_ms - now_ms
         for key in [*self.clients]:
             client = self.clients[key]
             self._drop_old(client, now_ms)
@@ -59,10 +63,13 @@ class Window(msgspec.Struct):
                 del self.clients[key]
         if self.remembered < REMEMBERED_MAX:
             return 0
-        return min(client.uses[0][0] for client in self.clients.values()) + self.length_ms - now_ms
+        self.full_until_ms = min(client.uses[0][0] for client in self.clients.values()) + self.length_ms
+        return self.full_until_ms - now_ms
 
     def add(self, key: Key, at_ms: int, amount: int = 1) -> None:
-        """Count a use, no older than what was counted before."""
+        """Count a use, no older than what was counted before. One of nothing is not remembered."""
+        if not amount:
+            return
         found = self.clients.pop(key, None)
         if found is None:
             self._forget_idle(at_ms)

@@ -32,6 +32,15 @@ steps:
     inputs: {seconds: 600}
 """
 
+_ONE = """\
+name: one
+inputs: {ask: boolean}
+concurrency: k
+steps:
+  - {name: ask, when: inputs.ask, approval: {reason: ready}}
+  - {name: noop, capability: sys.noop}
+"""
+
 _DELETES = """\
 name: deletes
 steps:
@@ -133,6 +142,22 @@ def test_ctrl_c_in_the_second_terminal_leaves_the_run_alone(terminals: Terminals
     for run in terminals.answer("runs"):
         assert terminals.type("cancel", run["run_id"]).code == 0
     assert owner.end().code == 1
+
+
+def test_who_waits_for_a_concurrency_key_stays_until_its_run_has_ended(terminals: Terminals) -> None:
+    """`--wait` follows whoever has the key, begins when that has ended, and needs nobody who drives meanwhile."""
+    terminals.write("one.yaml", _ONE)
+    first = terminals.type("run", "one.yaml", "ask=true", "--json")
+    assert first.code == 4, first
+    second = terminals.begin("run", "one.yaml", "ask=false", "--wait=60s")
+    second.wait_for("waiting; Ctrl-C")
+    holder = first.json()["run_id"]
+    assert terminals.answer("show", holder)["concurrency"]["waiting"] == [
+        terminals.answer("runs")[-1]["run_id"]
+    ]
+    assert terminals.type("approve", holder, "--unseen").code == 0
+    assert second.end().code == 0
+    assert {run["status"] for run in terminals.answer("runs")} == {"succeeded"}
 
 
 def test_the_owner_ends_only_after_the_work_of_others(terminals: Terminals, owner: Running) -> None:

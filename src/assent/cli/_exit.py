@@ -33,7 +33,7 @@ MEANINGS: Final = {
     "a replay or a policy case differs; the world failed; `doctor` found a fault",
     USAGE: "wrong usage, or an invalid file",
     REFUSED: "policy denied or would deny (`plan --exit-code`), a person rejected, or an identity or approver was refused",
-    WAITING: "waiting for an approval, a signal or a time",
+    WAITING: "waiting for an approval, a signal, a time or a concurrency key",
     ATTENTION: "a person must look: a step is in doubt, a change could not be taken back, an undo could not begin",
     UNVERIFIED: "verification failed",
     PLAN_CHANGES: "`plan --exit-code` only: there are changes",
@@ -48,7 +48,9 @@ _UNVERIFIED_CODES: Final = frozenset(
     SIGNATURE_INVALID SIGNATURE_MISSING NOTE_MALFORMED CHECKPOINT_MALFORMED PROOF_MALFORMED PROOF_INVALID
     QUORUM_MISSING""".split()
 )
-_NOT_UNDOABLE: Final = frozenset({"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT"})
+_NOT_UNDOABLE: Final = frozenset(
+    {"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT", "CONCURRENCY_TAKEN"}
+)
 _UNDO_REFUSALS: Final = REFUSALS | _NOT_UNDOABLE
 UNSETTLED: Final = frozenset({"in_doubt", "compensation_failed"})
 """Steps about which a person has to say something."""
@@ -65,7 +67,7 @@ def exit_code(run: answers.Run, operation: str) -> int:
         return _settled(operation, status)
     if (run.error.code if run.error is not None else None) == "CAPABILITY_ABSENT":
         return USAGE  # It was not driven, and is as it was.
-    if status == "waiting":
+    if status == "waiting" or run.awaited_key is not None:
         return WAITING
     if status in ("succeeded", "undone"):
         return OK

@@ -41,21 +41,24 @@ if TYPE_CHECKING:
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
+    from assent.engine.record._concurrency import holders_of, key_text
     from assent.engine.record._outline import outline
     from assent.engine.record._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, to_take_back
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
-    from assent.engine.record.projection import RunProjector, fold
+    from assent.engine.record.projection import KEY_KIND, RunProjector, fold
     from assent.engine.steps._plan_reads import NoReads, OwnerNeededError, OwnerReads
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
     from assent.engine.steps._rehearsal import UndoPlan
     from assent.engine.steps._terms import RunFacts
+    from assent.engine.waiting._keys import Claim
     from assent.engine.waiting._starts import Admission
     from assent.engine.waiting._together import together
 
 _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
+    ".record._concurrency": "holders_of key_text",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
     ".machine._interventions": "check_approver not_a_session session_closed signal_refusal",
@@ -67,12 +70,13 @@ _HOMES = {
     ".record._result": "RunResult StepResult describe_run",
     ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts",
+    ".waiting._keys": "Claim",
     ".waiting._starts": "Admission",
     ".waiting._together": "together",
     ".record._transitions": "RUN_TRANSITIONS STEP_TRANSITIONS",
     ".record._values": "load_json",
     ".ports": "Catalogue Catalogues Driven Driver Limits NoNotices NoPolicyRecord Notices PolicyRecord Services",
-    ".record.projection": "RunProjector fold",
+    ".record.projection": "KEY_KIND RunProjector fold",
 }
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

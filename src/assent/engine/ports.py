@@ -17,6 +17,7 @@ from assent.engine.machine._commands import Actor, Wish
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord
 from assent.engine.record._values import Values
+from assent.engine.waiting._keys import Claim
 from assent.engine.waiting._starts import Admission
 from assent.errors import Json
 from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, Spawn, World
@@ -172,12 +173,22 @@ class Driver(Protocol):
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
         priority: int = PRIORITY,
+        claim: Claim | None = None,
     ) -> RunId:
         """Begin a run and let it go on by itself. Nothing is durable yet when this returns; `drive` waits for that.
 
         `labels` are those of what the plan that it comes from has read. Where as many runs are at work as may be, it is put on
-        record and stands in line: of a higher priority first. `QUEUE_FULL`, `DRAINING`.
+        record and stands in line: of a higher priority first. `claim`: the concurrency key that it has to have first.
+        `QUEUE_FULL`, `DRAINING`, `CONCURRENCY_TAKEN`.
         """
+        ...
+
+    async def line_up(self, run: RunId) -> bool:
+        """Have a run that has not begun stand in line, to begin by itself when its turn comes. False for any other."""
+        ...
+
+    def take_over(self) -> None:
+        """Go on with every run of earlier owners: those in line for a key stand before any that comes from now on."""
         ...
 
     async def deliver(self, run: RunId, wish: Wish) -> RunRecord:
@@ -185,7 +196,11 @@ class Driver(Protocol):
         ...
 
     async def drive(self, run: RunId, wish: Wish | None = None) -> Driven:
-        """The same, if there is a wish, and let the run go on until it ends or waits for a person."""
+        """The same, if there is a wish, and let the run go on until it ends or waits for a person.
+
+        One that waits for a concurrency key is left in line when nothing of those that have it moves. `CONCURRENCY_TAKEN`: an
+        undo needs the key that another run has.
+        """
         ...
 
     async def call(

@@ -28,6 +28,7 @@ from assent.engine import (
     AskUndo,
     Blueprint,
     Cancel,
+    Claim,
     Close,
     Driven,
     Driver,
@@ -48,6 +49,7 @@ from assent.engine import (
     UndoPlan,
     Wish,
     describe_run,
+    holders_of,
     literal_step,
     together,
 )
@@ -352,8 +354,8 @@ class Core:
         """Run a workflow until it ends or waits.
 
         `id`: begin it once; under the same id the first run is told of, or goes on. `REQUEST_REUSED` where that was another one.
-        `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used, and
-        `QUEUE_FULL`.
+        `priority`, 0 to 10: who begins first where not all can. Raises only for a workflow or inputs that can't be used,
+        `QUEUE_FULL` and `CONCURRENCY_TAKEN`. One that waits for a concurrency key is `pending` when whoever has it waits, too.
         """
         del id  # `Runtime` asks for it as a request, which looks for an earlier one
         spec = load_workflow(workflow)
@@ -376,15 +378,26 @@ class Core:
         """Run a parsed workflow for somebody. `labels` are those of what `plan` has read."""
         bound = self.check_spec(spec, inputs)
         blueprint = Blueprint.of_workflow(spec)
+        environment = environment or self.settings.environment
         return await self._begin(
             blueprint,
             bound,
             actor,
-            environment=environment or self.settings.environment,
+            environment=environment,
             plan=plan,
             labels=labels,
             priority=priority,
+            claim=self._claim(spec, bound, actor, environment),
         )
+
+    def _claim(
+        self, spec: WorkflowSpec, inputs: Mapping[str, Json], actor: Actor, environment: str | None
+    ) -> Claim | None:
+        wanted = spec.concurrency
+        if wanted is None:
+            return None
+        text = wanted.key_of(spec, inputs, str(actor.principal), environment)
+        return Claim(self.digest_of({"concurrency": text}), wanted.limit, wanted.on_busy, text)
 
     async def call(
         self,
@@ -564,9 +577,30 @@ class Core:
         runs = await self.unfinished()
         self._coming.update(runs)
         try:
-            return await together(runs, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+            # Those that have not begun keep their order, and leave their turn to what the others hold.
+            lined_up = [run for run in await self.line_up() if run in runs]
+            results: dict[RunId, RunResult] = {}
+            for group in ([run for run in runs if run not in lined_up], lined_up):
+                told = await together(group, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+                results.update(zip(group, told, strict=True))
+            return [results[run] for run in runs]
         finally:
             self._coming.difference_update(runs)
+
+    async def line_up(self) -> list[RunId]:
+        """Have the runs that have not begun, and that this process can drive, stand in line again, oldest first; these are told.
+
+        They begin by themselves, as soon as they may.
+        """
+        lined_up: list[RunId] = []
+        async for row in each_row(self.reader, "runs", {"status": RunState.PENDING.value}):
+            run = RunId(str(row["run_id"]))
+            with suppress(AssentError):  # `resume` tells what is wrong with it
+                await self._require_present(run)
+                if await self.running.line_up(run):
+                    lined_up.append(run)
+            await asyncio.sleep(0)  # there may be thousands
+        return lined_up
 
     async def _resume_or_tell(self, run: RunId) -> RunResult:
         try:
@@ -721,7 +755,16 @@ class Core:
             environment=environment or self.settings.environment,
             execute_captured=execute_captured,
         )
-        return await planner.plan(), reads_of.labels
+        found = await planner.plan()
+        if spec.concurrency is not None:
+            environment = environment or self.settings.environment
+            text = spec.concurrency.key_of(spec, bound, str(actor.principal), environment)
+            with reading(self.settings.state) as record:
+                held_by = [] if record is None else await holders_of(text, record)
+            limit, on_busy = spec.concurrency.limit, spec.concurrency.on_busy.value
+            key: dict[str, Json] = {"key": text, "limit": limit, "on_busy": on_busy, "held_by": held_by}
+            found = msgspec.structs.replace(found, concurrency=key)
+        return found, reads_of.labels
 
     async def _quotas(self) -> Quotas:
         """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""
@@ -937,6 +980,7 @@ class Core:
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
         priority: int = PRIORITY,
+        claim: Claim | None = None,
     ) -> RunResult:
         await self.versions.record()
         start = self.running.start(
@@ -947,6 +991,7 @@ class Core:
             plan=plan,
             labels=labels,
             priority=priority,
+            claim=claim,
         )
         return await self._drive_begun(actor, start)
 

@@ -107,6 +107,15 @@ class Resolution(StrEnum):
     ABANDON = "abandon"
 
 
+class OnBusy(StrEnum):
+    """What a run does at its start whose concurrency key is taken; see `ConcurrencySpec`."""
+
+    QUEUE = "queue"
+    REFUSE = "refuse"
+    CANCEL_WAITING = "cancel_waiting"
+    CANCEL_RUNNING = "cancel_running"
+
+
 class Undo(StrEnum):
     """Whether and how a step can be taken back, as a plan shows it."""
 

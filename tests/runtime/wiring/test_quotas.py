@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,29 @@ async def test_bytes_are_refused_before_where_they_are_known_and_counted_after_w
     async with place.open() as rt:
         rt.register(spec, send)
         assert await said(rt, "k", 0) == "LIMIT_REACHED"
+
+
+async def test_what_a_resumed_call_sends_counts_at_once(place: Place) -> None:
+    """Its process died before it ended; the one that goes on with it holds the next call to what it sent."""
+
+    async def send(context: LocalContext, parameters: dict[str, Any]) -> str:
+        began.set()
+        await going_on.wait()
+        context.count_sent(5000)
+        return "sent"
+
+    place.policy = limited({"id": "out", "window": "1h", "bytes_out": "1KiB"})
+    spec = create_read_capability("box.send", parameters=KEYED, labels=frozenset({"sends_external"}))
+    began, going_on = asyncio.Event(), asyncio.Event()
+    async with place.open() as rt:
+        rt.register(spec, send)
+        running = asyncio.ensure_future(rt.call("box.send", {"key": "k"}))
+        await began.wait()
+    await asyncio.wait({running})
+    running.exception()
+    going_on.set()
+    async with place.open() as rt:
+        rt.register(spec, send)
+        (run,) = await rt.unfinished()
+        assert [one.status.value for one in await rt.resume(run)] == ["succeeded"]
+        assert code(await rt.call("box.send", {"key": "k"})) == "LIMIT_REACHED"

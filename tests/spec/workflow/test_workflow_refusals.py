@@ -36,6 +36,27 @@ BAD = [
         "`capability`",
     ),
     ("two things", sequence(STEP.format("a") + "    approval: x\n"), "VALUE_INVALID", "w.yaml:5:5", ""),
+    (
+        "no concurrency key",
+        sequence(STEP.format("a")) + "concurrency: { limit: 2 }\n",
+        "MISSING_KEY",
+        "w.yaml:5:14",
+        "key: deploy",
+    ),
+    (
+        "a way to be busy",
+        sequence(STEP.format("a")) + "concurrency: { key: k, on_busy: wait }\n",
+        "VALUE_INVALID",
+        "w.yaml:5:33",
+        "cancel_running",
+    ),
+    (
+        "a key of an output",
+        sequence(STEP.format("a")) + "concurrency: k${{ steps.a.output }}\n",
+        "REFERENCE_UNKNOWN",
+        "w.yaml:5:19",
+        "`principal`",
+    ),
     ("no time", sequence("  - name: a\n    wait: soon\n"), "VALUE_INVALID", "w.yaml:4:11", "30s"),
     ("too long", sequence("  - name: a\n    wait: 400d\n"), "VALUE_INVALID", "w.yaml:4:11", "30s"),
     (

@@ -12,6 +12,7 @@ from assent.cli.runs._result_text import is_cut, result_text, value_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
 from assent.spec.ids import SHORT_DIGEST
+from assent.spec.states import RunState
 
 if TYPE_CHECKING:
     from assent.cli.runs._prompt import Answer
@@ -81,7 +82,7 @@ def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None, st
             _note_refusal(door, error)
             result = as_driven(door.perform(service.requests.Show(run=result.run_id)))
     door.operation = operation
-    if result.status == "waiting" and wait_ms is not None:
+    if (result.status == "waiting" or result.awaited_key is not None) and wait_ms is not None:
         result = _follow(door, result.run_id, wait_ms)
     answer(door, result)
     return exit_code(result, operation)
@@ -128,6 +129,8 @@ def tell_next(
         if asked and not asked[0].notified:
             door.out.note("warning: nobody is told of this: `[notify] approvals` names no endpoint")
         _tell_waits(door, run)
+    elif run.awaited_key is not None:
+        _tell_key(door, run, run.awaited_key)
     elif status == "needs_attention":
         door.out.note(f"to look: {door.command('show', run_id)}")
         door.out.note(f"to try again: {door.command('resume', run_id)}")
@@ -160,6 +163,16 @@ def _tell_waits(door: Door, run: service.answers.Run) -> None:
         else:
             door.out.note(f"`{step}` waits for the signal `{waits.signal}`{until}:")
             door.out.note(f"  {door.command('signal', run.run_id, waits.signal)}")
+
+
+def _tell_key(door: Door, run: service.answers.Run, key: service.answers.Concurrency) -> None:
+    """Whom a run waits for that has not begun, and how it goes on."""
+    named = "a concurrency key" if key.key is None else f"the concurrency key `{key.key}`"
+    door.out.note(f"waiting for {named}{', which others have:' if key.held_by else ''}")
+    for other in key.held_by[:_SHOWN_MAX]:
+        door.out.note(f"  {door.command('show', other)}")
+    door.out.note("it begins by itself where `assent serve` owns the state; elsewhere, once the key is free:")
+    door.out.note(f"  {door.command('resume', run.run_id)}")
 
 
 def _waits_of(
@@ -239,10 +252,16 @@ def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
     ends_ms = clock.monotonic_ms() + wait_ms if wait_ms >= 0 else None
     shown = door.perform(service.requests.Show(run=run_id))
     door.out.note(f"waiting; Ctrl-C leaves the run as it is ({door.command('show', run_id)})")
-    while shown.status == "waiting":
+    while shown.status == "waiting" or shown.awaited_key is not None:
         left = [ends_ms - clock.monotonic_ms()] if ends_ms is not None else []
         if left and left[0] <= 0:
             break
+        if shown.awaited_key is not None:
+            if not _is_key_free(door, shown.awaited_key, min(left) if left else None):
+                break
+            door.perform(service.requests.Resume(run=run_id), progress)
+            shown = door.perform(service.requests.Show(run=run_id))
+            continue
         due = [waits.due_at_ms for _, waits in _waits_of(shown) if waits.due_at_ms is not None]
         left += [max(0, min(due) - clock.now_ms())] if due else []
         within_ms = min(left) if left else None
@@ -253,6 +272,18 @@ def _follow(door: Door, run_id: str, wait_ms: int) -> service.answers.Run:
             door.perform(service.requests.Resume(run=run_id), progress)
         shown = door.perform(service.requests.Show(run=run_id))
     return as_driven(shown)
+
+
+def _is_key_free(door: Door, key: service.answers.Concurrency, within_ms: int | None) -> bool:
+    """Wait until a run that has the key has ended. False where the time was up, or it does not end by itself."""
+    if not key.held_by:
+        return True
+    holder = door.perform(service.requests.Show(run=key.held_by[0]))
+    request = service.requests.Events(run=holder.run_id, since=len(holder.events), within_ms=within_ms)
+    for _ in door.stream(request):
+        pass
+    now = door.perform(service.requests.Show(run=holder.run_id))
+    return RunState(now.status).is_finished
 
 
 def as_driven(shown: service.answers.ShownRun) -> service.answers.Run:

@@ -64,6 +64,7 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
     from assent.cli.terminal._table import table
 
     paint = door.out.paint()
+    has_keys = any(run.concurrency_key for run in found)
     rows = [
         [
             run.run_id,
@@ -72,10 +73,19 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
             time_text(run.started_at_ms),
             safe_line(run.principal),
             (run.code or ""),
+            *([safe_line(run.concurrency_key or "")] if has_keys else []),
         ]
         for run in found
     ]
-    head = ["run", "status", "workflow or call", "started", "principal", "code"]
+    head = [
+        "run",
+        "status",
+        "workflow or call",
+        "started",
+        "principal",
+        "code",
+        *(["key"] if has_keys else []),
+    ]
     door.out.answer(table(rows, head=head, paint=paint))
 
 

@@ -46,6 +46,11 @@ def plan_text(plan: answers.Plan, *, paint: Paint, detail: str | None, run: str,
     groups = folded(steps, _likeness) if detail is None else [[step] for step in steps]
     head = f"{paint('Plan', 'bold')} {plan.plan_id}  {safe_line(plan.workflow or 'one call')}"
     summary = summary_text(steps)
+    key = plan.concurrency
+    if key:
+        now = ", ".join(key.held_by) or "nobody"
+        most = f"at most {count_text(key.limit, 'run')} at once, else {key.on_busy}"
+        summary += f"\nconcurrency key {safe_line(key.key)}: {most}; had now by {now}"
     blocks = [
         f"{head}\n{summary}",
         table(_rows(groups, paint), paint=paint),

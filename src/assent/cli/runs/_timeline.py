@@ -84,7 +84,24 @@ def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
         words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
     if run.status == "interrupted" or (run.status == "running" and not run.owner_alive):
         words.append("interrupted: nobody drives it")
+    words += _key_words(run)
     return flow(words, paint=paint, indent="  ")
+
+
+def _key_words(run: answers.ShownRun) -> list[str]:
+    """Whether it waits for its concurrency key or has it, and who else is in line."""
+    known = run.concurrency
+    if not known or known.state == "over":
+        return []
+    named = f"the key {safe_line(known.key)!r}" if known.key else "its key"
+    if known.state == "waiting":
+        return [
+            f"waits for {named}, which {', '.join(known.held_by)} has"
+            if known.held_by
+            else f"waits for {named}"
+        ]
+    waiting = f", for which {', '.join(known.waiting)} waits" if known.waiting else ""
+    return [f"has {named}{waiting}"]
 
 
 def _is_later(event: Object) -> bool:

@@ -102,10 +102,14 @@ class RunActor:
         scope: RunScope,
         *,
         durable_n: int,
+        may_begin: Callable[[], bool] = lambda: True,
         on_drive: Callable[[], None] = lambda: None,
         on_pause: Callable[[RunActor], None] = lambda _: None,
     ) -> None:
-        """`on_drive` is told when it begins to be driven, `on_pause` when nothing moves, or nobody waits for it any more."""
+        """`on_drive` is told when it begins to be driven, `on_pause` when nothing moves, or nobody waits for it any more.
+
+        `may_begin`: whether the run has its concurrency key, without which no step may begin.
+        """
         self.record = scope.record
         self.blueprint = scope.blueprint
         self.values = scope.values
@@ -134,6 +138,7 @@ class RunActor:
         self._retries: dict[StepKey, None] = {}
         self._driving: Task[None] | None = None
         self._begun = asyncio.Event()
+        self._may_begin = may_begin
         self._on_drive = on_drive
         self._on_pause = on_pause
         self._awaited = 0
@@ -152,6 +157,11 @@ class RunActor:
     def is_broken(self) -> bool:
         """Something stopped the run that is no outcome of its steps (a full disk, a bug); the journal says where it stands."""
         return self._failure is not None and not self.is_driven
+
+    @property
+    def is_on_record(self) -> bool:
+        """The journal knows of the run."""
+        return self._outbox.is_on_record
 
     @property
     def facts(self) -> RunFacts:
@@ -193,7 +203,7 @@ class RunActor:
         """Anything of a step is under way, or about to be; of a run that has ended, preparations that are being stopped."""
         return bool(self._busy or self._launches or self._preparing.tasks)
 
-    def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
+    def begin(self, created: ev.RunCreated, inputs: Json, key: str | None = None) -> ev.RunCreated:
         """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once."""
         event = replace(
             created,
@@ -201,6 +211,7 @@ class RunActor:
             inputs=self._outbox.hand_over(inputs)
             if self.blueprint.workflow is None
             else self._outbox.bind(inputs),
+            concurrency=self._outbox.bind(key) if key is not None else None,
         )
         self.record.created = event
         self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()
@@ -329,7 +340,7 @@ class RunActor:
                 if self._inbox:
                     self.start()
                     continue
-                if not self._goes_on:
+                if not self.goes_on:
                     return
                 self._begun.clear()
                 await self._begun.wait()
@@ -434,7 +445,7 @@ class RunActor:
             return None
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
         """The run goes on by itself although nothing of it moves: the time for another attempt will come."""
         return bool(self._retries) and not self._is_held
 
@@ -556,11 +567,12 @@ class RunActor:
 
     @property
     def _is_held(self) -> bool:
-        """No step may begin now: the run is stopped, a person has to say what became of one, or the policy can't be read.
+        """No step may begin now: the run is stopped or has not its key, a person has to say what became of one, or the policy
+        can't be read.
 
         A session goes on in the last two cases: a step in doubt concerns that step alone, a shut gate denies what is asked of it.
         """
-        if self._is_stopped:
+        if self._is_stopped or not self._may_begin():
             return True
         return self.record.mode is _WORKFLOW and (self._is_shut or self.record.has(_IN_DOUBT))
 

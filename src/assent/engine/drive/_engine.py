@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Final
 
 from assent.engine.drive._actor import RunActor
-from assent.engine.machine._commands import Actor, AskUndo, SendSignal, Wish
+from assent.engine.machine._commands import Actor, AskUndo, Cancel, SendSignal, Wish
 from assent.engine.machine._interventions import require_hearing
 from assent.engine.machine._machine import decide
 from assent.engine.ports import Catalogues, Driven, Services
@@ -22,7 +22,9 @@ from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import RunFacts
-from assent.engine.waiting._starts import Admission, Starts
+from assent.engine.waiting._keys import CANCELLING, Claim
+from assent.engine.waiting._lines import Rank
+from assent.engine.waiting._starts import Admission, Starts, taken
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
 from assent.engine.waiting._turns import INSIDE, Bound
@@ -31,8 +33,8 @@ from assent.invocation import Hook, Share, require_unexposed
 from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
-from assent.spec.principal import Principal
-from assent.spec.states import PRIORITY, RunState, StepState
+from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal
+from assent.spec.states import PRIORITY, OnBusy, RunState, StepState
 
 WOKEN_AT_ONCE: Final = 32
 """Runs whose time has come that are made anew from the journal at once."""
@@ -82,6 +84,7 @@ class Engine:
         self._timers = Timers(services.clock, self._wake)
         self._woken: dict[RunId, None] = {}
         self._waking: Task[None] | None = None
+        self._takes_over = False
         self._is_closed = False
 
     async def start(
@@ -94,12 +97,17 @@ class Engine:
         plan: PlanId | None = None,
         labels: frozenset[str] = frozenset(),
         priority: int = PRIORITY,
+        claim: Claim | None = None,
     ) -> RunId:
         """Begin a run and let it go on by itself, or stand in line. Nothing need be durable yet when this returns."""
         self._require_open()
         is_counted = not INSIDE.get()
         if is_counted:
             self._starts.require_room()
+        if claim is not None:
+            await self._learn(claim.key)
+            # Whoever has the key may be the very run whose handler begins this one.
+            self._starts.require_key(claim, may_wait=is_counted and claim.on_busy is not OnBusy.REFUSE)
         redactor = self._services.pipeline.redactor
         if redactor.is_active:
             # Nothing of such a run may reach the journal, not even that it was asked for.
@@ -130,6 +138,9 @@ class Engine:
             request_digest=actor.request_digest,
             roles=self._roles_given(actor.principal),
             priority=priority,
+            concurrency_key=claim.key if claim is not None else None,
+            concurrency_limit=claim.limit if claim is not None else 1,
+            on_busy=claim.on_busy if claim is not None else OnBusy.QUEUE,
         )
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
@@ -137,36 +148,111 @@ class Engine:
         facts = _facts(record, actor.principal)
         scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         running = self.make_actor(scope, durable_n=0)
-        running.begin(created, dict(inputs))
+        running.begin(created, dict(inputs), claim.text if claim is not None else None)
         self._keep(running)
-        if is_counted and not self._starts.has_place(run):
-            await self._put_in_line(running)
-        else:
+        has_key = claim is None or self._starts.claim(run, claim, rank_of(record))
+        if has_key and (not is_counted or self._starts.has_place(run)):
             running.start()
+            return run
+        await self._put_in_line(running)
+        if claim is not None and not has_key:
+            await self._make_way(record, claim, actor)
         return run
 
     async def _put_in_line(self, actor: RunActor) -> None:
         """A run that may not begin yet is on record, and no more: it leaves memory."""
-        self._starts.come()
+        run = actor.record.run
+        self._starts.come(run)
         try:
             await actor.put_on_record()
         except BaseException:
-            self._actors.pop(actor.record.run, None)
-            self._taken_on.discard(actor.record.run)
+            self._actors.pop(run, None)
+            self._taken_on.discard(run)
+            self._starts.end(run)
             raise
         finally:
-            self._starts.came()
+            self._starts.came(run)
         self._stand_in_line(actor)
 
     def _stand_in_line(self, actor: RunActor) -> None:
-        created, run = actor.record.created, actor.record.run
         self._let_go(actor)
-        self._starts.wait(run, Share(created.principal, run), created.priority)
+        self._wait_in_line(actor.record)
+
+    def _wait_in_line(self, record: RunRecord) -> None:
+        self._starts.wait(record.run, rank_of(record))
+        if self.make_timers(record.run).has_run_out(record):
+            self._wake_apart(record.run)
+
+    async def line_up(self, run: RunId) -> bool:
+        """Have a run that has not begun stand in line, to begin by itself when its turn comes. False for any other."""
+        if self.drives(run):
+            return False
+        record = await self._load(run)
+        if record.has_begun or record.state.is_finished:
+            return False
+        claim = Claim.of(record.created)
+        if claim is not None:
+            await self._learn(claim.key)
+        await self._line_up([record])
+        return True
+
+    async def _line_up(self, records: Iterable[RunRecord]) -> None:
+        """Have runs stand in line, in this order, and do to others of their key what a new one does."""
+        behind = []
+        for record in records:
+            run, claim = record.run, Claim.of(record.created)
+            if run not in self._taken_on:
+                self._taken_on.add(run)
+                if claim is not None and not self._starts.claim(run, claim, rank_of(record)):
+                    behind.append((record, claim))
+                self._wait_in_line(record)
+        for record, claim in behind:
+            await self._make_way(record, claim, asker_of(record.created, self._services.roles()))
+
+    def take_over(self) -> None:
+        """Go on with every run of earlier owners: those in line for a key stand before any that comes from now on."""
+        self._takes_over = True
+
+    async def _learn(self, key: str) -> None:
+        """Know which runs have a key, before anything is done about it here."""
+        if self._starts.keys.knows(key):
+            return
+        held = await self._with_key(key, "held")
+        waiting = await self._with_key(key, "waiting") if self._takes_over else {}
+        records = [await self._load(run) for run in waiting]
+        if not self._starts.keys.knows(key):
+            self._starts.keys.learn(key, {run: created.concurrency_limit for run, created in held.items()})
+            await self._line_up(records)
+
+    async def _make_way(self, record: RunRecord, claim: Claim, actor: Actor) -> None:
+        """Cancel the runs that a new one takes the place of: its principal's own that came before it.
+
+        It is on record itself by then, so that a crash in between leaves one that does the same when it comes into line again.
+        """
+        if claim.on_busy not in CANCELLING:
+            return
+        held, waiting = [await self._with_key(claim.key, status) for status in ("held", "waiting")]
+        more = len(held) - claim.limit + 1 if claim.on_busy is OnBusy.CANCEL_RUNNING else 0
+        own = [run for run in held if is_own(held[run], record.created)][: max(0, more)]
+        own += [run for run in waiting if is_own(waiting[run], record.created)]
+        for run in own:
+            if run < record.run:
+                # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
+                with suppress(AssentError):
+                    await self.deliver(run, Cancel(actor, record.run))
+
+    async def _with_key(self, key: str, status: str) -> dict[RunId, ev.RunCreated]:
+        """The runs that the journal says have a key, or wait for it, oldest first."""
+        wanted = {"name": key, "status": status}
+        rows = [row async for row in each_row(self._services.journal, "waits", wanted)]
+        runs = [RunId(str(row["run_id"])) for row in rows]
+        return {run: await self._created(run) for run in runs}
 
     async def deliver(self, run: RunId, wish: Wish) -> RunRecord:
         """Give a run a wish and wait until what comes of it is durable."""
         actor = await self._actor_for(run, wish)
         try:
+            await self._take_back_key(actor, wish)
             await actor.deliver(wish)
         finally:
             self._let_go(actor)
@@ -185,8 +271,11 @@ class Engine:
             if wish is not None or not self._has_to_wait(actor):
                 break
             self._stand_in_line(actor)
-            if self._starts.is_draining:
+            # What has to happen before its turn may never happen here, or only once the handler that asks has ended.
+            if self._starts.is_draining or self._starts.is_stuck(run) or INSIDE.get():
                 return Driven(actor.record, actor.blueprint, actor.values)
+        if wish is not None:
+            await self._take_back_key(actor, wish)
         await actor.rest(wish)
         return Driven(actor.record, actor.blueprint, actor.values)
 
@@ -198,9 +287,20 @@ class Engine:
 
     def _has_to_wait(self, actor: RunActor) -> bool:
         """Nothing of the run has begun, and it may not yet; an earlier owner may have put it on record."""
-        if actor.has_begun or actor.record.state is not RunState.PENDING or INSIDE.get():
+        if actor.has_begun or actor.record.state is not RunState.PENDING:
             return False
-        return not self._starts.has_place(actor.record.run)
+        run = actor.record.run
+        return self._starts.keys.is_wanted_by(run) or not (INSIDE.get() or self._starts.has_place(run))
+
+    async def _take_back_key(self, actor: RunActor, wish: Wish) -> None:
+        """Have the key of a run that is to be undone, until it is: others would see half of that. `CONCURRENCY_TAKEN`."""
+        record, claim = actor.record, Claim.of(actor.record.created)
+        if not isinstance(wish, AskUndo) or claim is None or record.state is not RunState.SUCCEEDED:
+            return
+        await self._learn(claim.key)
+        if not self._starts.keys.take(record.run, claim):
+            self._let_go(actor)
+            raise taken(claim, self._starts.keys.holders(claim.key))
 
     async def call(
         self,
@@ -252,9 +352,12 @@ class Engine:
 
     async def _who_asked(self, act: RunId) -> ev.Who:
         """Who asked for a run, as its first event has it."""
-        asked = (await self._services.journal.events(act, limit=1))[0].event
-        assert isinstance(asked, ev.RunCreated)  # INVARIANT: a run begins so
-        return asked.who()
+        return (await self._created(act)).who()
+
+    async def _created(self, run: RunId) -> ev.RunCreated:
+        created = (await self._services.journal.events(run, limit=1))[0].event
+        assert isinstance(created, ev.RunCreated)  # INVARIANT: a run begins so
+        return created
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
@@ -282,9 +385,11 @@ class Engine:
         A run that waits, for a person or a time, is a few entries of the journal. What comes to it later makes it anew.
         """
         run = actor.record.run
-        if not actor.is_driven:
-            self._starts.rest(run)
         is_over = actor.is_over
+        if is_over or (actor.is_broken and not actor.is_on_record):
+            self._starts.end(run)
+        if not actor.is_driven:
+            self._starts.rest(run, goes_on=actor.goes_on and not is_over)
         if not is_over and not actor.is_broken and (run in self._held or not actor.is_idle):
             return
         # Somebody may have had the run made anew meanwhile, and that one goes on.
@@ -380,6 +485,12 @@ class Engine:
                 self._timers.wake_in(run, LOOK_AGAIN_MS)
                 return
             actor = await self.actor(run)
+            if not record.has_begun and not self._has_all(actor):
+                # Others go first: whoever has what it calls drives it on.
+                self._let_go(actor)
+                self._taken_on.discard(run)
+                self._starts.end(run)
+                return
             actor.wake()
             # Others wait for their turn; a run that takes long does not keep them.
             await actor.pause(TURN_S)
@@ -389,6 +500,12 @@ class Engine:
             known = self._actors.get(run)
             if known is None or not known.is_driven:
                 self._starts.rest(run)
+
+    def _has_all(self, actor: RunActor) -> bool:
+        """Whether all that a run will call is registered here, in some version."""
+        created = actor.record.created
+        catalogue = self._catalogues.of_run(created.catalogue, created.pins)
+        return all(catalogue.has(reference.partition("@")[0]) for reference in actor.blueprint.references())
 
     def _knows_all(self, record: RunRecord) -> bool:
         """Whether what the run has used is registered here: taking it back may need it."""
@@ -419,12 +536,17 @@ class Engine:
         timers = self.make_timers(run)
         facts = _facts(record, requester_of(record.created, self._services.roles()))
         scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
+        claim = None if record.state.is_finished else Claim.of(record.created)
+        if claim is not None:
+            await self._learn(claim.key)
         # What was read may have been waited for, and somebody else have made it meanwhile: a run has one.
         known = self._actors.get(run)
         if known is not None and not known.is_broken:
             return known
         actor = self.make_actor(scope, durable_n=record.n)
         self._keep(actor)
+        if claim is not None and not self._starts.claim(run, claim, rank_of(record)):
+            self._wait_in_line(record)
         return actor
 
     def _roles_given(self, principal: Principal) -> tuple[str, ...] | None:
@@ -439,8 +561,13 @@ class Engine:
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         """What drives one run here; a replay has its own."""
         run = scope.record.run
+        is_keyed = scope.record.created.concurrency_key is not None
         return RunActor(
-            scope, durable_n=durable_n, on_drive=lambda: self._starts.work(run), on_pause=self._let_go
+            scope,
+            durable_n=durable_n,
+            may_begin=(lambda: self._starts.keys.has(run)) if is_keyed else (lambda: True),
+            on_drive=lambda: self._starts.work(run),
+            on_pause=self._let_go,
         )
 
     def make_timers(self, run: RunId) -> RunTimers:
@@ -564,6 +691,28 @@ def require_ended(record: RunRecord) -> None:
             f"run `{record.run}` is {record.state.value}; its data is still needed",
             hint=f"end it first: `assent cancel {record.run}`",
         )
+
+
+def rank_of(record: RunRecord) -> Rank:
+    """Where a run stands in line."""
+    created = record.created
+    return Rank(created.priority, Share(created.principal, record.run))
+
+
+def asker_of(created: ev.RunCreated, configured: Mapping[str, frozenset[str]]) -> Actor:
+    """Who asked for a run, as who does more for it."""
+    requester = requester_of(created, configured)
+    return Actor(requester, created.asserted, created.os_uid, created.identified_by)
+
+
+def is_own(older: ev.RunCreated, newer: ev.RunCreated) -> bool:
+    """Whether who began the newer run may stop the older one by that.
+
+    Whoever came in by a key, a token or a certificate may have been let in to begin runs, and not to stop others'.
+    """
+    came_by = newer.identified_by
+    is_account = came_by in (None, BY_PROCESS, BY_PEER, BY_ASSERTION)
+    return older.principal == newer.principal and (is_account or older.identified_by == came_by)
 
 
 def requester_of(created: ev.RunCreated, configured: Mapping[str, frozenset[str]]) -> Principal:

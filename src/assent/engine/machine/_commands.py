@@ -12,7 +12,7 @@ import msgspec
 
 from assent.errors import Json
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey
+from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Effect, Resolution, Verdict
 
@@ -191,9 +191,10 @@ class TimeOut(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants the run to stop and be taken back."""
+    """A principal wants the run to stop and be taken back. `replaced_by`: so that this run may have its concurrency key."""
 
     actor: Actor
+    replaced_by: RunId | None = None
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from assent.engine.machine._commands import Actor, Approve, Expire, Reject, RequestUndo, Resolve
+from assent.engine.machine._commands import Actor, Approve, Cancel, Expire, Reject, RequestUndo, Resolve
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
@@ -116,7 +116,7 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
         )
 
 
-def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
+def decide_cancel(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
     """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`."""
     if record.phase is not Phase.FORWARD:
         if record.phase is Phase.DONE:
@@ -130,7 +130,7 @@ def decide_cancel(record: RunRecord, actor: Actor) -> Sequence[ev.AnyEvent]:
         return ()
     if record.is_cancelling:
         return ()
-    return [ev.CancelRequested(**actor.who())]
+    return [ev.CancelRequested(**command.actor.who(), replaced_by=command.replaced_by)]
 
 
 def decide_signal(record: RunRecord, event: ev.SignalReceived) -> Sequence[ev.AnyEvent]:

@@ -104,7 +104,7 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
         case TimeOut():
             return [ev.RunTimedOut(error=command.error)] if _may_begin_steps(record) else []
         case Cancel():
-            return decide_cancel(record, command.actor)
+            return decide_cancel(record, command)
         case Close():
             return decide_close(record)
         case Recover():

@@ -30,6 +30,9 @@ RUN_TIMEOUT: Final = "RUN_TIMEOUT"
 RUN_STEP: Final = StepKey("@run")
 """Stands for the run itself where steps are told apart: no step name can begin with `@`."""
 
+KEY_STEP: Final = StepKey("@turn")
+"""Likewise for its concurrency key."""
+
 UNDO_STEP: Final = StepKey("@undo")
 """The key under which the approval of an undo stands: no step name can begin with `@`."""
 
@@ -217,6 +220,11 @@ class RunRecord(msgspec.Struct):
         """When the time is over that the run may take."""
         limit = self.created.max_duration_ms
         return None if limit is None else self.started_at_ms + limit
+
+    @property
+    def has_begun(self) -> bool:
+        """Anything was decided about a step. It may be `running` before, by a signal that came early."""
+        return bool(self.steps)
 
     @property
     def is_stopping(self) -> bool:

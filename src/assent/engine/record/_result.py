@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
+from assent.engine.record._concurrency import tell_concurrency
 from assent.engine.record._outline import Asked
 from assent.engine.record._readiness import iterations
 from assent.engine.record._record import RunRecord, StepRecord
@@ -83,7 +84,11 @@ class StepResult(msgspec.Struct, frozen=True):
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """How a run stands: the fields of `assent run --json`. `ledger` is the log's size and root (base64) at that moment."""
+    """How a run stands: the fields of `assent run --json`. `ledger` is the log's size and root (base64) at that moment.
+
+    `concurrency`, of a run with a concurrency key: `key`, `limit` and `on_busy`, its `state` (`waiting`, `held`, `over`), and of
+    one that has not ended which others have the key (`held_by`) or wait for it (`waiting`), 20 at most, oldest first.
+    """
 
     run_id: RunId
     workflow: str | None
@@ -92,6 +97,7 @@ class RunResult(msgspec.Struct, frozen=True):
     outputs: Json
     error: dict[str, Json] | None
     ledger: Mapping[str, Json]
+    concurrency: dict[str, Json] | None = None
 
     def step(self, name: str) -> StepResult:
         """The step of that name; KeyError when there is none."""
@@ -103,7 +109,7 @@ class RunResult(msgspec.Struct, frozen=True):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The result that `to_json` told of, by another process of this release; what else is in the object is left out."""
-        known = {name: data[name] for name in cls.__struct_fields__}
+        known = {name: data[name] for name in cls.__struct_fields__ if name in data}
         steps = tuple(StepResult.from_json(step) for step in data["steps"])
         return cls(**{**known, "status": RunState(data["status"]), "steps": steps})
 
@@ -117,6 +123,7 @@ class RunResult(msgspec.Struct, frozen=True):
             "outputs": self.outputs,
             "error": self.error,
             "ledger": dict(self.ledger),
+            **({} if self.concurrency is None else {"concurrency": self.concurrency}),
         }
 
 
@@ -152,6 +159,7 @@ async def describe_run(
         else await load_json(reader, record.outputs),
         error=await _run_error(record, steps, reader),
         ledger=ledger,
+        concurrency=await tell_concurrency(record, reader),
     )
 
 

@@ -9,9 +9,11 @@ alone, and both must be equal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from assent.engine.record._capability_rows import CapabilityRows
 from assent.engine.record._record import (
+    KEY_STEP,
     RUN_STEP,
     UNDO_STEP,
     ApprovalRecord,
@@ -28,6 +30,9 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.states import StepState
 
+KEY_KIND: Final = "turn"
+"""The kind of what is waited for that is a concurrency key."""
+
 
 def changed_rows(record: RunRecord) -> tuple[Row, ...]:
     """The rows of everything that changed since the last call."""
@@ -38,6 +43,8 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
         status = "waiting" if record.phase is Phase.FORWARD else "over"
         limit = (record.run, RUN_STEP, "limit", None, status, record.started_at_ms, record.ends_at_ms)
         rows.append(Row("waits", (record.run, RUN_STEP), limit))
+    if record.created.concurrency_key is not None:
+        rows.append(_key_row(record, record.created.concurrency_key))
     rows += [_approval_row(record, approval) for approval in record.settled_approvals]
     record.settled_approvals.clear()
     for key in sorted(record.dirty):
@@ -143,6 +150,21 @@ def _wait_row(record: RunRecord, step: StepRecord, wait: ev.WaitStarted) -> Row:
     status = "waiting" if step.state is StepState.WAITING else "over"
     values = (record.run, step.key, kind, wait.signal, status, step.waiting_since_ms, wait.due_ms)
     return Row("waits", (record.run, step.key), values)
+
+
+def _key_row(record: RunRecord, name: str) -> Row:
+    values = (record.run, KEY_STEP, KEY_KIND, name, key_state(record), record.started_at_ms, None)
+    return Row("waits", (record.run, KEY_STEP), values)
+
+
+def key_state(record: RunRecord) -> str:
+    """How a run stands to its concurrency key: `waiting`, `held` or `over`.
+
+    Whoever has begun and not ended has it, whatever it waits for; one that is being undone has it again.
+    """
+    if record.state.is_finished:
+        return "over"
+    return "held" if record.has_begun else "waiting"
 
 
 def _approval_row(record: RunRecord, approval: ApprovalRecord) -> Row:

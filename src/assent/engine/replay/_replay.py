@@ -39,6 +39,7 @@ from assent.engine.replay._replayed_capabilities import UNDO_SUFFIX, ReplayCatal
 from assent.engine.replay._script import Script
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
+from assent.engine.waiting._keys import Claim
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json, RefusedError
 from assent.invocation import Invocation, Pipeline, Prepared
@@ -192,8 +193,8 @@ class _ReplayActor(RunActor):
         """The steps whose part has no answer."""
         return tuple(self._turns)
 
-    def begin(self, created: ev.RunCreated, inputs: Json) -> ev.RunCreated:
-        event = super().begin(created, inputs)
+    def begin(self, created: ev.RunCreated, inputs: Json, key: str | None = None) -> ev.RunCreated:
+        event = super().begin(created, inputs, key)
         self._script.observe(event)
         return event
 
@@ -202,7 +203,7 @@ class _ReplayActor(RunActor):
         self._script.observe(event)
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
         # Another attempt comes when it is its turn; no time has to pass for it.
         return False
 
@@ -307,6 +308,7 @@ class _Director:
             plan=created.plan,
             labels=frozenset(created.labels),
             priority=created.priority,
+            claim=self._claim(created),
         )
         last: ev.AnyEvent | None = None
         while True:
@@ -320,6 +322,12 @@ class _Director:
             elif expected is last or not await self._prompt(expected):
                 self._script.stray()
             last = expected
+
+    def _claim(self, created: ev.RunCreated) -> Claim | None:
+        claim = Claim.of(created)
+        if claim is None or created.concurrency is None:
+            return None
+        return msgspec.structs.replace(claim, text=str(self._recording.value(created.concurrency)))
 
     async def _prompt(self, event: ev.AnyEvent) -> bool:
         """Say what leads to a recorded event; false when nobody outside the run does, or the run refuses to hear it."""
@@ -354,7 +362,7 @@ class _Director:
             case ev.RunRecovered():
                 return Recover(retry=True)
             case ev.CancelRequested():
-                return Cancel(self._actor(event.by, event))
+                return Cancel(self._actor(event.by, event), event.replaced_by)
             case ev.SessionClosed():
                 return Close()
             case ev.ApprovalGranted():

@@ -131,6 +131,10 @@ class Effects:
         timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
+            if intent.counted:
+                call.hold = self._pipeline.quotas.resumed(
+                    self._services.gate.limits, intent.counted, str(self._facts.requester), self._record.run
+                )
         call.life.journal = self._journal
         self._calls[step.key] = call
         try:

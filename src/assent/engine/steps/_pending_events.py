@@ -51,6 +51,11 @@ class PendingEvents:
         self._opened_at_ms: int | None = None
 
     @property
+    def is_on_record(self) -> bool:
+        """Anything of the run is durable."""
+        return self._durable_n > 0
+
+    @property
     def is_empty(self) -> bool:
         """Everything decided is durable."""
         return not self._events

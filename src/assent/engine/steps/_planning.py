@@ -99,18 +99,22 @@ class PlannedStep(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A run that has not happened. `digest` covers everything that must still hold when the plan is run."""
+    """A run that has not happened. `digest` covers everything that must still hold when the plan is run.
+
+    `concurrency`, where it has a key: `key`, `limit`, `on_busy`, and which runs have it now (`held_by`).
+    """
 
     workflow: str | None
     steps: tuple[PlannedStep, ...]
     digest: str
     summary: dict[str, Json] = msgspec.field(default_factory=dict)
+    concurrency: dict[str, Json] | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The plan that another process of this release told of."""
         steps = tuple(map(PlannedStep.from_json, data["steps"]))
-        return cls(data["workflow"], steps, data["digest"], data["summary"])
+        return cls(data["workflow"], steps, data["digest"], data["summary"], data.get("concurrency"))
 
     def to_json(self) -> dict[str, Json]:
         """The plan's object, without the id that saving it gives."""
@@ -119,6 +123,7 @@ class Plan(msgspec.Struct, frozen=True):
             "steps": [step.to_json() for step in self.steps],
             "summary": self.summary,
             "digest": self.digest,
+            **({} if self.concurrency is None else {"concurrency": self.concurrency}),
         }
 
 

@@ -191,6 +191,13 @@ class Quotas:
             window.add(key, at_ms, one.amount)
         return Hold(counted, uses, self._clock)
 
+    def resumed(self, limits: Sequence[Limit], counted: Sequence[Counted], principal: str, run: str) -> Hold:
+        """The hold of a call that an earlier process began, of which `remember` was told: what it sends yet is added."""
+        known = {limit.id: limit for limit in limits}
+        held = tuple(one for one in counted if one.limit in known and known[one.limit].of == one.of)
+        uses = [(self._window(known[one.limit]), _key(known[one.limit], principal, run), 0) for one in held]
+        return Hold(held, uses, self._clock)
+
     def foresee(self, limits: Sequence[Limit], question: PolicyContext, planned: Planned) -> None:
         """Add what a call of a plan would take to what comes before the next one."""
         from assent.policy import amount_of

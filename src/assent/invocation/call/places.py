@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +32,11 @@ class Line(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._principals)
 
+    def __iter__(self) -> Iterator[T]:
+        for runs in self._principals.values():
+            for line in runs.values():
+                yield from line
+
     def add(self, share: Share, one: T) -> None:
         """Stand at the end of one's share."""
         runs = self._principals.setdefault(share.principal, {})
@@ -48,6 +53,12 @@ class Line(Generic[T]):
             del runs[share.run]
         if not runs:
             del self._principals[share.principal]
+
+    @property
+    def first(self) -> T:
+        """Whose turn it is; somebody has to wait."""
+        runs = self._principals[next(iter(self._principals))]
+        return runs[next(iter(runs))][0]
 
     def next(self) -> T:
         """Take out whose turn it is; somebody has to wait."""

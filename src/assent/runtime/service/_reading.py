@@ -15,7 +15,15 @@ from assent import journal as ledgers
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.journal import PAGE, Begins, OneOf, at_once, rows_at_once
 from assent.journal.ports import Cell
-from assent.runtime._find_run import changed_row, find_run, get_run, state_of, undo_refusal, unknown_run
+from assent.runtime._find_run import (
+    UNFINISHED,
+    changed_row,
+    find_run,
+    get_run,
+    state_of,
+    undo_refusal,
+    unknown_run,
+)
 from assent.runtime._ledger import LedgerReader, ledger_file, projections, raw_ledger, reading
 from assent.runtime.service.answers import UnderWay
 from assent.runtime.service.requests import Asker, principal_of
@@ -100,13 +108,25 @@ class Reader:
             if capabilities.get(run) is None:  # It ended before a step knew of it.
                 capabilities[run] = _asked_for(journal, RunId(str(run)))
         shown, stopped = self._looked_at({str(row["run_id"]): str(row["status"]) for row in rows})
+        keys = self._keys_of(journal, rows)
         return [
             {
                 **self._run_line(row, shown, capabilities),
                 "code": row["code"] or stopped.get(str(row["run_id"])),
+                **keys.get(row["run_id"], {}),
             }
             for row in rows
         ]
+
+    def _keys_of(self, journal: LedgerReader, rows: list[dict[str, Cell]]) -> dict[Cell, dict[str, Json]]:
+        """The concurrency keys that runs have or wait for."""
+        going_on = OneOf(tuple(str(row["run_id"]) for row in rows if row["status"] in UNFINISHED.cells))
+        if not going_on.cells:
+            return {}
+        held = rows_at_once(journal, "waits", {"run_id": going_on, "kind": engine.KEY_KIND})
+        runs = [RunId(str(row["run_id"])) for row in held]
+        keys = {run: at_once(engine.key_text(run, journal)) for run in runs}
+        return {run: {"concurrency_key": key} for run, key in keys.items() if key is not None}
 
     def _run_line(
         self, row: Mapping[str, Any], shown: Mapping[str, str], called: Mapping[Any, Any]

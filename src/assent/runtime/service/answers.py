@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from assent.capabilities.area import Check
 from assent.runtime.settings.effective import Effective
+from assent.spec.states import OnBusy
 
 if TYPE_CHECKING:
     from assent.errors import Json
@@ -143,6 +144,20 @@ class Ledger(Answer, frozen=True, kw_only=True):
     root: str
 
 
+class Concurrency(Answer, frozen=True, kw_only=True):
+    """A run's concurrency key, null once it was erased: whether it waits for it, has it, or is done with it.
+
+    Of a run that has not ended: which others have it or wait for it, the oldest first, at most 20.
+    """
+
+    key: str | None
+    limit: int
+    on_busy: OnBusy
+    state: Literal["waiting", "held", "over"]
+    held_by: list[str]
+    waiting: list[str]
+
+
 class Run(Answer, frozen=True, kw_only=True):
     """How a run stands."""
 
@@ -153,6 +168,13 @@ class Run(Answer, frozen=True, kw_only=True):
     outputs: Json
     error: Fault | None
     ledger: Ledger
+    concurrency: Concurrency | UnsetType = UNSET
+
+    @property
+    def awaited_key(self) -> Concurrency | None:
+        """The key that it waits for before it begins; None where it does not."""
+        known = self.concurrency
+        return known if isinstance(known, Concurrency) and known.state == "waiting" else None
 
 
 class Session(Answer, frozen=True, kw_only=True):
@@ -342,7 +364,10 @@ class Schedules(Answer, frozen=True, kw_only=True):
 
 
 class RunLine(Answer, frozen=True, kw_only=True):
-    """One run in a list. `capability`: what a run that is a single call has called."""
+    """One run in a list. `capability`: what a run that is a single call has called.
+
+    `concurrency_key`: which one it waits for (`status` is `pending`) or has, where it has not ended.
+    """
 
     run_id: str
     workflow: str | None
@@ -355,6 +380,7 @@ class RunLine(Answer, frozen=True, kw_only=True):
     principal: str
     mode: str
     code: str | None
+    concurrency_key: str | UnsetType = UNSET
 
 
 class Runs(Answer, frozen=True, kw_only=True):
@@ -701,6 +727,15 @@ class PlanSummary(Answer, frozen=True, kw_only=True):
     stops_at: str | None
 
 
+class PlannedKey(Answer, frozen=True, kw_only=True):
+    """The concurrency key that a run would want, and at most 20 of the runs that have it now."""
+
+    key: str
+    limit: int
+    on_busy: OnBusy
+    held_by: list[str]
+
+
 class Plan(Answer, frozen=True, kw_only=True):
     """A run that has not happened, kept under its id."""
 
@@ -710,6 +745,7 @@ class Plan(Answer, frozen=True, kw_only=True):
     summary: PlanSummary
     digest: str
     """What must still hold when it is run."""
+    concurrency: PlannedKey | UnsetType = UNSET
 
 
 class ReplayedStatus(Answer, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ class Daemon:
     async def __aenter__(self) -> Self:
         try:
             await self._core.start(self._ownership, partial(serve, self._core))
+            self._core.running.take_over()
             await self._core.running.watch()
         except BaseException:
             await self._core.close()
@@ -118,6 +119,9 @@ class Daemon:
                     await self._settles.wait()
 
     async def _drive_all(self) -> None:
+        await (
+            self._core.line_up()
+        )  # those that have not begun keep their order, and nothing waits for their turn
         runs = [
             RunId(str(row["run_id"]))
             async for row in each_row(self._core.reader, "runs", {"status": _MOVING})

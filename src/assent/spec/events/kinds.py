@@ -42,7 +42,7 @@ from assent.spec.events._schedules import (
     ScheduleTickRefused,
 )
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
-from assent.spec.states import PRIORITY, Effect, Mode, Resolution, Undo, Verdict
+from assent.spec.states import PRIORITY, Effect, Mode, OnBusy, Resolution, Undo, Verdict
 
 LEAF_VERSION: Final = 2
 
@@ -69,6 +69,10 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
     requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
     `priority`, 0 to 10, says who begins first where not all can. `max_duration_ms` is how long it may take.
+
+    `concurrency` binds its concurrency key, a text made of inputs, for which `concurrency_key` stands in the ledger: a MAC under
+    a key of the ledger's owner, equal for equal texts. `concurrency_limit` runs may have it at once; `on_busy` is what the run
+    does that does not get it.
     """
 
     workflow: str | None = None
@@ -86,6 +90,10 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     labels: tuple[str, ...] = ()
     priority: int = PRIORITY
     max_duration_ms: int | None = None
+    concurrency: Commitment | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
+    on_busy: OnBusy = OnBusy.QUEUE
 
     def who(self) -> Who:
         """Who asked for the run, as an event of what it does says it."""
@@ -109,9 +117,10 @@ class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
 
 
 class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"):
-    """Somebody asked for the run to stop; honoured between effects."""
+    """Somebody asked for the run to stop; honoured between effects. `replaced_by`: by starting this run, which wants its key."""
 
     by: str
+    replaced_by: RunId | None = None
 
 
 class RunTimedOut(Event, frozen=True, kw_only=True, tag="run.timed_out"):

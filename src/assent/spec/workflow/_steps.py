@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -12,10 +13,21 @@ from assent.spec.decision import Approvers
 from assent.spec.documents.document import Document, Path
 from assent.spec.language.template import Condition, Template
 from assent.spec.risk import RiskLevel
+from assent.spec.states import OnBusy
+from assent.spec.values.canonical import canonical_json
 from assent.spec.words.durations import DAY_MS, parse_duration_ms, parse_instant_ms
 
 WAIT_MS_MAX: Final = 366 * DAY_MS
 """The longest that a step may wait, but until a moment."""
+
+KEY_LENGTH_MAX: Final = 200
+"""Characters of a concurrency key."""
+
+KEY_NAMES: Final = ("principal", "workflow", "environment")
+"""What a concurrency key may use beside the run's inputs, each a text."""
+
+KEY_RUNS_MAX: Final = 1000
+"""The highest limit of a concurrency key."""
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -71,6 +83,48 @@ class CompensationCall(msgspec.Struct, frozen=True):
 
     capability: str
     inputs: Template
+
+
+class Workflow(Protocol):
+    """What a concurrency key may say of the workflow whose it is."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def environment(self) -> str | None:
+        """What it is written for."""
+        ...
+
+
+class ConcurrencySpec(msgspec.Struct, frozen=True):
+    """That only `limit` runs with a key are under way at once, and what a further one does: wait, be refused, take their place.
+
+    `CANCEL_WAITING` cancels those of its principal that have not begun, `CANCEL_RUNNING` those that have as well; then it waits.
+    """
+
+    key: Template
+    limit: int = 1
+    on_busy: OnBusy = OnBusy.QUEUE
+
+    def key_of(
+        self, workflow: Workflow, inputs: Mapping[str, Json], principal: str, environment: str | None
+    ) -> str:
+        """The key of one run, with bound inputs. `ExpressionError`; INVALID_INPUT where it comes to nothing that can be one."""
+        environment = environment or workflow.environment or ""
+        known = {"principal": principal, "workflow": workflow.name, "environment": environment}
+        given = self.key.render({"inputs": inputs, **known})
+        text = given if isinstance(given, str) else canonical_json(given).decode()
+        if given is None or isinstance(given, dict | list) or not 1 <= len(text) <= KEY_LENGTH_MAX:
+            raise InputError(
+                "INVALID_INPUT",
+                f"the concurrency key must come to a text of 1 to {KEY_LENGTH_MAX} characters",
+                path="concurrency.key",
+                hint="write text around what inputs give, e.g. `deploy-${{ inputs.env }}`",
+            )
+        return text
 
 
 class Metadata(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from assent.spec.documents.sections import Faults
 from assent.spec.language.template import Name
 from assent.spec.words.suggestions import did_you_mean
+from assent.spec.workflow._steps import KEY_NAMES
 from assent.spec.workflow._workflow_parse import Draft, StepDraft, Use
 
 
@@ -96,6 +97,11 @@ def _check(use: Use, name: Name, before: _Ancestors, faults: Faults) -> None:
         faults.add(use.place.fault(code, message, text=use.reference.source, hint=hint))
 
     symbols, shown = use.symbols, ".".join(name)
+    if use.owner.kind == "concurrency" and name[0] != "inputs":
+        if name not in {(known,) for known in KEY_NAMES}:
+            message = f"`{shown}`: a concurrency key is known before the first step"
+            refuse("REFERENCE_UNKNOWN", message, f"it may use `inputs`, `{'`, `'.join(KEY_NAMES)}`")
+        return
     match name:
         case ("inputs",):
             pass

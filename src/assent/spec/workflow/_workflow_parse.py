@@ -20,9 +20,19 @@ from assent.spec.documents.sections import Faults, Section
 from assent.spec.ids import LABEL, SEMVER
 from assent.spec.language.template import OPEN, Condition, Reference, Scope, Template, compile_template
 from assent.spec.risk import RiskLevel
+from assent.spec.states import OnBusy
 from assent.spec.words.suggestions import did_you_mean, suggest
 from assent.spec.workflow._step_fields import read_approval, read_capability_id, read_retry
-from assent.spec.workflow._steps import WAIT_MS_MAX, CompensationCall, Metadata, Place, StepSpec, WaitSpec
+from assent.spec.workflow._steps import (
+    KEY_RUNS_MAX,
+    WAIT_MS_MAX,
+    CompensationCall,
+    ConcurrencySpec,
+    Metadata,
+    Place,
+    StepSpec,
+    WaitSpec,
+)
 from assent.spec.workflow.inputs import InputSpec, bind, read_inputs
 from assent.spec.workflow.names import name_fault
 
@@ -44,6 +54,7 @@ INLINE_DEPTH_MAX: Final = 8
 
 DOCUMENT_KEYS: Final = (
     "name", "version", "description", "inputs", "steps", "outputs", "metadata", "environment", "max_duration",
+    "concurrency",
 )  # fmt: skip  # one line reads better
 WAIT_KINDS: Final[tuple[Literal["for", "until", "signal"], ...]] = ("for", "until", "signal")
 _COMMON_KEYS: Final = ("name", "description", "depends_on", "when")
@@ -139,6 +150,7 @@ class Draft:
     metadata: Metadata = field(default_factory=Metadata)
     environment: str | None = None
     max_duration_ms: int | None = None
+    concurrency: ConcurrencySpec | None = None
     all_steps: list[StepDraft] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     canonical: dict[str, Json] = field(default_factory=dict)
@@ -230,6 +242,7 @@ class _Reader:
         roots = self._steps(section, section.data.get("steps"), ("steps",), None)
         self._connect(draft.all_steps)
         draft.outputs = self._outputs(section)
+        draft.concurrency = self._concurrency(section)
         draft.canonical = {
             "name": draft.name,
             "version": draft.version,
@@ -243,6 +256,8 @@ class _Reader:
             draft.canonical["environment"] = draft.environment
         if draft.max_duration_ms is not None:
             draft.canonical["max_duration"] = section.data["max_duration"]
+        if draft.concurrency is not None:
+            draft.canonical["concurrency"] = section.data["concurrency"]
         return draft
 
     def _metadata(self, section: Section | None) -> Metadata:
@@ -255,6 +270,27 @@ class _Reader:
         end = StepDraft("", "outputs", section)
         end.depends_on = tuple(step.name for step in self.draft.steps)
         return self._template(section, "outputs", section.mapping("outputs"), end)
+
+    def _concurrency(self, section: Section) -> ConcurrencySpec | None:
+        """Its key is known before the first step, so it has an owner that waits for none."""
+        if not section.has("concurrency"):
+            return None
+        owner = StepDraft("", "concurrency", section)
+        if isinstance(section.data["concurrency"], str):
+            key = self._template(section, "concurrency", section.data["concurrency"], owner)
+            return ConcurrencySpec(key)
+        below = section.section("concurrency", "`concurrency`")
+        if below is None:
+            return None
+        below.known_keys(("key", "limit", "on_busy"))
+        if not below.has("key"):
+            below.fault("MISSING_KEY", "`concurrency` has no `key`", hint="e.g. `key: deploy`")
+        below.text("key")
+        return ConcurrencySpec(
+            self._template(below, "key", below.data.get("key"), owner),
+            below.whole("limit", 1, least=1, most=KEY_RUNS_MAX),
+            below.choice("on_busy", OnBusy) or OnBusy.QUEUE,
+        )
 
     def _steps(self, above: Section, items: Json, path: Path, group: StepDraft | None) -> list[StepDraft]:
         keys = path[len(above.path) :]

@@ -21,7 +21,7 @@ from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow import inputs as declared
-from assent.spec.workflow._steps import Metadata, Place, Retry, StepSpec, WaitSpec
+from assent.spec.workflow._steps import ConcurrencySpec, Metadata, Place, Retry, StepSpec, WaitSpec
 from assent.spec.workflow.inputs import InputSpec
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class WorkflowSpec:
     metadata: Metadata
     environment: str | None
     max_duration_ms: int | None
+    concurrency: ConcurrencySpec | None
     fingerprint: Fingerprint
     _canonical: bytes = field(repr=False)
 
@@ -71,6 +72,7 @@ class WorkflowSpec:
         metadata: Mapping[str, Any] | None = None,  # `Any`: as above
         environment: str | None = None,
         max_duration: str | float | None = None,
+        concurrency: str | Mapping[str, Any] | None = None,  # `Any`: as above
     ) -> None:
         data = {
             "name": name,
@@ -82,6 +84,7 @@ class WorkflowSpec:
             "metadata": metadata or {},
             "environment": environment,
             "max_duration": max_duration,
+            "concurrency": concurrency,
         }
         self._fill(_document_of(data), None)
 
@@ -134,6 +137,7 @@ class WorkflowSpec:
             "metadata": draft.metadata,
             "environment": draft.environment,
             "max_duration_ms": draft.max_duration_ms,
+            "concurrency": draft.concurrency,
             "fingerprint": fingerprint(draft.canonical),
             "_canonical": canonical,
         }

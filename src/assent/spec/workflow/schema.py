@@ -24,8 +24,9 @@ from assent.spec.schemas.written import (
     part,
     text,
 )
+from assent.spec.states import OnBusy
 from assent.spec.workflow._step_fields import ATTEMPTS_MAX, ERROR_CODE
-from assent.spec.workflow._steps import Backoff
+from assent.spec.workflow._steps import KEY_LENGTH_MAX, KEY_NAMES, KEY_RUNS_MAX, Backoff
 from assent.spec.workflow.inputs import SCHEMA_KEYS, TYPE_NAMES
 
 _BACKOFF: Final = Backoff()
@@ -84,6 +85,13 @@ def workflow_schema() -> dict[str, Json]:
         "max_duration": key(
             DURATION,
             "how long a run may take, waiting included; then it is stopped and taken back. Left out: any; at most 366 days",
+        ),
+        "concurrency": key(
+            {
+                "title": "a key, or the keys of concurrency",
+                "anyOf": [{"type": "string"}, part("concurrency")],
+            },
+            "how many runs with one key are under way at once",
         ),
     }
     step = {
@@ -196,6 +204,24 @@ def workflow_schema() -> dict[str, Json]:
                 "inputs": key(_MAPPING, f"what it is given; {references}, also over the step's own output"),
             },
             "capability",
+        ),
+        "concurrency": mapping(
+            "Which runs are not under way at once.",
+            {
+                "key": key(
+                    text(),
+                    "runs of any workflow that come to the same text share it; may hold `${{ … }}` over `inputs`, "
+                    f"`{'`, `'.join(KEY_NAMES)}`. 1 to {KEY_LENGTH_MAX} characters",
+                ),
+                "limit": key(number(1, KEY_RUNS_MAX), "how many runs may have it at once", 1),
+                "on_busy": key(
+                    choice(*OnBusy),
+                    "what a run does that does not get it: `queue` waits for its turn, `refuse` does not begin, "
+                    "`cancel_waiting` cancels those that wait, `cancel_running` also those that have it, and waits",
+                    "queue",
+                ),
+            },
+            "key",
         ),
         "metadata": mapping(
             "Who answers for a workflow, and what it is filed under.",

@@ -1,0 +1,345 @@
+"""Runs with one concurrency key: never more than its limit at once, in order, across crashes; it is held until all is settled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assent.engine import Actor, Claim
+from assent.engine.waiting._keys import Keys
+from assent.engine.waiting._lines import Rank
+from assent.errors import AssentError, RefusedError
+from assent.invocation import LocalContext, Reconciliation, Share
+from assent.journal import rows_at_once
+from assent.spec.events import kinds as ev
+from assent.spec.ids import RunId
+from assent.spec.principal import Principal
+from assent.spec.states import OnBusy, RunState, Verdict
+from tests.engine.test_starts import begun, bound, queued
+from tests.engine.test_starts import ended as all_ended
+from tests.engine.test_timers import ended, pass_time
+from tests.support.bodies import (
+    Bench,
+    FakeClock,
+    Pause,
+    Place,
+    code,
+    interrupted,
+    policy,
+    put,
+    rule,
+    workflow,
+)
+
+pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
+
+ASK = {"name": "ask", "approval": "?"}
+
+
+def keyed(name: str, *steps: dict[str, Any], key: str = "k", **said: Any) -> dict[str, Any]:
+    """A workflow of one put, or of these steps, whose runs share the key."""
+    return workflow(*(steps or (put(name),)), concurrency={"key": key, **said})
+
+
+def status_of(rt: Bench, run: str) -> object:
+    """What the journal says of a run's key."""
+    return [row["status"] for row in rows_at_once(rt._core.ready.journal, "waits", {"run_id": run})]
+
+
+class Line:
+    """`Keys` with one key, and what it has to be equal to."""
+
+    def __init__(self) -> None:
+        self.keys = Keys()
+        self.keys.learn("k", {})
+        self.limits: dict[RunId, int] = {}
+        self.waiting: list[tuple[int, RunId]] = []
+
+    def ask(self, limit: int, priority: int) -> None:
+        run = RunId(f"run_{len(self.limits):03}")
+        self.limits[run] = limit
+        claim = Claim("k", limit, OnBusy.QUEUE)
+        if not self.keys.knows("k"):
+            self.keys.learn("k", {})
+        if not self.keys.take(run, claim):
+            self.keys.wait(run, claim, Rank(priority, Share("user:ann", run)))
+            self.waiting.append((-priority, run))
+
+    def leave(self, number: int) -> None:
+        run = sorted(self.limits)[number % len(self.limits)]
+        given = self.keys.leave(run)
+        self.waiting = [one for one in self.waiting if one[1] != run]
+        line = [one for _, one in sorted(self.waiting)]
+        assert [*given] == line[: len(given)]
+        self.waiting = [one for one in self.waiting if one[1] not in given]
+
+    def look(self) -> None:
+        holders = self.keys.holders("k") if self.keys.knows("k") else ()
+        assert not holders or len(holders) <= min(self.limits[run] for run in holders)
+        if self.waiting:
+            first = self.limits[min(self.waiting)[1]]
+            assert len(holders) >= min(first, *(self.limits[run] for run in holders), first), (
+                "nobody waits for what is free"
+            )
+        assert [run for run in self.limits if self.keys.is_wanted_by(run)] == sorted(
+            run for _, run in self.waiting
+        )
+
+
+@given(
+    st.lists(
+        st.tuples(st.just("ask"), st.integers(1, 3), st.integers(0, 2))
+        | st.tuples(st.just("leave"), st.integers(0, 30), st.just(0))
+    )
+)
+def test_a_key_is_had_by_so_many_and_goes_to_the_next_in_line(acts: list[tuple[str, int, int]]) -> None:
+    line = Line()
+    for act, number, priority in acts:
+        if act == "ask":
+            line.ask(number, priority)
+        elif line.limits:
+            line.leave(number)
+        line.look()
+
+
+async def test_runs_of_one_key_wait_for_their_turn_and_others_do_not(place: Place) -> None:
+    """Who waits for a key keeps no place among the runs at work."""
+    bound(place, 2)
+    first = place.box.before["first"] = Pause()
+    async with place.open() as rt:
+        running = [asyncio.ensure_future(rt.run(keyed("first")))]
+        await first.reached.wait()
+        for number in range(3):
+            running.append(asyncio.ensure_future(rt.run(keyed(f"n{number}"))))
+            await queued(rt, number + 1)
+        urgent = asyncio.ensure_future(rt.run(keyed("urgent"), priority=9))
+        await queued(rt, 4)
+        assert (await rt.run(keyed("other", key="l"))).status is RunState.SUCCEEDED
+        assert rt._core.running.admission().running == 1
+        first.go_on.set()
+        assert {one.status for one in await asyncio.gather(*running, urgent)} == {RunState.SUCCEEDED}
+        assert not rt.engine._starts.keys.knows((await keys_of(rt)).pop())
+    assert begun(place) == ["first", "other", "urgent", "n0", "n1", "n2"]
+
+
+async def keys_of(rt: Bench) -> set[str]:
+    rows = rows_at_once(rt._core.ready.journal, "waits", {"kind": "turn"})
+    return {str(row["name"]) for row in rows}
+
+
+async def test_a_run_has_its_key_while_it_waits_for_a_person(place: Place) -> None:
+    """Who comes then is told so at once, waits on record, and goes on by itself."""
+    async with place.open() as rt:
+        waiting = await rt.run(keyed("a", ASK, put("a")))
+        behind = await rt.run(keyed("b"))
+        assert (waiting.status, behind.status) == (RunState.WAITING, RunState.PENDING)
+        told = {"key": "k", "limit": 1, "on_busy": "queue"}
+        assert behind.concurrency == {**told, "state": "waiting", "held_by": [waiting.run_id], "waiting": []}
+        shown = (await rt.show(waiting.run_id)).concurrency
+        assert shown == {**told, "state": "held", "held_by": [], "waiting": [behind.run_id]}
+        assert (await rt.approve(waiting.run_id)).status is RunState.SUCCEEDED
+        await all_ended(rt)
+        assert [status_of(rt, run) for run in (waiting.run_id, behind.run_id)] == [["over"], ["over"]]
+    assert begun(place) == ["a", "b"]
+
+
+async def test_the_key_is_made_of_what_the_run_is_given(place: Place) -> None:
+    """And stands in the ledger as nobody can guess it: the text is a payload."""
+    said = {"key": "${{ inputs.env }}/${{ principal }}/${{ workflow }}/${{ environment }}"}
+    steps = workflow(ASK, inputs={"env": "string"}, concurrency=said)
+    async with place.open() as rt:
+        keys = [
+            (await rt.run(steps, {"env": env}, principal=who, environment="e")).concurrency
+            for env, who in (("a", "user:ann"), ("b", "user:ann"), ("a", "user:bob"))
+        ]
+        assert [one and (one["key"], one["state"]) for one in keys] == [
+            (f"{text}/w/e", "held") for text in ("a/user:ann", "b/user:ann", "a/user:bob")
+        ]
+        for given in ("", "x" * 201):
+            with pytest.raises(AssentError, match="1 to 200 characters"):
+                await rt.run(
+                    workflow(put("a"), inputs={"env": "string"}, concurrency="${{ inputs.env }}"),
+                    {"env": given},
+                )
+        created = rt.recorded((await rt.unfinished())[0])[0]
+        assert isinstance(created, ev.RunCreated)
+        assert created.concurrency_key is not None
+        assert len(created.concurrency_key) == 64
+        assert len(await rt.unfinished()) == 3
+
+
+async def test_a_run_is_refused_with_the_one_that_has_the_key(place: Place) -> None:
+    async with place.open() as rt:
+        holder = await rt.run(keyed("a", ASK))
+        with pytest.raises(RefusedError, match=holder.run_id) as taken:
+            await rt.run(keyed("b", on_busy="refuse"))
+        assert (taken.value.code, taken.value.details) == ("CONCURRENCY_TAKEN", {"runs": [holder.run_id]})
+        assert await rt.unfinished() == [holder.run_id], "nothing was recorded"
+        await rt.cancel(holder.run_id)
+        assert (await rt.run(keyed("b", on_busy="refuse"))).status is RunState.SUCCEEDED
+
+
+async def test_a_run_that_a_handler_begins_never_waits_for_a_key(place: Place) -> None:
+    """It may be the handler's own."""
+    async with place.open() as rt:
+
+        async def begins(context: LocalContext) -> None:
+            assert (await rt.run(keyed("inner", key="l"))).status is RunState.SUCCEEDED
+            await rt.run(keyed("inner"))
+
+        place.box.before["outer"] = begins
+        result = await rt.run(keyed("outer"))
+        assert (result.status, await rt.unfinished()) == (RunState.FAILED, [])
+        assert result.error is not None
+        assert "has the concurrency key" in str(result.error["message"])
+
+
+@pytest.mark.parametrize(
+    ("on_busy", "ended_as"),
+    [
+        ("cancel_waiting", {"holder": "waiting", "strange": "pending", "older": "cancelled"}),
+        ("cancel_running", {"holder": "cancelled", "strange": "succeeded", "older": "cancelled"}),
+    ],
+)
+async def test_a_newer_run_takes_the_place_of_older_ones_of_its_principal(
+    place: Place, on_busy: str, ended_as: dict[str, str]
+) -> None:
+    """What others asked for is waited for; who cancelled, and for which run, is on record."""
+    async with place.open() as rt:
+        runs = {"holder": await rt.run(keyed("a", put("a"), ASK))}
+        runs["strange"] = await rt.run(keyed("b"), principal="user:eve")
+        runs["older"] = await rt.run(keyed("c"))
+        newest = await rt.run(keyed("d", on_busy=on_busy))
+        if on_busy == "cancel_running":
+            await all_ended(rt)
+            assert (await rt.show(newest.run_id)).status is RunState.SUCCEEDED
+            assert place.box.values == {"b": "b", "d": "d"}
+        found = {name: (await rt.show(run.run_id)).status.value for name, run in runs.items()}
+        assert found == ended_as
+        (cancelled,) = [
+            one for one in rt.recorded(runs["older"].run_id) if isinstance(one, ev.CancelRequested)
+        ]
+        assert (cancelled.by, cancelled.replaced_by) == (str(rt.settings.principal), newest.run_id)
+
+
+async def test_who_came_in_by_a_key_stops_only_what_came_in_by_it(place: Place) -> None:
+    """It may have been let in to begin runs, and not to stop others'."""
+    ann = Principal.parse("user:ann")
+    newest = keyed("x", on_busy="cancel_waiting")
+    async with place.open() as rt:
+        await rt.run(keyed("a", ASK), principal=ann)
+        begun_by = {}
+        for came_by in (None, "api_key:1", "api_key:2"):
+            who = Actor(ann, identified_by=came_by)
+            begun_by[came_by] = (await rt._core.run(keyed("b"), principal=who)).run_id
+        await rt._core.run(newest, principal=Actor(ann, identified_by="api_key:1"))
+        states = {came_by: (await rt.show(run)).status for came_by, run in begun_by.items()}
+        assert states == {
+            None: RunState.PENDING,
+            "api_key:1": RunState.CANCELLED,
+            "api_key:2": RunState.PENDING,
+        }
+
+
+async def test_a_run_in_line_is_cancelled_ends_in_time_and_hears_signals_without_beginning(
+    place: Place,
+) -> None:
+    place.clock = FakeClock()
+    async with place.open() as rt:
+        holder = await rt.run(keyed("a", ASK))
+        left = await rt.run(keyed("left"))
+        late = await rt.run({**keyed("late"), "max_duration": "1h"})
+        hears = await rt.run(keyed("c", put("c"), {"name": "w", "wait": {"signal": "go"}}))
+        heard = await rt.signal(hears.run_id, "go")
+        assert heard.concurrency is not None
+        assert heard.concurrency["state"] == "waiting"
+        rt.reload_policy()
+        assert (await rt.cancel(left.run_id)).status is RunState.CANCELLED
+        pass_time(rt, place.clock, 3_600_000)
+        await ended(rt, late.run_id)
+        assert (code(await rt.show(late.run_id)), begun(place)) == ("RUN_TIMEOUT", [])
+        await rt.approve(holder.run_id)
+        await all_ended(rt)
+        assert begun(place) == ["c"]
+
+
+async def test_the_smallest_limit_of_those_that_have_a_key_counts(place: Place) -> None:
+    async with place.open() as rt:
+        two = [await rt.run(keyed("a", ASK, limit=2)) for _ in range(3)]
+        one = await rt.run(keyed("b", ASK, limit=1))
+        more = await rt.run(keyed("c", ASK, limit=3))
+        assert [run.status.value for run in two] == ["waiting", "waiting", "pending"]
+        for run in two[:2]:
+            await rt.approve(run.run_id)
+        states = [await rt.show(run.run_id) for run in (*two, one, more)]
+        assert [run.status.value for run in states] == ["succeeded"] * 2 + ["waiting", "pending", "pending"]
+
+
+async def test_a_run_that_nobody_here_can_drive_leaves_its_turn_to_others(place: Place) -> None:
+    """An owner that goes on with everything has those that were in line begin before what comes, where it has what they call."""
+    async with place.open() as rt:
+        holder = await rt.run(keyed("", ASK))
+        left = await rt.run(keyed("left"))
+    async with place.open(box=False) as rt:
+        rt.engine.take_over()
+        later = await rt.run(keyed("", {"name": "noop", "capability": "sys.noop"}))
+        assert rt.engine.admission().queued == 2
+        await rt.approve(holder.run_id)
+        await ended(rt, later.run_id)
+        assert (await rt.show(left.run_id)).status is RunState.INTERRUPTED
+    async with place.open() as rt:
+        assert [run.status.value for run in await rt.resume()] == ["succeeded"]
+    assert place.box.values == {"left": "left"}
+
+
+async def test_an_undo_needs_the_key_and_has_it_until_it_is_over(place: Place) -> None:
+    """Another run would see half of what is taken back."""
+    when = {"capability": "assent.undo"}
+    place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when=when))
+    async with place.open() as rt:
+        done = await rt.run(keyed("a"))
+        holder = await rt.run(keyed("b", ASK))
+        with pytest.raises(RefusedError) as taken:
+            await rt.undo(done.run_id)
+        assert (taken.value.code, taken.value.details) == ("CONCURRENCY_TAKEN", {"runs": [holder.run_id]})
+        await rt.cancel(holder.run_id)
+        assert (await rt.undo(done.run_id)).status is RunState.WAITING
+        later = await rt.run(keyed("c"))
+        assert later.status is RunState.PENDING
+        assert (await rt.approve(done.run_id, principal="user:boss")).status is RunState.UNDONE
+        await all_ended(rt)
+        assert place.box.values == {"c": "c"}
+
+
+async def test_a_run_in_doubt_has_its_key_until_a_person_has_settled_it(place: Place) -> None:
+    """Also for the next owner, which knows of it by the record alone."""
+    place.box.on_reconcile["a"] = Reconciliation(Verdict.UNKNOWN)
+    run = await interrupted(place, keyed("a"), "a", happened=True)
+    async with place.open() as rt:
+        held = await rt.run(keyed("b"))
+        assert held.concurrency is not None
+        assert (held.status, held.concurrency["held_by"]) == (RunState.PENDING, [run])
+        assert (await rt.resume(run))[0].status is RunState.NEEDS_ATTENTION
+        assert (await rt.show(held.run_id)).status is RunState.PENDING
+        await rt.resolve(run, "a", "happened")
+        await all_ended(rt)
+    assert place.box.values == {"a": "a", "b": "b"}
+
+
+async def test_those_in_line_keep_their_order_for_the_next_owner(place: Place) -> None:
+    """Once they are driven on; one that is begun meanwhile stands behind what has begun."""
+    async with place.open() as rt:
+        holder = await rt.run(keyed("a", ASK, put("a")))
+        behind = [await rt.run(keyed(f"n{number}")) for number in range(12)]
+    async with place.open() as rt:
+        assert {run.status.value for run in await rt.resume()} == {"waiting", "pending"}
+        last = await rt.run(keyed("last"))
+        assert last.status is RunState.PENDING
+        await rt.approve(holder.run_id)
+        await all_ended(rt)
+    assert begun(place) == ["a", *(f"n{number}" for number in range(12)), "last"]
+    assert len(behind) == 12

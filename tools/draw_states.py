@@ -23,14 +23,22 @@ RUN_MEANINGS: Final[Mapping[RunState, str]] = {
     RunState.RUNNING: "Steps begin or are under way. Shown as `interrupted`, like every state that moves, when nobody drives it.",
     RunState.WAITING: "Nothing moves until a person decides: a step, or the undo of the whole run, needs approval.",
     RunState.SUCCEEDED: "Every step passed. It may still be undone.",
-    RunState.FAILED: "It ended without success and there was nothing to take back, or a person gave a step up.",
+    RunState.FAILED: (
+        "It ended without success and there was nothing to take back, or a person gave a step up; or a step of its `finally` "
+        "failed, and what it did before stands."
+    ),
     RunState.ROLLING_BACK: "Its effects are being taken back, latest first.",
     RunState.ROLLED_BACK: "It ended without success and every effect was taken back.",
     RunState.CANCELLED: "A person stopped it and every effect was taken back.",
-    RunState.UNDOING: "It had succeeded; its effects are being taken back on request.",
+    RunState.UNDOING: "It had succeeded, or its `finally` left something; its effects are being taken back on request.",
     RunState.UNDONE: "Every effect that can be taken back was taken back on request.",
     RunState.NEEDS_ATTENTION: "A step is in doubt or could not be taken back: a person must look.",
 }
+
+FINALLY: Final = (
+    "The steps of a [`finally`](workflows.md#at-last) run before the state in which the run ends: a run that was rolled back is "
+    "`running` again for them. What they leave can be undone, however it ended; other runs only once they succeeded."
+)
 
 STEP_MEANINGS: Final[Mapping[StepState, str]] = {
     StepState.PENDING: "It has not begun, or waits for another attempt.",
@@ -62,6 +70,8 @@ def page() -> str:
             "This page is drawn from the tables of `assent.engine` by `python -m tools.draw_states`.",
             "",
             "## A run",
+            "",
+            FINALLY,
             "",
             *diagram(RUN_TRANSITIONS, RunState.PENDING),
             "",

@@ -15,6 +15,8 @@ from assent import Runtime, sync
 from assent.client import Client, connect
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service import requests
+from assent.runtime.service.routes import ROUTES
+from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.key_store import new_key
 from assent.system import SystemEntropy
 from tests.support.serving import Serving, daemon
@@ -287,3 +289,36 @@ async def test_a_key_says_who_asks_over_http(root: Path, env: dict[str, str]) ->
                 await rt.call("io.fs.write_file", {**WRITE, "content": "other"}, id="once")
         with pytest.raises(RefusedError, match="NOT_IDENTIFIED"):
             await connect(f"http://{place}", key="ak_wrong").__aenter__()
+
+
+OF_THE_PROCESS = frozenset(
+    "open settings app hooks lifecycle metrics plugins secrets register registry telling reload_policy"
+    " reload_configuration".split()
+)
+"""Functions, files and objects of the process that has the runtime: none of it travels."""
+
+ASKED_WITH: dict[str, tuple[type[requests.Request[Any]], ...]] = {
+    "explain": (requests.ExplainPolicy,),
+    "plan_undo": (requests.PlanUndo,),
+    "replay": (requests.Replay,),
+    "snapshot": (requests.Snapshot,),
+    "unfinished": (requests.Runs, requests.Unfinished),
+    "tools": (requests.Capabilities, requests.ExplainPolicy),
+    "versions": (
+        requests.CapabilityHistory,
+        requests.CapabilityDiff,
+        requests.Label,
+        requests.Unlabel,
+        requests.Retire,
+    ),
+    "deliveries": (requests.Deliveries, requests.RetryDelivery, requests.CancelDelivery),
+}
+"""What a runtime gives holds what is in its process, such as the policy that decided: a client asks for what of it travels."""
+
+
+def test_what_a_runtime_has_a_client_has_or_asks_for(root: Path, env: dict[str, str]) -> None:
+    runtime = Runtime(Settings.resolve(workspace=root, environ=env, cwd=root))
+    lacking = {name for name in dir(runtime) if not name.startswith("_")} - {*dir(Client)}
+    assert lacking == OF_THE_PROCESS | ASKED_WITH.keys()
+    routed = {route.kind for route in ROUTES}
+    assert {kind for kinds in ASKED_WITH.values() for kind in kinds} <= routed

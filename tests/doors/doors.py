@@ -22,7 +22,6 @@ from assent.client import Client, connect
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import OPERATIONS, Asker, Request, Stream, operation_of
 from assent.runtime.service.routes import ANSWERED, ROUTES, Route, told
-from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
 from assent.server._inputs import ident_of, read_named
 from assent.server.pipe._frames import Frame, encode
@@ -145,7 +144,7 @@ class Embedded:
         if by is None and asked.has_method:
             found = await getattr(self.runtime, asked.op)(**asked.arguments())
             return [one.to_json() for one in found] if isinstance(found, list) else found.to_json()
-        service, request = Service(self.runtime.settings, self.runtime._core), asked.request()
+        service, request = self.runtime._service, asked.request()
         if isinstance(request, Stream):
             return await drawn(asked, service.stream(request, by))
         # Of several callers each has keys of its own; a program's own ids are its own.

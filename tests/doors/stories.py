@@ -566,8 +566,7 @@ ONCE = (
         "something else under one key",
         write(key="k"),
         write(content="other", key="k", code="REQUEST_REUSED"),
-        # An owner with doors knows as long as it lives what a key meant, also where no run began under it.
-        ask("resume", key="k", code="REQUEST_REUSED", only=WIRES | CLIENTS),
+        ask("resume", key="k", code="REQUEST_REUSED"),
         runs=1,
     ),
     story(

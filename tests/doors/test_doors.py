@@ -243,6 +243,10 @@ class Telling:
             self._kept["run"] = found["run_id"]
         if step.is_code or step.is_failed_run:
             found = {"family": found["family"], "code": found["error"]["code"]}
+        elif step.code is not None:
+            # The advice is in the words of the door.
+            error = {name: value for name, value in found["error"].items() if name != "hint"}
+            found = {"family": found["family"], "error": error}
         if not step.only:
             self.answers.append(sorted(found) if step.is_local else self._alike(found))
 

@@ -29,7 +29,7 @@ from assent.engine.machine._commands import (
     Succeeded,
 )
 from assent.engine.machine._machine import advance
-from assent.engine.record._readiness import Readiness
+from assent.engine.record._readiness import FinallyStep, Readiness
 from assent.engine.record._record import UNDO_STEP, Phase, RunRecord, begin, evolve
 from assent.engine.record.projection import changed_rows
 from assent.engine.waiting._timers import Timers
@@ -48,12 +48,17 @@ ASKER = Actor(Principal.parse("user:asks"))
 class Driven:
     """A run of two independent steps without a shell: commands in, kinds of events out."""
 
-    def __init__(self, mode: Mode = Mode.WORKFLOW) -> None:
+    def __init__(self, mode: Mode = Mode.WORKFLOW, *, last: Sequence[StepKey] = ()) -> None:
         created = ev.RunCreated(
-            mode=mode, principal=str(REQUESTER), document=BOUND, inputs=BOUND, policy="p" * 64
+            mode=mode,
+            principal=str(REQUESTER),
+            document=BOUND,
+            inputs=BOUND,
+            policy="p" * 64,
+            has_finally=bool(last),
         )
         self.record: RunRecord = begin(RUN, created, 0)
-        self._readiness = Readiness({A: [], B: []}, self.record)
+        self._readiness = Readiness({A: [], B: []}, self.record, dict.fromkeys(last, FinallyStep()))
         self._at_ms = 0
         self._told: Sequence[ev.AnyEvent] = ()
         self.told: list[ev.AnyEvent] = []

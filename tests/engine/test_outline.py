@@ -23,6 +23,10 @@ steps:
         workflow: sub.yaml
         inputs: {target: x}
   - {name: sure, approval: {reason: sure?}}
+finally:
+  - parallel:
+      - {name: tidy, capability: io.fs.delete}
+  - {name: last, workflow: middle.yaml, inputs: {target: y}}
 """
 MIDDLE = """\
 name: middle
@@ -37,7 +41,7 @@ steps:
     "blueprint",
     [
         Blueprint.of_workflow(load(RELEASE)),
-        Blueprint.of_workflow(load(NESTED, sub=MIDDLE, inner=INNER)),
+        Blueprint.of_workflow(load(NESTED, sub=MIDDLE, middle=MIDDLE, inner=INNER)),
         Blueprint.of_call("io.fs.read_file", {"path": "a"}),
         Blueprint.of_session(),
     ],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from assent.engine.machine._interventions import (
         check_approver,
+        is_undoable,
         not_a_session,
         session_closed,
         signal_refusal,
@@ -61,7 +62,7 @@ _HOMES = {
     ".record._concurrency": "holders_of key_text",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
-    ".machine._interventions": "check_approver not_a_session session_closed signal_refusal",
+    ".machine._interventions": "check_approver is_undoable not_a_session session_closed signal_refusal",
     ".drive._engine": "Engine require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",

@@ -49,7 +49,7 @@ class Answering(Runtime):
             else:
                 answer: A = decode_answer(request, said)
                 return answer
-        service = Service(self.settings, self._core)
+        service = self._service
         service.check(request, by)
         if isinstance(request, Reading):
             read: A = await asyncio.to_thread(process.at_once, service.perform(request, by))
@@ -59,7 +59,7 @@ class Answering(Runtime):
     def stream(self, request: Stream[A], by: Asker) -> AsyncIterator[A]:
         """The parts of an answer that has many, as `Service.stream` gives them."""
         if self._client is None:
-            return Service(self.settings, self._core).stream(request, by)
+            return self._service.stream(request, by)
         self._require_own(by)
         if isinstance(request, Events):
             return cast("AsyncIterator[A]", self._events(request))  # what `Events` is answered with
@@ -68,7 +68,7 @@ class Answering(Runtime):
     async def note_stranger(self, door: str, peer: str, code: str) -> None:
         """Put on record, counted, who was not let in; beside another owner there is no record to put it on."""
         if self._client is None:
-            await Service(self.settings, self._core).note_stranger(door, peer, code)
+            await self._service.note_stranger(door, peer, code)
 
     def _require_own(self, by: Asker) -> None:
         """An owner believes nobody who says that somebody else was identified."""

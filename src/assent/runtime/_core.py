@@ -505,7 +505,7 @@ class Core:
         return await self._drive(RunId(run), Reject(self.actor(principal), key, digest=digest, text=reason))
 
     async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
-        """Stop a run between effects and take its effects back."""
+        """Stop a run between effects and take its effects back; while its `finally` goes on, end that."""
         return await self._drive(RunId(run), Cancel(self.actor(principal)))
 
     async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
@@ -519,7 +519,9 @@ class Core:
         return await self._drive(RunId(run), SendSignal(self.actor(principal), name, payload))
 
     async def undo(self, run: str, *, partial: bool = False, principal: Who = None) -> RunResult:
-        """Take a succeeded run back. Nothing is touched unless everything can be; `partial` leaves out what can't.
+        """Take a run back that succeeded, or whose `finally` left something.
+
+        Nothing is touched unless everything can be; `partial` leaves out what can't.
 
         Raises what refused it: `POLICY_DENIED`, `UNDO_IMPOSSIBLE`, `COMPENSATION_CONFLICT` …
         """
@@ -542,7 +544,8 @@ class Core:
 
     async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
         """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
-        refusal = await undo_refusal(self.ready.journal, run) if result.status == "succeeded" else None
+        may_be_refused = result.status.is_finished and result.status is not RunState.UNDONE
+        refusal = await undo_refusal(self.ready.journal, run) if may_be_refused else None
         if refusal is not None:
             raise refusal
         return result

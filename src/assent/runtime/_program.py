@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractContextManager
-from functools import cache, partial, wraps
+from functools import cache, cached_property, partial, wraps
 from inspect import signature
 from operator import itemgetter
 from pathlib import Path
@@ -573,8 +573,8 @@ class Runtime(Program):
             said = {**said, "run": await self._core.find(said["run"])}
         if ident is not None:
             request, by = _as_request(self._core, kind, {**said})
-            service = Service(self.settings, self._core)
-            return told(msgspec.to_builtins(await service.perform(request, by, ident=request_id(ident))))
+            answer = await self._service.perform(request, by, ident=request_id(ident))
+            return told(msgspec.to_builtins(answer))
         return await own(**said)
 
     def _asked(
@@ -617,6 +617,11 @@ class Runtime(Program):
         the calls say of their work and their programs print, also those of a plan (`Said`). A line that it fails at fails alone.
         """
         return telling(listener)
+
+    @cached_property
+    def _service(self) -> Service:
+        """One, because it remembers what was asked under which id."""
+        return Service(self.settings, self._core)
 
     @property
     def registry(self) -> CapabilityRegistry:
@@ -680,9 +685,7 @@ class Runtime(Program):
         while True:
             client = self._client
             asked = replace(request, since=since)
-            parts = (
-                Service(self.settings, self._core).stream(asked) if client is None else client.stream(asked)
-            )
+            parts = self._service.stream(asked) if client is None else client.stream(asked)
             try:
                 async for event in parts:
                     yield event

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from assent.errors import AssentError, Json
+from assent.runtime.service._hints import hint_at_door
+from assent.runtime.service.requests import Request
+from assent.runtime.service.routes import ROUTES
 
 PROBLEM: Final = b"application/problem+json"
 
@@ -52,7 +55,7 @@ def problem(error: AssentError, instance: str) -> tuple[int, bytes, list[tuple[b
         "detail": error.message,
         "instance": instance,
         "family": error.family,
-        "error": error.to_dict(),
+        "error": {**error.to_dict(), "hint": hint_at_door(error, _said)},
     }
     run = error.details.get("run_id")
     if isinstance(run, str):
@@ -66,6 +69,11 @@ def problem(error: AssentError, instance: str) -> tuple[int, bytes, list[tuple[b
     if status == 405 and isinstance(allow, list):
         headers.append((b"allow", ", ".join(map(str, allow)).encode()))
     return status, msgspec.json.encode(told), headers
+
+
+def _said(kind: type[Request[Any]]) -> str | None:
+    """How an operation is asked for here."""
+    return next((f"{route.method} {route.path}" for route in ROUTES if route.kind is kind), None)
 
 
 _TITLES: Final = {

@@ -37,7 +37,7 @@ class RunState(StrEnum):
 
     @property
     def is_finished(self) -> bool:
-        """Nothing more happens to the run by itself; a succeeded run may still be undone."""
+        """Nothing more happens to the run by itself; what it left may still be undone."""
         return self in _FINISHED
 
     @property

@@ -65,8 +65,8 @@ class _Use(msgspec.Struct, frozen=True):
         accepted = _kinds(*_below(thaw(takes.parameters), None, self.place))
         shape, found = _below(thaw(gives.returns), self.source, self.path[_OUTPUT:])
         possible = _kinds(shape, found)
-        if self.source.when is not None and len(self.path) == _OUTPUT:
-            possible |= {"null"}  # what a skipped step gives
+        if (self.source.when is not None or self.step.in_finally) and len(self.path) == _OUTPUT:
+            possible |= {"null"}  # what a skipped step gives, and to `finally` one that has not passed
         shown = f"`{dotted(self.path)}`"
         if not possible:
             _, around = _below(thaw(gives.returns), self.source, self.path[_OUTPUT:-1])

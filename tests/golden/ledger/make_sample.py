@@ -1,7 +1,7 @@
-"""Made `v7/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/` to `v6/`).
+"""Made `v8/` once: a ledger with every kind of event, each with all its fields and with as few as it may (as `v1/` to `v7/`).
 
 Kept to show how the files came about. Never run over a released folder: a sample that changes is a format that changed, and
-that needs a `v8/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
+that needs a `v9/` beside it. Run from the repository's root: `python -m tests.golden.ledger.make_sample FOLDER`.
 """
 
 from __future__ import annotations
@@ -65,9 +65,11 @@ def _value(name: str, hint: object) -> object:
         return _value(name, next(part for part in get_args(hint) if part is not type(None)))
     if get_origin(hint) is tuple:
         first = get_args(hint)[0]
-        if get_origin(first) is tuple:
+        if get_origin(first) is tuple or (isinstance(first, type) and issubclass(first, msgspec.Struct)):
             return (_value(name, first),)
         return (1, 2) if first is int else (f"{name}-1", f"{name}-2")
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint(**{field: _value(field, inner) for field, inner in get_type_hints(hint).items()})
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
     if hint is bool:

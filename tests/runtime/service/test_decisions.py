@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assent.errors import InputError
+from assent.errors import AssentError, InputError
 from assent.policy import PolicyEngine
 from assent.runtime.service import answers, process, requests
 from assent.spec.ids import RunId
@@ -150,6 +150,33 @@ async def test_a_draft_is_asked_with_what_was_recorded(
 
 async def test_only_calls_since_a_moment_are_asked(place: Place) -> None:
     assert simulated(place, HELD, since_ms=2**50).calls == 0
+
+
+async def test_each_signal_is_a_question_that_is_explained_and_put_to_a_draft(tmp_path: Path) -> None:
+    """Who may send one is a rule like any other: also of one that was refused it is told by which."""
+    eve = {"capability": "assent.signal", "principal": "user:eve", "workflow": "w"}
+    place = Place(
+        tmp_path, policy=policy(rule("no_eve", "DENY", when=eve, **{"if": 'inputs.signal == "go"'}))
+    )
+    async with place.open() as rt:
+        run = (await rt.run(workflow({"name": "one", "wait": {"signal": "go"}}))).run_id
+        for _ in range(2):
+            with pytest.raises(AssentError, match="no_eve"):
+                await rt.signal(run, "go", principal="user:eve")
+        await rt.signal(run, "go", {"x": 1})
+    told = explained(place, run)
+    said = [(one.step, one.capability, one.principal, one.decision, one.rule, one.agrees) for one in told]
+    me = told[-1].principal
+    assert said == [
+        ("@signal:go", "assent.signal", "user:eve", "DENY", "no_eve", True),
+        ("@signal:go", "assent.signal", "user:eve", "DENY", "no_eve", True),
+        ("@signal:go", "assent.signal", me, "ALLOW", "default", True),
+    ]
+    assert explained(place, run, "@signal:go") == told
+    draft = policy(rule("nobody", "DENY", when={"capability": "assent.signal"}))
+    changes = simulated(place, draft)
+    assert (changes.calls, changes.changed) == (3, 1)
+    assert changes.changes[0].examples[0].step == "@signal:go"
 
 
 async def test_a_draft_that_is_no_policy_is_refused_with_its_place(place: Place) -> None:

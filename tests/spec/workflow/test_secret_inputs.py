@@ -118,6 +118,16 @@ def test_the_call_that_takes_a_step_back_is_looked_at() -> None:
         check(spec, x="hunter2")
 
 
+def test_what_is_told_of_the_run_makes_no_reference_of_a_value() -> None:
+    """How a run will end is as unknown before it as an output is."""
+    steps: list[Json] = [{"name": "before", "capability": "mail.look"}]
+    last = {"name": "f", "capability": "mail.send", "inputs": {"key": "${{ inputs.x + string(run.code) }}"}}
+    spec = WorkflowSpec.from_dict({"name": "w", "inputs": {"x": "any"}, "steps": steps, "finally": [last]})
+    check(spec, x="secret://a")
+    with pytest.raises(InputError, match="x"):
+        check(spec, x="hunter2")
+
+
 def test_a_workflow_may_call_an_input_a_secret_itself() -> None:
     """Then it takes references only, its default too, and a refusal quotes nothing of it."""
     declared: dict[str, Json] = {"x": {"type": "string", "minLength": 12, "writeOnly": True}}

@@ -43,6 +43,29 @@ def test_an_empty_depends_on_means_none_and_groups_can_be_named() -> None:
     assert steps_of(load(text)) == {"a": ("c", "d"), "b": (), "c": (), "d": ()}
 
 
+def test_a_step_of_finally_waits_for_what_it_names_and_else_until_the_one_before_it_has_ended() -> None:
+    """Those of a workflow that it takes in wait for each other as ever; without `finally` a document is what it was."""
+    text = (
+        sequence(STEP.format("a")) + "finally:\n" + STEP.format("f") + STEP.format("g")
+        + "  - {name: sub, workflow: sub.yaml, inputs: {target: x}}\n"
+        + STEP.format("h") + STEP.format("needs") + "    depends_on: [f, sub]\n"
+    )  # fmt: skip
+    spec = load(text, sub=INNER)
+    waits = {step.name: (step.depends_on, step.after) for step in spec.steps if step.in_finally}
+    assert waits == {
+        "f": ((), ()),
+        "g": ((), ("f",)),
+        "sub__one": ((), ("g",)),
+        "sub__two": (("sub__one",), ()),
+        "h": ((), ("sub__two",)),
+        "needs": (("f", "sub__two"), ()),
+    }
+    again = WorkflowSpec.from_dict(spec.to_json())
+    assert again == spec
+    assert {step.name: (step.depends_on, step.after) for step in again.steps if step.in_finally} == waits
+    assert "finally" not in load(RELEASE).to_json()
+
+
 def test_the_fields_of_a_step_are_read() -> None:
     """Durations become milliseconds, closed sets become members, absent fields their defaults."""
     spec = load(RELEASE)
@@ -151,6 +174,8 @@ def test_a_workflow_can_be_written_in_python() -> None:
     assert spec == WorkflowSpec.from_dict({"name": "w", "steps": steps})
     steps[0]["name"] = "b"
     assert spec.steps[0].name == "a"
+    last = [{"name": "f", "capability": "io.fs.read_file", "inputs": {"path": "y"}}]
+    assert WorkflowSpec(name="w", steps=steps, finally_=last).has_finally
     with pytest.raises(InputError) as caught:
         WorkflowSpec(name="w", steps=[{"name": "a", "capability": "a.b", "inputs": {"x": object()}}])
     assert caught.value.code == "JSON_INVALID"

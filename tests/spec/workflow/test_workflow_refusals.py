@@ -164,6 +164,41 @@ BAD = [
         "w.yaml:1:23",
         "",
     ),
+    ("empty finally", sequence(STEP.format("a")) + "finally: []\n", "MISSING_KEY", "w.yaml:5:10", "finally:"),
+    ("odd finally", sequence(STEP.format("a")) + "finally: {a: b}\n", "WRONG_TYPE", "w.yaml:5:10", "- "),
+    ("finally of a step", sequence(STEP.format("a") + "    finally: []\n"), "UNKNOWN_KEY", "w.yaml:5:5", ""),
+    (
+        "one name twice",
+        sequence(STEP.format("a")) + "finally:\n" + STEP.format("a"),
+        "DUPLICATE_STEP",
+        "w.yaml:6:11",
+        "a_2",
+    ),
+    (
+        "back from finally",
+        sequence(STEP.format("a")) + "finally:\n" + STEP.format("f") + "    depends_on: a\n",
+        "DEPENDENCY_UNKNOWN",
+        "w.yaml:8:17",
+        "when: steps.a.output != null",
+    ),
+    (
+        "ahead to finally",
+        sequence(STEP.format("a") + "    depends_on: [f]\n") + "finally:\n" + STEP.format("f"),
+        "DEPENDENCY_UNKNOWN",
+        "w.yaml:5:18",
+        "",
+    ),
+    (
+        "a cycle in finally",
+        sequence(STEP.format("a"))
+        + "finally:\n"
+        + STEP.format("f")
+        + "    depends_on: g\n"
+        + STEP.format("g"),
+        "CYCLE",
+        "w.yaml:8:17",
+        "`g`",
+    ),
     (
         "a far schema",
         "inputs: {a: {items: {$ref: x}}}\n" + sequence(STEP.format("a")),
@@ -220,6 +255,54 @@ def test_a_reference_names_only_what_exists_and_comes_before(reference: str, cod
     assert error.path.startswith("w.yaml:12:")
     assert int(error.path.rpartition(":")[2]) >= 21
     assert hint in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("inside", "reference", "code", "hint"),
+    [
+        ("steps", "run.outcome", "REFERENCE_UNKNOWN", "only a step of `finally`"),
+        ("steps", "steps.f.output", "REFERENCE_FORWARD", ""),
+        ("outputs", "steps.f.output", "REFERENCE_FORWARD", ""),
+        ("outputs", "run.code", "REFERENCE_UNKNOWN", "only a step of `finally`"),
+        ("finally", "run.outcom", "REFERENCE_UNKNOWN", "`outcome`"),
+        ("finally", "run.code.x", "REFERENCE_UNKNOWN", "code"),
+        ("finally", "steps.g.output", "REFERENCE_FORWARD", "depends_on"),
+        ("inner", "run.code", "REFERENCE_UNKNOWN", "only a step of `finally`"),
+        ("finally", "run.code", None, ""),
+        ("finally", "steps.a.output", None, ""),
+        ("finally", "run.message + inputs.x", None, ""),
+    ],
+)
+def test_only_finally_sees_how_the_others_ended(
+    inside: str, reference: str, code: str | None, hint: str
+) -> None:
+    """`run` and every output are there for its steps; what comes before them, or is taken in, can't see what they do."""
+
+    def given(place: str) -> str:
+        return f"    inputs: {{path: '${{{{ {reference} }}}}'}}\n" if place == inside else ""
+
+    text = (
+        "inputs: {x: string}\n" + sequence(STEP.format("a") + given("steps")) + "finally:\n"
+        + STEP.format("f") + given("finally") + STEP.format("g") + "  - {name: sub, workflow: sub.yaml}\n"
+        + (f"outputs: {{o: '${{{{ {reference} }}}}'}}\n" if inside == "outputs" else "")
+    )  # fmt: skip
+    inner = sequence(STEP.format("one") + given("inner"))
+    if code is None:
+        assert load(text, sub=inner).has_finally
+    else:
+        error = refusal(text, sub=inner)
+        assert error.code == code
+        assert hint in (error.hint or "")
+
+
+def test_a_workflow_that_is_taken_in_has_no_finally() -> None:
+    """Silently left out, what it cleans up would stay."""
+    inner = sequence(STEP.format("one")) + "finally:\n" + STEP.format("two")
+    for outer in (
+        sequence("  - {name: s, workflow: sub.yaml}\n"),
+        sequence(STEP.format("a")) + "finally:\n  - {name: s, workflow: sub.yaml}\n",
+    ):
+        assert refusal(outer, sub=inner).code == "WORKFLOW_NESTED"
 
 
 def test_a_cycle_is_named_with_its_steps() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FOREVER: Final = "forever"
 
+_ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled")
 _SHOWN_MAX: Final = 5
 """Of so many steps that a person has to settle the command is printed."""
 
@@ -135,9 +136,9 @@ def tell_next(
         door.out.note(f"to look: {door.command('show', run_id)}")
         door.out.note(f"to try again: {door.command('resume', run_id)}")
         _tell_unsettled(door, run)
-    elif status == "succeeded" and any(step.undo in ("automatic", "compensation") for step in run.steps):
+    elif status in _ENDED and any(step.undo in ("automatic", "compensation") for step in _that_stand(run)):
         # What can't be taken back makes an undo of all the rest a wish of its own.
-        partial = ["--partial"] if any(step.undo == "none" for step in run.steps) else []
+        partial = ["--partial"] if any(step.undo == "none" for step in _that_stand(run)) else []
         what = "what can be taken" if partial else "it"
         door.out.note(f"to take {what} back: {door.command('undo', run_id, *partial)}")
     elif status == "running" and run.workflow is None and run.error is None:
@@ -149,6 +150,11 @@ def tell_next(
         door.out.note(f"  to end it and keep what it did: {door.command('close', run_id)}")
         door.out.note(f"  to end it and take back what it did: {door.command('cancel', run_id)}")
         door.out.note(f'  to go on with it, in Python: `await rt.session("{run_id}")`')
+
+
+def _that_stand(run: service.answers.Run) -> list[service.answers.Step]:
+    """The steps that an undo would take back: of a run that did not succeed, what its `finally` has done."""
+    return [step for step in run.steps if run.status == "succeeded" or step.status == "succeeded"]
 
 
 def _tell_waits(door: Door, run: service.answers.Run) -> None:

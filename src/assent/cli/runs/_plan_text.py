@@ -89,7 +89,7 @@ def _row(number_: int, group: list[answers.PlannedStep], paint: Paint) -> list[s
     return [
         _sign(step, paint),
         str(number_),
-        safe_line(folded_name(group)) + times,
+        safe_line(folded_name(group)) + times + ("  (finally)" if step.in_finally is True else ""),
         safe_line(step.capability or "approval"),
         _target(group),
         paint(risk, RISK_STYLE.get(risk)),

@@ -128,6 +128,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "run.cancel_requested": "cancel requested",
     "run.timed_out": "out of time",
     "run.rollback_started": "rolling back",
+    "run.finally_started": "finally",
     "run.succeeded": "run succeeded",
     "run.failed": "run failed",
     "run.rolled_back": "run rolled back",

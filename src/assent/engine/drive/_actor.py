@@ -32,6 +32,7 @@ from assent.engine.machine._commands import (
     Cancel,
     Command,
     Compensating,
+    EndFinally,
     Expire,
     Failed,
     Finish,
@@ -45,14 +46,18 @@ from assent.engine.machine._commands import (
     Wish,
 )
 from assent.engine.machine._conclusions import conclude
-from assent.engine.machine._interventions import require_hearing, require_undoable, signal_refusal
+from assent.engine.machine._interventions import (
+    is_undoable,
+    require_hearing,
+    require_undoable,
+    signal_refusal,
+)
 from assent.engine.machine._machine import advance, can_begin_undo, next_compensation, step_task
 from assent.engine.record._readiness import PASSABLE, Readiness, iterations
 from assent.engine.record._record import (
     RUN_TIMEOUT,
     SETTLED,
     UNDO_STEP,
-    Phase,
     RunRecord,
     StepRecord,
     to_take_back,
@@ -73,14 +78,13 @@ from assent.invocation.context.telling import listener_here
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey, iteration_of, session_step
-from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
+from assent.spec.states import Effect, Mode, Resolution, StepState, Undo
 from assent.spec.words.durations import write_duration
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
 """What the run is told, and who waits until that is durable. None: only that it has to look again."""
 
 # Asked for each step several times; see `_record.py` for what a look-up in the class costs.
-_FORWARD: Final = Phase.FORWARD
 _RUNNING: Final = StepState.RUNNING
 _IN_DOUBT: Final = StepState.IN_DOUBT
 _SKIPPED: Final = StepState.SKIPPED
@@ -123,7 +127,7 @@ class RunActor:
         self._effects = Effects(
             scope, self._hear, self._outbox.bind, self._admission.facts, self._admission.labels
         )
-        self._readiness = Readiness(scope.blueprint.dependencies, scope.record)
+        self._readiness = Readiness(scope.blueprint.dependencies, scope.record, scope.blueprint.finally_steps)
         self._busy: dict[StepKey, Task[None]] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
         self._waiting: dict[StepKey, None] = {}
@@ -487,7 +491,7 @@ class RunActor:
             if answer is not None and not answer.done():
                 self._callers.add(answer, recorded)
         match command:
-            case Cancel():
+            case Cancel() if self.record.is_going_forward and self.record.is_called_off:
                 self._cancel_waiting(self._effects.cancel())
             case Recover():
                 self._touched |= dict.fromkeys(self.record.steps)
@@ -581,6 +585,8 @@ class RunActor:
         return self._was_gate_open and not self._services.gate.is_open
 
     async def _decide_more(self) -> bool:
+        if self._is_turning and not await self._turn_to_finally():
+            return False
         moved = self._end_in_time()
         self._touched |= self._waiting
         self._waiting.clear()
@@ -590,21 +596,36 @@ class RunActor:
             step = self.record.steps.get(key)
             if step is not None:
                 moved |= self._look_at(step)
-        if self.record.phase is _FORWARD and not self.record.is_stopping:
+        if self.record.may_begin_steps:
             moved |= self._admit_more()
             moved |= self._finish()
         moved |= self._take_back_next()
         moved |= await self._attend_to_undo()
         return moved
 
+    @property
+    def _is_turning(self) -> bool:
+        """The steps have ended, and those of `finally` have not been let begin by this process."""
+        return self.record.final is not None and not self.values.knows_end
+
+    async def _turn_to_finally(self) -> bool:
+        """Let the steps of `finally` begin, unless an admission of another step is still about to end."""
+        if self.is_at_work:
+            self._preparing.withdraw()
+            return False
+        await self._flush()  # what a step failed with is read from the journal
+        await self.values.tell_of_end(self.record, self.blueprint.steps)
+        return True
+
     def _end_in_time(self) -> bool:
         """Stop the run when the time is over that it may take: its effects are asked to end, as when somebody cancels it."""
         record = self.record
-        if record.phase is not _FORWARD or record.is_stopping or not self._timers.has_run_out(record):
+        if not record.may_begin_steps or not self._timers.has_run_out(record):
             return False
+        what = "the run" if record.final is None else "`finally`"
         late = WorldError(
             RUN_TIMEOUT,
-            f"the run took longer than the {write_duration(record.created.max_duration_ms or 0)} that its workflow allows",
+            f"{what} took longer than the {write_duration(record.created.max_duration_ms or 0)} that its workflow allows",
             hint="raise its `max_duration`, or look with `assent show` what took so long",
         )
         is_stopped = self._apply(TimeOut(self._outbox.bind_error(late)))
@@ -624,7 +645,7 @@ class RunActor:
         if step.state is _RUNNING:
             under_way = key in self._busy or self._is_launched(key)
             return False if under_way else self._continue(step)
-        if step.state in PASSABLE:
+        if step.state in PASSABLE or (self.record.final is not None and step.state in SETTLED):
             if step.state is _SKIPPED:
                 self.values.put_output(key, None)
             iteration = iteration_of(key)
@@ -678,7 +699,10 @@ class RunActor:
             return False
         keys = iterations(step.key, step.children or 0)
         if any(self.record.steps[key].state not in PASSABLE for key in keys):
-            return False
+            if self.record.final is None or any(self.record.steps[key].state not in SETTLED for key in keys):
+                return False
+            # In `finally` one that failed has left the others alone.
+            return self._apply(Failed(step.key, 0, "ITERATION_FAILED", Effect.NONE))
         steps = self.values.context["steps"]
         assert isinstance(steps, Mapping)  # INVARIANT: `Values.context` builds it so
         output: Json = [steps[key]["output"] for key in keys]
@@ -741,7 +765,7 @@ class RunActor:
         """An admission that waited has ended. It counts as if it had been made now, or the step may be admitted anew."""
         self._preparing.remove(key)
         if command is not None:
-            is_held = self._is_held or self.record.is_stopping
+            is_held = self._is_held or self.record.is_stopping or self._is_turning
             if not is_held and self._admission.still_holds(key, command) and self._apply(command):
                 return
             if isinstance(command, Admit):
@@ -751,6 +775,8 @@ class RunActor:
             ending = self._hear_admission(key, self._services.pipeline.abandon(call))
             self._preparing.add_end(key, self._services.spawn(ending, name=f"admission {key}"))
             return
+        if self._is_turning:
+            return  # its time is over
         step = self.record.steps.get(key)
         if step is None or (step.state is StepState.PENDING and step.attempt == 0):
             self._readiness.ready[key] = None
@@ -772,7 +798,7 @@ class RunActor:
                     wish.actor, self._outbox, partial=wish.partial
                 )
                 is_asked = decision.effect is PolicyDecision.REQUIRE_APPROVAL
-                is_new = self.record.state is RunState.SUCCEEDED
+                is_new = is_undoable(self.record)
                 rehearsal = await self._rehearse(partial=wish.partial) if is_asked and is_new else None
                 return self._admission.request_undo(decision, request, rehearsal, self._outbox)
             case SendSignal():
@@ -802,8 +828,10 @@ class RunActor:
 
     def _finish(self) -> bool:
         record = self.record
-        if self.is_at_work or record.phase is not _FORWARD or record.is_stopping:
+        if self.is_at_work or not record.may_begin_steps:
             return False
+        if record.final is not None:
+            return self._readiness.is_exhausted and self._apply(EndFinally())
         if record.mode is Mode.SESSION:
             unsettled = (StepState.PENDING, _RUNNING, StepState.AWAITING_APPROVAL, _IN_DOUBT)
             if not record.is_closed or record.count(*unsettled):

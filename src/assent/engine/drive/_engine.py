@@ -130,6 +130,7 @@ class Engine:
             inputs=_UNBOUND,
             policy=self._services.gate.digest,
             max_duration_ms=workflow.max_duration_ms if workflow is not None else None,
+            has_finally=workflow is not None and workflow.has_finally,
             plan=plan,
             labels=tuple(sorted(labels)),
             catalogue=catalogue.revision or None,
@@ -529,7 +530,7 @@ class Engine:
         inputs = await values.load_object(record.created.inputs)
         blueprint = Blueprint.of_document(await values.load_object(record.created.document), inputs)
         values = Values(self._services.journal, inputs)
-        await values.restore(record)
+        await values.restore(record, blueprint.steps)
         await _add_calls(record.steps.values(), blueprint, values)
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)

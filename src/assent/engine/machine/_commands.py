@@ -153,6 +153,10 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     outputs: Commitment
 
 
+class EndFinally(msgspec.Struct, frozen=True, gc=False):
+    """No step of `finally` can begin any more, and none is under way."""
+
+
 class Abort(msgspec.Struct, frozen=True, gc=False):
     """The run can't finish although its steps passed (its outputs can't be computed). `error` binds the error object."""
 
@@ -191,7 +195,10 @@ class TimeOut(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants the run to stop and be taken back. `replaced_by`: so that this run may have its concurrency key."""
+    """A principal wants the run to stop and be taken back; while the steps of its `finally` go on, these to stop.
+
+    `replaced_by`: so that this run may have its concurrency key.
+    """
 
     actor: Actor
     replaced_by: RunId | None = None
@@ -208,7 +215,7 @@ class Recover(msgspec.Struct, frozen=True, gc=False):
 
 
 class AskUndo(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants a succeeded run taken back: the gate is asked, and what it answers is a `RequestUndo`."""
+    """A principal wants a run that has ended taken back: the gate is asked, and what it answers is a `RequestUndo`."""
 
     actor: Actor
     partial: bool
@@ -229,7 +236,7 @@ class Receive(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestUndo(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants a succeeded run taken back, and the gate answered.
+    """A principal wants a run that has ended taken back, and the gate answered.
 
     `approval` is set when people must be asked, `refusal` when that would be in vain.
     """
@@ -258,7 +265,7 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
 
 Command: TypeAlias = (
     Admit | AddStep | Succeeded | Failed | Reconciled | Accessed | Doubted | Compensating | Compensated
-    | NotCompensated | Finish | Abort | Approve | Reject | Expire | TimeOut | Cancel | Close | Recover | Receive
+    | NotCompensated | Finish | EndFinally | Abort | Approve | Reject | Expire | TimeOut | Cancel | Close | Recover | Receive
     | RequestUndo | BeginUndo | Resolve
 )  # fmt: skip
 

@@ -1,23 +1,30 @@
-"""What follows from a record by itself: a failure leads to a rollback once nothing runs, a step in doubt to a person."""
+"""What follows from a record by itself: a failure leads to a rollback once nothing runs, a step in doubt to a person.
+
+However the steps of a run end, that is where those of its `finally` begin: `end` is the only way to the end of a run that was not
+undone, and leads there once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from assent.engine.record._record import Phase, RunRecord, to_take_back
+from assent.engine.record._record import RUN_CANCELLED, FinallyRecord, Phase, RunRecord, to_take_back
+from assent.errors import InternalError
 from assent.spec.events import kinds as ev
+from assent.spec.ids import Commitment
 from assent.spec.states import Effect, Mode, RunState, StepState, Undo
 
 # Asked after each event; see `_record.py` for what a look-up in the class costs.
 _FORWARD: Final = Phase.FORWARD
+_FINALLY: Final = Phase.FINALLY
 _DONE: Final = Phase.DONE
 _IN_DOUBT: Final = StepState.IN_DOUBT
 
 
 def conclude(record: RunRecord) -> Sequence[ev.AnyEvent]:
     """What follows from the record by itself; empty when the next move is the shell's or a person's."""
-    if record.phase is _FORWARD:
+    if record.phase is _FORWARD or record.phase is _FINALLY:
         return _conclude_forward(record)
     return () if record.phase is _DONE else _conclude_taking_back(record)
 
@@ -34,12 +41,12 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
             return [_needs_attention(record)]
         return ()
     if record.waiting:
-        code = "RUN_CANCELLED" if record.is_cancelling else "RUN_STOPPED"
+        code = RUN_CANCELLED if record.is_cancelled else "RUN_STOPPED"
         return [ev.StepFailed(step=key, attempt=0, code=code, effect=Effect.NONE) for key in record.waiting]
     gathering = [step for step in record.steps.values() if step.state is StepState.RUNNING]
     if gathering:
         # A stopping run's `foreach` steps end with it once none of their iterations runs any more.
-        code = "RUN_CANCELLED" if record.is_cancelling else "ITERATION_FAILED"
+        code = RUN_CANCELLED if record.is_cancelled else "ITERATION_FAILED"
         return [ev.StepFailed(step=step.key, attempt=0, code=code, effect=Effect.NONE) for step in gathering]
     unused = [
         step.approval.request
@@ -65,12 +72,64 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
         if record.state is RunState.NEEDS_ATTENTION:
             return ()
         return [_needs_attention(record)]
-    code = "RUN_CANCELLED" if record.is_cancelling else record.failure_code or "STEP_FAILED"
+    if record.final is not None:
+        return [end_of_finally(record, record.final)]
     if to_take_back(record):
-        return [ev.RollbackStarted(code=code)]
-    if record.is_cancelling:
-        return [ev.RunCancelled()]
-    return [ev.RunFailed(code=code, step=record.failed_step)]
+        return [ev.RollbackStarted(code=_code(record))]
+    return [end(record, RunState.CANCELLED if record.is_cancelling else RunState.FAILED)]
+
+
+def end(
+    record: RunRecord,
+    outcome: RunState,
+    *,
+    code: str | None = None,
+    error: Commitment | None = None,
+    outputs: Commitment | None = None,
+) -> ev.AnyEvent:
+    """The event with which the steps of a run have ended: the run's own end, or the beginning of its `finally`.
+
+    `code` and `error` where no step failed; `outputs` of one that succeeded. A run of which no step had begun has nothing to end:
+    it may never have had its turn, or the key that its steps need.
+    """
+    if outcome is not RunState.SUCCEEDED:
+        code = code or _code(record)
+    if record.created.has_finally and record.final is None and record.has_begun:
+        return ev.FinallyStarted(outcome=outcome, code=code, error=error, outputs=outputs)
+    return _end_as(record, outcome, code=code, error=error, outputs=outputs)
+
+
+def end_of_finally(record: RunRecord, final: FinallyRecord) -> ev.AnyEvent:
+    """The run's end, which its steps have decided: only one that had succeeded fails when a step of `finally` did."""
+    body = final.started
+    if body.outcome is RunState.SUCCEEDED and final.code is not None:
+        return ev.RunFailed(code=final.code, step=final.step, error=final.error)
+    return _end_as(record, body.outcome, code=body.code, error=None, outputs=body.outputs)
+
+
+def _end_as(
+    record: RunRecord,
+    outcome: RunState,
+    *,
+    code: str | None,
+    error: Commitment | None,
+    outputs: Commitment | None,
+) -> ev.AnyEvent:
+    match outcome:
+        case RunState.SUCCEEDED if outputs is not None:
+            return ev.RunSucceeded(outputs=outputs)
+        case RunState.CANCELLED:
+            return ev.RunCancelled()
+        case RunState.ROLLED_BACK if code is not None:
+            return ev.RunRolledBack(code=code, step=record.failed_step)
+        case RunState.FAILED if code is not None:
+            return ev.RunFailed(code=code, step=record.failed_step, error=error)
+        case _:
+            raise InternalError("ILLEGAL_TRANSITION", f"no run ends as `{outcome}`, with the code `{code}`")
+
+
+def _code(record: RunRecord) -> str:
+    return RUN_CANCELLED if record.is_cancelling else record.failure_code or "STEP_FAILED"
 
 
 def _hear(record: RunRecord) -> Sequence[ev.AnyEvent]:
@@ -106,11 +165,8 @@ def _conclude_taking_back(record: RunRecord) -> Sequence[ev.AnyEvent]:
         asked = record.undo is not None and record.undo.request.partial
         return [ev.RunUndone(partial=asked or _was_abandoned(record))]
     if record.is_cancelling:
-        return [ev.RunCancelled()]
-    code = record.failure_code or "STEP_FAILED"
-    if _was_abandoned(record):
-        return [ev.RunFailed(code=code, step=record.failed_step)]
-    return [ev.RunRolledBack(code=code, step=record.failed_step)]
+        return [end(record, RunState.CANCELLED)]
+    return [end(record, RunState.FAILED if _was_abandoned(record) else RunState.ROLLED_BACK)]
 
 
 def _was_abandoned(record: RunRecord) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from assent.engine.machine._commands import Actor, Approve, Cancel, Expire, Reject, RequestUndo, Resolve
-from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord
+from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord, to_take_back
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import SIGNAL_CAPABILITY, RunId, StepKey, names_digest
@@ -117,18 +117,27 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
 
 
 def decide_cancel(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
-    """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`."""
-    if record.phase is not Phase.FORWARD:
+    """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`.
+
+    Cancelled again, or only then, while the steps of its `finally` go on, it is these that stop, but not for a run that wants its
+    key. The same request is one wish.
+    """
+    if not record.is_going_forward:
         if record.phase is Phase.DONE:
             ended, hint = record.state.value, None
-            if record.state is RunState.SUCCEEDED:
+            if is_undoable(record):
                 hint = f"take its effects back with `assent undo {record.run}`"
             elif record.open_approvals():
                 ended = "only its undo waits"
                 hint = f"`assent reject {record.run}` leaves the run as it is"
             raise InputError("RUN_FINISHED", f"run `{record.run}` has already ended: {ended}", hint=hint)
         return ()
-    if record.is_cancelling:
+    request = command.actor.request
+    if request is not None and request == record.cancelled_in:
+        return ()
+    if record.final is not None and (record.is_called_off or command.replaced_by is not None):
+        return ()
+    if record.final is None and record.is_cancelling:
         return ()
     return [ev.CancelRequested(**command.actor.who(), replaced_by=command.replaced_by)]
 
@@ -141,7 +150,7 @@ def decide_signal(record: RunRecord, event: ev.SignalReceived) -> Sequence[ev.An
 
 def require_hearing(record: RunRecord) -> None:
     """Raise what keeps a run from hearing a signal: `RUN_FINISHED`, `SIGNALS_FULL`."""
-    if record.phase is not Phase.FORWARD or record.is_stopping:
+    if not record.may_begin_steps:
         what = "has already ended" if record.phase is Phase.DONE else "is being taken back"
         raise InputError("RUN_FINISHED", f"run `{record.run}` {what}, and hears no signal")
     if len(record.signals) >= SIGNALS_MAX:
@@ -186,8 +195,15 @@ def session_closed(run: RunId) -> InputError:
     )
 
 
+def is_undoable(record: RunRecord) -> bool:
+    """The run has succeeded, or ended otherwise and left something: the steps of its `finally` did."""
+    if record.phase is not Phase.DONE or record.state in (RunState.WAITING, RunState.UNDONE):
+        return False
+    return record.state is RunState.SUCCEEDED or (record.final is not None and bool(to_take_back(record)))
+
+
 def require_undoable(record: RunRecord) -> None:
-    """Raise RUN_NOT_UNDOABLE for a run that has not succeeded, or whose undo waits for people."""
+    """Raise RUN_NOT_UNDOABLE for a run of which there is nothing to take back, or whose undo waits for people."""
     if any(asked.request.step == UNDO_STEP for asked in record.open_approvals()):
         raise InputError(
             "RUN_NOT_UNDOABLE",
@@ -195,7 +211,7 @@ def require_undoable(record: RunRecord) -> None:
             hint=f"`assent approve {record.run} {UNDO_STEP}` decides it, or `assent reject {record.run} {UNDO_STEP}`",
             details={"open": [UNDO_STEP]},
         )
-    if record.state is not RunState.SUCCEEDED:
+    if not is_undoable(record):
         raise InputError(
             "RUN_NOT_UNDOABLE",
             f"run `{record.run}` is {record.state.value}; only a succeeded run can be undone",
@@ -244,7 +260,7 @@ def decide_resolution(record: RunRecord, command: Resolve) -> Sequence[ev.AnyEve
         )
     ]
     if command.resolution is Resolution.NOT_HAPPENED:
-        if record.is_stopping or record.phase is not Phase.FORWARD:
+        if not record.may_begin_steps:
             events.append(
                 ev.StepFailed(
                     step=step.key,

@@ -3,7 +3,8 @@
 Theory of operation. The shell performs effects and reports what came of them as commands; people's wishes are commands too.
 `decide` answers with events or refuses with an `AssentError`; it has no clock, no I/O and no randomness (times and jitter arrive
 inside commands). `advance` applies the events and then asks `conclude` what follows from the new record by itself: a failure
-leads to a rollback once nothing is running, an empty rollback to the end of the run, a step in doubt to a person. `step_task`
+leads to a rollback once nothing is running, an empty rollback to the end of the run or to its `finally`, a step in doubt to a
+person. `step_task`
 says what the shell has to do next for one step, `next_compensation` which effect is to be taken back next.
 
 The rules stand by who speaks: `_reports` (the shell), `_interventions` (people), `_conclusions` (what nobody has to say).
@@ -27,6 +28,7 @@ from assent.engine.machine._commands import (
     Compensated,
     Compensating,
     Doubted,
+    EndFinally,
     Expire,
     Failed,
     Finish,
@@ -40,7 +42,7 @@ from assent.engine.machine._commands import (
     Succeeded,
     TimeOut,
 )
-from assent.engine.machine._conclusions import conclude
+from assent.engine.machine._conclusions import conclude, end, end_of_finally
 from assent.engine.machine._interventions import (
     decide_approval,
     decide_cancel,
@@ -56,7 +58,7 @@ from assent.engine.record._readiness import Readiness, iterations
 from assent.engine.record._record import Phase, RunRecord, StepRecord, Task, evolve, to_take_back
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
-from assent.spec.states import Mode, StepState
+from assent.spec.states import Mode, RunState, StepState
 
 # See `_record.py` for what a look-up in the class costs.
 _FORWARD: Final = Phase.FORWARD
@@ -77,6 +79,8 @@ def advance(record: RunRecord, readiness: Readiness, command: Command, at_ms: in
                 if isinstance(event, ev.StepsExpanded):
                     for key in iterations(event.step, event.count):
                         readiness.observe(record, key)
+            elif isinstance(event, ev.FinallyStarted):
+                readiness.turn_to_finally(record)
         events += following
         following = conclude(record)
     return events
@@ -96,13 +100,16 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
         case Compensating() | Compensated() | NotCompensated():
             return decide_compensation(record, command)
         case Finish():
-            return [ev.RunSucceeded(outputs=command.outputs)] if _may_begin_steps(record) else []
+            return _finish(record, command)
+        case EndFinally():
+            final = record.final if record.phase is Phase.FINALLY else None
+            return [end_of_finally(record, final)] if final is not None and not record.is_stopping else []
         case Abort():
             return _abort(record, command)
         case Approve() | Reject() | Expire():
             return decide_approval(record, command)
         case TimeOut():
-            return [ev.RunTimedOut(error=command.error)] if _may_begin_steps(record) else []
+            return [ev.RunTimedOut(error=command.error)] if record.may_begin_steps else []
         case Cancel():
             return decide_cancel(record, command)
         case Close():
@@ -143,13 +150,9 @@ def can_begin_undo(record: RunRecord) -> bool:
     return approval.has_quorum if approval is not None else record.undo.request.decision == "ALLOW"
 
 
-def _may_begin_steps(record: RunRecord) -> bool:
-    return record.phase is _FORWARD and not record.is_stopping
-
-
 def _may_admit(record: RunRecord, command: Admit) -> bool:
     """Whether an admission still fits: computed before the run stopped, or delivered twice, it does not."""
-    if not _may_begin_steps(record):
+    if not record.may_begin_steps:
         return False
     event = command.events[0]
     step = record.steps.get(event.step)
@@ -165,13 +168,20 @@ def _add_step(record: RunRecord, event: ev.StepAdded) -> Sequence[ev.AnyEvent]:
         return []  # delivered twice
     if record.mode is not Mode.SESSION:
         raise not_a_session(record.run)
-    if record.is_closed or not _may_begin_steps(record):
+    if record.is_closed or not record.may_begin_steps:
         raise session_closed(record.run)
     return [event]
 
 
-def _abort(record: RunRecord, command: Abort) -> Sequence[ev.AnyEvent]:
-    if not _may_begin_steps(record):
+def _finish(record: RunRecord, command: Finish) -> Sequence[ev.AnyEvent]:
+    if record.phase is not _FORWARD or record.is_stopping:
         return ()
-    begun = ev.RollbackStarted if to_take_back(record) else ev.RunFailed
-    return [begun(code=command.code, error=command.error)]
+    return [end(record, RunState.SUCCEEDED, outputs=command.outputs)]
+
+
+def _abort(record: RunRecord, command: Abort) -> Sequence[ev.AnyEvent]:
+    if record.phase is not _FORWARD or record.is_stopping:
+        return ()
+    if to_take_back(record):
+        return [ev.RollbackStarted(code=command.code, error=command.error)]
+    return [end(record, RunState.FAILED, code=command.code, error=command.error)]

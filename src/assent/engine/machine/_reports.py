@@ -18,7 +18,7 @@ from assent.engine.machine._commands import (
     Reconciled,
     Succeeded,
 )
-from assent.engine.record._record import Phase, RunRecord, StepRecord, Task
+from assent.engine.record._record import RunRecord, StepRecord, Task
 from assent.errors import InputError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey
@@ -96,13 +96,14 @@ def _is_expected(
     if step.wait is not None and step.state is StepState.WAITING:
         return isinstance(report, Succeeded) and step.wait.signal is None and not record.is_stopping
     # An `approval` step passes without an attempt: the answer itself is its outcome.
-    is_answer = step.approval is not None and step.approval.has_quorum and step.intent is None
+    asked = step.approval if step.state is StepState.AWAITING_APPROVAL else None
+    is_answer = asked is not None and asked.has_quorum and step.intent is None
     return is_answer and isinstance(report, Succeeded) and not record.is_stopping
 
 
 def _not_begun(record: RunRecord, step: StepRecord | None, report: Failed) -> Sequence[ev.AnyEvent]:
     """A step that could not begin, or a `foreach` step whose outputs can't be kept. Nothing happened now."""
-    if record.is_stopping or record.phase is not Phase.FORWARD:
+    if not record.may_begin_steps:
         return ()
     waits = (StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.WAITING)
     if step is not None and step.state not in waits and step.task is not Task.GATHER:
@@ -140,6 +141,8 @@ def _fail(record: RunRecord, step: StepRecord, report: Failed) -> Sequence[ev.An
                 begun=report.begun,
             )
         ]
+    if effect is Effect.UNKNOWN and record.final is not None:
+        return [ev.StepInDoubt(step=report.step, attempt=report.attempt, code=report.code)]
     return [
         ev.StepFailed(
             step=report.step,
@@ -188,9 +191,10 @@ def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Seque
                 retry_at_ms=report.retry_at_ms,
             ),
         ]
-    is_final = step.intent is not None and step.intent.undo is Undo.NONE
-    if effect is Effect.UNKNOWN and is_final and not record.is_stopping:
-        # A rollback could take nothing of it back, and only be stuck with it. In doubt, `resume` has it tried again.
+    has_no_undo = step.intent is not None and step.intent.undo is Undo.NONE and not record.is_stopping
+    if effect is Effect.UNKNOWN and (has_no_undo or record.final is not None):
+        # A rollback could take nothing of it back, and only be stuck with it; after the steps of `finally` none comes. In doubt,
+        # `resume` has it tried again.
         return [answer, ev.StepInDoubt(step=report.step, attempt=report.attempt, code=code)]
     return [
         answer,

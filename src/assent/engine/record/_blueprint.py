@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from assent.engine.record._readiness import FinallyStep
 from assent.engine.record._record import RunRecord
 from assent.errors import InternalError, Json
 from assent.invocation import Hook, HookLevel, Hooks
@@ -41,8 +42,23 @@ class Blueprint(msgspec.Struct):
 
     @property
     def dependencies(self) -> Mapping[StepKey, Sequence[StepKey]]:
-        """What each step waits for."""
-        return {key: [StepKey(name) for name in step.depends_on] for key, step in self.steps.items()}
+        """What each step waits for, without those of `finally`."""
+        return {
+            key: [StepKey(name) for name in step.depends_on]
+            for key, step in self.steps.items()
+            if not step.in_finally
+        }
+
+    @property
+    def finally_steps(self) -> Mapping[StepKey, FinallyStep]:
+        """The same of those of `finally`."""
+        return {
+            key: FinallyStep(
+                [StepKey(name) for name in step.depends_on], [StepKey(name) for name in step.after]
+            )
+            for key, step in self.steps.items()
+            if step.in_finally
+        }
 
     @classmethod
     def of_workflow(cls, spec: WorkflowSpec) -> Blueprint:

@@ -27,7 +27,9 @@ class OutlinedStep(NamedTuple):
 def outline(document: Mapping[str, Json]) -> dict[StepKey, OutlinedStep]:
     """The steps of a run's document, in the order of its file, as `Blueprint.of_document` names them; a session has none."""
     match document:
-        case {"workflow": {"steps": list() as steps}}:
+        case {"workflow": {"steps": list() as steps, **rest}}:
+            last = rest.get("finally")
+            steps = [*steps, *(last if isinstance(last, list) else ())]
             return {StepKey(name): OutlinedStep(capability) for name, capability in _flat(steps, "")}
         case {"call": {"capability": str() as capability}}:
             return {CALL_STEP: OutlinedStep(capability)}

@@ -1,9 +1,11 @@
 """What a run's events say about it: `evolve` folds one event into the record, and recovery is nothing but that fold.
 
 Theory of operation. A run moves forward (`Phase.FORWARD`), or its effects are taken back (`ROLLBACK`, `UNDO`), or it is over
-(`DONE`). What people see, `RunState`, follows from the phase and the steps. A step's record holds what the next decision
-needs, and the commitments of its payloads; never a payload itself. Nothing here reads a clock, a file or the workflow: the
-events alone determine the record, so an auditor who has only the ledger gets the same one.
+(`DONE`). Where its workflow says so, it moves forward once more before it is over (`FINALLY`), however it went until then: what
+failed in it or stopped it up to there stays what it is, and what happens to those steps is told of beside it. What people see,
+`RunState`, follows from the phase and the steps. A step's record holds what the next decision needs, and the commitments of its
+payloads; never a payload itself. Nothing here reads a clock, a file or the workflow: the events alone determine the record, so
+an auditor who has only the ledger gets the same one.
 
 INVARIANT: `STEP_TRANSITIONS` and `RUN_TRANSITIONS` list every legal move; `evolve` refuses any other.
 """
@@ -26,6 +28,9 @@ TAIL_ACCEPTED: Final = "TAIL_ACCEPTED"
 
 RUN_TIMEOUT: Final = "RUN_TIMEOUT"
 """The code of a run that took longer than its workflow allows."""
+
+RUN_CANCELLED: Final = "RUN_CANCELLED"
+"""The code of a run that somebody cancelled, and of what ended with it."""
 
 RUN_STEP: Final = StepKey("@run")
 """Stands for the run itself where steps are told apart: no step name can begin with `@`."""
@@ -54,6 +59,7 @@ class Phase(StrEnum):
 
     FORWARD = "forward"
     ROLLBACK = "rollback"
+    FINALLY = "finally"
     UNDO = "undo"
     DONE = "done"
 
@@ -69,6 +75,7 @@ class Task(StrEnum):
 # Every event asks for several of these. On Python 3.11 a member of an enum, looked up in its class, costs ten times what a name
 # of the module does: all that a run looked up were a seventh of what it did. So are those of the other modules named.
 _FORWARD: Final = Phase.FORWARD
+_FINALLY: Final = Phase.FINALLY
 _DONE: Final = Phase.DONE
 _EXECUTE: Final = Task.EXECUTE
 _RUN_RUNNING: Final = RunState.RUNNING
@@ -163,11 +170,32 @@ class StepRecord(msgspec.Struct):
 
 
 class UndoRecord(msgspec.Struct):
-    """A wish to take a succeeded run back. `is_over`: it was refused or fulfilled."""
+    """A wish to take back a run that has ended. `is_over`: it was refused or fulfilled."""
 
     request: ev.UndoRequested
     approval: ApprovalRecord | None = None
     is_over: bool = False
+
+
+class FinallyRecord(msgspec.Struct):
+    """The steps of `finally`, from when they may begin: event `n`, at `at_ms`. `code`, of `step`, is what failed first of them.
+
+    `called_off`: why no more of them begin. `error` binds the error object of that, where there is one.
+    """
+
+    started: ev.FinallyStarted
+    n: int
+    at_ms: int
+    code: str | None = None
+    step: StepKey | None = None
+    error: Commitment | None = None
+    called_off: str | None = None
+
+    def call_off(self, code: str, error: Commitment | None = None) -> None:
+        """No more of them begin, and calls of them are asked to end."""
+        self.called_off = code
+        if self.code is None:
+            self.code, self.error = code, error
 
 
 class RunRecord(msgspec.Struct):
@@ -176,6 +204,9 @@ class RunRecord(msgspec.Struct):
     `counts`, `gathering`, `awaiting` (the steps that wait for an approval, or have it and have not begun) and `waiting` (those
     that wait for a time or a signal, longest first) are what each event asks about all steps: looking at them would make a
     session's call cost as much as the session is long. `signals` came and no step has had them yet, oldest first.
+
+    `failure_code`, `failed_step`, `error` and `is_cancelling` are those of the steps before `finally`, and the run's, once it is
+    over, if nothing was wrong with those. `cancelled_in` is the request that cancelled them; `ended` how the run ended.
     """
 
     run: RunId
@@ -190,6 +221,9 @@ class RunRecord(msgspec.Struct):
     failed_step: StepKey | None = None
     error: Commitment | None = None
     is_cancelling: bool = False
+    cancelled_in: str | None = None
+    final: FinallyRecord | None = None
+    ended: RunState = RunState.SUCCEEDED
     is_closed: bool = False
     undo: UndoRecord | None = None
     outputs: Commitment | None = None
@@ -216,10 +250,20 @@ class RunRecord(msgspec.Struct):
         return self.created.plan
 
     @property
+    def limited_from_ms(self) -> int:
+        """From when the time counts that the run may take; the steps of `finally` have it once more."""
+        return self.started_at_ms if self.final is None else self.final.at_ms
+
+    @property
     def ends_at_ms(self) -> int | None:
         """When the time is over that the run may take."""
         limit = self.created.max_duration_ms
-        return None if limit is None else self.started_at_ms + limit
+        return None if limit is None else self.limited_from_ms + limit
+
+    @property
+    def is_going_forward(self) -> bool:
+        """It is about its steps, or about those of `finally`."""
+        return self.phase is _FORWARD or self.phase is _FINALLY
 
     @property
     def has_begun(self) -> bool:
@@ -228,12 +272,26 @@ class RunRecord(msgspec.Struct):
 
     @property
     def is_stopping(self) -> bool:
-        """No new step may begin: one failed, or somebody cancelled."""
+        """No new step may begin: one failed, or somebody cancelled. One of `finally` that fails leaves the others alone."""
+        if self.final is not None:
+            return self.final.called_off is not None
         return self.failure_code is not None or self.is_cancelling
+
+    @property
+    def may_begin_steps(self) -> bool:
+        """A step that is ready may begin."""
+        return self.is_going_forward and not self.is_stopping
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Somebody cancelled what goes forward: the run, or the steps of its `finally`."""
+        return self.is_cancelling if self.final is None else self.final.called_off == RUN_CANCELLED
 
     @property
     def is_called_off(self) -> bool:
         """Calls under way are asked to end: somebody cancelled, or the run's time is over."""
+        if self.final is not None:
+            return self.final.called_off is not None
         return self.is_cancelling or self.failure_code == RUN_TIMEOUT
 
     def count(self, *states: StepState) -> int:
@@ -335,7 +393,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
             before = record.state  # What it was is what is doubted, so it may be anything now.
         case _:
             record.said = n
-            _evolve_run(record, event)
+            _evolve_run(record, event, n, at_ms)
     _derive_state(record)
     if record.state is not before and record.state not in RUN_TRANSITIONS[before]:
         raise _illegal(record, f"it cannot go from `{before}` to `{record.state}`")
@@ -376,8 +434,10 @@ def _use_signal(record: RunRecord, wait: ev.WaitStarted) -> None:
 
 def _fail(record: RunRecord, code: str, step: StepKey) -> None:
     # In a session a failed or denied step is recorded and the session goes on. The first failure names the run's.
-    if record.mode is Mode.WORKFLOW and record.phase is Phase.FORWARD and not record.is_stopping:
+    if record.mode is Mode.WORKFLOW and record.phase is _FORWARD and not record.is_stopping:
         record.failure_code, record.failed_step = code, step
+    elif record.phase is _FINALLY and record.final is not None and record.final.code is None:
+        record.final.code, record.final.step = code, step
 
 
 def _evolve_step(
@@ -544,29 +604,42 @@ def _evolve_compensation(
         record.rollback.remove(event.step)
 
 
-def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
+def _evolve_run(record: RunRecord, event: ev.AnyEvent, n: int, at_ms: int) -> None:
     match event:
         case ev.RunRecovered():
             _recover(record, retry=event.retry)
         case ev.CancelRequested():
-            record.is_cancelling = True
+            record.cancelled_in = event.request
+            if record.final is not None:
+                record.final.call_off(RUN_CANCELLED)
+            else:
+                record.is_cancelling = True
         case ev.RunTimedOut():
-            if not record.is_stopping:
+            if record.final is not None:
+                record.final.call_off(RUN_TIMEOUT, event.error)
+            elif not record.is_stopping:
                 record.failure_code, record.error = RUN_TIMEOUT, event.error
         case ev.RollbackStarted():
             if not record.is_stopping:  # no step failed: the run's outputs did
                 record.failure_code, record.error = event.code, event.error
             record.phase, record.state = Phase.ROLLBACK, RunState.ROLLING_BACK
             record.rollback = to_take_back(record)
+        case ev.FinallyStarted():
+            if not record.is_stopping:  # as above
+                record.failure_code, record.error = event.code, event.error
+            record.phase, record.state = _FINALLY, RunState.RUNNING
+            record.final = FinallyRecord(event, n, at_ms)
         case ev.RunSucceeded():
-            record.phase, record.state, record.outputs = Phase.DONE, RunState.SUCCEEDED, event.outputs
+            _end(record, RunState.SUCCEEDED)
+            record.outputs = event.outputs
         case ev.RunFailed():
-            record.phase, record.state = Phase.DONE, RunState.FAILED
+            _end(record, RunState.FAILED)
             record.failure_code, record.error = event.code, event.error or record.error
+            record.failed_step = record.failed_step or event.step
         case ev.RunRolledBack():
-            record.phase, record.state = Phase.DONE, RunState.ROLLED_BACK
+            _end(record, RunState.ROLLED_BACK)
         case ev.RunCancelled():
-            record.phase, record.state = Phase.DONE, RunState.CANCELLED
+            _end(record, RunState.CANCELLED)
         case ev.RunNeedsAttention():
             record.state = RunState.NEEDS_ATTENTION
         case ev.UndoRequested():
@@ -578,16 +651,20 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent) -> None:
             record.rollback = to_take_back(record, reversible_only=_undo_of(record).request.partial)
         case ev.UndoRefused():
             _undo_of(record).is_over = True
-            record.phase, record.state = Phase.DONE, RunState.SUCCEEDED
+            _end(record, record.ended)
         case ev.RunUndone():
             _undo_of(record).is_over = True
-            record.phase, record.state = Phase.DONE, RunState.UNDONE
+            _end(record, RunState.UNDONE)
         case ev.SessionClosed():
             record.is_closed = True
         case ev.RunErased():
             pass  # where the run stands is known from its events alone, which stay
         case _:
             raise _illegal(record, f"`{event.kind}` is no event of a run under way")
+
+
+def _end(record: RunRecord, state: RunState) -> None:
+    record.phase, record.state, record.ended = _DONE, state, state
 
 
 def _doubt(record: RunRecord, start: int, n: int, at_ms: int) -> None:
@@ -616,7 +693,10 @@ def _doubt(record: RunRecord, start: int, n: int, at_ms: int) -> None:
             _put(record, step, StepState.PENDING)
     record.signals = [one for one in record.signals if one.n < start]
     if record.said >= start or doubted or not start:
-        record.phase, record.outputs, record.rollback = Phase.FORWARD, None, []
+        if record.final is not None and record.final.n >= start:
+            record.final = None
+        record.phase = _FORWARD if record.final is None else _FINALLY
+        record.outputs, record.rollback = None, []
         record.state = RunState.NEEDS_ATTENTION if record.has(StepState.IN_DOUBT) else RunState.RUNNING
     if not start:
         record.failure_code = record.failure_code or TAIL_ACCEPTED
@@ -646,6 +726,7 @@ def _recover(record: RunRecord, *, retry: bool) -> None:
 def _moving_state(phase: Phase) -> RunState:
     return {
         Phase.FORWARD: RunState.RUNNING,
+        Phase.FINALLY: RunState.RUNNING,
         Phase.ROLLBACK: RunState.ROLLING_BACK,
         Phase.UNDO: RunState.UNDOING,
         Phase.DONE: RunState.SUCCEEDED,
@@ -709,11 +790,10 @@ def _illegal(record: RunRecord, what: str) -> InternalError:
 def _derive_state(record: RunRecord) -> None:
     """`running` and `waiting` follow from the steps; every other state was said by an event."""
     if record.phase is _DONE:
-        if record.state in (RunState.SUCCEEDED, RunState.WAITING):
-            asked = record.undo.approval if record.undo is not None else None
-            record.state = RunState.WAITING if asked is not None and asked.is_open else RunState.SUCCEEDED
+        asked = record.undo.approval if record.undo is not None else None
+        record.state = RunState.WAITING if asked is not None and asked.is_open else record.ended
         return
-    if record.phase is not _FORWARD or record.state is _NEEDS_ATTENTION:
+    if not record.is_going_forward or record.state is _NEEDS_ATTENTION:
         return
     record.state = _RUN_RUNNING
     awaiting = record.counts.get(_AWAITING_APPROVAL, 0)

@@ -11,7 +11,7 @@ from assent.engine.record._concurrency import tell_concurrency
 from assent.engine.record._outline import Asked
 from assent.engine.record._readiness import iterations
 from assent.engine.record._record import RunRecord, StepRecord
-from assent.engine.record._values import Values, load_json
+from assent.engine.record._values import Values, load_json, words_of
 from assent.errors import Json
 from assent.journal.ports import JournalReader
 from assent.spec.ids import RunId, StepKey
@@ -155,9 +155,9 @@ async def describe_run(
         status=record.state,
         steps=steps,
         outputs=values.outputs
-        if values is not None and values.outputs is not None
+        if values is not None and record.outputs is not None and values.outputs is not None
         else await load_json(reader, record.outputs),
-        error=await _run_error(record, steps, reader),
+        error=await _with_finally(record, await _run_error(record, steps, reader), steps, reader),
         ledger=ledger,
         concurrency=await tell_concurrency(record, reader),
     )
@@ -224,7 +224,7 @@ async def _step_error(step: StepRecord, reader: JournalReader) -> dict[str, Json
             told["hint"] = told.get("hint") or _RAISED
         return told
     reason = found.get("reason") if isinstance(found, dict) else None
-    message = str(reason) if reason else (step.code or "failed").lower().replace("_", " ")
+    message = str(reason) if reason else words_of(step.code or "failed")
     return {
         "code": step.code or "STEP_FAILED",
         "message": message,
@@ -253,8 +253,29 @@ async def _run_error(
         told = await load_json(reader, record.error)
         if isinstance(told, dict):
             return told
-        return _error(record.failure_code, record.failure_code.lower().replace("_", " "), record.failed_step)
+        return _error(record.failure_code, words_of(record.failure_code), record.failed_step)
     return {**_from_step(failed), "code": record.failure_code}
+
+
+async def _with_finally(
+    record: RunRecord, error: dict[str, Json] | None, steps: tuple[StepResult, ...], reader: JournalReader
+) -> dict[str, Json] | None:
+    """The run's error; where it has one of its own, what went wrong in its `finally` stands in `details` beside it."""
+    final = record.final
+    if error is None or final is None or final.code is None or final.started.outcome is RunState.SUCCEEDED:
+        return error
+    failed = next((step for step in steps if step.name == final.step), None)
+    if failed is not None:
+        beside = _from_step(failed)
+    else:
+        told = await load_json(reader, final.error)
+        beside = told if isinstance(told, dict) else _error(final.code, words_of(final.code), final.step)
+    return {**error, "details": {**_details(error), "finally": {**beside, "code": final.code}}}
+
+
+def _details(error: Mapping[str, Json]) -> dict[str, Json]:
+    found = error.get("details")
+    return found if isinstance(found, dict) else {}
 
 
 def _from_step(step: StepResult) -> dict[str, Json]:

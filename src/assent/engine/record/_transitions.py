@@ -8,7 +8,8 @@ is known separately (`Effect`). Whatever ended with an effect that is not known 
 step that leads to itself had an event that is no change of state: a running one was asked whether its effect happened, or
 resumed; a compensation was tried again.
 
-A run shows `running` and `waiting` by what its steps do; every other state was said by an event of its own.
+A run shows `running` and `waiting` by what its steps do; every other state was said by an event of its own. It moves forward a
+second time for the steps of its `finally`, also once it was rolled back; what these leave can be undone, however the run ended.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ STEP_TRANSITIONS: Final[Mapping[S, frozenset[S]]] = {
 
 RUN_TRANSITIONS: Final[Mapping[R, frozenset[R]]] = {
     R.PENDING: frozenset({R.RUNNING, R.WAITING}),
-    R.RUNNING: frozenset({R.WAITING, R.SUCCEEDED, R.FAILED, R.ROLLING_BACK, R.CANCELLED, R.NEEDS_ATTENTION}),
-    R.WAITING: frozenset({R.RUNNING, R.SUCCEEDED, R.NEEDS_ATTENTION}),
-    R.ROLLING_BACK: frozenset({R.ROLLED_BACK, R.FAILED, R.CANCELLED, R.NEEDS_ATTENTION}),
+    R.RUNNING: frozenset(
+        {R.WAITING, R.SUCCEEDED, R.FAILED, R.ROLLING_BACK, R.ROLLED_BACK, R.CANCELLED, R.NEEDS_ATTENTION}
+    ),
+    R.WAITING: frozenset({R.RUNNING, R.SUCCEEDED, R.FAILED, R.ROLLED_BACK, R.CANCELLED, R.NEEDS_ATTENTION}),
+    R.ROLLING_BACK: frozenset({R.RUNNING, R.ROLLED_BACK, R.FAILED, R.CANCELLED, R.NEEDS_ATTENTION}),
     R.NEEDS_ATTENTION: frozenset({R.RUNNING, R.WAITING, R.ROLLING_BACK, R.UNDOING}),
     R.SUCCEEDED: frozenset({R.WAITING, R.UNDOING}),
     R.UNDOING: frozenset({R.UNDONE, R.NEEDS_ATTENTION}),
-    R.FAILED: frozenset(),
-    R.ROLLED_BACK: frozenset(),
-    R.CANCELLED: frozenset(),
+    R.FAILED: frozenset({R.WAITING, R.UNDOING}),
+    R.ROLLED_BACK: frozenset({R.WAITING, R.UNDOING}),
+    R.CANCELLED: frozenset({R.WAITING, R.UNDOING}),
     R.UNDONE: frozenset(),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -32,7 +32,7 @@ class Values:
 
     @property
     def context(self) -> Mapping[str, object]:
-        """`inputs` and `steps` (name → `{"output": …}`), as expressions see them."""
+        """`inputs` and `steps` (name → `{"output": …}`), as expressions see them; at last `run` (`tell_of_end`)."""
         return self._context
 
     async def iteration(self, parent: StepKey, items: Commitment, index: int) -> Mapping[str, object]:
@@ -43,6 +43,34 @@ class Values:
             assert isinstance(loaded, list)  # INVARIANT: only lists are expanded
             found = self._items[parent] = loaded
         return {**self._context, "item": found[index], "index": index}
+
+    @property
+    def knows_end(self) -> bool:
+        """References of `finally` can be read."""
+        return "run" in self._context
+
+    async def tell_of_end(self, record: RunRecord, steps: Iterable[StepKey]) -> None:
+        """What only the steps of `finally` may name: how the others ended. Whichever has no output by then has null for it.
+
+        What they failed with has to be in the journal.
+        """
+        assert record.final is not None  # INVARIANT: they have ended
+        started = record.final.started
+        error = record.error
+        if record.failed_step is not None:
+            error = record.steps[record.failed_step].error
+        told = await load_json(self._reader, error)
+        message = (told.get("message") or told.get("reason")) if isinstance(told, dict) else None
+        if message is None and started.code is not None:
+            message = words_of(started.code)
+        self._context["run"] = {
+            "outcome": started.outcome.value,
+            "code": started.code,
+            "message": message,
+            "step": record.failed_step,
+        }
+        for key in steps:
+            self._steps.setdefault(key, {"output": None})
 
     async def of_step(self, record: RunRecord, key: StepKey) -> Mapping[str, object]:
         """What references of a step may name, `item` and `index` of its iteration included."""
@@ -97,8 +125,11 @@ class Values:
             raise InternalError("RECORD_CORRUPT", "a journaled payload is not an object")
         return value
 
-    async def restore(self, record: RunRecord) -> None:
-        """Load the outputs of every step that has one, and what came with signals: a run goes on after its process ended."""
+    async def restore(self, record: RunRecord, steps: Iterable[StepKey]) -> None:
+        """Load the outputs of every step that has one, and what came with signals: a run goes on after its process ended.
+
+        `steps` are all that it is known to have.
+        """
         for signal in record.signals:
             self.remember(signal.payload, await self.load(signal.payload))
         for step in record.steps.values():
@@ -107,6 +138,13 @@ class Values:
             elif step.output is not None:
                 # Also of a step that is being taken back: how that is done may refer to outputs.
                 self.put_output(step.key, await self.load(step.output))
+        if record.final is not None:
+            await self.tell_of_end(record, steps)
+
+
+def words_of(code: str) -> str:
+    """What is said where an error has no message."""
+    return code.lower().replace("_", " ")
 
 
 async def load_json(reader: JournalReader, commitment: Commitment | None) -> Any:

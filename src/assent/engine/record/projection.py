@@ -17,7 +17,6 @@ from assent.engine.record._record import (
     RUN_STEP,
     UNDO_STEP,
     ApprovalRecord,
-    Phase,
     RunRecord,
     StepRecord,
     begin,
@@ -40,8 +39,8 @@ def changed_rows(record: RunRecord) -> tuple[Row, ...]:
     if record.created.request is not None:
         rows.append(Row("run_requests", (record.run,), (record.run, record.created.request)))
     if record.ends_at_ms is not None:
-        status = "waiting" if record.phase is Phase.FORWARD else "over"
-        limit = (record.run, RUN_STEP, "limit", None, status, record.started_at_ms, record.ends_at_ms)
+        status = "waiting" if record.is_going_forward else "over"
+        limit = (record.run, RUN_STEP, "limit", None, status, record.limited_from_ms, record.ends_at_ms)
         rows.append(Row("waits", (record.run, RUN_STEP), limit))
     if record.created.concurrency_key is not None:
         rows.append(_key_row(record, record.created.concurrency_key))

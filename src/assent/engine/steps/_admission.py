@@ -539,6 +539,7 @@ class Admission:
             if self._scope.timers.has_expired(asked):
                 return Admit((_expired(key, asked),))
             output: Json = {"approved_by": [*asked.granted_by]}
+            self._values.put_output(key, output)
             return Succeeded(key, 1, outbox.bind(output), Effect.NONE)
         assert step.approval is not None  # INVARIANT: a step has a capability or an approval
         approvers = step.approval.approvers

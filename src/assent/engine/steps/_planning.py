@@ -2,7 +2,8 @@
 
 All previews of a plan share one simulated world, so that a later step is shown on top of what the earlier ones would change. What
 depends on an output that nobody knows yet is said to be unknown, and so is every preview after a change that could not be shown.
-A read of ours whose output another step needs is really run, on that world, where the gate allows it (`_plan_reads.py`).
+A read of ours whose output another step needs is really run, on that world, where the gate allows it (`_plan_reads.py`). How the
+steps will end, with which outputs, is not known: what those of `finally` do is shown as if they had passed, and told as unknown.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from assent.spec.workflow.definition import StepSpec, WaitSpec
 
 UNKNOWN = "UNKNOWN"
 
+_UNKNOWN_END: Final = "depends on how the run ends"
+
 WAIT_CAPABILITY: Final = "assent.wait"
 """What a plan calls a `wait` step: it calls no capability."""
 
@@ -44,7 +47,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
     """What is known of one step beforehand. `decision` is UNKNOWN when the gate's answer depends on what is not known yet.
 
     `because` says why something is not known, where that is more than its capability's affair; `read` is the SHA-256 of what the
-    plan has read with it.
+    plan has read with it. `in_finally`: it is a step of `finally`.
     """
 
     name: str
@@ -64,6 +67,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
     because: str | None = None
     read: str | None = None
     consequences: tuple[dict[str, Json], ...] = ()
+    in_finally: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -71,7 +75,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
         preview = Preview(**data["preview"], changes=data["changes"])
         approvers = data["approvers"] and Approvers(**data["approvers"])
         told = {**data, "preview": preview, "approvers": approvers, "undo": Undo(data["undo"])}
-        told["consequences"] = tuple(data["consequences"])
+        told |= {"consequences": tuple(data["consequences"]), "in_finally": data.get("in_finally", False)}
         return cls(**{name: told[name] for name in cls.__struct_fields__})
 
     def to_json(self) -> dict[str, Json]:
@@ -95,6 +99,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
             "because": self.because,
             "read": self.read,
             "consequences": [*self.consequences],
+            **({"in_finally": True} if self.in_finally else {}),
         }
 
 
@@ -180,13 +185,15 @@ class Planner:
         self._steps: dict[str, object] = {}
         self._context: Mapping[str, object] = {"inputs": inputs, "steps": self._steps}
         self._inputs = inputs
-        self._needed = _needed(blueprint.steps.values())
+        self._needed = _needed([step for step in blueprint.steps.values() if not step.in_finally])
         self._unread: dict[str, str] = {}
         self._outputs: dict[StepKey, Json] = {}
         self._asked: dict[StepKey, _Asked] = {}
         self._ends_at: StepKey | None = None
         self._world: World = services.world.simulate()
         self._world_is_known = True
+        self._world_because = "an earlier change is not known"
+        self._in_finally = False
         self._labels: frozenset[str] = frozenset()
         self._used: Planned = {}
         unbound = Commitment("")
@@ -203,7 +210,14 @@ class Planner:
         """The whole plan, in the order of the file. `OwnerNeededError` where something is to be read and put on record."""
         found: list[PlannedStep] = []
         for key, step in self._blueprint.steps.items():
-            found += await self._plan_step(key, step)
+            if step.in_finally and not self._in_finally:
+                self._turn_to_finally()
+            planned = await self._plan_step(key, step)
+            found += (
+                [msgspec.structs.replace(one, in_finally=True) for one in planned]
+                if step.in_finally
+                else planned
+            )
         steps = [self._asked_again(step) for step in found]
         document: dict[str, Any] = {
             "document": sha256(self._blueprint.document).hexdigest(),
@@ -220,6 +234,13 @@ class Planner:
         if read := [[step.name, step.read] for step in steps if step.read is not None]:
             document["reads"] = read
         return Plan(self._workflow, tuple(steps), fingerprint(document), summarise(steps))
+
+    def _turn_to_finally(self) -> None:
+        """From here on nothing is known that depends on how the steps end."""
+        self._in_finally = True
+        self._steps.clear()
+        self._world_is_known = False
+        self._world_because = _UNKNOWN_END
 
     def _asked_again(self, step: PlannedStep) -> PlannedStep:
         """The step as the gate answers in a run of this plan, for which all has been read before its first step."""
@@ -308,7 +329,7 @@ class Planner:
         self._foresee_use(question, together(decision, consequences))
         preview, error_object = await self._preview(target, call)
         if because is None and has_effect and not self._world_is_known:
-            because = "an earlier change is not known"
+            because = self._world_because
         read: str | None = None
         if step.name in self._needed and target.bound.in_plans and because is None and error_object is None:
             try:
@@ -341,7 +362,7 @@ class Planner:
         if self._ends_at is not None:
             raise UnreadError(f"the run would end at `{self._ends_at}`")
         if not self._world_is_known:
-            raise UnreadError("an earlier change is not known")
+            raise UnreadError(self._world_because)
         found = await self._reads.run(call, question, decision)
         self._outputs[target.key] = found.output
         if target.step.foreach is None:
@@ -354,6 +375,8 @@ class Planner:
     def _open(self, names: frozenset[Name]) -> str | None:
         """Why what these name is not known: the first step of which there is no output, and why there is none."""
         for name in sorted(names):
+            if name[0] == "run":
+                return _UNKNOWN_END
             step = name[1] if len(name) > 1 else ""
             if name[0] == "steps" and step not in self._steps:
                 why = self._unread.get(step)
@@ -528,7 +551,14 @@ def summarise(steps: list[PlannedStep]) -> dict[str, Json]:
     denied = [step.name for step in steps if step.decision == PolicyDecision.DENY.value]
     asked = [step.name for step in steps if step.decision == PolicyDecision.REQUIRE_APPROVAL.value]
     failing = [step.name for step in steps if step.error is not None]
-    stops = next((step.name for step in steps if step.name in denied or step.error is not None), None)
+    stops = next(
+        (
+            step.name
+            for step in steps
+            if not step.in_finally and (step.name in denied or step.error is not None)
+        ),
+        None,
+    )
     return {
         "reads": sum(step.operation_type == OperationType.READ.value for step in steps),
         "changes": count(OperationType.WRITE, OperationType.EXECUTE),

@@ -143,7 +143,7 @@ class RunTimers:
         """Whether the time is over that the run may take."""
         due_ms = record.ends_at_ms
         return due_ms is not None and self._timers.is_due(
-            self._run, RUN_STEP, set_ms=record.started_at_ms, due_ms=due_ms
+            self._run, RUN_STEP, set_ms=record.limited_from_ms, due_ms=due_ms
         )
 
     def has_waited(self, step: StepRecord) -> bool:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from assent.engine import Driver, RunRecord, fold, load_json, outline, require_ended, to_take_back
+from assent.engine import (
+    Driver,
+    RunRecord,
+    fold,
+    is_undoable,
+    load_json,
+    outline,
+    require_ended,
+    to_take_back,
+)
 from assent.errors import InputError
 from assent.journal import at_once, rows_at_once
 from assent.runtime._find_run import state_of, unknown_run
@@ -13,7 +22,6 @@ from assent.runtime._ledger import LedgerReader, each_of_no_run, reading
 from assent.runtime.runs._saved_plans import unknown_plan
 from assent.spec.events.kinds import PayloadErased
 from assent.spec.ids import PlanId, RunId
-from assent.spec.states import RunState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,7 +120,7 @@ class RunRecords:
             payloads=payloads,
             bytes=size + (0 if saved is None else saved[1]),
             undoable=bool(payloads)
-            and record.state is RunState.SUCCEEDED
+            and is_undoable(record)
             and bool(to_take_back(record, reversible_only=True)),
         )
 

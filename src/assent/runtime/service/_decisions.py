@@ -21,7 +21,15 @@ from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
-from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, RunId, StepKey, name_of
+from assent.spec.ids import (
+    APPROVAL_CAPABILITY,
+    SIGNAL_CAPABILITY,
+    UNDO_CAPABILITY,
+    Commitment,
+    RunId,
+    StepKey,
+    name_of,
+)
 from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
@@ -41,7 +49,11 @@ _PAGE: Final = 500
 
 _LEADS: Final = "consequence.decided"
 _UNDO: Final = "run.undo_requested"
-_ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", _LEADS, _UNDO})
+_SIGNAL: Final = "signal.received"
+_ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", _LEADS, _UNDO, _SIGNAL})
+
+_OF_RUN: Final = frozenset({_UNDO, _SIGNAL})
+"""Answers about no step: each is to a wish of its own, of whoever had it."""
 
 _ASKED_APART: Final = frozenset({UNDO_CAPABILITY, APPROVAL_CAPABILITY})
 
@@ -74,6 +86,7 @@ class Event(msgspec.Struct, gc=False):
     unknown: tuple[str, ...] = ()
     by: str | None = None
     partial: bool = False
+    signal: str = ""
     principal: str = ""
     workflow: str | None = None
     environment: str | None = None
@@ -107,13 +120,13 @@ class Answer(msgspec.Struct, gc=False):
 
     @property
     def principal(self) -> str:
-        """Who asked: of an undo, who wanted it."""
+        """Who asked: of an undo, who wanted it, and of a signal, who sent it."""
         return self.event.by or self.created.principal
 
     @property
     def step(self) -> str:
-        """The name of the step; empty for an undo."""
-        return "" if self.event.kind == _UNDO else name_of(StepKey(self.event.step))
+        """The name of the step; empty for an undo or a signal."""
+        return "" if self.event.kind in _OF_RUN else name_of(StepKey(self.event.step))
 
 
 class _Leaf(msgspec.Struct, gc=False):
@@ -178,10 +191,10 @@ class Decisions:
         yield self._with_said(page)
 
     def _is_first(self, answer: Answer) -> bool:
-        """Whether no answer about the call was met before. Each wish for an undo is one of its own."""
+        """Whether no answer about the call was met before. Each wish for an undo is one of its own, and each signal."""
         call = (answer.run, answer.event.step)
         if call in self._met:
-            return answer.event.kind == _UNDO
+            return answer.event.kind in _OF_RUN
         self._met.add(call)
         return True
 
@@ -219,6 +232,8 @@ class Decisions:
         is_asked_apart = event.kind == "approval.requested" and event.capability in _ASKED_APART
         if event.kind not in _ANSWERS or is_asked_apart:
             return None
+        if event.kind == _SIGNAL:
+            event.step, event.capability = f"@signal:{event.signal}", SIGNAL_CAPABILITY
         created = self._created.get(run) or self._begin(run)
         said = (run, event.step, event.decision, event.rule)
         if event.kind == _LEADS:
@@ -293,6 +308,8 @@ class Decisions:
         event = answer.event
         if event.kind == _UNDO:
             return {"run": answer.run, "partial": event.partial}
+        if event.kind == _SIGNAL:
+            return {"run": answer.run, "signal": event.signal}
         if event.inputs is None:
             return None
         body = self._bodies.pop(Commitment(event.inputs), None) or self._payload(event.inputs)

@@ -711,6 +711,8 @@ class PlannedStep(Answer, frozen=True, kw_only=True):
     read: str | None
     """The SHA-256 of what the plan has read with it."""
     consequences: list[PlannedConsequence] = []
+    in_finally: bool | UnsetType = UNSET
+    """It is a step of `finally`; not there where it is none."""
 
 
 class PlanSummary(Answer, frozen=True, kw_only=True):

@@ -641,7 +641,7 @@ class ExplainDecisions(Reading[answers.DecisionsExplained], tag="explain_decisio
 
     run: str
     step: str | None = None
-    """This step alone; `@undo` is the undo of the run."""
+    """This step alone; `@undo` is the undo of the run, `@signal:NAME` what was asked about a signal to it."""
 
 
 class SimulatePolicy(Reading[answers.Simulated], tag="simulate_policy", frozen=True):

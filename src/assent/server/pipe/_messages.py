@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from assent.errors import AssentError, InputError, Json
+from assent.runtime.service._hints import hint_at_door
 from assent.runtime.service.requests import OPERATIONS, Request, operation_of
 from assent.server._inputs import read_named
 from assent.spec.values.canonical import parse_json
@@ -133,8 +134,15 @@ def result(ident: Ident, answer: object) -> bytes:
 def failure(ident: Ident | None, error: AssentError) -> bytes:
     """What is told instead; of what could not be read, without an id."""
     number = _NUMBERS.get(error.code, _OTHERWISE)
-    told = {"code": number, "message": error.message, "data": {**error.to_dict(), "family": error.family}}
+    data = {**error.to_dict(), "family": error.family, "hint": hint_at_door(error, _said)}
+    told = {"code": number, "message": error.message, "data": data}
     return msgspec.json.encode({"jsonrpc": "2.0", "id": ident, "error": told})
+
+
+def _said(kind: type[Request[Any]]) -> str | None:
+    """How an operation is asked for here."""
+    name = operation_of(kind)
+    return name if name in _KINDS else None
 
 
 def notice(method: str, ident: Ident, name: str, value: object) -> bytes:

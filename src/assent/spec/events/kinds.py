@@ -42,7 +42,7 @@ from assent.spec.events._schedules import (
     ScheduleTickRefused,
 )
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
-from assent.spec.states import PRIORITY, Effect, Mode, OnBusy, Resolution, Undo, Verdict
+from assent.spec.states import PRIORITY, Effect, Mode, OnBusy, Resolution, RunState, Undo, Verdict
 
 LEAF_VERSION: Final = 2
 
@@ -68,7 +68,8 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     many changes of capabilities were recorded when the run began: what its references mean follows from these alone, but for
     `pins` (`reference=version`), which meant another version because a recorded one was not installed. `roles` are the
     requester's where the program that began the run gave others than are configured. `labels` are those of what `plan` has read.
-    `priority`, 0 to 10, says who begins first where not all can. `max_duration_ms` is how long it may take.
+    `priority`, 0 to 10, says who begins first where not all can. `max_duration_ms` is how long it may take. `has_finally`: the
+    end of its steps leads to those of its `finally`.
 
     `concurrency` binds its concurrency key, a text made of inputs, for which `concurrency_key` stands in the ledger: a MAC under
     a key of the ledger's owner, equal for equal texts. `concurrency_limit` runs may have it at once; `on_busy` is what the run
@@ -94,6 +95,7 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     concurrency_key: str | None = None
     concurrency_limit: int = 1
     on_busy: OnBusy = OnBusy.QUEUE
+    has_finally: bool = False
 
     def who(self) -> Who:
         """Who asked for the run, as an event of what it does says it."""
@@ -124,7 +126,10 @@ class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"
 
 
 class RunTimedOut(Event, frozen=True, kw_only=True, tag="run.timed_out"):
-    """The run took longer than `max_duration_ms` of its first event: it stops, as one does of which a step failed."""
+    """The run took longer than `max_duration_ms` of its first event: it stops, as one does of which a step failed.
+
+    Or the steps of its `finally` took longer than that, counted from `run.finally_started`: these stop.
+    """
 
     error: Commitment | None = None
 
@@ -139,6 +144,19 @@ class RollbackStarted(Event, frozen=True, kw_only=True, tag="run.rollback_starte
     error: Commitment | None = None
 
 
+class FinallyStarted(Event, frozen=True, kw_only=True, tag="run.finally_started"):
+    """All other steps have ended, and what had to be was taken back: the steps of `finally` begin.
+
+    `outcome` is how the run would have ended without them, `succeeded` with its `outputs`, or `failed`, `rolled_back` or
+    `cancelled` with the `code` why. `error` as in `run.rollback_started`.
+    """
+
+    outcome: RunState
+    code: str | None = None
+    error: Commitment | None = None
+    outputs: Commitment | None = None
+
+
 class RunSucceeded(Event, frozen=True, kw_only=True, tag="run.succeeded"):
     """Every step is settled and none failed; in a session: it was closed."""
 
@@ -146,7 +164,10 @@ class RunSucceeded(Event, frozen=True, kw_only=True, tag="run.succeeded"):
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag="run.failed"):
-    """The run ended without success and there was nothing to take back. `error` as in `run.rollback_started`."""
+    """The run ended without success and there was nothing to take back, or only its `finally` failed, which takes nothing back.
+
+    `error` as in `run.rollback_started`.
+    """
 
     code: str
     step: StepKey | None = None
@@ -172,7 +193,7 @@ class RunNeedsAttention(Event, frozen=True, kw_only=True, tag="run.needs_attenti
 
 
 class UndoRequested(Act, frozen=True, kw_only=True, tag="run.undo_requested"):
-    """Somebody asked for a succeeded run to be undone, and the gate answered."""
+    """Somebody asked for a run to be undone whose effects are there, and the gate answered."""
 
     by: str
     partial: bool = False
@@ -490,8 +511,8 @@ class PayloadErased(Act, frozen=True, kw_only=True, tag="payload.erased"):
 
 
 AnyEvent: TypeAlias = (
-    RunCreated | RunRecovered | CancelRequested | RunTimedOut | RollbackStarted | RunSucceeded | RunFailed | RunRolledBack
-    | RunCancelled | RunNeedsAttention | UndoRequested | UndoStarted | UndoRefused | RunUndone | RunDoubted
+    RunCreated | RunRecovered | CancelRequested | RunTimedOut | RollbackStarted | FinallyStarted | RunSucceeded | RunFailed
+    | RunRolledBack | RunCancelled | RunNeedsAttention | UndoRequested | UndoStarted | UndoRefused | RunUndone | RunDoubted
     | RunErased | SessionClosed
     | StepAdded | StepsExpanded | StepStarted | StepResumed | StepDenied | StepSkipped | StepSucceeded
     | WaitStarted | SignalReceived

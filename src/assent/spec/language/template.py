@@ -28,7 +28,7 @@ OPEN: Final = "${{"
 ESCAPE: Final = "$${{"
 
 Context: TypeAlias = Mapping[str, object]
-"""What names stand for while a run goes on: `inputs`, `steps` (name → `{"output": …}`), in iterations `item` and `index`."""
+"""What names stand for: `inputs`, `steps` (name → `{"output": …}`), in iterations `item` and `index`, in `finally` `run`."""
 
 Name: TypeAlias = tuple[str, ...]
 """A path that a reference reads, as `("steps", "build", "output")`."""
@@ -54,7 +54,7 @@ class Scope(msgspec.Struct):
             return self._entered(names, context, budget)
 
     def _entered(self, names: frozenset[Name], context: Context, budget: Budget) -> Context:
-        local: dict[str, object] = {key: context[key] for key in ("item", "index") if key in context}
+        local: dict[str, object] = {key: context[key] for key in ("item", "index", "run") if key in context}
         if self.inputs is None:
             local["inputs"] = context.get("inputs", {})
         else:

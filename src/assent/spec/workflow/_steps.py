@@ -163,7 +163,8 @@ NO_RETRY: Final = Retry()
 class StepSpec:
     """One step: a call of `capability` (`id` or `id@version`), a question (`approval`), or a `wait`; only one of them.
 
-    `depends_on` is always explicit. `foreach` yields a list; `inputs` may then use `item` and `index`.
+    `depends_on` is always explicit: the steps that must have passed. One of `finally` (`in_finally`) may also begin only `after`
+    others have ended, whatever became of them. `foreach` yields a list; `inputs` may then use `item` and `index`.
     `risk_level` raises the capability's risk. `keeps_undo` is False for `undo: none`. `timeout_ms` bounds one
     attempt; None leaves it to the capability.
     """
@@ -174,6 +175,8 @@ class StepSpec:
     wait: WaitSpec | None = None
     inputs: Template
     depends_on: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    in_finally: bool = False
     when: Condition | None = None
     foreach: Template | None = None
     retry: Retry = NO_RETRY

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from assent.spec.documents.sections import Faults
 from assent.spec.language.template import Name
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow._steps import KEY_NAMES
 from assent.spec.workflow._workflow_parse import Draft, StepDraft, Use
+
+RUN_FIELDS: Final = ("outcome", "code", "message", "step")
+"""What a step of `finally` may read of `run`: how the others ended, and with which error of which step."""
 
 
 def check_graph(steps: list[StepDraft], faults: Faults) -> None:
@@ -31,7 +36,7 @@ def _cycle(steps: dict[str, StepDraft]) -> list[str]:
     for root, first in steps.items():
         if root in done:
             continue
-        open_steps = [(root, iter(first.depends_on))]
+        open_steps = [(root, iter(first.waits_for))]
         path, on_path = [root], {root}
         while open_steps:
             name, remaining = open_steps[-1]
@@ -39,7 +44,7 @@ def _cycle(steps: dict[str, StepDraft]) -> list[str]:
                 if below in on_path:
                     return path[path.index(below) :]
                 if below not in done and below in steps:
-                    open_steps.append((below, iter(steps[below].depends_on)))
+                    open_steps.append((below, iter(steps[below].waits_for)))
                     path.append(below)
                     on_path.add(below)
                     break
@@ -65,7 +70,8 @@ class _Ancestors:
     def __init__(self, steps: list[StepDraft]) -> None:
         self._bit = {step.name: 1 << index for index, step in enumerate(steps)}
         self._before: dict[str, int] = {}
-        waits_for = {step.name: step.depends_on for step in steps}
+        self._body = sum(self._bit[step.name] for step in steps if not step.in_finally)
+        waits_for = {step.name: step.waits_for for step in steps}
         for root in waits_for:
             waiting = [root]
             while waiting:
@@ -86,7 +92,9 @@ class _Ancestors:
 
     def include(self, use: Use, names: tuple[str, ...]) -> bool:
         """Whether all of these steps have ended where the reference is read."""
-        seen = self.of(use.owner.depends_on)
+        seen = self.of(use.owner.waits_for)
+        if use.owner.in_finally:
+            seen |= self._body
         if use.sees_own_output:
             seen |= self._bit[use.owner.name]
         return all(seen & self._bit[name] for name in names)
@@ -133,6 +141,10 @@ def _check(use: Use, name: Name, before: _Ancestors, faults: Faults) -> None:
             refuse(
                 "REFERENCE_UNKNOWN", f"`{shown}` names no output of a step", f"write `steps.{example}.output`"
             )
+        case ("run", *rest) if use.owner.in_finally and not symbols.prefix:
+            if rest and (len(rest) > 1 or rest[0] not in RUN_FIELDS):
+                hint = did_you_mean(rest[0], RUN_FIELDS, otherwise=f"there is {', '.join(RUN_FIELDS)}")
+                refuse("REFERENCE_UNKNOWN", f"`{shown}` is nothing that is told of the run", hint)
         case ("item" | "index", *_):
             if not use.in_iteration:
                 refuse("REFERENCE_UNKNOWN", f"`{shown}` exists only in the inputs of a `foreach` step", None)
@@ -145,5 +157,7 @@ def _meant(use: Use, root: str) -> str:
         return f"did you mean `steps.{root}.output`?"
     if root in use.symbols.inputs:
         return f"did you mean `inputs.{root}`?"
+    if root == "run":
+        return "only a step of `finally` of the outermost workflow can use `run`"
     near = did_you_mean(root, ("inputs", "steps"))
     return near or "an expression can use `inputs.NAME` and `steps.NAME.output`"

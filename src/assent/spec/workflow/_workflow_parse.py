@@ -5,6 +5,9 @@ Theory of operation. A document is read in two passes. The first walks the steps
 dependencies are known: only then is it clear what a name stands for (a group stands for its members, an
 inlined workflow for its last steps). The second pass turns names into steps. A step of an inlined workflow
 that waits for nothing inside it is *at the entry*: it takes over what the `workflow:` step itself waits for.
+
+The steps of `finally` are read after all others. Of those that say nothing else, each waits until the one before it has
+ended (`after`), and not until it has passed: what cleans up does not depend on what else could be cleaned up.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ INLINE_DEPTH_MAX: Final = 8
 
 
 DOCUMENT_KEYS: Final = (
-    "name", "version", "description", "inputs", "steps", "outputs", "metadata", "environment", "max_duration",
+    "name", "version", "description", "inputs", "steps", "finally", "outputs", "metadata", "environment", "max_duration",
     "concurrency",
 )  # fmt: skip  # one line reads better
 WAIT_KINDS: Final[tuple[Literal["for", "until", "signal"], ...]] = ("for", "until", "signal")
@@ -103,7 +106,9 @@ class StepDraft:
     members: list[StepDraft] = field(default_factory=list)
     inlined: Draft | None = None
     depends_on: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     at_entry: bool = False
+    in_finally: bool = False
     conditions: tuple[Reference, ...] = ()
     fields: dict[str, object] = field(default_factory=dict)
     canonical: dict[str, Json] = field(default_factory=dict)
@@ -117,6 +122,11 @@ class StepDraft:
     def place(self) -> Place:
         """Where it was written."""
         return Place(self.section.document, self.section.path)
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The steps that have ended when it begins, without those that they waited for."""
+        return self.depends_on + self.after
 
     def ends(self) -> tuple[str, ...]:
         """The steps that must have ended for this one to have ended."""
@@ -132,6 +142,8 @@ class StepDraft:
         return StepSpec(
             name=self.name,
             depends_on=self.depends_on,
+            after=self.after,
+            in_finally=self.in_finally,
             when=when,
             place=self.place,
             **self.fields,  # type: ignore[arg-type]  # filled by `_Reader` with StepSpec's own fields
@@ -240,6 +252,7 @@ class _Reader:
         draft.metadata = self._metadata(section.section("metadata", "`metadata`"))
         draft.inputs = self.symbols.inputs = read_inputs(section.section("inputs", "`inputs`"))
         roots = self._steps(section, section.data.get("steps"), ("steps",), None)
+        last = self._last(section)
         self._connect(draft.all_steps)
         draft.outputs = self._outputs(section)
         draft.concurrency = self._concurrency(section)
@@ -252,6 +265,8 @@ class _Reader:
             "outputs": section.mapping("outputs"),
             "metadata": {"owner": draft.metadata.owner, "tags": list(draft.metadata.tags)},
         }
+        if last:
+            draft.canonical["finally"] = [step.canonical for step in last]
         if draft.environment is not None:
             draft.canonical["environment"] = draft.environment
         if draft.max_duration_ms is not None:
@@ -259,6 +274,25 @@ class _Reader:
         if draft.concurrency is not None:
             draft.canonical["concurrency"] = section.data["concurrency"]
         return draft
+
+    def _last(self, section: Section) -> list[StepDraft]:
+        """The steps of `finally`, which are the run's own: a workflow that is taken in has none."""
+        if not section.has("finally"):
+            return []
+        if self.inside:
+            section.fault(
+                "WORKFLOW_NESTED",
+                "a workflow with `finally` can't be taken into another one",
+                "finally",
+                key=True,
+                hint="write these steps under `finally` of the outermost workflow, or run this one by itself",
+            )
+            return []
+        known = len(self.draft.all_steps)
+        found = self._steps(section, section.data["finally"], ("finally",), None)
+        for step in self.draft.all_steps[known:]:
+            step.in_finally = True
+        return found
 
     def _metadata(self, section: Section | None) -> Metadata:
         if section is None:
@@ -268,7 +302,7 @@ class _Reader:
 
     def _outputs(self, section: Section) -> Template:
         end = StepDraft("", "outputs", section)
-        end.depends_on = tuple(step.name for step in self.draft.steps)
+        end.depends_on = tuple(step.name for step in self.draft.steps if not step.in_finally)
         return self._template(section, "outputs", section.mapping("outputs"), end)
 
     def _concurrency(self, section: Section) -> ConcurrencySpec | None:
@@ -295,7 +329,8 @@ class _Reader:
     def _steps(self, above: Section, items: Json, path: Path, group: StepDraft | None) -> list[StepDraft]:
         keys = path[len(above.path) :]
         if not items:
-            above.fault("MISSING_KEY", "there are no steps", *keys, hint="list at least one under `steps:`")
+            hint = f"list at least one under `{keys[-1]}:`"
+            above.fault("MISSING_KEY", "there are no steps", *keys, hint=hint)
             return []
         if not isinstance(items, list):
             above.fault(
@@ -614,28 +649,30 @@ class _Reader:
         own = [step for step in steps if step.section.document is self.document]
         edges = 0
         for step in own:
-            step.depends_on = self._dependencies(step)
+            step.depends_on, step.after = self._dependencies(step)
             step.at_entry = not step.depends_on
-            edges += len(step.depends_on)
+            edges += len(step.waits_for)
             if step.inlined is None:
                 continue
             for inner in step.inlined.all_steps:
                 if inner.at_entry:
-                    inner.depends_on, inner.at_entry = step.depends_on, step.at_entry
-                    edges += len(step.depends_on)
+                    inner.depends_on, inner.after, inner.at_entry = step.depends_on, step.after, step.at_entry
+                    edges += len(step.waits_for)
             if edges > DEPENDENCIES_MAX:
                 break
         if edges > DEPENDENCIES_MAX:
             self.faults.add(_too_large(self.document, f"more than {DEPENDENCIES_MAX} dependencies"))
             for step in steps:
-                step.depends_on = ()
+                step.depends_on = step.after = ()
 
-    def _dependencies(self, step: StepDraft) -> tuple[str, ...]:
+    def _dependencies(self, step: StepDraft) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What must have passed before the step, and what must have ended."""
         section = step.section
         if section.data.get("depends_on") is None:
             if step.group is not None:
-                return step.group.depends_on
-            return step.previous.ends() if step.previous is not None else ()
+                return step.group.depends_on, step.group.after
+            previous = step.previous.ends() if step.previous is not None else ()
+            return ((), previous) if step.in_finally else (previous, ())
         written = section.data["depends_on"]
         names = [written] if isinstance(written, str) else written if isinstance(written, list) else []
         found: dict[str, None] = {}
@@ -652,6 +689,15 @@ class _Reader:
                 section.fault(
                     "DEPENDENCY_UNKNOWN", message, *keys, hint=did_you_mean(name, self.symbols.steps)
                 )
+            elif target.in_finally is not step.in_finally:
+                message = (
+                    f"`{name}` has ended before any step of `finally` begins"
+                    if step.in_finally
+                    else f"`{name}` is a step of `finally`, which begin when all others have ended"
+                )
+                keys = ("depends_on",) if isinstance(written, str) else ("depends_on", index)
+                hint = f"e.g. `when: steps.{name}.output != null`" if step.in_finally else None
+                section.fault("DEPENDENCY_UNKNOWN", message, *keys, hint=hint)
             else:
                 found.update(dict.fromkeys(target.ends()))
-        return tuple(found)
+        return tuple(found), ()

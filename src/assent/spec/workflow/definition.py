@@ -41,10 +41,11 @@ class Capabilities(Protocol):
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class WorkflowSpec:
-    """One workflow. `steps` are flat, in file order, each with explicit `depends_on`; equal specs have equal fingerprints.
+    """One workflow. `steps` are flat, in file order, each with explicit `depends_on`, and those of `finally` stand behind all
+    others; equal specs have equal fingerprints.
 
     Build one from a file's text (`load`), from data (`from_dict`), or in Python with the keys of the document
-    as arguments.
+    as arguments; `finally` is a word of Python, and is given as `finally_`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class WorkflowSpec:
         *,
         name: str,
         steps: Sequence[Mapping[str, Any]],  # `Any`: whatever is no JSON is refused below
+        finally_: Sequence[Mapping[str, Any]] | None = None,  # `Any`: as above
         version: str = "1.0.0",
         description: str = "",
         inputs: Mapping[str, Any] | None = None,  # `Any`: as above
@@ -80,6 +82,7 @@ class WorkflowSpec:
             "description": description,
             "inputs": inputs or {},
             "steps": list(steps),
+            "finally": list(finally_) if finally_ is not None else None,
             "outputs": outputs or {},
             "metadata": metadata or {},
             "environment": environment,
@@ -154,6 +157,11 @@ class WorkflowSpec:
     def reference(self) -> str:
         """`name@version`."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def has_finally(self) -> bool:
+        """The last of its steps are those of `finally`."""
+        return self.steps[-1].in_finally
 
     def step(self, name: str) -> StepSpec | None:
         """The step of that name."""

@@ -77,6 +77,10 @@ def workflow_schema() -> dict[str, Json]:
             listed(part("step"), "a list of steps"),
             "what it does, in order unless `depends_on` says otherwise",
         ),
+        "finally": key(
+            listed(part("step"), "a list of steps"),
+            "what it does at last, however those steps end; these may read `run`. The outermost workflow only",
+        ),
         "outputs": key(_MAPPING, f"what the run gives back, by name; {references}"),
         "metadata": key(part("metadata"), "who answers for it"),
         "environment": key(
@@ -120,7 +124,7 @@ def workflow_schema() -> dict[str, Json]:
                 "title": "a step's name, or a list",
                 "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
             },
-            "what it waits for. Left out: the step before it; `[]`: nothing",
+            "what it waits for. Left out: the step before it, which in `finally` may have failed; `[]`: nothing",
         ),
         "when": key(_EXPRESSION, "skips the step where it is false; the output of a skipped step is null"),
         "foreach": key(

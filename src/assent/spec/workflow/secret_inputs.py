@@ -55,7 +55,7 @@ class SecretStep(msgspec.Struct, frozen=True):
     def _takes_value(
         self, place: Path, part: Template, names: frozenset[Name], given: Mapping[str, Json]
     ) -> bool:
-        if _reads(names, ("steps",)):
+        if _reads(names, ("steps", "run")):
             inputs = [_at(given, name) for name in names if name[0] == "inputs"]
             return self._are_values(place, "text") and any(self._are_values(place, one) for one in inputs)
         try:

@@ -661,6 +661,10 @@ REST = (
     ),
     story("capabilities by name", ask("capabilities", {"pattern": "sys.*"})),
     story(
+        "what may be called",
+        ask("tools", {"pattern": "io.fs.delete"}, gives={"0.decisions": ["REQUIRE_APPROVAL"]}),
+    ),
+    story(
         "what the policy would say",
         ask(
             "explain_policy",

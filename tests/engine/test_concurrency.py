@@ -208,7 +208,7 @@ async def test_a_run_that_a_handler_begins_never_waits_for_a_key(place: Place) -
 async def test_a_newer_run_takes_the_place_of_older_ones_of_its_principal(
     place: Place, on_busy: str, ended_as: dict[str, str]
 ) -> None:
-    """What others asked for is waited for; who cancelled, and for which run, is on record, and whoever began it hears of it alone."""
+    """What others asked for is waited for; who cancelled, and for which run, is on record; who began it hears of it alone."""
     heard: set[str] = set()
     async with place.open() as rt:
         runs = {"holder": await rt.run(keyed("a", put("a"), ASK))}
@@ -279,7 +279,7 @@ async def test_the_smallest_limit_of_those_that_have_a_key_counts(place: Place) 
         for run in two[:2]:
             await rt.approve(run.run_id)
         while (await rt.show(two[2].run_id)).status is not RunState.WAITING:
-            await asyncio.sleep(0)
+            pass
         states = [await rt.show(run.run_id) for run in (*two, one, more)]
         assert [run.status.value for run in states] == ["succeeded"] * 2 + ["waiting", "pending", "pending"]
 

@@ -217,6 +217,8 @@ class Core:
             traces = Traces(settings.telemetry)
             self.exit.push_async_callback(asyncio.to_thread, traces.close)
             self._observer = traces.hear
+            if settings.telemetry.propagate:  # in place of who tells nothing
+                self.app.offer("assent.invocation.context.outbound.Tracing", lambda: traces)
         services = self.services(journal, journal.blobs)
         self._services = services
         await self.calling.open(services, signer)

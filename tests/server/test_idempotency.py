@@ -150,6 +150,28 @@ async def test_a_step_is_added_once_also_by_the_next_owner(root: Path, env: dict
     assert steps == [[("step_1", "succeeded")]] * 2
 
 
+async def test_who_asks_the_next_owner_again_waits_no_longer_than_they_said(
+    root: Path, env: dict[str, str]
+) -> None:
+    """Nothing new may be recorded of the run for as long as its step takes, and what began it stands on record."""
+    with (root / "assent.toml").open("a") as settings:
+        settings.write('[serve]\ndrain = "1ms"\n')
+    sleep = {"capability": "sys.sleep", "parameters": {"seconds": 50}}
+    said = {"idempotency-key": "k", "prefer": "respond-async"}
+    runs = []
+    for _ in range(2):
+        async with daemon(root, env) as served:
+            answer = await served.http.post("/v1/calls", json=sleep, headers=said, timeout=10)
+            runs.append((answer.status_code, answer.json()["run_id"]))
+            while (await served.http.get(answer.headers["location"])).json()["steps"][0][
+                "status"
+            ] != "running":
+                pass
+            if len(runs) == 2:
+                await served.http.post(f"/v1/runs/{runs[0][1]}/cancel")
+    assert runs == [(202, runs[0][1])] * 2
+
+
 def test_what_changed_something_is_answered_once_more_for_a_day() -> None:
     clock = FakeClock()
     keyed, asked = Keyed(clock), ForgetSecret(name="a")

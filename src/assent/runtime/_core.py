@@ -506,9 +506,9 @@ class Core:
         key = StepKey(step) if step is not None else None
         return await self._drive(RunId(run), Reject(self.actor(principal), key, digest=digest, text=reason))
 
-    async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
-        """Stop a run between effects and take its effects back; while its `finally` goes on, end that."""
-        return await self._drive(RunId(run), Cancel(self.actor(principal)))
+    async def cancel(self, run: str, *, principal: Who = None, spares_finally: bool = False) -> RunResult:
+        """Stop a run between effects and take its effects back; while its `finally` goes on, end that, unless it is spared."""
+        return await self._drive(RunId(run), Cancel(self.actor(principal), spares_finally=spares_finally))
 
     async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
         """Send a run a signal, which is on record when this returns, and drive the run on until it ends or waits again.

@@ -15,7 +15,7 @@ import msgspec
 from assent import __version__
 from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
-from assent.invocation.context.telling import News, telling
+from assent.invocation.context.telling import News, listener_here, telling
 from assent.runtime._core import Core, require_same_request
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
@@ -28,6 +28,7 @@ from assent.spec.events.kinds import (
     ApprovalGranted,
     ApprovalRejected,
     CancelRequested,
+    Leaf,
     RunCreated,
     SignalReceived,
     StepResolved,
@@ -117,7 +118,8 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
-    run, act = found
+    run, leaf = found
+    act = leaf.event
     if not isinstance(act, _ACTS.get(type(request), RunCreated)):
         raise InputError("REQUEST_INVALID", "another request was asked under this id")
     who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
@@ -127,13 +129,17 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None
     if refusal is not None:
         raise refusal
+    listener = listener_here()
+    if isinstance(act, RunCreated) and listener is not None:
+        # Whoever waits for its first entry hears which run it is, however long that takes from here.
+        listener(run, leaf.n, leaf.at_ms, act)
     shown = await runtime.show(run)
     result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
     return _told(await runtime.undone_or_raise(run, result))
 
 
-async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, Act] | None:
-    """The run that was begun or decided about in the request of this id, and what was done, as the run's own entries say."""
+async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, Leaf] | None:
+    """The run that was begun or decided about in the request of this id, and its own entry (an `Act`) of what was done."""
     journal = runtime.ready.journal
     if isinstance(request, requests.Beginning):
         # The row is no fact of the record: it only says where to look.
@@ -145,7 +151,7 @@ async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> 
         event = leaf.event
         if isinstance(event, Act) and event.request == ident:
             assert run is not None  # INVARIANT: its entries were read
-            return run, event
+            return run, leaf
     return None
 
 

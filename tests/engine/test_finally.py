@@ -373,7 +373,7 @@ def test_what_is_said_twice_about_the_steps_says_nothing_about_those_of_finally(
     run = Driven(last=[F, G])
     run.give(Admit((ev.StepSkipped(step=B),)))
     assert run.give(request) == ["run.cancel_requested", "run.finally_started"]
-    another = Cancel(ASKER, RunId("run_that_wants_its_key"))
+    another = Cancel(ASKER, RunId("run_that_wants_its_key"), spares_finally=True)
     assert [run.give(again) for again in (request, another, Finish(BOUND), Abort("F"))] == [[], [], [], []]
     assert run.give(Cancel(ASKER)) == ["run.cancel_requested", "run.cancelled"]
     assert run.give(EndFinally()) == []

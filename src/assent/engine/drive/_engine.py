@@ -242,7 +242,7 @@ class Engine:
                 # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
                 # Whoever listens asked for the new run, and takes what it hears first for that run's.
                 with suppress(AssentError), telling(None):
-                    await self.deliver(run, Cancel(actor, record.run))
+                    await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
 
     async def _with_key(self, key: str, status: str) -> dict[RunId, ev.RunCreated]:
         """The runs that the journal says have a key, or wait for it, oldest first."""

@@ -684,17 +684,27 @@ class Core:
         The workflow is kept as it is now. Its runs act for who adds it, and begin while a process lives that begins them
         (`assent serve`). `SCHEDULE_INVALID`, `SCHEDULE_EXISTS`: in the result.
         """
-        spec = load_workflow(workflow)
         said = {"cron": cron, "every": every, "zone": zone, "overlap": overlap}
-        asked: dict[str, Json] = {name: value for name, value in said.items() if value is not None}
-        asked |= {
-            "name": name,
+        asked = self.schedule_of(
+            load_workflow(workflow), inputs, name=name, missed=missed, environment=environment, **said
+        )
+        return await self.call(f"{SCHEDULE_CAPABILITIES}add", asked, principal=principal)
+
+    def schedule_of(
+        self,
+        spec: WorkflowSpec,
+        inputs: Mapping[str, Json] | None,
+        *,
+        environment: str | None,
+        **said: str | None,
+    ) -> dict[str, Json]:
+        """The parameters of `assent.schedule.add`; raises what `check_spec` raises."""
+        return {
+            **{name: value for name, value in said.items() if value is not None},
             "workflow": spec.to_json(),
             "inputs": self.check_spec(spec, {} if inputs is None else inputs),
-            "missed": missed,
             "environment": environment or self.settings.environment,
         }
-        return await self.call(f"{SCHEDULE_CAPABILITIES}add", asked, principal=principal)
 
     async def remove_schedule(self, name: str, *, principal: Who = None) -> RunResult:
         """Let no more runs of a schedule begin: a call of `assent.schedule.remove`; it can be undone."""

@@ -180,7 +180,7 @@ class Service:
 
         require_scope(request, by)
         if self._runtime is not None:
-            _owning.check_fits(self._runtime, request)
+            _owning.check_fits(self._runtime, request, by.principal)
 
     async def stream(self, request: Stream[A], by: Asker | None = None) -> AsyncIterator[A]:
         """The same for a request that is answered in parts."""

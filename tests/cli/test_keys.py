@@ -43,7 +43,7 @@ WRONG = {
     "no time": (("create", "a", "--expires", "soon"), 2, "USAGE_INVALID"),
     "no principal": (("create", "a", "--for", "ci"), 1, "INVALID_INPUT"),
     "no key": (("revoke", "ak_aaaaaaaaaaaaaaaa"), 1, "KEY_UNKNOWN"),
-    "no id": (("revoke", "../../etc/passwd"), 1, "INVALID_INPUT"),
+    "no id": (("revoke", "../../etc/passwd"), 2, "INVALID_INPUT"),
 }
 
 

@@ -208,12 +208,15 @@ async def test_a_run_that_a_handler_begins_never_waits_for_a_key(place: Place) -
 async def test_a_newer_run_takes_the_place_of_older_ones_of_its_principal(
     place: Place, on_busy: str, ended_as: dict[str, str]
 ) -> None:
-    """What others asked for is waited for; who cancelled, and for which run, is on record."""
+    """What others asked for is waited for; who cancelled, and for which run, is on record; who began it hears of it alone."""
+    heard: set[str] = set()
     async with place.open() as rt:
         runs = {"holder": await rt.run(keyed("a", put("a"), ASK))}
         runs["strange"] = await rt.run(keyed("b"), principal="user:eve")
         runs["older"] = await rt.run(keyed("c"))
-        newest = await rt.run(keyed("d", on_busy=on_busy))
+        with rt.telling(lambda run, *_: heard.add(run)):
+            newest = await rt.run(keyed("d", on_busy=on_busy))
+        assert heard == {newest.run_id}
         if on_busy == "cancel_running":
             await all_ended(rt)
             assert (await rt.show(newest.run_id)).status is RunState.SUCCEEDED
@@ -275,6 +278,8 @@ async def test_the_smallest_limit_of_those_that_have_a_key_counts(place: Place) 
         assert [run.status.value for run in two] == ["waiting", "waiting", "pending"]
         for run in two[:2]:
             await rt.approve(run.run_id)
+        while (await rt.show(two[2].run_id)).status is not RunState.WAITING:
+            pass
         states = [await rt.show(run.run_id) for run in (*two, one, more)]
         assert [run.status.value for run in states] == ["succeeded"] * 2 + ["waiting", "pending", "pending"]
 

@@ -117,9 +117,16 @@ async def test_they_run_however_the_others_ended_and_an_undo_takes_them_back_too
 
 
 async def test_a_run_that_did_nothing_ends_as_failed_and_its_finally_runs(place: Place) -> None:
-    """And where the outputs can't be computed; there is nothing else to undo then."""
+    """Also where its only step ended as it was looked at, or the outputs can't be computed; nothing else is to undo then."""
+    place.policy = RULES
+    unreadable = put("a", value="${{ 1 / 0 }}")
     async with place.open() as rt:
-        for steps, outputs in ([fail()], {}), ([put("a")], {"x": "${{ 1 / 0 }}"}):
+        for steps, outputs in (
+            ([fail()], {}),
+            ([put("a", "box.put_high")], {}),
+            ([unreadable], {}),
+            ([put("a")], {"x": "${{ 1 / 0 }}"}),
+        ):
             result = await rt.run(flow(*steps, last=[put("f", value="${{ run.message }}")], outputs=outputs))
             assert result.error is not None
             assert place.box.values.pop("f") == result.error["message"]
@@ -373,7 +380,7 @@ def test_what_is_said_twice_about_the_steps_says_nothing_about_those_of_finally(
     run = Driven(last=[F, G])
     run.give(Admit((ev.StepSkipped(step=B),)))
     assert run.give(request) == ["run.cancel_requested", "run.finally_started"]
-    another = Cancel(ASKER, RunId("run_that_wants_its_key"))
+    another = Cancel(ASKER, RunId("run_that_wants_its_key"), spares_finally=True)
     assert [run.give(again) for again in (request, another, Finish(BOUND), Abort("F"))] == [[], [], [], []]
     assert run.give(Cancel(ASKER)) == ["run.cancel_requested", "run.cancelled"]
     assert run.give(EndFinally()) == []

@@ -58,8 +58,8 @@ class Lives:
                 await asyncio.sleep(self.chance.choice([0, 0.003]))
                 for run in await rt.unfinished():
                     if self.chance.random() < 0.2:
-                        act = self.chance.choice([rt.cancel, rt.approve])
-                        under_way.append(asyncio.ensure_future(act(run)))
+                        act = rt.cancel(run) if self.chance.random() < 0.5 else rt.approve(run)
+                        under_way.append(asyncio.ensure_future(act))
             await asyncio.sleep(self.chance.choice([0, 0.01]))
         await asyncio.gather(*under_way, return_exceptions=True)
 

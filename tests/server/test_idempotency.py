@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from assent.runtime.service import _keyed
 from assent.runtime.service._keyed import Keyed
 from assent.runtime.service.requests import CheckPolicy, ForgetSecret
 from assent.runtime.service.routes import ROUTES
@@ -149,15 +150,55 @@ async def test_a_step_is_added_once_also_by_the_next_owner(root: Path, env: dict
     assert steps == [[("step_1", "succeeded")]] * 2
 
 
+async def test_who_asks_the_next_owner_again_waits_no_longer_than_they_said(
+    root: Path, env: dict[str, str]
+) -> None:
+    """Nothing new may be recorded of the run for as long as its step takes, and what began it stands on record."""
+    with (root / "assent.toml").open("a") as settings:
+        settings.write('[serve]\ndrain = "1ms"\n')
+    sleep = {"capability": "sys.sleep", "parameters": {"seconds": 50}}
+    said = {"idempotency-key": "k", "prefer": "respond-async"}
+    runs = []
+    for _ in range(2):
+        async with daemon(root, env) as served:
+            answer = await served.http.post("/v1/calls", json=sleep, headers=said, timeout=10)
+            runs.append((answer.status_code, answer.json()["run_id"]))
+            while (await served.http.get(answer.headers["location"])).json()["steps"][0][
+                "status"
+            ] != "running":
+                pass
+            if len(runs) == 2:
+                await served.http.post(f"/v1/runs/{runs[0][1]}/cancel")
+    assert runs == [(202, runs[0][1])] * 2
+
+
 def test_what_changed_something_is_answered_once_more_for_a_day() -> None:
     clock = FakeClock()
     keyed, asked = Keyed(clock), ForgetSecret(name="a")
-    assert keyed.find("k", asked) is None
+    assert keyed.find("k", asked, "user:ann") is None
     keyed.keep("k", asked, "done")
-    assert keyed.find("k", asked) == "done"
+    assert keyed.find("k", asked, "user:ann") == "done"
     check = CheckPolicy(path="a", text="")
-    assert keyed.find("c", check) is None
+    assert keyed.find("c", check, "user:ann") is None
     keyed.keep("c", check, "checked")
-    assert keyed.find("c", check) is None, "what is only looked at is looked at again"
+    assert keyed.find("c", check, "user:ann") is None, "what is only looked at is looked at again"
     clock.ms += 24 * 3600 * 1000 + 1
-    assert keyed.find("k", ForgetSecret(name="b")) is None
+    assert keyed.find("k", ForgetSecret(name="b"), "user:ann") is None
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_nobody_makes_the_keys_of_others_be_forgotten(monkeypatch: pytest.MonkeyPatch, others: int) -> None:
+    """However many they send: they lose their own, oldest first, and memory stays bounded."""
+    monkeypatch.setattr(_keyed, "KEYS_MAX", 20)
+    keyed, asked = Keyed(FakeClock()), ForgetSecret(name="a")
+    for number in range(5):
+        keyed.find(f"ann-{number}", asked, "user:ann")
+        keyed.keep(f"ann-{number}", asked, number)
+    for number in range(200):
+        whose = f"agent:bot{number % others}"
+        assert keyed.find(f"bot-{number}", asked, whose) is None
+        keyed.keep(f"bot-{number}", asked, number)
+    assert [keyed.find(f"ann-{number}", asked, "user:ann") for number in range(5)] == [*range(5)]
+    assert keyed.find("bot-199", asked, f"agent:bot{199 % others}") == 199
+    assert (len(keyed._known), sum(map(len, keyed._of.values()))) == (20, 20)
+    assert keyed.find("bot-0", asked, "agent:bot0") is None

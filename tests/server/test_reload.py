@@ -35,9 +35,12 @@ class Living:
         self.root, self.env, self.served = root, env, served
         self.head = (root / "assent.toml").read_text()
 
-    async def read(self, configuration: str, policy: str = POLICY) -> str:
-        """Have it read these anew; what it says of that."""
-        (self.root / "assent.toml").write_text(self.head + configuration)
+    async def read(self, configuration: str | None, policy: str = POLICY) -> str:
+        """Have it read these anew, None where there is no file any more; what it says of that."""
+        if configuration is None:
+            (self.root / "assent.toml").unlink()
+        else:
+            (self.root / "assent.toml").write_text(self.head + configuration)
         (self.root / "policy.yaml").write_text(policy)
         count = len(self.served.notes)
         self.served.told.reload.set()
@@ -100,7 +103,7 @@ async def test_issuers_count_from_then_on(root: Path, env: dict[str, str]) -> No
         assert await known() == []
 
 
-WRONG = {
+WRONG: dict[str, tuple[str | None, str, list[str]]] = {
     "not TOML": (
         "[identity",
         POLICY,
@@ -115,6 +118,11 @@ WRONG = {
         '[serve.issuers.corp]\nissuer = "https://id"\n',
         POLICY,
         ["not reloaded"],
+    ),
+    "gone": (
+        None,
+        POLICY,
+        ["`[identity]`, `[serve.issuers]`, `[serve.rate]` not reloaded", "not there any more"],
     ),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def key_for(root: Path, env: Mapping[str, str], principal: str | None = None) -> str:
-    """A key that may ask everything, as this account where nobody is named. No run made it, so that none can be taken back."""
+def key_for(
+    root: Path, env: Mapping[str, str], principal: str | None = None, scopes: Iterable[str] = SCOPES
+) -> str:
+    """A key, by default of all scopes and for this account. No run made it, so that none can be taken back."""
     settings = Settings.resolve(workspace=root, environ=env, cwd=root)
     key = new_key(SystemEntropy())
     KeyStore(settings.state).write(
@@ -97,7 +99,7 @@ def key_for(root: Path, env: Mapping[str, str], principal: str | None = None) ->
             digest=key.digest,
             name="test",
             principal=principal or own_name(settings.os_uid),
-            scopes=frozenset(SCOPES),
+            scopes=frozenset(scopes),
             created_ms=0,
             created_by="test",
         )

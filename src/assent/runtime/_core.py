@@ -217,6 +217,8 @@ class Core:
             traces = Traces(settings.telemetry)
             self.exit.push_async_callback(asyncio.to_thread, traces.close)
             self._observer = traces.hear
+            if settings.telemetry.propagate:  # in place of who tells nothing
+                self.app.offer("assent.invocation.context.outbound.Tracing", lambda: traces)
         services = self.services(journal, journal.blobs)
         self._services = services
         await self.calling.open(services, signer)
@@ -504,9 +506,9 @@ class Core:
         key = StepKey(step) if step is not None else None
         return await self._drive(RunId(run), Reject(self.actor(principal), key, digest=digest, text=reason))
 
-    async def cancel(self, run: str, *, principal: Who = None) -> RunResult:
-        """Stop a run between effects and take its effects back; while its `finally` goes on, end that."""
-        return await self._drive(RunId(run), Cancel(self.actor(principal)))
+    async def cancel(self, run: str, *, principal: Who = None, spares_finally: bool = False) -> RunResult:
+        """Stop a run between effects and take its effects back; while its `finally` goes on, end that, unless it is spared."""
+        return await self._drive(RunId(run), Cancel(self.actor(principal), spares_finally=spares_finally))
 
     async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
         """Send a run a signal, which is on record when this returns, and drive the run on until it ends or waits again.
@@ -682,17 +684,27 @@ class Core:
         The workflow is kept as it is now. Its runs act for who adds it, and begin while a process lives that begins them
         (`assent serve`). `SCHEDULE_INVALID`, `SCHEDULE_EXISTS`: in the result.
         """
-        spec = load_workflow(workflow)
         said = {"cron": cron, "every": every, "zone": zone, "overlap": overlap}
-        asked: dict[str, Json] = {name: value for name, value in said.items() if value is not None}
-        asked |= {
-            "name": name,
+        asked = self.schedule_of(
+            load_workflow(workflow), inputs, name=name, missed=missed, environment=environment, **said
+        )
+        return await self.call(f"{SCHEDULE_CAPABILITIES}add", asked, principal=principal)
+
+    def schedule_of(
+        self,
+        spec: WorkflowSpec,
+        inputs: Mapping[str, Json] | None,
+        *,
+        environment: str | None,
+        **said: str | None,
+    ) -> dict[str, Json]:
+        """The parameters of `assent.schedule.add`; raises what `check_spec` raises."""
+        return {
+            **{name: value for name, value in said.items() if value is not None},
             "workflow": spec.to_json(),
             "inputs": self.check_spec(spec, {} if inputs is None else inputs),
-            "missed": missed,
             "environment": environment or self.settings.environment,
         }
-        return await self.call(f"{SCHEDULE_CAPABILITIES}add", asked, principal=principal)
 
     async def remove_schedule(self, name: str, *, principal: Who = None) -> RunResult:
         """Let no more runs of a schedule begin: a call of `assent.schedule.remove`; it can be undone."""

@@ -19,7 +19,7 @@ import msgspec
 from starlette.responses import Response
 
 from assent.errors import AssentError, InputError, WorldError
-from assent.invocation.context.telling import News, telling
+from assent.invocation.context.telling import Cause, News, telling
 from assent.runtime._core import reused
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
@@ -269,7 +269,7 @@ class Api:
         self._service.check(request, caller.asker)
         asked = self._asked.get(ident) if ident is not None else None
         if asked is None:
-            asked = self._begin(request, caller, ident, headers.get("traceparent"))
+            asked = self._begin(request, caller, ident, _cause_of(headers))
         elif asked.request != request:
             raise reused()
         work, begun = asked.work, asked.begun
@@ -286,9 +286,7 @@ class Api:
         )
         return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
-    def _begin(
-        self, request: Driving[Any], caller: Caller, ident: str | None, traceparent: str | None
-    ) -> _Asked:
+    def _begin(self, request: Driving[Any], caller: Caller, ident: str | None, cause: Cause | None) -> _Asked:
         """Have it carried out; whoever asks the same under its key meanwhile waits for the same."""
         is_new = getattr(request, "run", None) is None
         if self.is_draining and is_new:
@@ -300,7 +298,7 @@ class Api:
                 begun.set_result(run)
 
         operation = requests.operation_of(type(request))
-        with telling(hear if is_new else None, traceparent):
+        with telling(hear if is_new else None, cause):
             carried_out = self._service.perform(request, caller.asker, ident=ident)
             work = self._spawn(carried_out, name=f"request {operation}")
         self._under_way.add(work)
@@ -431,11 +429,19 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """The headers by lower-case name; of one that is repeated, the first."""
+    """The headers by lower-case name; of one that is repeated, the first, but for the one that is a list."""
     found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    for raw_name, raw in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw.decode("latin-1")
+        if name == "tracestate" and name in found:
+            found[name] += f",{value}"
+        found.setdefault(name, value)
     return found
+
+
+def _cause_of(headers: dict[str, str]) -> Cause | None:
+    traceparent = headers.get("traceparent")
+    return None if traceparent is None else Cause(traceparent, headers.get("tracestate", ""))
 
 
 def _base_of(scope: Scope) -> str | None:

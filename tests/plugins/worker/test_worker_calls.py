@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,21 @@ def show(context: LocalContext, path: str) -> Preview:
     assert context.world.is_changed and not context.world.simulate().is_changed
     assert context.world.files.stat(path) is not None and other.files.stat(path) is None
     return Preview("text", f"{path} {context.world.is_simulated}", "base", True)
+
+
+@capability("sample.send", operation="READ", risk="LOW", labels=["sends_external"])
+async def send(context: LocalContext, size: int | float, then: str = "ends") -> str:
+    """Say what was sent, and end in some way."""
+    context.count_sent(3)
+    await asyncio.to_thread(context.count_sent, size)
+    match then:
+        case "fails":
+            raise ValueError("after that")
+        case "says too much":
+            return "x" * (70 << 20)
+        case "exits":
+            os._exit(7)
+    return "sent"
 
 
 @capability("sample.remember", operation="READ", risk="LOW")
@@ -411,6 +427,34 @@ async def test_what_the_other_side_remembers_is_there(stage: Stage) -> None:
     assert call.context.meta == {"count": 2}
     call.context.flags.clear()
     assert (await call.part("execute"))["flag"] is False
+
+
+@pytest.mark.parametrize(
+    ("size", "then", "sent"),
+    [
+        (4, "ends", 7),
+        (4, "fails", 7),
+        (4, "says too much", 7),
+        ((1 << 53) - 1, "ends", (1 << 53) - 1),
+        *((size, "ends", 3) for size in (-1, 1 << 53, 1.5)),
+    ],
+)
+async def test_what_a_part_says_it_sent_counts_however_it_ends(
+    stage: Stage, size: float, then: str, sent: int
+) -> None:
+    """And nothing that is no number of bytes, which would let others send more."""
+    call = stage.call("sample.send")
+    with suppress(Exception):
+        await call.part("execute", {"size": size, "then": then})
+    assert call.life.sent == sent
+
+
+async def test_what_a_worker_that_exits_said_it_sent_counts(tmp_path: Path) -> None:
+    with staged(tmp_path, plugin_of(SOURCE)) as own:
+        call = own.call("sample.send")
+        with pytest.raises(AssentError):
+            await call.part("execute", {"size": 4, "then": "exits"})
+        assert call.life.sent == 7
 
 
 async def test_files_are_those_of_the_context(stage: Stage) -> None:

@@ -252,11 +252,17 @@ async def test_a_tick_before_the_former_run_has_ended(
         assert listed(place)[0].held is None
 
 
-async def test_the_finally_of_a_run_that_is_in_the_way_is_waited_for(place: Place) -> None:
-    """The run is cancelled once for good: again, also by the next daemon, would end what cleans up after it."""
+@pytest.mark.parametrize(
+    ("act", "former", "left"),
+    [("put_high", "cancelled", {"f": "f"}), ("put", "succeeded", {"a": "a", "f": "f"})],
+)
+async def test_the_finally_of_a_run_that_is_in_the_way_is_waited_for(
+    place: Place, act: str, former: str, left: dict[str, str]
+) -> None:
+    """No tick ends what cleans up after a run, not the next one and not the next daemon's, whatever became of its steps."""
     place.policy = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.put_high"}))
     async with day(place) as one:
-        steps = workflow(put("a", "box.put_high"), **{"finally": [put("f", "box.put_high")]})
+        steps = workflow(put("a", f"box.{act}"), **{"finally": [put("f", "box.put_high")]})
         await one.rt.add_schedule(steps, name="nightly", every="1h", overlap="cancel")
         await one.pass_(HOUR_MS)
         await one.pass_(HOUR_MS)
@@ -266,8 +272,8 @@ async def test_the_finally_of_a_run_that_is_in_the_way_is_waited_for(place: Plac
         assert run["status"] == "waiting"
         await one.rt.approve(str(run["run_id"]), "f")
         await one.pass_(0)
-        assert await one.states() == ["cancelled", "waiting"]
-        assert place.box.values == {"f": "f"}
+        assert await one.states() == [former, "waiting"]
+        assert place.box.values == left
 
 
 @pytest.mark.parametrize(("missed", "count"), [("skip", 0), ("one", 1), ("all", 5)])

@@ -123,7 +123,9 @@ async def test_a_failing_shutdown_is_told_and_the_state_is_free_all_the_same(pla
         assert (await other.call("sys.noop")).status == "succeeded"
 
 
-async def test_the_configuration_is_read_again_and_a_broken_file_keeps_the_old(place: Place) -> None:
+async def test_the_configuration_is_read_again_and_a_file_that_is_broken_or_gone_keeps_the_old(
+    place: Place,
+) -> None:
     configure(place, "[app]\nsize = 1\n")
     async with Runtime(place.settings()) as rt:
         old = rt.app.config
@@ -133,8 +135,11 @@ async def test_the_configuration_is_read_again_and_a_broken_file_keeps_the_old(p
         configure(place, "[app]\nsize = [\n")
         with pytest.raises(InputError):
             await rt.reload_configuration()
-        assert rt.app.config.whole("size") == 2
         (place.workspace / "assent.toml").unlink()
+        with pytest.raises(InputError, match="not there any more"):
+            await rt.reload_configuration()
+        assert rt.app.config.whole("size") == 2
+        configure(place, "")
         await rt.reload_configuration()
         assert rt.app.config.to_json() == {}
 

@@ -14,7 +14,7 @@ import pytest
 from assent.server.pipe import _pipe
 from assent.server.pipe._frames import Frame, encode
 from tests.support.pipes import asking, pipe_process, piped, told
-from tests.support.serving import Serving, daemon
+from tests.support.serving import Serving, daemon, key_for
 
 SECONDS = 60
 NOTE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
@@ -84,6 +84,9 @@ async def test_a_key_makes_it_happen_once_also_when_asked_twice_at_once(
         peer.say(asking(4, "call", sleep, idempotency_key="s"))
         other = await peer.ask("call", NOTE, idempotency_key="s")
         assert other["error"]["data"]["code"] == "REQUEST_REUSED"
+        reader = key_for(root, env, ["read"]).encode()
+        stranger = await peer.ask("call", sleep, idempotency_key="s", token=reader)
+        assert stranger["error"]["data"]["code"] == "SCOPE_MISSING", "not even by waiting for it"
 
 
 async def test_what_can_be_no_run_is_refused_and_leaves_none(root: Path, env: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ from assent.capabilities.net._rules import Egress
 from assent.capabilities.net._unpacking import ACCEPTED, Unpacker, too_large
 from assent.capabilities.net._url import Target, join_url
 from assent.invocation import NoEffectError
+from assent.invocation.context.outbound import Tracing
 
 if TYPE_CHECKING:
     import httpx2
@@ -110,9 +111,11 @@ class Http:
         limits: NetLimits | None = None,
         *,
         resolver: Resolver | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.egress: Final = egress or Egress()
         self.limits: Final = limits or NetLimits()
+        self.tracing: Final = tracing or Tracing()
         self._resolver = resolver
         self._client: httpx2.AsyncClient | None = None
 

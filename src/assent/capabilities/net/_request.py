@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -37,6 +37,7 @@ _FRAMING: Final = frozenset(
     "accept-encoding connection content-length expect host http2-settings keep-alive proxy-authenticate "
     "proxy-authorization proxy-connection te trailer transfer-encoding upgrade via".split()
 )
+_TRACE: Final = frozenset({"traceparent", "tracestate"})
 _MEDIA: Final = {
     "json": "application/json",
     "text": "text/plain; charset=utf-8",
@@ -151,12 +152,13 @@ async def wire_of(context: LocalContext, http: Http, draft: Draft, reveal: Revea
     http.egress.admit(draft.target, draft.method, str(context.principal))
     require_sealed(context, http, draft)
     try:
-        return await _revealed(context, draft, http.limits.request_bytes, reveal or _by(context))
+        wire = await _revealed(context, draft, http.limits.request_bytes, reveal or _by(context))
     except NoEffectError:
         raise
     except AssentError as error:
         # A secret that is not to be had; nothing was sent.
         raise NoEffectError.from_dict(error.to_dict()) from error
+    return _traced(wire, http.tracing.headers(context))
 
 
 def foresee(context: LocalContext, *drafts: Draft) -> None:
@@ -199,6 +201,14 @@ async def _revealed(context: LocalContext, draft: Draft, bytes_max: int, reveal:
     body = await _body(context, draft, host, bytes_max, reveal)
     shown = draft.show().partition("\n")[0].partition(" ")[2]
     return Wire(draft.method, with_query(target, pairs), tuple(headers), body, shown)
+
+
+def _traced(wire: Wire, trace: Mapping[str, str]) -> Wire:
+    """With what tells its trace, unless it says one itself. Like a credential, that is for the first origin alone."""
+    if not trace or any(header.name in _TRACE for header in wire.headers):
+        return wire
+    added = (Header(name, value, is_private=True) for name, value in trace.items())
+    return replace(wire, headers=(*wire.headers, *added))
 
 
 async def _body(context: LocalContext, draft: Draft, host: str, bytes_max: int, reveal: Reveal) -> bytes:

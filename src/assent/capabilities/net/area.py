@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words
     from assent.capabilities.net import EgressRule, Http
     from assent.invocation import GlobalContext
+    from assent.invocation.context.outbound import Tracing
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PORTS: Final = {"https": 443, "http": 80}
@@ -124,18 +125,29 @@ PROJECTION: Final = None
 
 
 def offer(app: GlobalContext, ground: Ground) -> None:
-    """The one client of all requests, and the way out that plugins' requests take."""
+    """The one client of all requests, the way out that plugins' requests take, and nobody who traces them."""
 
     def outgoing() -> object:
         from assent.capabilities.net import Http, Outgoing
 
         return Outgoing(app.get(Http))
 
+    def http() -> object:
+        from assent.invocation.context.outbound import Tracing
+
+        return http_of(ground.said, app.get(Tracing))
+
+    def tracing() -> object:
+        from assent.invocation.context.outbound import Tracing
+
+        return Tracing()
+
     async def close(http: Http) -> None:
         await http.close()
 
-    app.offer("assent.capabilities.net._client.Http", lambda: http_of(ground.said), close=close)
+    app.offer("assent.capabilities.net._client.Http", http, close=close)
     app.offer("assent.invocation.context.outbound.Outbound", outgoing)
+    app.offer("assent.invocation.context.outbound.Tracing", tracing)
 
 
 def checks(_ground: Ground) -> Iterator[Check]:
@@ -143,12 +155,13 @@ def checks(_ground: Ground) -> Iterator[Check]:
     yield from ()
 
 
-def http_of(said: Mapping[str, Json]) -> Http:
+def http_of(said: Mapping[str, Json], tracing: Tracing | None = None) -> Http:
     """The one client of a runtime with this section; nothing is opened."""
     from assent.capabilities.net import Egress, Http, NetLimits
 
     rules = settings.tables(said, "rules")
-    return Http(Egress([_rule(*one) for one in rules.items()]), NetLimits(**settings.fields(said, SECTION)))
+    egress = Egress([_rule(*one) for one in rules.items()])
+    return Http(egress, NetLimits(**settings.fields(said, SECTION)), tracing=tracing)
 
 
 def _rule(name: str, said: Mapping[str, Json]) -> EgressRule:

@@ -608,6 +608,11 @@ class RunActor:
         """The steps have ended, and those of `finally` have not been let begin by this process."""
         return self.record.final is not None and not self.values.knows_end
 
+    @property
+    def _is_ending(self) -> bool:
+        """What was to begin may not any more, since a step that was looked at a moment ago, too."""
+        return self.record.is_stopping or self._is_turning
+
     async def _turn_to_finally(self) -> bool:
         """Let the steps of `finally` begin, unless an admission of another step is still about to end."""
         if self.is_at_work:
@@ -730,11 +735,11 @@ class RunActor:
         if self._is_held:
             return moved
         for due in self._due() if self._retries else ():
-            if self._is_full or self.record.is_stopping or not self._forward.take(due):
+            if self._is_full or self._is_ending or not self._forward.take(due):
                 return moved
             del self._retries[due]
             moved |= self._admit(due)
-        while not self.record.is_stopping and not self._is_full:
+        while not self._is_ending and not self._is_full:
             key = self._next_ready()
             if key is None or not self._forward.take(key):
                 break
@@ -765,8 +770,12 @@ class RunActor:
         """An admission that waited has ended. It counts as if it had been made now, or the step may be admitted anew."""
         self._preparing.remove(key)
         if command is not None:
-            is_held = self._is_held or self.record.is_stopping or self._is_turning
-            if not is_held and self._admission.still_holds(key, command) and self._apply(command):
+            if (
+                not self._is_held
+                and not self._is_ending
+                and self._admission.still_holds(key, command)
+                and self._apply(command)
+            ):
                 return
             if isinstance(command, Admit):
                 self.values.forget(*self._outbox.drop(command.events))

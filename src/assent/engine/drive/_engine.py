@@ -30,6 +30,7 @@ from assent.engine.waiting._together import together
 from assent.engine.waiting._turns import INSIDE, Bound
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Hook, Share, require_unexposed
+from assent.invocation.context.telling import telling
 from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
@@ -239,8 +240,9 @@ class Engine:
         for run in own:
             if run < record.run:
                 # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
-                with suppress(AssentError):
-                    await self.deliver(run, Cancel(actor, record.run))
+                # Whoever listens asked for the new run, and takes what it hears first for that run's.
+                with suppress(AssentError), telling(None):
+                    await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
 
     async def _with_key(self, key: str, status: str) -> dict[RunId, ev.RunCreated]:
         """The runs that the journal says have a key, or wait for it, oldest first."""

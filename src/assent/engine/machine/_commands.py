@@ -197,11 +197,13 @@ class TimeOut(msgspec.Struct, frozen=True, gc=False):
 class Cancel(msgspec.Struct, frozen=True, gc=False):
     """A principal wants the run to stop and be taken back; while the steps of its `finally` go on, these to stop.
 
-    `replaced_by`: so that this run may have its concurrency key.
+    `replaced_by`: so that this run may have its concurrency key. `spares_finally`: another run waits for its end, in whatever
+    order these wishes come.
     """
 
     actor: Actor
     replaced_by: RunId | None = None
+    spares_finally: bool = False
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

@@ -119,8 +119,8 @@ def check_approver(asked: ApprovalRecord, principal: Principal) -> None:
 def decide_cancel(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
     """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`.
 
-    Cancelled again, or only then, while the steps of its `finally` go on, it is these that stop, but not for a run that wants its
-    key. The same request is one wish.
+    Cancelled again, or only then, while the steps of its `finally` go on, it is these that stop, but not where another run
+    waits for them. The same request is one wish.
     """
     if not record.is_going_forward:
         if record.phase is Phase.DONE:
@@ -135,7 +135,7 @@ def decide_cancel(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
     request = command.actor.request
     if request is not None and request == record.cancelled_in:
         return ()
-    if record.final is not None and (record.is_called_off or command.replaced_by is not None):
+    if record.final is not None and (record.is_called_off or command.spares_finally):
         return ()
     if record.final is None and record.is_cancelling:
         return ()

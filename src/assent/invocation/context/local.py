@@ -40,6 +40,9 @@ Redactable = TypeVar("Redactable", bound="bytes | Json")
 EXECUTE_CAPTURED: Final = "execute_captured"
 """The flag of a preview in which a confined program may be run to see what it would write; nothing of that is applied."""
 
+SENT_MAX: Final = (1 << 53) - 1
+"""Bytes that a call is said to have sent, at most: a number that every reader of the record has."""
+
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -443,8 +446,13 @@ class LocalContext:
         return self._life.attached
 
     def count_sent(self, size: int) -> None:
-        """Tell that so many bytes leave beside the inputs, such as a file's: limits on `bytes_out` count them afterwards."""
-        self._life.sent += size
+        """Tell that so many bytes leave beside the inputs, such as a file's: limits on `bytes_out` count them afterwards.
+
+        `ValueError` for what is no number of bytes.
+        """
+        if type(size) is not int or not 0 <= size <= SENT_MAX:
+            raise ValueError(f"`{size!r:.80}` is no number of bytes")
+        self._life.sent = min(self._life.sent + size, SENT_MAX)
 
     def redact(self, value: Redactable) -> Redactable:
         """Text, bytes or JSON with `***` in place of every secret that was handed out so far, also base64-, URL- or JSON-encoded.

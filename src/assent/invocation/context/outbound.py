@@ -29,6 +29,15 @@ class Shown:
     request: Mapping[str, Json]
 
 
+class Tracing:
+    """Who says in which trace a request leaves: nobody, unless the application offers somebody."""
+
+    def headers(self, context: LocalContext) -> Mapping[str, str]:
+        """The headers that tell the trace of this call, by lower-case name."""
+        del context
+        return {}
+
+
 class Outbound(ABC):
     """Who sends requests: the application's one client. See `assent.capabilities.net`."""
 

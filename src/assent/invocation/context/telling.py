@@ -71,16 +71,23 @@ listener_here: Final = _LISTENER.get
 """Who is told of what is driven and received here; None is nobody."""
 
 
-_CAUSE: Final[ContextVar[str | None]] = ContextVar("cause", default=None)
+class Cause(Struct, frozen=True):
+    """What whoever asked sent of their trace: its headers as they came (W3C Trace Context §3)."""
+
+    traceparent: str
+    tracestate: str = ""
+
+
+_CAUSE: Final[ContextVar[Cause | None]] = ContextVar("cause", default=None)
 cause_here: Final = _CAUSE.get
-"""The `traceparent` of whoever asked for what is driven here, as it was sent."""
+"""The trace in which somebody asked for what is driven here."""
 
 
 @contextmanager
-def telling(listener: Listener | None, cause: str | None = None) -> Iterator[None]:
+def telling(listener: Listener | None, cause: Cause | None = None) -> Iterator[None]:
     """Have `listener`, and nobody else, told of the runs that are driven, and of the calls that are received, inside.
 
-    `cause`: the `traceparent` that whoever asks for them sent.
+    `cause`: the trace of whoever asks for them.
     """
     token = _LISTENER.set(listener)
     caused = None if cause is None else _CAUSE.set(cause)

@@ -326,6 +326,11 @@ class RemoteContext(LocalContext):
         blob, size = self._channel.ask(self._number, "attach", gathered)
         return Attachment(str(blob), int(size))
 
+    def count_sent(self, size: int) -> None:
+        super().count_sent(size)
+        # At once: a worker that is killed, or whose answer is too large, has sent it all the same.
+        self._channel.ask(self._number, "count_sent", size)
+
     def on_cleanup(self, callback: Callable[[], Any]) -> None:
         self._register("cleanup", callback)
 

@@ -432,6 +432,9 @@ class RemoteCall:
         finally:
             self._waiting.discard(future)
 
+    def count_sent(self, size: int) -> None:
+        self.context.count_sent(size)
+
     def snapshot(self, meta: bytes, flags: list[str], state: bytes) -> bytes:
         self.keep(wire.Kept(meta, flags, state))
         return self.context.snapshot().dump()
@@ -454,6 +457,7 @@ _QUESTIONS: Final[Mapping[str, Question]] = {
     "blobs.read": ((str,), RemoteCall.read_blob),
     "secret": ((str, bool), RemoteCall.secret),
     "reveal": ((list[str], str | None), RemoteCall.reveal),
+    "count_sent": ((wire.Number,), RemoteCall.count_sent),
     "snapshot": ((bytes, list[str], bytes), RemoteCall.snapshot),
 }
 """Every other question with the types of its arguments."""

@@ -20,7 +20,7 @@ from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation.context.telling import News, telling
 from assent.runtime.runs._schedules import acting_for, began, planned_of
 from assent.spec.events.kinds import RunCreated
-from assent.spec.ids import OWN_REQUESTS, RunId
+from assent.spec.ids import RunId
 from assent.spec.schedule import Begin, Former, Overlap, StopFormer, decide
 from assent.spec.states import RunState
 from assent.spec.workflow.definition import WorkflowSpec
@@ -249,10 +249,8 @@ class Scheduler:
         return Actor(principal, added.asserted, added.os_uid, added.identified_by, request)
 
     async def _stop(self, run: RunId, added: RunCreated) -> None:
-        # One wish, also of the next daemon: a second one would end the run's `finally`.
-        request = f"{OWN_REQUESTS}stop_{run}"
         with suppress(AssentError):  # it has ended meanwhile, or somebody else settles it
-            await self._core.cancel(run, principal=self._actor(added, request))
+            await self._core.cancel(run, principal=self._actor(added), spares_finally=True)
 
     def _watch(self, active: _Active, run: RunId) -> None:
         """Look at a schedule again once a run has ended, whoever drives it."""

@@ -6,7 +6,6 @@ operation and its run are compared here. Of all else the whole request is, and w
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from hashlib import sha256
 from typing import Any, Final
 
@@ -20,6 +19,8 @@ from assent.spec.ports import Clock
 from assent.spec.scopes import PLAN, READ
 
 KEYS_MAX: Final = 10_000
+"""Ids that are remembered. Past that whoever asked under the most loses their oldest: nobody makes others' be forgotten."""
+
 KEPT_MS: Final = 24 * 3600 * 1000
 
 ON_RECORD: Final = (
@@ -35,6 +36,7 @@ _REPEATABLE: Final = (requests.Resume, requests.CloseSession)
 class _Asked(msgspec.Struct):
     what: bytes
     at_ms: int
+    whose: str
     answer: Any = None  # `Any`: each operation has its own
 
 
@@ -43,21 +45,33 @@ class Keyed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: OrderedDict[str, _Asked] = OrderedDict()
+        self._known: dict[str, _Asked] = {}
+        self._of: dict[str, dict[str, None]] = {}
+        """The ids that each principal chose, oldest first."""
 
-    def find(self, ident: str, request: Request[Any]) -> Any:  # `Any`: as above
+    def find(self, ident: str, request: Request[Any], whose: str) -> Any:  # `Any`: as above
         """What was answered to this very request under the id, where that is kept; None else. `REQUEST_REUSED`."""
         now_ms, what = self._clock.monotonic_ms(), _what(request)
         known = self._known.get(ident)
-        if known is None or now_ms - known.at_ms > KEPT_MS:
-            self._known[ident] = _Asked(what, now_ms)
-            self._known.move_to_end(ident)
-            while len(self._known) > KEYS_MAX:
-                self._known.popitem(last=False)
+        if known is not None and now_ms - known.at_ms > KEPT_MS:
+            self._forget(ident)
+            known = None
+        if known is None:
+            self._known[ident] = _Asked(what, now_ms, whose)
+            self._of.setdefault(whose, {})[ident] = None
+            if len(self._known) > KEYS_MAX:
+                most = max(self._of.values(), key=len)
+                self._forget(next(iter(most)))
             return None
         if known.what != what:
             raise reused()
         return known.answer
+
+    def _forget(self, ident: str) -> None:
+        whose = self._known.pop(ident).whose
+        del self._of[whose][ident]
+        if not self._of[whose]:
+            del self._of[whose]
 
     def keep(self, ident: str, request: Request[Any], answer: Any) -> None:
         """Answer so again where what was asked changed something that no record of a run tells of."""

@@ -77,9 +77,9 @@ def execute(
 def _checked(runtime: Core, request: Request[A], asked: OwnerRequest) -> dict[str, Json] | None:
     """Refuse what can't be, unless a living owner has the capability that is unknown here: then its answer."""
     settings = runtime.settings
-    actor_of(settings, asker_of(settings))
+    actor = actor_of(settings, asker_of(settings))
     try:
-        check(runtime, request)
+        check(runtime, request, str(actor.principal))
     except InputError as error:
         is_elsewhere = error.code in NOT_HERE
         answer = forward(settings.state, asked, runtime_dir=settings.runtime_dir()) if is_elsewhere else None

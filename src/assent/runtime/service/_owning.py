@@ -15,7 +15,7 @@ import msgspec
 from assent import __version__
 from assent.engine import Actor, RunResult, signal_refusal
 from assent.errors import InputError, Json, RefusedError
-from assent.invocation.context.telling import News, telling
+from assent.invocation.context.telling import News, listener_here, telling
 from assent.runtime._core import Core, require_same_request
 from assent.runtime.runs._loading import sibling_reader
 from assent.runtime.service import answers, requests
@@ -28,12 +28,13 @@ from assent.spec.events.kinds import (
     ApprovalGranted,
     ApprovalRejected,
     CancelRequested,
+    Leaf,
     RunCreated,
     SignalReceived,
     StepResolved,
     UndoRequested,
 )  # fmt: skip
-from assent.spec.ids import OWN_REQUESTS, RunId
+from assent.spec.ids import OWN_REQUESTS, SCHEDULE_CAPABILITIES, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
@@ -43,6 +44,15 @@ Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 
 Settling: TypeAlias = (
     requests.Approve | requests.Reject | requests.Cancel | requests.Signal | requests.Undo | requests.Resolve
+)
+
+Acting: TypeAlias = (
+    requests.AddSchedule
+    | requests.RemoveSchedule
+    | requests.PauseSchedule
+    | requests.ResumeSchedule
+    | requests.CreateKey
+    | requests.RevokeKey
 )
 
 _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
@@ -55,6 +65,9 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 }
 """The entry that a request of each kind leaves; one that begins a run leaves the run's first."""
 
+
+_Called: TypeAlias = tuple[str, dict[str, Json]]
+"""A capability and its parameters."""
 
 _OF_A_WORKFLOW: Final = frozenset({"text", "source", "base"})
 
@@ -105,7 +118,8 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
-    run, act = found
+    run, leaf = found
+    act = leaf.event
     if not isinstance(act, _ACTS.get(type(request), RunCreated)):
         raise InputError("REQUEST_INVALID", "another request was asked under this id")
     who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
@@ -115,13 +129,17 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None
     if refusal is not None:
         raise refusal
+    listener = listener_here()
+    if isinstance(act, RunCreated) and listener is not None:
+        # Whoever waits for its first entry hears which run it is, however long that takes from here.
+        listener(run, leaf.n, leaf.at_ms, act)
     shown = await runtime.show(run)
     result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
     return _told(await runtime.undone_or_raise(run, result))
 
 
-async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, Act] | None:
-    """The run that was begun or decided about in the request of this id, and what was done, as the run's own entries say."""
+async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> tuple[RunId, Leaf] | None:
+    """The run that was begun or decided about in the request of this id, and its own entry (an `Act`) of what was done."""
     journal = runtime.ready.journal
     if isinstance(request, requests.Beginning):
         # The row is no fact of the record: it only says where to look.
@@ -133,7 +151,7 @@ async def _act_of(runtime: Core, request: requests.Request[Any], ident: str) -> 
         event = leaf.event
         if isinstance(event, Act) and event.request == ident:
             assert run is not None  # INVARIANT: its entries were read
-            return run, event
+            return run, leaf
     return None
 
 
@@ -148,27 +166,55 @@ def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:
     return telling(report)
 
 
-def check(runtime: Core, request: requests.Request[Any]) -> None:
-    """Refuse what can be refused without the state: a workflow that does not load or fit, an unknown capability."""
+def check(runtime: Core, request: requests.Request[Any], principal: str) -> None:
+    """Refuse what can be refused without the state: a workflow that does not load or fit, a call that can't be made."""
     match request:
         case requests.Run(plan=None) | requests.AddSchedule():
             _consult(runtime, capabilities_of(workflow_of(request).steps))
         case requests.Call():
             _consult(runtime, [request.capability])
         case _:
-            return
-    check_fits(runtime, request)
-
-
-def check_fits(runtime: Core, request: requests.Request[Any]) -> None:
-    """The same where the record is at hand."""
-    match request:
-        case requests.Run(plan=None) | requests.AddSchedule():
-            runtime.check_spec(workflow_of(request), request.inputs)
-        case requests.Call():
-            runtime.check_call(request.capability, read_words(runtime, request).parameters)
-        case _:
             pass
+    check_fits(runtime, request, principal)
+
+
+def check_fits(runtime: Core, request: requests.Request[Any], principal: str) -> None:
+    """The same where the record is at hand, for who asks."""
+    if isinstance(request, requests.Run) and request.plan is None:
+        runtime.check_spec(workflow_of(request), request.inputs)
+    called = _call_of(runtime, request, principal)
+    if called is not None:
+        runtime.check_call(*called)
+
+
+def _call_of(runtime: Core, request: requests.Request[Any], principal: str) -> _Called | None:
+    """The one call that a request becomes, where nothing of it has to be looked up; None for any other request."""
+    match request:
+        case requests.Call():
+            return request.capability, read_words(runtime, request).parameters
+        case requests.AddSchedule():
+            said = {
+                name: getattr(request, name)
+                for name in request.__struct_fields__
+                if name not in _OF_A_WORKFLOW
+            }
+            return f"{SCHEDULE_CAPABILITIES}add", runtime.schedule_of(workflow_of(request), **said)
+        case requests.RemoveSchedule() | requests.PauseSchedule() | requests.ResumeSchedule():
+            verb = requests.operation_of(type(request)).partition("_")[0]
+            return f"{SCHEDULE_CAPABILITIES}{verb}", {"name": request.name}
+        case requests.CreateKey():
+            return "assent.key.create", {
+                "id": request.id,
+                "digest": request.digest,
+                "name": request.name,
+                "principal": request.principal or principal,
+                "scopes": [*request.scopes],
+                "expires_in_ms": request.expires_in_ms,
+            }
+        case requests.RevokeKey():
+            return "assent.key.revoke", {"id": request.id}
+        case _:
+            return None
 
 
 def read_words(runtime: Core, request: Worded) -> Worded:
@@ -282,38 +328,14 @@ async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answer
     return _told(await runtime.erase(request.runs, principal=actor, compact=request.compact))
 
 
-async def _add_schedule(runtime: Core, request: requests.AddSchedule, actor: Actor) -> answers.Run:
-    said = {name: getattr(request, name) for name in request.__struct_fields__ if name not in _OF_A_WORKFLOW}
-    return _told(await runtime.add_schedule(workflow_of(request), principal=actor, **said))
+async def _act(runtime: Core, request: Acting, actor: Actor) -> answers.Run:
+    """What is a call of a capability of ours."""
+    called = _call_of(runtime, request, str(actor.principal))
+    assert called is not None  # INVARIANT: only such requests are performed so
+    return _told(await runtime.call(*called, principal=actor))
 
 
-async def _change_schedule(
-    runtime: Core,
-    request: requests.RemoveSchedule | requests.PauseSchedule | requests.ResumeSchedule,
-    actor: Actor,
-) -> answers.Run:
-    """The runtime's method of the operation's name."""
-    change = getattr(runtime, requests.operation_of(type(request)))
-    return _told(await change(request.name, principal=actor))
-
-
-_remove_schedule = _pause_schedule = _resume_schedule = _change_schedule
-
-
-async def _create_key(runtime: Core, request: requests.CreateKey, actor: Actor) -> answers.Run:
-    said: dict[str, Json] = {
-        "id": request.id,
-        "digest": request.digest,
-        "name": request.name,
-        "principal": request.principal or str(actor.principal),
-        "scopes": [*request.scopes],
-        "expires_in_ms": request.expires_in_ms,
-    }
-    return _told(await runtime.call("assent.key.create", said, principal=actor))
-
-
-async def _revoke_key(runtime: Core, request: requests.RevokeKey, actor: Actor) -> answers.Run:
-    return _told(await runtime.call("assent.key.revoke", {"id": request.id}, principal=actor))
+_add_schedule = _remove_schedule = _pause_schedule = _resume_schedule = _create_key = _revoke_key = _act
 
 
 async def _label(runtime: Core, request: requests.Label, actor: Actor) -> answers.Labelled:

@@ -166,10 +166,10 @@ class Daemon:
             found.done.append("the policy")
         try:
             now = resolve()
+            self._core.adopt(now)
         except AssentError as error:
             found.kept.append(("`[identity]`, `[serve.issuers]`, `[serve.rate]`", error))
         else:
-            self._core.adopt(now)
             found.done.append("`[identity]`, `[serve.issuers]`, `[serve.rate]`")
             found.later += _differing(self.settings, now)
         try:

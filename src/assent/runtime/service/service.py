@@ -112,9 +112,10 @@ class Service:
 
         redactor = self._runtime.secrets.redactor
         keyed = None if ident is None or ident.startswith(OWN_REQUESTS) else self._keyed
-        if keyed is not None and ident is not None and (known := keyed.find(ident, request)) is not None:
-            again: A = known
-            return again
+        if keyed is not None and ident is not None:
+            again: A | None = keyed.find(ident, request, by.principal)
+            if again is not None:
+                return again
         try:
             answer = hidden(await self._perform(request, by, tell, ident), redactor)
             if keyed is not None and ident is not None:
@@ -179,7 +180,7 @@ class Service:
 
         require_scope(request, by)
         if self._runtime is not None:
-            _owning.check_fits(self._runtime, request)
+            _owning.check_fits(self._runtime, request, by.principal)
 
     async def stream(self, request: Stream[A], by: Asker | None = None) -> AsyncIterator[A]:
         """The same for a request that is answered in parts."""

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from assent.errors import Json
-from assent.spec.documents.settings import Matching, Setting, Table, Whole, fields, label
+from assent.errors import InputError, Json
+from assent.spec.documents.settings import Matching, Setting, Table, Whole, fields, flag, label
 
 TELEMETRY: Final[Table] = {
     "endpoint": Setting(
@@ -25,6 +25,11 @@ TELEMETRY: Final[Table] = {
     ),
     "service": Setting(label, "the `service.name` that they bear", "assent", "`assent`"),
     "sample_percent": Setting(Whole(0, 100), "of the runs that nobody's trace began, how many are told", 100),
+    "propagate": Setting(
+        flag,
+        "send [`traceparent`](observability.md#traces) with the HTTP requests of calls; needs an `endpoint`",
+        default=False,
+    ),
 }
 """What `[telemetry]` may hold."""
 
@@ -35,8 +40,16 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     service: str = "assent"
     sample_percent: int = 100
+    propagate: bool = False
 
 
 def telemetry_settings(said: Mapping[str, Json]) -> TelemetrySettings:
-    """The settings from checked values."""
-    return TelemetrySettings(**fields(said, TELEMETRY))
+    """The settings from checked values. `CONFIG_INVALID` where no trace is there to be told."""
+    settings = TelemetrySettings(**fields(said, TELEMETRY))
+    if settings.propagate and settings.endpoint is None:
+        raise InputError(
+            "CONFIG_INVALID",
+            "`propagate` needs an `endpoint`: without one there are no traces",
+            path="telemetry.propagate",
+        )
+    return settings

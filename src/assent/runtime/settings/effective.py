@@ -249,7 +249,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def adopt(self, now: Self) -> None:
         """Put into force what may change while a process lives, as it was read anew: who is who and in which roles, whose
         tokens count, and how often may be asked. Everything else holds from the next start on.
+
+        `InputError` CONFIG_INVALID where the file that this came from is gone: nobody has written that nothing is configured.
         """
+        if now.config_path is None and self.config_path is not None:
+            raise _gone(self.config_path)
         kept = [one for one in self.effective if not _is_read_anew(one.name)]
         changed = [one for one in now.effective if _is_read_anew(one.name)]
         own = str(self.principal)
@@ -331,10 +335,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.policy_path is None else read_policy_file(self.policy_path)
 
     def read_app(self) -> Mapping[str, Json]:
-        """The `[app]` table as it stands in the file now; `InputError` CONFIG_INVALID."""
-        return _application(
-            None if self.config_path is None else load_configuration(self.config_path, PROJECT_SCHEMA)
-        )
+        """The `[app]` table as it stands in the file now; `InputError` CONFIG_INVALID, as of `adopt` too."""
+        if self.config_path is None:
+            return _application(None)
+        found = load_configuration(self.config_path, PROJECT_SCHEMA)
+        if found is None:
+            raise _gone(self.config_path)
+        return _application(found)
 
     def create_state(self) -> None:
         """Make the state directory (0700, with its own ignore file); STATE_PERMISSIONS, STATE_UNUSABLE."""
@@ -570,6 +577,15 @@ def _identities(config: Configuration | None) -> Identities:
 def _rate(name: str, said: Mapping[str, Any]) -> Rate:  # `Any`: the table has read each as its field is
     rest = {key: said[key] for key in ("calls", "capability", "principal")}
     return Rate(name=name, window_ms=said["window"], per=tuple(said["per"]), **rest)
+
+
+def _gone(path: Path) -> InputError:
+    return InputError(
+        "CONFIG_INVALID",
+        "the configuration is not there any more",
+        path=str(path),
+        hint="put it back, empty if nothing is to be configured",
+    )
 
 
 def _application(config: Configuration | None) -> Mapping[str, Json]:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from assent.errors import InputError
-from assent.invocation.context.telling import News, cause_here
+from assent.invocation.context.outbound import Tracing
+from assent.invocation.context.phases import CallPhase
+from assent.invocation.context.telling import Cause, News, cause_here
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId, StepKey
 
@@ -38,6 +40,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from assent.invocation.context.local import LocalContext
     from assent.runtime.settings._telemetry import TelemetrySettings
     from assent.spec.events.kinds import AnyEvent
 
@@ -63,6 +66,10 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
 """Every attribute that a span may have."""
 
 _SPAN: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
+_KEY: Final = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+_MEMBER: Final = re.compile(rf"{_KEY}=[ -+\--<>-~]{{0,255}}[!-+\--<>-~]")
+_STATE_CHARACTERS_MAX: Final = 512
+_STATE_MEMBERS_MAX: Final = 32
 _SCOPE: Final = InstrumentationScope("assent")
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -81,6 +88,8 @@ class _Open(msgspec.Struct):
 class _Run(msgspec.Struct):
     trace: SpanContext
     parent: SpanContext | None = None
+    state: str = ""
+    """The caller's `tracestate`."""
     open: dict[tuple[StepKey | None, int], _Open] = {}
     """The run itself (no step), its steps (attempt 0), and their calls."""
 
@@ -92,7 +101,7 @@ def exporter_of(settings: TelemetrySettings) -> SpanExporter:
     return OTLPSpanExporter(endpoint=settings.endpoint)
 
 
-class Traces:
+class Traces(Tracing):
     """Hears of runs and tells an exporter, from a thread of its own; what that can't take in time is dropped."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
@@ -124,6 +133,15 @@ class Traces:
             self._end(run, at_ms, event)
             del self._runs[run]
 
+    def headers(self, context: LocalContext) -> Mapping[str, str]:
+        """The span of a call as a request bears it; nothing of what has no span: undoing, and a plan's reads."""
+        if context.phase is not CallPhase.EXECUTING or not context.attempt:
+            return {}
+        known = self._known(context.run)
+        span = _span(known.trace, context.run, context.step, context.attempt)
+        told = {"traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"}
+        return told | {"tracestate": known.state} if known.state else told
+
     def _known(self, run: RunId) -> _Run:
         known = self._runs.get(run)
         if known is None:
@@ -134,8 +152,10 @@ class Traces:
 
     def _begin_run(self, run: RunId, at_ms: int, event: ev.RunCreated) -> None:
         known = self._known(run)
-        known.parent = _context_of(cause_here())
-        known.trace = known.parent or known.trace
+        cause = cause_here()
+        known.parent = None if cause is None else _context_of(cause.traceparent)
+        if cause is not None and known.parent is not None:
+            known.trace, known.state = known.parent, _state_of(cause)
         told: Attributes = {"assent.mode": event.mode.value, "assent.principal": event.principal}
         if event.workflow is not None:
             told["assent.workflow"] = event.workflow
@@ -209,15 +229,23 @@ def _span(trace: SpanContext, run: RunId, step: StepKey | None, attempt: int) ->
     )
 
 
-def _context_of(traceparent: str | None) -> SpanContext | None:
+def _context_of(traceparent: str) -> SpanContext | None:
     """The caller's span, of a `traceparent` (W3C Trace Context §3.2); None for what is none."""
-    found = None if traceparent is None else _SPAN.match(traceparent)
+    found = _SPAN.match(traceparent)
     if found is None or found[0].startswith("ff") or (found[0].startswith("00") and found[4]):
         return None
     context = SpanContext(
         int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=TraceFlags(int(found[3], 16) & 1)
     )
     return context if context.is_valid else None
+
+
+def _state_of(cause: Cause) -> str:
+    """The caller's `tracestate`, which goes on as it came (W3C Trace Context §3.3); nothing of what is none, or too long."""
+    members = [one for member in cause.tracestate.split(",") if (one := member.strip(" \t"))]
+    state = ",".join(members)
+    is_one = len(state) <= _STATE_CHARACTERS_MAX and len(members) <= _STATE_MEMBERS_MAX
+    return state if is_one and all(map(_MEMBER.fullmatch, members)) else ""
 
 
 def _made_ms(run: RunId) -> int:

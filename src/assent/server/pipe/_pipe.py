@@ -22,6 +22,7 @@ from assent.runtime._answering import Answering
 from assent.runtime._core import reused
 from assent.runtime.service.requests import Asker, Asking, Beginning, Request, Stream, asker_of
 from assent.runtime.service.routes import ANSWERED, told
+from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of
 from assent.server._streams import coming_part, in_thread
 from assent.server.pipe._frames import Decoder, Frame, encode
@@ -215,6 +216,7 @@ class _Pipe:
 
     async def _perform(self, asked: Ask, by: Asker) -> object:
         request = asked.request
+        require_scope(request, by)  # also of whoever would only wait for what another one asked
         ident = None if asked.key is None else ident_of(asked.key, by.principal)
         first, work = (request, None) if ident is None else self._keyed.get(ident, (request, None))
         if first != request:

@@ -13,12 +13,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from assent.journal import SqliteJournal
 from assent.server import _streams
+from assent.server._door import Door
 from tests.hostile.test_http_requests import at_rest, opened, until
 from tests.server.conftest import env, root  # noqa: F401  # the workspace that a daemon serves
 from tests.support.serving import Raw, Serving, daemon, key_for, over_tcp
@@ -236,3 +237,33 @@ def test_few_descriptors_are_left_for_work_and_none_is_no_end(root: Path, env: d
         "each door takes 50 connections: the limit on open files .* leaves no room for more", notes
     )
     assert 1 <= notes.count("no connection can be taken at present: Too many open files") <= 2
+
+
+class _Silent:
+    """What speaks for a connection that has not begun."""
+
+    transport = None
+
+
+async def test_who_comes_as_the_door_closes_is_hung_up_on(tmp_path: Path) -> None:
+    """Taken, and not yet begun with: nothing of it may stay open, or its other end would wait for ever."""
+    path = str(tmp_path / "door")
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as comes:
+        listening.bind(path)
+        listening.listen()
+        door = Door(
+            listening,
+            lambda _: cast("Any", _Silent()),
+            most=1,
+            tls=None,
+            handshake_s=1.0,
+        )
+        door.open()
+        comes.connect(path)
+        door._accept()
+        assert door.count == 1
+        door.close()
+        await door.hang_up()
+        assert door.count == 0
+        comes.settimeout(5)
+        assert comes.recv(1) == b""

@@ -14,6 +14,7 @@ import ssl
 from asyncio import Task
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from assent.server._protocol import Connection, Connections
@@ -121,7 +122,13 @@ class Door:
             self._connections.connections.add(connection)
             coming = spawn(self._take(taken, connection), name="a connection")
             self._coming.add(coming)
-            coming.add_done_callback(self._coming.discard)
+            coming.add_done_callback(partial(self._come, taken, connection))
+
+    def _come(self, taken: socket.socket, connection: Connection, coming: Task[None]) -> None:
+        self._coming.discard(coming)
+        if coming.cancelled():  # perhaps before it had begun, so that nothing in it could tidy up
+            self._connections.connections.discard(connection)
+            taken.close()
 
     def _wait_for_room(self, error: OSError) -> None:
         """Whoever comes waits in the kernel's queue meanwhile: it would be told again and again that somebody is there."""

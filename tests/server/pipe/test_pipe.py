@@ -84,7 +84,7 @@ async def test_a_key_makes_it_happen_once_also_when_asked_twice_at_once(
         peer.say(asking(4, "call", sleep, idempotency_key="s"))
         other = await peer.ask("call", NOTE, idempotency_key="s")
         assert other["error"]["data"]["code"] == "REQUEST_REUSED"
-        reader = key_for(root, env, ["read"]).encode()
+        reader = key_for(root, env, scopes=["read"]).encode()
         stranger = await peer.ask("call", sleep, idempotency_key="s", token=reader)
         assert stranger["error"]["data"]["code"] == "SCOPE_MISSING", "not even by waiting for it"
 

@@ -662,7 +662,7 @@ REST = (
     story("capabilities by name", ask("capabilities", {"pattern": "sys.*"})),
     story(
         "what may be called",
-        ask("tools", {"pattern": "io.fs.delete"}, gives={"0.decisions": ["REQUIRE_APPROVAL"]}),
+        ask("tools", {"pattern": "io.fs.delete"}, gives={"0.decisions": ["DENY", "REQUIRE_APPROVAL"]}),
     ),
     story(
         "what the policy would say",

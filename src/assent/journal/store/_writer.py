@@ -235,13 +235,14 @@ class Writer:
         for outcome in self._untold:
             by_loop.setdefault(outcome.waiter.loop, []).append(outcome)
         self._untold = []
+        # Before the others: who begins to follow once an append has returned hears nothing of it.
+        if self._moved:
+            self._told(self._moved)
+            self._moved.clear()
         for loop, told in by_loop.items():
             # A loop that was closed meanwhile has nobody left to tell.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, told)
-        if self._moved:
-            self._told(self._moved)
-            self._moved.clear()
 
     def _seal(self) -> None:
         try:

@@ -267,3 +267,15 @@ async def test_who_comes_as_the_door_closes_is_hung_up_on(tmp_path: Path) -> Non
         assert door.count == 0
         comes.settimeout(5)
         assert comes.recv(1) == b""
+
+
+async def test_what_is_told_over_tcp_is_sent_at_once() -> None:
+    """And not held back until the other end has confirmed what came before, which a kept connection takes its time for."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        door = Door(listening, lambda _: cast("Any", _Silent()), most=1, tls=None, handshake_s=1.0)
+        door.open()
+        with socket.create_connection(listening.getsockname()):
+            taken, _ = listening.accept()
+            with taken:
+                assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        door.close()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -14,6 +14,9 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from assent import system
+from assent.errors import InternalError
+from assent.mcp import _http
+from assent.runtime.service.requests import Asker
 from tests.support.serving import Serving, daemon, key_for, over_tcp, told_of
 
 ERAS = ("legacy", "2026-07-28")
@@ -141,3 +144,25 @@ async def _stay(served: Serving, key: str) -> None:
     async with agent(served, key, "legacy") as client:
         await written(client, "a.txt")
         await asyncio.Event().wait()
+
+
+async def test_a_visit_is_of_one_callers_scopes_and_nobody_keeps_others_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two tokens of one issuer name the same principal and may not ask the same; whoever names many visits loses their own."""
+    monkeypatch.setattr(_http, "VISITS_MAX", 3)
+    agents = _http.Agents(
+        cast("Any", None), lambda error: InternalError("INTERNAL_ERROR", str(error)), body_bytes=1
+    )
+    may = Asker(principal="agent:ann", identified_by="jwt:issuer", scopes=frozenset({"call", "read"}))
+    looks = Asker(principal="agent:ann", identified_by="jwt:issuer", scopes=frozenset({"read"}))
+    bob = Asker(principal="agent:bob", identified_by="jwt:issuer", scopes=frozenset({"call"}))
+    first = agents._visit(may, "=mine", is_named=True)
+    assert agents._visit(may, "=mine", is_named=True) is first
+    other = agents._visit(looks, "=mine", is_named=True)
+    assert (first.by, other.by) == (may, looks)
+    bobs = agents._visit(bob, "=mine", is_named=True)
+    agents._visit(may, "=more", is_named=True)
+    assert agents._visit(bob, "=mine", is_named=True) is bobs
+    assert agents._visit(may, "=mine", is_named=True) is not first
+    await agents.close()

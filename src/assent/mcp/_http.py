@@ -8,9 +8,10 @@ of the transport, which ends with it or after half an hour of silence; one of 20
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
@@ -39,6 +40,14 @@ SILENT_S: Final = 30 * 60.0
 """A visit that nobody has called in for so long is closed; what it did stays, and can be undone."""
 
 VISITS_MAX: Final = 1_000
+"""Of all callers together."""
+
+
+class _Whose(NamedTuple):
+    """Whose visit it is. One with other scopes or roles, as another token of the same issuer may have, has one of its own."""
+
+    by: Asker
+    session: str
 
 
 class _Checked:
@@ -64,7 +73,7 @@ class Agents:
         self, service: Service, fault: Callable[[Exception], AssentError], *, body_bytes: int
     ) -> None:
         self._service = _Checked(service)
-        self._visits: dict[tuple[str, str, str], tuple[Visit, asyncio.TimerHandle]] = {}
+        self._visits: dict[_Whose, tuple[Visit, asyncio.TimerHandle]] = {}
         self._door = Door(self._visit_of, fault)
         self._manager = StreamableHTTPSessionManager(
             self._door.server(),
@@ -113,25 +122,32 @@ class Agents:
         return self._visit(by, f"={name}", is_named=True)
 
     def _visit(self, by: Asker, session: str, *, is_named: bool) -> Visit:
-        key = (by.principal, by.identified_by or "", session)
+        key = _Whose(by, session)
         found = self._visits.get(key)
         if found is not None:
             found[1].cancel()
             visit = found[0]
         else:
             if len(self._visits) >= VISITS_MAX:
-                raise RefusedError("QUEUE_FULL", f"{VISITS_MAX} agents are here", hint="ask again later")
+                self._make_room()
             visit = Visit(self._service, by, _request_of(key) if is_named else None)
         silence = asyncio.get_running_loop().call_later(SILENT_S, self._silent, key)
         self._visits[key] = (visit, silence)
         return visit
 
-    def _silent(self, key: tuple[str, str, str]) -> None:
+    def _make_room(self) -> None:
+        """Whoever has the most visits loses their oldest, so that nobody keeps others out by names of visits."""
+        most, _ = Counter(key.by.principal for key in self._visits).most_common(1)[0]
+        oldest = next(key for key in self._visits if key.by.principal == most)
+        self._visits[oldest][1].cancel()
+        self._silent(oldest)
+
+    def _silent(self, key: _Whose) -> None:
         visit, _ = self._visits.pop(key)
         system.spawn(visit.close(), name="a silent agent's visit")
 
     async def _leave(self, by: Asker, session: str) -> None:
-        found = self._visits.pop((by.principal, by.identified_by or "", session), None)
+        found = self._visits.pop(_Whose(by, session), None)
         if found is not None:
             found[1].cancel()
             await found[0].close()
@@ -145,6 +161,7 @@ class Agents:
         self._hosting.result()
 
 
-def _request_of(key: tuple[str, str, str]) -> str:
+def _request_of(key: _Whose) -> str:
     """The id under which a named visit begins, so that the same name leads to the same session after a restart."""
-    return "mcp:" + sha256("\0".join(key).encode()).hexdigest()[:32]
+    named = (key.by.principal, key.by.identified_by or "", key.session)
+    return "mcp:" + sha256("\0".join(named).encode()).hexdigest()[:32]

@@ -89,7 +89,7 @@ class Door:
             visit = self._visit(context)
             offer = await self._offer(visit)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
-            async with self._calls.begun(context, visit) as call:
+            async with self._calls.begun(context, visit, is_step=own is None) as call:
                 if own is not None:
                     answer = await own.answer(Asked(visit, offer, own.read(given), call.hear))
                     if type(answer) is answers.Run and (task := await tasks.begun(context, visit, answer)):

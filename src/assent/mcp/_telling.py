@@ -26,8 +26,9 @@ _TOLD_LATER_S: Final = 5.0
 class Call:
     """One call on its way: hears what happens in its run, and tells a client that asked for progress."""
 
-    def __init__(self, context: Context, visit: Visit) -> None:
+    def __init__(self, context: Context, visit: Visit, *, is_step: bool) -> None:
         self._context = context
+        self._is_step = is_step
         self._visit = visit
         self._said: asyncio.Queue[str] = asyncio.Queue(_AHEAD)
         self.run: str | None = None
@@ -46,7 +47,7 @@ class Call:
 
         A step of the session is carried out to its end: what else the session did shall stay.
         """
-        if self.run is not None and self.run != self._visit.run:
+        if self.run is not None and not self._is_step:
             with suppress(AssentError):
                 await self._visit.act(requests.Cancel(run=self.run))
 
@@ -71,9 +72,9 @@ class Calls:
         self._under_way: dict[tuple[Visit, str | int | None], Call] = {}
 
     @asynccontextmanager
-    async def begun(self, context: Context, visit: Visit) -> AsyncIterator[Call]:
+    async def begun(self, context: Context, visit: Visit, *, is_step: bool) -> AsyncIterator[Call]:
         """One call, while it is carried out."""
-        call, key = Call(context, visit), (visit, context.request_id)
+        call, key = Call(context, visit, is_step=is_step), (visit, context.request_id)
         telling = None
         if "progress_token" in (context.meta or {}):
             telling = system.spawn(call.tell(), name="progress of a call")

@@ -40,26 +40,25 @@ class Visit:
 
     def __init__(self, answering: Answers, by: Asker, ident: str | None = None) -> None:
         self._answering = answering
-        self._opening = asyncio.Lock()
+        self._beginning: asyncio.Task[str] | None = None
         self._ident = ident
         self._ended = 0
         self.by: Final = by
         self.run: str | None = None
 
-    async def ask(self, request: Request[A], *, tell: OnProgress | None = None) -> A:
+    async def ask(self, request: Request[A]) -> A:
         """The answer to a request of the agent."""
-        return await self._answering.perform(request, self.by, tell=tell)
+        return await self._answering.perform(request, self.by)
 
     def parts(self, request: Stream[A]) -> AsyncIterator[A]:
         """The parts of an answer that has many."""
         return self._answering.stream(request, self.by)
 
-    async def act(
-        self, request: Request[A], *, tell: OnProgress | None = None, ident: str | None = None
-    ) -> A:
+    async def act(self, request: Request[A], *, tell: OnProgress | None = None) -> A:
         """The same for what acts: once it has begun it is carried out, also where nobody waits for it any more."""
-        work = self._answering.perform(request, self.by, tell=tell, ident=ident)
-        return await asyncio.shield(system.spawn(work, name="what an agent asked"))
+        return await asyncio.shield(
+            system.spawn(self._answering.perform(request, self.by, tell=tell), name="what an agent asked")
+        )
 
     async def add(
         self, capability: str, parameters: Mapping[str, Json], *, tell: OnProgress | None = None
@@ -78,11 +77,18 @@ class Visit:
                     self.run, self._ended = None, self._ended + 1
 
     async def _session(self) -> str:
-        async with self._opening:
-            if self.run is None:
-                ident = None if self._ident is None else f"{self._ident}:{self._ended}"
-                self.run = (await self.act(requests.OpenSession(), ident=ident)).run_id
+        if self.run is not None:
             return self.run
+        if self._beginning is None or self._beginning.done():
+            self._beginning = system.spawn(self._begin(), name="an agent's session")
+        # Who waits may leave: the session that has begun is then the next call's, and none is left open that nobody knows of.
+        return await asyncio.shield(self._beginning)
+
+    async def _begin(self) -> str:
+        ident = None if self._ident is None else f"{self._ident}:{self._ended}"
+        begun = await self._answering.perform(requests.OpenSession(), self.by, ident=ident)
+        self.run = begun.run_id
+        return self.run
 
     async def close(self) -> None:
         """The agent has gone: the session takes no more steps, and ends once all are settled."""

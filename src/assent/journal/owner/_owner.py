@@ -192,8 +192,10 @@ _SERVING: Final = WeakSet[Ownership]()
 
 
 def _disown_all() -> None:
-    for one in [*_SERVING, *_HELD]:
-        one.disown()
+    for ownership in [*_SERVING]:
+        ownership.disown()
+    for lock in [*_HELD]:
+        lock.disown()
 
 
 os.register_at_fork(after_in_child=_disown_all)

@@ -46,7 +46,7 @@ LEAKS: Final = {
     ("notify", "runtime/runs/_notices.py"): "whoever is asked and not here is told by a webhook",
     (
         "schedule",
-        "runtime/_core.py",
+        "runtime/_parts.py",
     ): "schedules are changed in the ledger, which is the roof's",
     ("schedule", "runtime/runs/_schedules.py"): "reads and writes the streams of schedules",
     ("schedule", "runtime/runs/_schedule_list.py"): "tells of schedules out of the ledger",

@@ -27,7 +27,7 @@ from assent.errors import Json
 from assent.policy import PolicyEngine
 from assent.runtime import Runtime as AsyncRuntime
 from assent.runtime import Session as AsyncSession
-from assent.runtime._core import Who
+from assent.runtime._parts import Who
 from assent.runtime._program import Program as AsyncProgram
 from assent.runtime.capabilities._versions import Versions as AsyncVersions
 from assent.runtime.runs._deliveries import Deliveries as AsyncDeliveries

@@ -1,4 +1,4 @@
-"""The composition root: builds every part from the settings, owns start and stop, and drives and plans runs.
+"""Drives runs: begins them, goes on with them, decides, takes back.
 
 The service, and so every door, works with a `Core`; what a program holds is the `Runtime` around one.
 """
@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 
-from assent import __version__, system
-from assent.capabilities import builtin_catalog
-from assent.capabilities.fs import Workspace
 from assent.engine import (
     Actor,
     Approve,
@@ -31,317 +24,47 @@ from assent.engine import (
     Claim,
     Close,
     Driven,
-    Driver,
-    Engine,
-    NoPolicyRecord,
-    NoReads,
-    OwnerReads,
-    Plan,
-    Planner,
-    PolicyRecord,
     Recover,
     Reject,
     Resolve,
-    RunFacts,
     RunResult,
     SendSignal,
-    Services,
-    UndoPlan,
     Wish,
     describe_run,
-    holders_of,
-    literal_step,
     together,
 )
-from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.failpoints import FAILPOINTS, VARIABLE
-from assent.invocation import Hook, Invoker, Metrics, NoEffectError, Quotas, World
-from assent.journal import (
-    Blobs,
-    Ed25519FileSigner,
-    Handler,
-    Home,
-    Journal,
-    JournalReader,
-    MemoryBlobs,
-    MemoryJournal,
-    Ownership,
-    each_row,
-    ledger_signer,
-)
-from assent.policy import PolicyEngine, PolicyExplanation
-from assent.registry import CapabilityRegistry
-from assent.runtime._find_run import UNFINISHED, find_run, undo_refusal
-from assent.runtime._ledger import open_ledger, open_reader, reading
-from assent.runtime.capabilities._capability_record import BUILT_IN, require_rows_of_entries
-from assent.runtime.capabilities._registered import Capabilities, Registration
-from assent.runtime.capabilities._versions import Versions
-from assent.runtime.runs._captured_changes import Captures
-from assent.runtime.runs._deliveries import Deliveries
-from assent.runtime.runs._erasing import RunRecords
-from assent.runtime.runs._key_acts import KeyActs
-from assent.runtime.runs._loading import WorkflowSource, load_policy, load_workflow
-from assent.runtime.runs._notices import Notices, notified
-from assent.runtime.runs._refusals import ASKERS_MAX, STRANGERS_MAX, Refusals
-from assent.runtime.runs._saved_plans import PlanStore, anothers, stale, used
-from assent.runtime.runs._schedules import ScheduleRecords
+from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.invocation import Hook
+from assent.journal import each_row
+from assent.policy import PolicyEngine
+from assent.runtime._find_run import UNFINISHED, undo_refusal
+from assent.runtime._outlook import Outlook
+from assent.runtime._parts import Who, literal
+from assent.runtime.runs._loading import WorkflowSource, load_workflow
+from assent.runtime.runs._saved_plans import anothers, stale, used
 from assent.runtime.runs._session import Held
-from assent.runtime.runs._tools import tools_of
 from assent.runtime.settings.effective import Settings
-from assent.runtime.wiring._application import application
-from assent.runtime.wiring._call_pipeline import Calling, bounds
-from assent.runtime.wiring._gate import ReloadableGate
-from assent.runtime.wiring._plugins import Plugins
-from assent.runtime.wiring._policy_record import LedgerPolicies
-from assent.runtime.wiring._rates import remember_calls
-from assent.spec.capability import CapabilitySpec, RiskLevel
-from assent.spec.decision import PolicyDecision
-from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
-from assent.spec.ids import (
-    CALL_STEP,
-    ERASE_CAPABILITY,
-    SCHEDULE_CAPABILITIES,
-    PlanId,
-    RunId,
-    StepKey,
-    plans_apart,
-    session_step,
-)
-from assent.spec.masking import masked, masked_by_name
-from assent.spec.principal import BY_PROCESS, Principal, identified
-from assent.spec.states import PRIORITY, Mode, Resolution, RunState
-from assent.spec.values.frozen import thaw
-from assent.spec.words.globs import glob_matches
-from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
-from assent.spec.workflow.inputs import json_object
-
-if TYPE_CHECKING:
-    from assent.engine.replay import Recording, ReplayReport
-    from assent.invocation import Snapshot
-    from assent.invocation.context.telling import Listener
+from assent.spec.events.kinds import ApprovalRefused
+from assent.spec.ids import ERASE_CAPABILITY, SCHEDULE_CAPABILITIES, PlanId, RunId, StepKey, plans_apart
+from assent.spec.states import PRIORITY, Resolution, RunState
+from assent.spec.workflow.definition import WorkflowSpec
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
-
-CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
-"""The end of the year 2262's first months, where nanoseconds since 1970 no longer fit."""
-
-Who: TypeAlias = "Actor | Principal | str | None"
-"""Who asks: nobody in particular is the configured principal."""
-
-_REQUEST_DIGESTS: Final = b"assent request digests"
-_encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 SESSIONS_KEPT_MAX: Final = 64
 """Sessions of other processes that stay in memory; an older one is read from the journal when it is called again."""
 
 
-class Core:
-    """Everything that governs and performs runs in one workspace, in the process that owns its state directory, or plans them."""
+class Core(Outlook):
+    """Acts in one workspace, in the process that owns its state directory."""
 
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
-        self.settings = settings
-        self._policy = policy
-        self.metrics = Metrics()
-        self.gate = ReloadableGate(policy or PolicyEngine.builtin())
-        self._policies: PolicyRecord = NoPolicyRecord()
-        self.app = application(settings, self.gate)
-        self.capabilities = Capabilities()
-        for spec, handler in builtin_catalog():
-            self.capabilities.register(spec, handler, origin=BUILT_IN)
-        self.plugins = Plugins.trusted(settings, self.capabilities)
-        self.versions = Versions(self.capabilities, self.actor)
-        self.exit = AsyncExitStack()
-        self.exit.callback(self.plugins.close)
-        self._driver: Driver | None = None
-        self._services: Services | None = None
-        self._observer: Listener | None = None
-        self.calling = Calling(self.gate, self.app, self.metrics, settings)
-        self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
-        self.secrets = self.calling.secrets
-        self.deliveries = Deliveries(self.app, self.secrets, settings, self.actor)
-        self._notices = Notices(self.deliveries, notified(settings), self._masked)
-        self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
-        self._captures = Captures(settings)
-        self.schedules = ScheduleRecords(settings, self.check_spec)
-        self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
-        self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
-        self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
-        self._keys = KeyActs(settings, self.schedules.added_by)
-        self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
-        self._ownership: Ownership | None = None
-        self.beside: JournalReader | None = None
-        """The record, where another process owns it."""
+        super().__init__(settings, policy=policy)
         self._coming: set[RunId] = set()
-        self._request_key: Callable[[], bytes] = _closed_key
         # Requests by their ids that begin a run, or whose run is driven for who began it: perhaps nothing of it is durable yet.
         self._begun: dict[str, tuple[asyncio.Future[RunId | None], Actor]] = {}
         self._kept: OrderedDict[RunId, Held] = OrderedDict()
-
-    async def start(self, ownership: Ownership, perform: Handler) -> None:
-        """Open everything as the owner, and have others' requests performed; the caller releases the state directory."""
-        await self._start()
-        home = Home(system.spawn, system.SystemClock(), self.digests)
-        ownership.serve(perform, runtime_dir=self.settings.runtime_dir(), home=home)
-        self._ownership = ownership
-
-    def digests(self) -> dict[str, str]:
-        """What governs the runs that begin here: two processes with the same would decide alike."""
-        return {"policy": self.gate.digest, **self.settings.digests()}
-
-    def digests_elsewhere(self) -> dict[str, str]:
-        """The same of a runtime that is not open, and would read its policy first. `POLICY_MISSING`, `POLICY_INVALID`."""
-        if self._policy is None:
-            self.gate.replace(load_policy(self.settings))
-        return self.digests()
-
-    async def _start(self) -> None:
-        _require_clock(system.SystemClock().now_ms())
-        if self._policy is None:
-            self.gate.replace(load_policy(self.settings))
-        armed = system.environment().get(VARIABLE)
-        if armed:
-            FAILPOINTS.arm(armed)
-        settings = self.settings
-        signer = ledger_signer(settings.state, settings.key_path)
-        self._request_key = cache(partial(signer.derive, _REQUEST_DIGESTS))
-        journal = open_ledger(settings.state, signer.named)
-        self.exit.push_async_callback(journal.close)
-        clock, entropy, spawn = system.SystemClock(), system.SystemEntropy(), system.spawn
-        self._policies = LedgerPolicies(
-            self.gate, settings.circumstances, journal, clock=clock, entropy=entropy, spawn=spawn
-        )
-        if settings.telemetry.endpoint is not None:
-            from assent.runtime.wiring.traces import Traces
-
-            traces = Traces(settings.telemetry)
-            self.exit.push_async_callback(asyncio.to_thread, traces.close)
-            self._observer = traces.hear
-            if settings.telemetry.propagate:  # in place of who tells nothing
-                self.app.offer("assent.invocation.context.outbound.Tracing", lambda: traces)
-        services = self.services(journal, journal.blobs)
-        self._services = services
-        await self.calling.open(services, signer)
-        self._plans.sweep(services.clock.now_ms())
-        await self._captures.sweep(journal)
-        # The modules outlive every call that may use them, and the journal outlives the modules.
-        self.exit.push_async_callback(self.app.shutdown)
-        await self.app.start()
-        await require_rows_of_entries(journal)
-        await self.capabilities.load(journal, now_ms=services.clock.now_ms())
-        self.plugins.leave_out_unrecordable()
-        self._driver = Engine(services, self.capabilities)
-        self.records.open(self._driver, journal)
-        self.schedules.open(services)
-        self._keys.open(services)
-        self.versions.attach(services, self._driver)
-        await self._notices.open(services, self._driver)
-        self.exit.push_async_callback(self._notices.close)
-        self._refusals = Refusals[ApprovalRefused](services, ASKERS_MAX)
-        self._strangers = Refusals[IdentityRefused](services, STRANGERS_MAX)
-        for counting in (self._refusals, self._strangers):
-            self.exit.push_async_callback(counting.close)
-        self.exit.push_async_callback(self._driver.close)
-
-    def prepare_to_plan(self) -> None:
-        """Make planning possible without owning the state directory: nothing is journaled, so nothing is opened."""
-        if self._policy is None:
-            self.gate.replace(load_policy(self.settings))
-        self.versions.consult(self.settings)
-        signer = Ed25519FileSigner("plan", bytes(32))
-        journal = MemoryJournal(
-            signer_for=signer.named, clock=system.SystemClock(), entropy=system.SystemEntropy()
-        )
-        self._services = self.services(journal, MemoryBlobs())
-        # A plan may have programs run to see what they would write, and so have started the sandbox.
-        self.exit.push_async_callback(self.app.shutdown)
-
-    def services(self, journal: Journal, blobs: Blobs) -> Services:
-        """Everything the engine needs, around a journal; the caller closes the runtime."""
-        settings, limits = self.settings, self.settings.limits
-        at_once = max(4, limits.concurrency)
-        # A thread for each sync part that the invoker lets run: none waits in a queue of the pool's.
-        threads = ThreadPoolExecutor(max_workers=2 * at_once, thread_name_prefix="assent-hand")
-        self.exit.callback(threads.shutdown, wait=False)
-        world = Workspace.open(
-            settings.workspace,
-            hidden=settings.hidden_files,
-            read_only=settings.control_files,
-            pre_image_bytes_max=settings.limits.max_pre_image_bytes,
-            redactor=self.secrets.redactor,
-        )
-        self.exit.callback(world.close)
-        return Services(
-            journal=journal,
-            blobs=blobs,
-            gate=self.gate,
-            world=world,
-            difference=_difference,
-            pipeline=self.calling.pipeline(Invoker(threads, at_once=at_once, grace_s=limits.grace_ms / 1000)),
-            clock=system.SystemClock(),
-            ids=system.SystemIds(),
-            entropy=system.SystemEntropy(),
-            spawn=system.spawn,
-            limits=bounds(limits),
-            roles=lambda: settings.roles,
-            policies=self._policies,
-            notices=self._notices,
-            observer=self._observer,
-        )
-
-    def _masked(self, capability: str, version: str, inputs: Mapping[str, Json]) -> Json:
-        """Inputs of a call without what its schema or a name calls secret; both, because who is shown them may be anybody."""
-        with suppress(InputError):
-            spec = self.capabilities.current().exact(capability, version).spec
-            return masked_by_name(masked(dict(inputs), thaw(spec.parameters)))
-        return masked_by_name(dict(inputs))
-
-    async def close(self) -> None:
-        """Stop every run where it is, seal the ledger, release the state directory.
-
-        Who asked from elsewhere is waited for, for the time that a call has to end; then it is told `OWNER_LOST`.
-        """
-        if self._ownership is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.limits.grace_ms / 1000):
-                    await self._ownership.drain()
-            self._ownership.hang_up()
-            self._ownership = None
-        self._driver = self._services = None
-        self.versions.attach(None, None)
-        await self.exit.aclose()
-
-    @property
-    def registry(self) -> CapabilityRegistry:
-        """The specs of every registered capability."""
-        return self.capabilities.registry
-
-    def register(self, source: object, handler: object = None, **how: Unpack[Registration]) -> None:
-        self.capabilities.register(source, handler, **how)
-
-    def reload_policy(self) -> None:
-        """Read the configured policy again. When that fails, new steps are denied and runs under way pause, and it is raised."""
-        if self._policy is not None:
-            return  # handed in by the program: there is no file to read again
-        try:
-            self.gate.replace(load_policy(self.settings))
-        except AssentError as fault:
-            self.gate.shut(fault)
-            raise
-        if self._driver is not None:
-            self._driver.wake()
-
-    async def reload_configuration(self) -> None:
-        """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
-        await self.app.reload(self.settings.read_app())
-
-    def adopt(self, now: Settings) -> None:
-        """Put into force what of settings that were read anew may change while this lives; runs under way learn their roles."""
-        self.settings.adopt(now)
-        # On record beside the policy, like those before.
-        self.gate.unrecorded[self.gate.digest] = self.gate.engine
-        if self._driver is not None:
-            self._driver.wake()
 
     async def run(
         self,
@@ -530,20 +253,6 @@ class Core:
         result = await self._drive(RunId(run), AskUndo(self.actor(principal), partial))
         return await self.undone_or_raise(RunId(run), result)
 
-    async def plan_undo(self, run: str, *, partial: bool = False, principal: Who = None) -> UndoPlan:
-        """What `undo` would do: each step, the change of files, every obstacle, the gate's answer. Nothing is asked or recorded.
-
-        The record is read beside whoever owns the state. `RUN_NOT_UNDOABLE`, `UNDO_ERASED`.
-        """
-        with open_reader(self.settings.state) as reader:
-            found = await find_run(reader, run)
-            # What only reads appends nothing: a reader is all the journal that it needs.
-            services = msgspec.structs.replace(
-                self.ready, journal=cast("Journal", reader), blobs=reader.blobs
-            )
-            looking = Engine(services, self.capabilities)
-            return await looking.plan_undo(found, self.actor(principal), partial=partial)
-
     async def undone_or_raise(self, run: RunId, result: RunResult) -> RunResult:
         """The result of a run, unless an undo of it that was asked for or agreed to was refused last: then that is raised."""
         may_be_refused = result.status.is_finished and result.status is not RunState.UNDONE
@@ -721,155 +430,6 @@ class Core:
     async def _change_schedule(self, verb: str, name: str, principal: Who) -> RunResult:
         return await self.call(f"{SCHEDULE_CAPABILITIES}{verb}", {"name": name}, principal=principal)
 
-    async def plan(
-        self,
-        workflow: WorkflowSource,
-        inputs: Mapping[str, Json] | None = None,
-        *,
-        principal: Principal | str | None = None,
-        environment: str | None = None,
-        execute_captured: bool = False,
-        reads: bool = True,
-    ) -> Plan:
-        """What a run would do; nothing is applied and nothing is kept but, on record, what was read for it.
-
-        `execute_captured`: programs whose writes are captured are run in the sandbox, so that the plan can show what they write.
-        `reads`: files and data that a step needs are read, where the policy allows that at once.
-        """
-        spec, actor, plan = load_workflow(workflow), self.actor(principal), system.SystemIds().plan_id()
-        found, _ = await self.look_ahead(
-            plan, spec, inputs or {}, actor, environment, execute_captured=execute_captured, reads=reads
-        )
-        return found
-
-    async def look_ahead(
-        self,
-        plan: PlanId,
-        spec: WorkflowSpec,
-        inputs: Mapping[str, Json],
-        actor: Actor,
-        environment: str | None,
-        *,
-        execute_captured: bool,
-        reads: bool,
-    ) -> tuple[Plan, frozenset[str]]:
-        """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
-        bound = self.check_spec(spec, inputs)
-        if self._driver is None:
-            self.ready.pipeline.quotas = await self._quotas()
-        reads_of: NoReads | OwnerReads = NoReads(wished=reads)
-        if reads and self._driver is not None:
-            reads_of = OwnerReads(self.ready, plan, actor)
-        planner = Planner(
-            self.ready,
-            self.capabilities.current(),
-            Blueprint.of_workflow(spec),
-            reads_of,
-            inputs=bound,
-            principal=actor.principal,
-            environment=environment or self.settings.environment,
-            execute_captured=execute_captured,
-        )
-        found = await planner.plan()
-        if spec.concurrency is not None:
-            environment = environment or self.settings.environment
-            text = spec.concurrency.key_of(spec, bound, str(actor.principal), environment)
-            with reading(self.settings.state) as record:
-                held_by = [] if record is None else await holders_of(text, record)
-            limit, on_busy = spec.concurrency.limit, spec.concurrency.on_busy.value
-            key: dict[str, Json] = {"key": text, "limit": limit, "on_busy": on_busy, "held_by": held_by}
-            found = msgspec.structs.replace(found, concurrency=key)
-        return found, reads_of.labels
-
-    async def _quotas(self) -> Quotas:
-        """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""
-        if self._driver is not None:
-            return self.ready.pipeline.quotas
-        clock = system.SystemClock()
-        found = Quotas(clock)
-        if self.gate.limits:
-            with reading(self.settings.state) as journal:
-                if journal is not None:
-                    await remember_calls(None, found, self.gate.limits, journal, clock.now_ms())
-        return found
-
-    async def explain(
-        self,
-        capability: str,
-        parameters: Mapping[str, Json] | None = None,
-        *,
-        principal: Actor | Principal | str | None = None,
-        environment: str | None = None,
-        workflow: str | None = None,
-        step: str | None = None,
-        mode: Mode = Mode.WORKFLOW,
-        run_labels: frozenset[str] = frozenset(),
-        risk_level: RiskLevel | None = None,
-        keeps_undo: bool = True,
-    ) -> tuple[PolicyExplanation, bool]:
-        """Which rule decides a call and why no earlier one does, and whether the parameters are those of a whole call.
-
-        The question is the one that the call's admission would ask: of the version that would serve it, with every parameter
-        complete and in its normal form, on the terms that the step's author set (`step`, `risk_level`, `keeps_undo`).
-        Parameters that no call could have are put to the policy as they are, since a person may ask before knowing them all.
-        """
-        bound = self.capabilities.current().find(capability)
-        given = literal(capability, parameters)
-        try:
-            inputs, is_whole = bound.take(given, self.calling.spellings)[1], True
-        except NoEffectError:
-            inputs, is_whole = given, False
-        except InputError as error:
-            if error.code != "INVALID_INPUT":
-                raise
-            inputs, is_whole = given, False
-        who = principal if isinstance(principal, Actor) else self.actor(principal)
-        facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)
-        name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
-        terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
-        asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
-        if limits := self.gate.limits_on(asked):
-            asked = (await self._quotas()).counted(limits, asked)
-        return self.gate.engine.explain(asked), is_whole
-
-    def tools(
-        self,
-        kind: str,
-        *,
-        capabilities: Iterable[str] = ("*",),
-        principal: Who = None,
-        environment: str | None = None,
-    ) -> list[dict[str, Json]]:
-        """What a principal may call, as a list of tools for a model's API; `Session.call_tool` takes what the model then asks.
-
-        `kind`: `openai` (Responses), `openai-chat` (Chat Completions), `anthropic`, or `json-schema`. `capabilities` are ids, in
-        which `*` stands for any characters. Left out is what the policy denies whatever the inputs are, and an id of more than 64
-        characters, which is no name there. `INVALID_INPUT` for another kind.
-        """
-        return tools_of(kind, self.offered(capabilities, self.actor(principal), environment))
-
-    def offered(
-        self, capabilities: Iterable[str], actor: Actor, environment: str | None = None
-    ) -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
-        """The capabilities that an actor may call, by id, each with what the policy may say of a call of it in a session."""
-        facts = RunFacts(
-            actor.principal, environment=environment or self.settings.environment, mode=Mode.SESSION
-        )
-        catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
-        wanted = tuple(capabilities)
-        for ident in sorted({spec.id for spec in self.registry.list()}):
-            if not any(glob_matches(one, ident) for one in wanted):
-                continue
-            try:
-                bound = catalogue.find(ident)
-            except InputError:
-                continue  # known by its spec alone
-            step = literal_step(session_step(1), ident, {})
-            asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
-            answers = {one.effect for one in self.gate.possible(asked, "all").answers}
-            if answers != {PolicyDecision.DENY}:
-                yield bound.spec, answers
-
     async def run_plan(self, plan_id: str, actor: Actor, *, priority: int = PRIORITY) -> RunResult:
         """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
         with self._plans.claimed(plan_id):
@@ -907,83 +467,9 @@ class Core:
             priority=priority,
         )
 
-    async def snapshot(self, run: str) -> Snapshot:
-        """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
-        from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
-
-        return self.snapshot_of(await Recording.of_journal(self.reader, await self.find(run)))
-
-    def snapshot_of(self, recording: Recording) -> Snapshot:
-        """The same of a recording, wherever it was read."""
-        from assent.engine.replay import snapshot_run
-        from assent.runtime.runs._replaying import catalogue_of
-
-        exact = catalogue_of(recording, self.capabilities).exact
-        return snapshot_run(recording, exact, version=__version__)
-
-    async def replay(self, run: str | Snapshot, *, capability_version: str | None = None) -> ReplayReport:
-        """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
-
-        A snapshot need not be of a run of this ledger. `capability_version` (`2.0.0`, or `ID@2.0.0`) really runs, on a
-        simulated world. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_INVALID`, `REPLAY_NOT_SIMULABLE`.
-        """
-        from assent.engine.replay import Recording, recording_of
-
-        if isinstance(run, str):
-            recording = await Recording.of_journal(self.reader, await self.find(run))
-        else:
-            recording = recording_of(run)
-        return await self.replay_recording(recording, capability_version)
-
-    async def replay_recording(
-        self, recording: Recording, capability_version: str | None = None
-    ) -> ReplayReport:
-        """The same of a recording, wherever it was read."""
-        from assent.runtime.runs._replaying import replay_recording
-
-        return await replay_recording(recording, self.ready, self.capabilities, capability_version)
-
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the journal."""
         return await self._result(await self.running.look(RunId(run)))
-
-    def actor(self, principal: Who) -> Actor:
-        """Who acts: the configured principal, or another one that is merely asserted; an actor is who they are."""
-        settings = self.settings
-        if isinstance(principal, Actor):
-            return principal
-        if principal is None:
-            by = identified(BY_PROCESS, asserted=settings.asserted)
-            return Actor(settings.principal, settings.asserted, settings.os_uid, by)
-        text = str(principal)
-        asserted = text != str(settings.principal)
-        found = settings.principal_of(text, asserted=asserted, os_uid=settings.os_uid)
-        if isinstance(principal, Principal) and principal.roles:
-            found = principal
-        return Actor(found, asserted, settings.os_uid, identified(BY_PROCESS, asserted=asserted))
-
-    def digest_of(self, asked: Json) -> str:
-        """What was asked, as the ledger may say it: nobody without its key can try what it may have been."""
-        return hmac.digest(self._request_key(), _encode(asked), "sha256").hex()
-
-    def check_spec(self, spec: WorkflowSpec, inputs: Mapping[str, Json]) -> dict[str, Json]:
-        """The workflow's inputs, complete; raises whatever of the workflow or the inputs can't be used here."""
-        current = self.capabilities.current()
-        current.check(spec)
-        bound = bind_inputs(spec, inputs)
-        current.check_inputs(spec, bound)
-        return bound
-
-    def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:
-        """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`."""
-        found = self.capabilities.current().find(reference)
-        found.require_references(found.parse(parameters)[1])
-
-    async def find(self, beginning: str) -> RunId:
-        """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
-        if self._driver is not None and self._driver.drives(RunId(beginning)):
-            return RunId(beginning)  # perhaps nothing of it is durable yet
-        return await find_run(self.reader, beginning)
 
     async def _begin(
         self,
@@ -1066,11 +552,6 @@ class Core:
         refused = ApprovalRefused(source=run, step=step, code=code, count=1, since_ms=since_ms, **actor.who())
         await self._refusals.note(refused)
 
-    async def note_stranger(self, door: str, peer: str, code: str) -> None:
-        """Put on record, counted, that a door let somebody not in."""
-        refused = IdentityRefused(door=door, peer=peer, code=code, count=1, since_ms=self._clock_ms())
-        await self._strangers.note(refused)
-
     async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
         """What is told of a run, or of its step `only`."""
         ledger, record = await self._ledger(), driven.record
@@ -1082,59 +563,6 @@ class Core:
     async def _ledger(self) -> dict[str, Json]:
         head = await self.ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
-
-    def _clock_ms(self) -> int:
-        return self.ready.clock.now_ms()
-
-    @property
-    def running(self) -> Driver:
-        """What drives runs; `RUNTIME_CLOSED`."""
-        if self._driver is None:
-            raise _closed()
-        return self._driver
-
-    @property
-    def reader(self) -> JournalReader:
-        """The record, also where another process owns it."""
-        return self.beside if self.beside is not None else self.ready.journal
-
-    @property
-    def ready(self) -> Services:
-        """What the engine works with; `RUNTIME_CLOSED`."""
-        if self._services is None:
-            raise _closed()
-        return self._services
-
-
-def _require_clock(now_ms: int) -> None:
-    """Raise CLOCK_UNUSABLE for a time that ids, entries and the system's own calls can't hold."""
-    if not 0 <= now_ms < CLOCK_MS_MAX:
-        raise WorldError(
-            "CLOCK_UNUSABLE",
-            "the machine's clock stands before 1970 or after 2262",
-            hint="set it, then run the command again",
-        )
-
-
-def _difference(world: World) -> str:
-    from assent.capabilities.fs.change._diff import difference  # only who is shown an undo pays for it
-
-    return difference(world)
-
-
-def _closed_key() -> bytes:
-    raise _closed()
-
-
-def _closed() -> InputError:
-    return InputError(
-        "RUNTIME_CLOSED", "the runtime is not open", hint="use it inside `async with Runtime.open(…)`"
-    )
-
-
-def literal(capability: str, parameters: Mapping[str, Json] | None) -> dict[str, Json]:
-    of = f"the inputs of `{capability}`"
-    return json_object({} if parameters is None else parameters, code="INVALID_INPUT", of=of)
 
 
 def require_same_request(ident: str, first: tuple[str, str | None], actor: Actor) -> None:

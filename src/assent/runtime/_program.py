@@ -39,9 +39,10 @@ from assent.journal import SILENCE_S_MAX, Link, OwnerGoneError, own_or_link
 from assent.journal import Request as OwnerRequest
 from assent.policy import PolicyEngine
 from assent.registry import CapabilityRegistry
-from assent.runtime._core import Core, Who, absent, literal
+from assent.runtime._core import Core, absent
 from assent.runtime._find_run import get_run
 from assent.runtime._ledger import LedgerReader, open_reader
+from assent.runtime._parts import Who, literal
 from assent.runtime.capabilities._registered import Registration
 from assent.runtime.capabilities._versions import Labelled
 from assent.runtime.runs._loading import load_workflow

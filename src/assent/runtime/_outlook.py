@@ -1,0 +1,254 @@
+"""What is asked without acting: what a run, a call or an undo would do, who may call what, and what a recorded run did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from assent import __version__, system
+from assent.engine import (
+    Actor,
+    Blueprint,
+    Engine,
+    NoReads,
+    OwnerReads,
+    Plan,
+    Planner,
+    RunFacts,
+    UndoPlan,
+    holders_of,
+    literal_step,
+)
+from assent.errors import InputError, Json
+from assent.invocation import NoEffectError, Quotas
+from assent.journal import Journal
+from assent.policy import PolicyExplanation
+from assent.runtime._find_run import find_run
+from assent.runtime._ledger import open_reader, reading
+from assent.runtime._parts import Parts, Who, literal
+from assent.runtime.runs._loading import WorkflowSource, load_workflow
+from assent.runtime.runs._tools import tools_of
+from assent.runtime.wiring._rates import remember_calls
+from assent.spec.capability import CapabilitySpec, RiskLevel
+from assent.spec.decision import PolicyDecision
+from assent.spec.ids import CALL_STEP, PlanId, RunId, session_step
+from assent.spec.principal import Principal
+from assent.spec.states import Mode
+from assent.spec.words.globs import glob_matches
+from assent.spec.workflow.definition import WorkflowSpec
+
+if TYPE_CHECKING:
+    from assent.engine.replay import Recording, ReplayReport
+    from assent.invocation import Snapshot
+
+
+class Outlook(Parts):
+    """Looks ahead, and back, over the parts; nothing is applied, and nothing is recorded but what was read for a plan."""
+
+    async def plan_undo(self, run: str, *, partial: bool = False, principal: Who = None) -> UndoPlan:
+        """What `undo` would do: each step, the change of files, every obstacle, the gate's answer. Nothing is asked or recorded.
+
+        The record is read beside whoever owns the state. `RUN_NOT_UNDOABLE`, `UNDO_ERASED`.
+        """
+        with open_reader(self.settings.state) as reader:
+            found = await find_run(reader, run)
+            # What only reads appends nothing: a reader is all the journal that it needs.
+            services = msgspec.structs.replace(
+                self.ready, journal=cast("Journal", reader), blobs=reader.blobs
+            )
+            looking = Engine(services, self.capabilities)
+            return await looking.plan_undo(found, self.actor(principal), partial=partial)
+
+    async def plan(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        principal: Principal | str | None = None,
+        environment: str | None = None,
+        execute_captured: bool = False,
+        reads: bool = True,
+    ) -> Plan:
+        """What a run would do; nothing is applied and nothing is kept but, on record, what was read for it.
+
+        `execute_captured`: programs whose writes are captured are run in the sandbox, so that the plan can show what they write.
+        `reads`: files and data that a step needs are read, where the policy allows that at once.
+        """
+        spec, actor, plan = load_workflow(workflow), self.actor(principal), system.SystemIds().plan_id()
+        found, _ = await self.look_ahead(
+            plan, spec, inputs or {}, actor, environment, execute_captured=execute_captured, reads=reads
+        )
+        return found
+
+    async def look_ahead(
+        self,
+        plan: PlanId,
+        spec: WorkflowSpec,
+        inputs: Mapping[str, Json],
+        actor: Actor,
+        environment: str | None,
+        *,
+        execute_captured: bool,
+        reads: bool,
+    ) -> tuple[Plan, frozenset[str]]:
+        """The plan of one run under an id, and the labels of what was read for it. `OwnerNeededError` where that is another's."""
+        bound = self.check_spec(spec, inputs)
+        if self._driver is None:
+            self.ready.pipeline.quotas = await self._quotas()
+        reads_of: NoReads | OwnerReads = NoReads(wished=reads)
+        if reads and self._driver is not None:
+            reads_of = OwnerReads(self.ready, plan, actor)
+        planner = Planner(
+            self.ready,
+            self.capabilities.current(),
+            Blueprint.of_workflow(spec),
+            reads_of,
+            inputs=bound,
+            principal=actor.principal,
+            environment=environment or self.settings.environment,
+            execute_captured=execute_captured,
+        )
+        found = await planner.plan()
+        if spec.concurrency is not None:
+            environment = environment or self.settings.environment
+            text = spec.concurrency.key_of(spec, bound, str(actor.principal), environment)
+            with reading(self.settings.state) as record:
+                held_by = [] if record is None else await holders_of(text, record)
+            limit, on_busy = spec.concurrency.limit, spec.concurrency.on_busy.value
+            key: dict[str, Json] = {"key": text, "limit": limit, "on_busy": on_busy, "held_by": held_by}
+            found = msgspec.structs.replace(found, concurrency=key)
+        return found, reads_of.labels
+
+    async def _quotas(self) -> Quotas:
+        """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""
+        if self._driver is not None:
+            return self.ready.pipeline.quotas
+        clock = system.SystemClock()
+        found = Quotas(clock)
+        if self.gate.limits:
+            with reading(self.settings.state) as journal:
+                if journal is not None:
+                    await remember_calls(None, found, self.gate.limits, journal, clock.now_ms())
+        return found
+
+    async def explain(
+        self,
+        capability: str,
+        parameters: Mapping[str, Json] | None = None,
+        *,
+        principal: Actor | Principal | str | None = None,
+        environment: str | None = None,
+        workflow: str | None = None,
+        step: str | None = None,
+        mode: Mode = Mode.WORKFLOW,
+        run_labels: frozenset[str] = frozenset(),
+        risk_level: RiskLevel | None = None,
+        keeps_undo: bool = True,
+    ) -> tuple[PolicyExplanation, bool]:
+        """Which rule decides a call and why no earlier one does, and whether the parameters are those of a whole call.
+
+        The question is the one that the call's admission would ask: of the version that would serve it, with every parameter
+        complete and in its normal form, on the terms that the step's author set (`step`, `risk_level`, `keeps_undo`).
+        Parameters that no call could have are put to the policy as they are, since a person may ask before knowing them all.
+        """
+        bound = self.capabilities.current().find(capability)
+        given = literal(capability, parameters)
+        try:
+            inputs, is_whole = bound.take(given, self.calling.spellings)[1], True
+        except NoEffectError:
+            inputs, is_whole = given, False
+        except InputError as error:
+            if error.code != "INVALID_INPUT":
+                raise
+            inputs, is_whole = given, False
+        who = principal if isinstance(principal, Actor) else self.actor(principal)
+        facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)
+        name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
+        terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
+        asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
+        if limits := self.gate.limits_on(asked):
+            asked = (await self._quotas()).counted(limits, asked)
+        return self.gate.engine.explain(asked), is_whole
+
+    def tools(
+        self,
+        kind: str,
+        *,
+        capabilities: Iterable[str] = ("*",),
+        principal: Who = None,
+        environment: str | None = None,
+    ) -> list[dict[str, Json]]:
+        """What a principal may call, as a list of tools for a model's API; `Session.call_tool` takes what the model then asks.
+
+        `kind`: `openai` (Responses), `openai-chat` (Chat Completions), `anthropic`, or `json-schema`. `capabilities` are ids, in
+        which `*` stands for any characters. Left out is what the policy denies whatever the inputs are, and an id of more than 64
+        characters, which is no name there. `INVALID_INPUT` for another kind.
+        """
+        return tools_of(kind, self.offered(capabilities, self.actor(principal), environment))
+
+    def offered(
+        self, capabilities: Iterable[str], actor: Actor, environment: str | None = None
+    ) -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
+        """The capabilities that an actor may call, by id, each with what the policy may say of a call of it in a session."""
+        facts = RunFacts(
+            actor.principal, environment=environment or self.settings.environment, mode=Mode.SESSION
+        )
+        catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
+        wanted = tuple(capabilities)
+        for ident in sorted({spec.id for spec in self.registry.list()}):
+            if not any(glob_matches(one, ident) for one in wanted):
+                continue
+            try:
+                bound = catalogue.find(ident)
+            except InputError:
+                continue  # known by its spec alone
+            step = literal_step(session_step(1), ident, {})
+            asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
+            answers = {one.effect for one in self.gate.possible(asked, "all").answers}
+            if answers != {PolicyDecision.DENY}:
+                yield bound.spec, answers
+
+    async def find(self, beginning: str) -> RunId:
+        """The run whose id begins so; `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""
+        if self._driver is not None and self._driver.drives(RunId(beginning)):
+            return RunId(beginning)  # perhaps nothing of it is durable yet
+        return await find_run(self.reader, beginning)
+
+    async def snapshot(self, run: str) -> Snapshot:
+        """A run as it stands: its events, its data without secrets, what it called. `RUN_UNKNOWN`, `PAYLOAD_ERASED`."""
+        from assent.engine.replay import Recording  # a run does not pay for what only a replay needs
+
+        return self.snapshot_of(await Recording.of_journal(self.reader, await self.find(run)))
+
+    def snapshot_of(self, recording: Recording) -> Snapshot:
+        """The same of a recording, wherever it was read."""
+        from assent.engine.replay import snapshot_run
+        from assent.runtime.runs._replaying import catalogue_of
+
+        exact = catalogue_of(recording, self.capabilities).exact
+        return snapshot_run(recording, exact, version=__version__)
+
+    async def replay(self, run: str | Snapshot, *, capability_version: str | None = None) -> ReplayReport:
+        """Run a recorded run again against what was recorded, without touching anything, and tell what differs.
+
+        A snapshot need not be of a run of this ledger. `capability_version` (`2.0.0`, or `ID@2.0.0`) really runs, on a
+        simulated world. `RUN_UNKNOWN`, `PAYLOAD_ERASED`, `SNAPSHOT_INVALID`, `REPLAY_NOT_SIMULABLE`.
+        """
+        from assent.engine.replay import Recording, recording_of
+
+        if isinstance(run, str):
+            recording = await Recording.of_journal(self.reader, await self.find(run))
+        else:
+            recording = recording_of(run)
+        return await self.replay_recording(recording, capability_version)
+
+    async def replay_recording(
+        self, recording: Recording, capability_version: str | None = None
+    ) -> ReplayReport:
+        """The same of a recording, wherever it was read."""
+        from assent.runtime.runs._replaying import replay_recording
+
+        return await replay_recording(recording, self.ready, self.capabilities, capability_version)

@@ -272,7 +272,8 @@ async def test_a_call_judges_one_tool(meet: Meet, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Visit, "ask", heard)
     async with meet() as met:
-        await met.client.call_tool("sys_noop", {})  # the client itself lists them all, to know what the tool gives
+        # Before its first call the client itself lists them all, to know what the tool gives.
+        await met.client.call_tool("sys_noop", {})
         judged.clear()
         await met.client.call_tool("sys_noop", {})
     assert judged == ["sys*noop"]

@@ -39,7 +39,7 @@ from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, 
 from assent.spec.scopes import UNDO
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
-from assent.system import SystemClock
+from assent.system import SystemClock, environment
 
 Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 
@@ -383,7 +383,11 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
         "now_ms": SystemClock().now_ms(),
         "operations": sorted(map(requests.operation_of, SCOPE_OF)),
         "in_force": {"policy": runtime.gate.digest, **runtime.settings.in_force()},
+        "root": str(runtime.settings.workspace),
     }
+    distribution = environment().get("WSL_DISTRO_NAME")
+    if distribution:
+        told["wsl"] = distribution
     return msgspec.convert(told, answers.Health)
 
 

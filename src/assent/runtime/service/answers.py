@@ -278,7 +278,8 @@ class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
     `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
-    are digests of what it works by: `policy`, `identity`, `serve`, `settings`.
+    are digests of what it works by: `policy`, `identity`, `serve`, `settings`. `root` is the workspace, and `wsl` the
+    distribution of WSL that it runs in, so that a client knows what paths are called there.
     """
 
     status: str
@@ -290,6 +291,8 @@ class Health(Answer, frozen=True, kw_only=True):
     now_ms: int
     operations: list[str]
     in_force: dict[str, str] = {}
+    root: str | UnsetType = UNSET
+    wsl: str | UnsetType = UNSET
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):

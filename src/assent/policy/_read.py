@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.policy._conditions import compile_condition
 from assent.spec.capability import OperationType, RiskLevel
@@ -44,11 +45,11 @@ MATCH_KEYS: Final = (
     "environment",
 )  # fmt: skip
 
-PRINCIPAL_PATTERN: Final = re.compile(
+PRINCIPAL_PATTERN: Final = compiled_when_asked(
     rf"(?:\*|(?:{'|'.join(PrincipalKind)}|\*):[A-Za-z0-9._@+\-/*]{{1,129}})\Z"
 )
-CAPABILITY_PATTERN: Final = re.compile(r"[a-z0-9_.*]{1,256}\Z")
-PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
+CAPABILITY_PATTERN: Final = compiled_when_asked(r"[a-z0-9_.*]{1,256}\Z")
+PATTERN: Final = compiled_when_asked(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
 
 _CALLED: Final[dict[type, str]] = {
     PolicyDecision: "decision",

@@ -108,13 +108,10 @@ async def note_refusal(runtime: Core, request: requests.Request[Any], by: reques
 
 # `Any`: the answer is that of the request's kind.
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
-    """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
+    """The answer to a request that began a run or decided about one already, also at an earlier owner; None to any other.
 
     `REQUEST_INVALID` where it was somebody else's, or another kind of request, `REQUEST_REUSED` where something else was asked.
     """
-    under_way = await runtime.join(actor) if isinstance(request, requests.Beginning) else None
-    if under_way is not None:
-        return _told(under_way)
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None

@@ -36,6 +36,7 @@ from assent.spec.events.kinds import (
 )  # fmt: skip
 from assent.spec.ids import OWN_REQUESTS, SCHEDULE_CAPABILITIES, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
+from assent.spec.scopes import UNDO
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
 from assent.system import SystemClock, environment
@@ -76,7 +77,8 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
     principal = requests.principal_of(settings, by)
     if by.identified_by is not None:
-        return Actor(principal, False, by.os_uid, by.identified_by, request)
+        may_stop = by.scopes is None or UNDO in by.scopes
+        return Actor(principal, False, by.os_uid, by.identified_by, request, may_stop_runs=may_stop)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
     return Actor(principal, by.asserted, uid, how, request)

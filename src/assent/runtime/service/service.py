@@ -102,10 +102,20 @@ class Service:
                 hint="ask under another id",
             )
         by = by or asker_of(self._settings)
-        if by.scopes is not None:
-            from assent.runtime.service.scopes import require_scope
+        if by.scopes is None:
+            return await self._carry_out(request, by, tell, ident)
+        from assent.runtime.service.scopes import narrowed, narrowed_error, require_scope
 
-            require_scope(request, by)
+        require_scope(request, by)
+        try:
+            return narrowed(await self._carry_out(request, by, tell, ident), by)
+        except RefusedError as error:
+            raise narrowed_error(error, by) from None
+
+    async def _carry_out(
+        self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None
+    ) -> A:
+        """The same for whoever may ask it."""
         if self._runtime is None:
             return await self._perform(request, by, tell, ident)
         from assent.invocation import hide_in_error

@@ -43,6 +43,15 @@ APPROVAL_CAPABILITY: Final = "assent.approval"
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
 
+KEY_CAPABILITY: Final = "assent.concurrency"
+"""What the gate is asked about where a run wants a concurrency key."""
+
+
+def key_question_name(*, cancels_others: bool) -> StepKey:
+    """Where the gate is asked about steps, what stands for the question about a run's key, or about others' runs for it."""
+    return StepKey("@concurrency:others" if cancels_others else "@concurrency")
+
+
 SIGNAL_CAPABILITY: Final = "assent.signal"
 """What the gate is asked about when somebody sends a signal to a run; no capability has this id."""
 

@@ -84,8 +84,8 @@ class Lives:
                         await rt.approve(run)
             rows = rows_at_once(rt._core.ready.journal, "waits", {"kind": "turn"})
             assert {row["status"] for row in rows} == {"over"}
-            for run in [str(row["run_id"]) for row in rows]:
-                report = await rt.replay(RunId(run))
+            for run in [RunId(str(row["run_id"])) for row in rows]:
+                report = await rt.replay(run)
                 assert not [one for one in report.differences if one.where == "decision"]
                 created = rt.recorded(run)[0]
                 assert isinstance(created, ev.RunCreated)

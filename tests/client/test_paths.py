@@ -53,6 +53,14 @@ def test_what_is_no_rule_is_refused(rules: dict[str, str]) -> None:
     assert (refused.value.code, refused.value.path) == ("INVALID_INPUT", "paths")
 
 
+def test_what_is_too_long_for_a_path_is_none() -> None:
+    """A text may be large, and is not taken apart for nothing."""
+    paths = Paths({"C:\\p": "/w", "/p": "/w"})
+    for beginning in ("C:\\p\\", "/p/", "p/"):
+        text = beginning + "a" * 32_767
+        assert paths.to_daemon(text) == text
+
+
 NAMES = st.lists(st.sampled_from(["a", "b", "B", "ab", "ü", "a b", "..", "wsl$", "x\\y"]), max_size=4)
 """Few, so that rules meet."""
 POSIX = NAMES.map(lambda names: "/" + "/".join(names))
@@ -151,6 +159,9 @@ async def test_what_a_schema_calls_a_path_is_mapped_and_nothing_else(rt: Client,
         capability=WRITE, parameters={"path": f"{HERE}\\private\\x", "content": ""}
     )
     assert (await rt.perform(asked)).rule == "private"
+    await rt.add_schedule(COPIES, {"file": f"{HERE}\\c.txt", "text": text}, name="copies", every="1h")
+    kept = await rt.perform(requests.Schedule(name="copies"))
+    assert kept.inputs == {"file": f"{root}/c.txt", "text": text}
     session = await rt.session()
     packed = await session.call(
         "sys.archive.pack",

@@ -20,7 +20,7 @@ from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.runs._tools import told_of
-from assent.runtime.service import answers, requests, secret_admin
+from assent.runtime.service import answers, requests, secret_admin, server_admin
 from assent.runtime.service._asking import OWNER_S_MAX, ask
 from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
@@ -427,6 +427,32 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
             for name, one in found.items()
         ]
     )
+
+
+async def _servers(scene: Scene, request: requests.Servers) -> answers.Servers:
+    del request
+    async with scene.informed() as runtime:
+        return server_admin.listed(scene.settings, runtime)
+
+
+async def _look_at_server(scene: Scene, request: requests.LookAtServer) -> answers.ServerFound:
+    async with scene.informed() as runtime:
+        return await server_admin.look(scene.settings, runtime, request.name)
+
+
+async def _trust_server(scene: Scene, request: requests.TrustServer) -> answers.ServerFound:
+    by = str(actor_of(scene.settings, scene.by).principal)
+    async with scene.informed() as runtime:
+        return await server_admin.trust(scene.settings, runtime, request, by)
+
+
+async def _add_server(scene: Scene, request: requests.AddServer) -> answers.ServerWritten:
+    return server_admin.add(scene.settings, request)
+
+
+async def _remove_server(scene: Scene, request: requests.RemoveServer) -> answers.ServerWritten:
+    async with scene.informed() as runtime:
+        return server_admin.remove(scene.settings, runtime.servers, request)
 
 
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 from assent.client import Client as AsyncClient
-from assent.client import Connecting, Server
+from assent.client import Connecting, Paths, Server
 from assent.client import connect as awaited_connect
 from assent.errors import Json
 from assent.policy import PolicyEngine
@@ -219,6 +219,11 @@ class Client(_Program):
     def server(self) -> Server | None:
         """What the server said of itself when it was reached."""
         return self._client.server
+
+    @property
+    def paths(self) -> Paths:
+        """What paths are called there and here, by the rules of `connect`."""
+        return self._client.paths
 
     perform = _waited(AsyncClient.perform)
 

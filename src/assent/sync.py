@@ -120,6 +120,11 @@ class _Program:
             raise RuntimeError(
                 "the runtime is not open: use it inside `with Runtime.open(…)` or `with connect(…)`"
             )
+        if current_thread() is self._thread:
+            work.close()
+            raise RuntimeError(
+                "this would wait for itself: what the runtime calls (`told`, hooks, handlers) can't call it"
+            )
         waiting: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         # Python notices a signal only between its own instructions: one that came right before a wait without an end, or that
         # another thread took, would be noticed when the wait ends. Only the main thread is ever interrupted.

@@ -53,6 +53,14 @@ def test_what_is_no_rule_is_refused(rules: dict[str, str]) -> None:
     assert (refused.value.code, refused.value.path) == ("INVALID_INPUT", "paths")
 
 
+def test_what_is_too_long_for_a_path_is_none() -> None:
+    """A text may be large, and is not taken apart for nothing."""
+    paths = Paths({"C:\\p": "/w", "/p": "/w"})
+    for beginning in ("C:\\p\\", "/p/", "p/"):
+        text = beginning + "a" * 32_767
+        assert paths.to_daemon(text) == text
+
+
 NAMES = st.lists(st.sampled_from(["a", "b", "B", "ab", "ü", "a b", "..", "wsl$", "x\\y"]), max_size=4)
 """Few, so that rules meet."""
 POSIX = NAMES.map(lambda names: "/" + "/".join(names))

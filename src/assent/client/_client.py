@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, 
 
 from assent.client._path_fields import PathFields
 from assent.client._paths import Paths
+from assent.client._wire import not_open
 from assent.engine import RunResult
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.runtime._program import Program, as_request, require
@@ -19,6 +20,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import Driving, Request, Stream, operation_of
+from assent.runtime.service.routes import require_key
 from assent.system import SystemClock, SystemIds
 
 if TYPE_CHECKING:
@@ -73,6 +75,15 @@ def connect(where: str | Path, **how: Unpack[Connecting]) -> Client:
 
     What may be said besides is in `Connecting`. `INVALID_INPUT`.
     """
+    key = how.get("key")
+    if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key != ""):
+        # It is refused here, because whatever would send it says which header was wrong, and so the key.
+        raise InputError(
+            "INVALID_INPUT",
+            "`key` must be the text of a key alone",
+            path="key",
+            hint="the end of its line is none of it: `.strip()` what a file says",
+        )
     return Client(_address_of(where), **how)
 
 
@@ -191,10 +202,12 @@ class Client(Program):
 
     async def _asked(self, request: Request[Any], ident: str | None) -> dict[str, Any]:
         http = self._open()
+        if ident is not None:
+            require_key(ident)
         request = await self._mapped(request, self._patience_s)
         if self._deferring is not None and isinstance(request, Driving):
             await self._deferring.flush()  # nothing overtakes what waits for this server
-        answer = await http.ask(request, ident or self._ids.request_id(), self._patience_s)
+        answer = await http.ask(request, self._ids.request_id() if ident is None else ident, self._patience_s)
         return await self._path_fields.told(request, answer, partial(self._learn, self._patience_s))
 
     async def _mapped(self, request: R, patience_s: float) -> R:
@@ -299,9 +312,7 @@ class Client(Program):
 
     def _open(self) -> Http:
         if self._http is None:
-            raise InputError(
-                "RUNTIME_CLOSED", "the client is not open", hint="use it inside `async with connect(…)`"
-            )
+            raise not_open()
         return self._http
 
     def _spooled(self) -> Deferring:

@@ -24,6 +24,9 @@ SHARE: Final = "\\\\"
 _LONG: Final = "\\\\?\\"
 _LONG_SHARE: Final = "\\\\?\\UNC\\"
 
+CHARACTERS_MAX: Final = 32_767
+"""Windows has no longer path, and POSIX none of half of it."""
+
 WSL_DRIVES: Final[Mapping[str, str]] = {f"{one}:\\": f"/mnt/{one.lower()}" for one in ascii_uppercase}
 """Where WSL has the drives of Windows, unless its own configuration says otherwise."""
 
@@ -79,6 +82,8 @@ class Paths:
 
     def to_daemon(self, path: str) -> str:
         """What the daemon calls a path. One that no rule is about stays as it is; a full one of Windows is `PATH_UNMAPPED`."""
+        if path[:1] not in ("/", "\\") and path[1:2] != ":":
+            return path  # most texts, and a request may have a million
         mapped = self._mapped(path)
         if mapped is not None:
             return str(mapped)
@@ -118,7 +123,9 @@ class Paths:
 
 
 def _readings(path: str) -> Iterator[_Place]:
-    """The absolute places that a text can mean."""
+    """The absolute places that a text can mean; what is too long for a path may be large, and means none."""
+    if len(path) > CHARACTERS_MAX:
+        return
     plain = path.replace("/", "\\")
     if plain.startswith(_LONG_SHARE):
         plain = SHARE + plain.removeprefix(_LONG_SHARE)

@@ -493,7 +493,11 @@ async def test_rule_6_a_run_goes_on_as_its_requester_whoever_approves(place: Pla
 async def test_whoever_asked_may_take_the_question_back_and_not_answer_it(place: Place) -> None:
     """Also where the rule names others to decide, and whatever kind of principal asked."""
     place.policy = policy(
-        rule("asks", "REQUIRE_APPROVAL", approvers={"roles": ["lead"], "not_requester": True, "kinds": ["user"]})
+        rule(
+            "asks",
+            "REQUIRE_APPROVAL",
+            approvers={"roles": ["lead"], "not_requester": True, "kinds": ["user"]},
+        )
     )
     async with place.open() as rt:
         run = (await rt.run(workflow(put("a")), principal="agent:helper")).run_id

@@ -30,7 +30,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "files above": ("Glob", {"pattern": "*/../../*"}, "read", {"path": "/"}),
     "files in braces": ("Glob", {"pattern": "{{/etc,src}}/*"}, "read", {"path": "/"}),
     "files at home": ("Glob", {"pattern": "~/.ssh/*"}, "read", {"path": "/"}),
-    "a page": ("WebFetch", {"url": "https://a.example", "prompt": ""}, "fetch", {"url": "https://a.example", "input": {"prompt": ""}}),
+    "a page": ("WebFetch", {"url": "https://a.example", "b": 1}, "fetch", {"url": "https://a.example", "input": {"b": 1}}),
     "a search of the web": ("WebSearch", {"query": "q"}, "tool", {"input": {"query": "q"}}),
     "another server's tool": ("mcp__a__b", {"path": "p"}, "tool", {"tool": "mcp__a__b", "input": {"path": "p"}}),
     "a tool nobody knows": ("bash", {"command": "rm"}, "tool", {"input": {"command": "rm"}}),

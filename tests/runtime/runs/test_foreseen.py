@@ -93,7 +93,7 @@ async def test_what_the_rules_decide_without_the_network_is_foreseen(case: str, 
 
 
 async def test_every_capability_that_sends_is_looked_at(tmp_path: Path) -> None:
-    """But for a webhook, whose cases stand below, a program, of which nobody knows where it goes, and what an agent's own tools send."""
+    """But for a webhook, whose cases stand below, a program, of which nobody knows where it goes, and agents' own tools."""
     async with opened(tmp_path, "") as rt:
         sends = {spec.id for spec in rt.registry.list() if "sends_external" in spec.labels}
     agents = {one for one in sends if one.startswith("agent.")}

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from assent.cli import main
-from assent.cli.hook._entry import HOSTS, Place, answer
+from assent.cli.hook._entry import HOSTS, answer
+from assent.cli.hook._place import Place
 from tests.support.own_places import own_places
 
 _POLICY = """\

@@ -12,16 +12,12 @@ import sys
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from assent.cli.hook import _acts
 from assent.cli.hook._deciding import Answer, add, close, refused, told_of
+from assent.cli.hook._place import Place
 from assent.errors import AssentError, InputError
-from assent.system import environment
-
-PATIENCE: Final = "5m"
-"""So long a person may take; programs give a hook ten minutes where nobody says otherwise."""
 
 GRACE_S: Final = 30
 """So long everything else may take: a state that others write to, an owner that is busy."""
@@ -29,33 +25,6 @@ GRACE_S: Final = 30
 DENIED: Final = 2
 
 _FLAGS: Final = ("workspace", "state", "policy", "as", "patience")
-_UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000}
-
-
-class Place(NamedTuple):
-    """Where and as whom, as it was said."""
-
-    said: Mapping[str, str]
-    own_name: str
-
-    @property
-    def principal(self) -> str:
-        """As whom the agent acts."""
-        return self.said.get("as") or environment().get("ASSENT_PRINCIPAL") or self.own_name
-
-    def path(self, name: str) -> Path | None:
-        """A folder or file that was named."""
-        return Path(self.said[name]) if name in self.said else None
-
-    @property
-    def patience_ms(self) -> int:
-        """How long a person is waited for. `USAGE_INVALID`."""
-        text = self.said.get("patience", PATIENCE)
-        number = text.rstrip("ms")
-        unit = _UNITS.get(text[len(number) :])
-        if not number.isascii() or not number.isdigit() or len(number) > 9 or unit is None:
-            raise InputError("USAGE_INVALID", "`--patience` must be a time: `90s`, `5m`")
-        return int(number) * unit
 
 
 class _Host(NamedTuple):

@@ -6,7 +6,8 @@ import click
 
 from assent.cli._command import command, group
 from assent.cli._door import Door
-from assent.cli.hook._entry import PATIENCE, serve
+from assent.cli.hook._entry import serve
+from assent.cli.hook._place import PATIENCE
 
 _patience = click.option(
     "--patience", default=PATIENCE, show_default=True, metavar="TIME", help="How long a person is waited for."

@@ -18,7 +18,7 @@ from assent.spec.words.durations import write_duration
 from assent.system import SystemClock, environment
 
 if TYPE_CHECKING:
-    from assent.cli.hook._entry import Place
+    from assent.cli.hook._place import Place
 
 _WAITS: Final = "awaiting_approval"
 _SETTLES_MS: Final = 5_000

@@ -297,8 +297,7 @@ async def _own_session(runtime: Core, beginning: str, actor: Actor) -> RunId:
     """
     run = await runtime.find(beginning)
     if actor.identified_by not in (BY_PROCESS, BY_PEER, BY_ASSERTION):
-        created = (await runtime.ready.journal.events(run, limit=1))[0].event
-        assert isinstance(created, RunCreated)  # INVARIANT: a run begins so
+        created = await runtime.running.created(run)
         if (created.principal, created.identified_by) != (str(actor.principal), actor.identified_by):
             raise RefusedError(
                 "IDENTITY_REFUSED",

@@ -50,6 +50,7 @@ COMMANDS: Final = {
             "mcp",
             "Serve one agent through standard input and output; name MCP servers of others.",
         ),
+        ("hook", "hook._group", "hook", "Ask the gate before an agent's own tools are used."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),
         ("plugin", "plugins._group", "plugin", "Inspect, trust, make and test plugins."),

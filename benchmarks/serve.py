@@ -141,9 +141,9 @@ class Served(NamedTuple):
     command: list[str]
     environment: dict[str, str]
 
-    def key(self) -> str:
+    def key(self, *flags: str) -> str:
         """A key that opens the port."""
-        command = [*self.command, "key", "create", "bench", "--json"]
+        command = [*self.command, "key", "create", "bench", *flags, "--json"]
         made = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
         return str(json.loads(made.stdout)["key"])
 

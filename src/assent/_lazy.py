@@ -1,11 +1,12 @@
-"""Public names that are imported when somebody asks for them, so that a command pays at its start for what it uses only."""
+"""What is made when somebody asks for it, so that a command pays at its start for what it uses only: public names, patterns."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TypeAlias
+from typing import Any, AnyStr, TypeAlias
 
 _Resolve: TypeAlias = Callable[[str], object]
 _List: TypeAlias = Callable[[], list[str]]
@@ -31,3 +32,21 @@ def resolved_when_asked(package: str, modules: Mapping[str, str]) -> tuple[_Reso
         return sorted({*vars(sys.modules[package]), *homes})
 
     return resolve, names
+
+
+def compiled_when_asked(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """`re.compile`, for a module that commands load at their start: what a module has of them is most often not asked.
+
+    A fault in the pattern shows at its first use.
+    """
+    return _Pattern(text, flags)  # type: ignore[return-value]  # whatever it is asked for is the pattern's
+
+
+class _Pattern:
+    def __init__(self, text: Any, flags: int) -> None:  # `Any`: text or bytes, as above
+        self._said = text, flags
+
+    def __getattr__(self, name: str) -> Any:  # `Any`: methods and fields of a pattern
+        value = getattr(re.compile(*self._said), name)
+        setattr(self, name, value)  # as above
+        return value

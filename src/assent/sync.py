@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 from assent.client import Client as AsyncClient
-from assent.client import Connecting, Server
+from assent.client import Connecting, Paths, Server
 from assent.client import connect as awaited_connect
 from assent.errors import Json
 from assent.policy import PolicyEngine
@@ -119,6 +119,11 @@ class _Program:
             work.close()
             raise RuntimeError(
                 "the runtime is not open: use it inside `with Runtime.open(…)` or `with connect(…)`"
+            )
+        if current_thread() is self._thread:
+            work.close()
+            raise RuntimeError(
+                "this would wait for itself: what the runtime calls (`told`, hooks, handlers) can't call it"
             )
         waiting: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         # Python notices a signal only between its own instructions: one that came right before a wait without an end, or that
@@ -219,6 +224,11 @@ class Client(_Program):
     def server(self) -> Server | None:
         """What the server said of itself when it was reached."""
         return self._client.server
+
+    @property
+    def paths(self) -> Paths:
+        """What paths are called there and here, by the rules of `connect`."""
+        return self._client.paths
 
     perform = _waited(AsyncClient.perform)
 

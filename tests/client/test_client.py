@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from assent import Runtime, sync
-from assent.client import Client, connect
+from assent.client import Client, Deferred, connect
+from assent.client._http import Http
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service import requests
 from assent.runtime.service.routes import ROUTES
@@ -199,6 +200,129 @@ async def test_events_go_on_where_the_connection_broke(served: Serving, tmp_path
         assert line.broken == 5
 
 
+async def test_patience_begins_when_the_connection_breaks(served: Serving, tmp_path: Path) -> None:
+    """However long an answer was waited for before: the step takes longer than the client is patient."""
+    left = [b"run_id"]
+
+    def cut(data: bytes) -> int | None:
+        return 0 if left and left[0] in data and left.pop() else None
+
+    async with broken_line(served, tmp_path / "line", cut) as line:
+        async with connect(tmp_path / "line", patience_s=0.5) as rt:
+            assert (await rt.call("sys.sleep", {"seconds": 1})).status == "succeeded"
+        assert line.broken == 1
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[tuple[str, asyncio.Queue[bytes]]]:
+    """A server that is none of Assent's: what it answers one request after the other, the last one to all further ones.
+
+    `|` in an answer is half a second. Its address, and what it was asked.
+    """
+    left, asked = [*answers], asyncio.Queue[bytes]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        for part in (left.pop(0) if len(left) > 1 else left[0]).split(b"|"):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.5 if part.endswith(b":\n\n") else 0)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def said(body: bytes, status: int = 200, kind: str = "application/json") -> bytes:
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+EVENT = b'event: run.created\ndata: {"run":"run_1","n":%d,"at_ms":1,"event":{"kind":"run.created"}}\n\n'
+END = b"event: end\ndata: {}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "answers"),
+    [
+        (0.8, (EVENT % 0 + b":\n\n|:\n\n|", EVENT % 1 + END)),
+        (5, (EVENT % 0, 502, 503, 504, EVENT % 1 + END)),
+        (5, (502, EVENT % 0 + EVENT % 1 + END)),
+    ],
+    ids=["silent for longer than patience", "behind a proxy", "a proxy alone"],
+)
+async def test_events_go_on_where_somebody_else_answers(
+    patience_s: float, answers: tuple[bytes | int, ...]
+) -> None:
+    """A stream that said for long only that it is there, and what a proxy says of a server that is away."""
+    told = [
+        said(one, kind="text/event-stream") if isinstance(one, bytes) else said(b"<html>", one, "text/html")
+        for one in answers
+    ]
+    async with answering(*told) as (place, asked):
+        http = Http(place, None, None)
+        events = [event.n async for event in http.events(requests.Events(run="run_1"), patience_s)]
+        await http.close()
+    assert (events, asked.qsize()) == ([0, 1], len(answers))
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b"null", b'{"version": 1}', b'{"run_id": "x"}', b"\xff", b"<html>"]
+)
+async def test_what_is_no_answer_is_told(body: bytes, tmp_path: Path, no_keychain: None) -> None:
+    """Also to a call, and to one that was deferred: that one waits, and is tried again."""
+    async with answering(said(body)) as (place, asked):
+        with pytest.raises(AssentError, match="SERVER_UNREADABLE"):
+            await connect(place, patience_s=0).__aenter__()
+        async with connect(place, patience_s=0, spool=tmp_path / "spool") as rt:
+            for ask in (
+                lambda: rt.call("sys.noop"),
+                lambda: rt.show("run_1"),
+                lambda: rt.perform(requests.Health()),
+            ):
+                with pytest.raises(AssentError, match="SERVER_UNREADABLE"):
+                    await ask()
+            await rt.defer("sys.noop")
+            with pytest.raises(AssentError, match="SERVER_UNREADABLE"):
+                await rt.flush()
+            while not asked.empty():
+                asked.get_nowait()
+            await asked.get()  # it is tried again
+            assert [one.status for one in rt.deferred()] == ["WAITING"]
+
+
+@pytest.mark.parametrize("key", ["ak_secret\n", " ak_secret", "ak_\u00fcsecret", "ak_\0secret", ""])
+def test_a_key_with_something_around_it_is_refused_and_not_told(key: str) -> None:
+    with pytest.raises(InputError) as refused:
+        connect("http://127.0.0.1:1", key=key)
+    assert (refused.value.code, refused.value.path) == ("INVALID_INPUT", "key")
+    assert "secret" not in f"{refused.value.to_dict()}"
+
+
+async def test_what_can_be_no_id_is_refused_before_it_is_sent(rt: Client) -> None:
+    for ident in ("", "\u00fc", "a\nb", " a ", "a" * 256, 5):
+        with pytest.raises(InputError, match="REQUEST_INVALID"):
+            await rt.call("sys.noop", id=ident)  # type: ignore[arg-type]  # what else programs may give
+    assert (await rt.call("sys.noop", id="a b")).status == "succeeded"
+
+
+async def test_a_client_that_is_closed_lets_go_of_what_waits(rt: Client) -> None:
+    """What was sent may be carried out, and is told so; events just end."""
+    session = await rt.session()
+    begun = asyncio.ensure_future(rt.call("sys.sleep", {"seconds": 2}))
+    heard = asyncio.ensure_future(rt.wait(session.run_id))
+    await asyncio.sleep(0.3)
+    await rt.close()
+    for work, code in ((begun, "SERVER_LOST"), (heard, "RUNTIME_CLOSED")):
+        with pytest.raises(AssentError) as told:
+            await work
+        assert told.value.code == code
+
+
 async def test_a_refusal_says_nothing_of_what_was_sent_before(
     root: Path, env: dict[str, str], tmp_path: Path, no_keychain: None
 ) -> None:
@@ -260,6 +384,28 @@ async def test_programs_without_a_loop_have_it_too(served: Serving) -> None:
             return [made.status, str(kinds[-1]), session.close().status, str(rt.server is not None)]
 
     assert await asyncio.to_thread(program) == ["succeeded", "run.succeeded", "succeeded", "True"]
+
+
+async def test_what_a_runtime_calls_can_not_wait_for_it(
+    served: Serving, tmp_path: Path, no_keychain: None
+) -> None:
+    """It would wait for itself for ever."""
+
+    def program() -> list[str]:
+        told: list[str] = []
+
+        def tell(one: Deferred) -> None:
+            with pytest.raises(RuntimeError, match="wait for itself"):
+                client.call("sys.noop")
+            told.append(one.status)
+
+        client = sync.connect(served.doors["socket"], spool=tmp_path / "spool", told=tell)
+        with client:
+            client.defer("sys.noop")
+            client.flush()
+        return told
+
+    assert await asyncio.to_thread(program) == ["DELIVERED"]
 
 
 @pytest.mark.parametrize("where", ["ftp://host", "https//:x://"])

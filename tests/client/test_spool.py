@@ -218,3 +218,23 @@ def test_the_keychain_has_the_key_where_there_is_one(
     with pytest.raises(AssentError) as locked:
         opened()
     assert (locked.value.code, len(kept)) == ("SPOOL_UNUSABLE", 64)
+
+
+def test_a_disk_that_refuses_is_told_as_the_spool_s_own_fault(
+    opened: Callable[..., Spool], tmp_path: Path, clock: Clock
+) -> None:
+    """Wherever it is met; whoever waits for the spool tries again."""
+    spool = opened()
+    for name in (1, 2, 3):
+        push(spool, name)
+    entry = taken(spool)
+    for file in (tmp_path / "spool").iterdir():
+        file.unlink()
+    for change in (
+        lambda: spool.put_back(entry, was_sent=False),
+        lambda: spool.answered(entry),
+        lambda: spool.refused(entry, {}),
+        lambda: spool.next(HERE),
+    ):
+        with pytest.raises(AssentError, match="SPOOL_UNUSABLE"):
+            change()

@@ -51,3 +51,33 @@ def test_the_next_begins_after_the_last_has_ended(
     assert scene.story(holder).status == ("cancelled" if is_cancelled else "succeeded")
     assert [scene.story(run).status for run in runs[1:]] == ["succeeded"] * (len(runs) - 1)
     assert (scene.workspace / "b.txt").exists() is (len(runs) == 2)
+
+
+POLICY = """\
+version: 1
+default: ALLOW
+rules:
+  - { id: may, when: { concurrency: k, cancels_others: true, principal: "user:bob" }, decision: ALLOW }
+  - { id: may-not, when: { concurrency: k, principal: "user:eve" }, decision: DENY }
+"""
+
+
+@pytest.mark.parametrize("place", ["commit.before:1", "commit.after:1", "commit.after:2"])
+@pytest.mark.parametrize(("who", "ends"), [("user:bob", "succeeded"), ("user:eve", "failed")])
+def test_what_the_policy_said_of_a_key_holds_for_whoever_goes_on(
+    scene: Scene, who: str, ends: str, place: str
+) -> None:
+    """Killed as the run that may cancel others', or may not have the key, is put on record, and as it cancels or ends."""
+    (scene.workspace / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    (scene.workspace / "policy.yaml").chmod(0o600)
+    (scene.workspace / "keyed.yaml").write_text(FLOW.replace("ON_BUSY", "cancel_running"), encoding="utf-8")
+    holder = str(scene.assent("run", "keyed.yaml", "name=a", "ask=true", "--json").json()["run_id"])
+    killed = scene.assent("run", "keyed.yaml", "name=b", "--as", who, "--json", kill=place)
+    scene.assent("resume", "--json")
+    runs = [str(run["run_id"]) for run in scene.assent("runs", "--json").json()]
+    is_cancelled = len(runs) == 2 and who == "user:bob"
+    scene.assert_sound(*([] if is_cancelled else ["waiting"]))
+    assert scene.story(holder).status == ("cancelled" if is_cancelled else "waiting")
+    assert [scene.story(run).status for run in runs[1:]] == [ends] * (len(runs) - 1)
+    assert (scene.workspace / "b.txt").exists() is is_cancelled
+    assert killed.code == KILLED or len(runs) == 2

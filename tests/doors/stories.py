@@ -738,6 +738,82 @@ REST = (
     ),
 )
 
+EVE_AND_BOB: Final = """
+  - id: not-eve
+    when: {concurrency: "prod-*", principal: "user:eve"}
+    decision: DENY
+    reason: eve does not deploy
+  - id: bob-makes-way
+    when: {concurrency: "prod-*", cancels_others: true, principal: "user:bob"}
+    decision: ALLOW
+"""
+
+
+def keyed(text: str, *steps: Said, **said: Any) -> dict[str, Any]:
+    """A workflow whose runs share a concurrency key."""
+    does = steps or ({"name": "noop", "capability": "sys.noop"},)
+    return flow(*does, concurrency={"key": text, **said})
+
+
+CONCURRENCY = (
+    story(
+        "whoever may not read hears that a concurrency key is taken, and not by whom",
+        key("writer", "call"),
+        key("planner", "plan"),
+        run(keyed("taken", wait_for()), "waiting", keep={"holder": "run_id"}),
+        run(
+            keyed("taken", on_busy="refuse"),
+            code="CONCURRENCY_TAKEN",
+            gives={"error.details": {"runs": ["@holder"]}},
+        ),
+        run(
+            keyed("taken", on_busy="refuse"),
+            by="writer",
+            code="CONCURRENCY_TAKEN",
+            gives={"error.details": {}, "error.hint": None},
+        ),
+        ask(
+            "plan",
+            {"workflow": keyed("taken", limit=3)},
+            gives={"concurrency.held_by": ["@holder"], "concurrency.in_force": 1},
+        ),
+        ask("plan", {"workflow": keyed("taken")}, by="planner", gives={"concurrency.held_by": []}),
+        run(keyed("taken"), "pending", gives={"concurrency.held_by": ["@holder"]}, keep={"first": "run_id"}),
+        run(
+            keyed("taken"),
+            "pending",
+            by="writer",
+            gives={"concurrency.held_by": [], "concurrency.waiting": []},
+            keep={"second": "run_id"},
+        ),
+        *(of_run("cancel", "cancelled", run=f"@{name}") for name in ("second", "first", "holder")),
+        counts=True,
+    ),
+    story(
+        "the policy says who has a concurrency key, and who cancels others' runs for it",
+        key("eves", "call", "read", principal="user:eve"),
+        key("bobs", "call", "read", principal="user:bob"),
+        key("bobs-stops", "call", "read", "undo", principal="user:bob"),
+        run(keyed("prod-1", wait_for()), "waiting", keep={"holder": "run_id"}),
+        run(
+            keyed("prod-1", on_busy="cancel_running"),
+            "failed",
+            by="eves",
+            gives={"error.code": "POLICY_DENIED", "error.details": {"rule": "not-eve"}},
+        ),
+        of_run(
+            "explain_decisions",
+            gives={"decisions.0.capability": "assent.concurrency", "decisions.0.agrees": True},
+        ),
+        run(keyed("prod-1", on_busy="cancel_running"), "pending", by="bobs", keep={"queued": "run_id"}),
+        of_run("show", "waiting", run="@holder", gives={"concurrency.replaced_by": None}),
+        run(keyed("prod-1", on_busy="cancel_running"), by="bobs-stops", keep={"newest": "run_id"}),
+        of_run("show", "cancelled", run="@holder", gives={"concurrency.replaced_by": "@newest"}),
+        of_run("show", "cancelled", run="@queued", gives={"concurrency.replaced_by": "@newest"}),
+        rules=EVE_AND_BOB,
+    ),
+)
+
 STORIES: Final = (
     *AUTH,
     *LIMITS,
@@ -745,6 +821,7 @@ STORIES: Final = (
     *APPROVAL,
     *CANCEL_AND_UNDO,
     *WAITING,
+    *CONCURRENCY,
     *STREAMS,
     *RECORD,
     *ONCE,

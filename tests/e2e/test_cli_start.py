@@ -30,7 +30,15 @@ NOT_FOR_READING = {
 }
 """What costs a start its time and nothing that only reads needs: pydantic, sockets, the event loop, what drives a run."""
 
-PROBE = "import sys; from assent.cli import main; code = main({words}); print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
+PROBE = """
+import re, sys
+from assent.cli import main
+
+main({words})
+own = [one for name, one in sys.modules.items() if name.startswith("assent")]
+compiled = [f"re:{{one.__name__}}.{{name}}" for one in own for name, value in vars(one).items() if isinstance(value, re.Pattern)]
+print("\\n" + " ".join([*sys.modules, *compiled]), file=sys.stderr)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +57,7 @@ def compiled(clean_env: dict[str, str], bytecode: Path, tmp_path: Path) -> dict[
 
 
 def loaded(env: dict[str, str], *words: str, cwd: Path) -> set[str]:
+    """The modules that a command loads, and the patterns that ours of them compile (`re:module.name`)."""
     program = PROBE.format(words=list(words))
     answer = subprocess.run(
         [sys.executable, "-c", program], env=env, cwd=cwd, capture_output=True, text=True, check=True
@@ -94,6 +103,7 @@ def test_looking_back_loads_neither_pydantic_nor_what_drives_a_run(
     modules = loaded(compiled, *command.split(), *run, cwd=tmp_path)
     assert "assent.runtime.service._reading" in modules
     assert NOT_FOR_READING & modules == set()
+    assert {name for name in modules if name.startswith("re:")} == set(), "`compiled_when_asked` is for these"
     hands = {name for name in modules if name.startswith("assent.capabilities.") and name.count(".") > 2}
     assert {name for name in hands if not name.endswith(".area")} == set(), "of an area its settings are read"
 

@@ -137,7 +137,7 @@ async def test_a_run_has_its_key_while_it_waits_for_a_person(place: Place) -> No
         waiting = await rt.run(keyed("a", ASK, put("a")))
         behind = await rt.run(keyed("b"))
         assert (waiting.status, behind.status) == (RunState.WAITING, RunState.PENDING)
-        told = {"key": "k", "limit": 1, "on_busy": "queue"}
+        told = {"key": "k", "limit": 1, "in_force": 1, "on_busy": "queue", "replaced_by": None}
         assert behind.concurrency == {**told, "state": "waiting", "held_by": [waiting.run_id], "waiting": []}
         shown = (await rt.show(waiting.run_id)).concurrency
         assert shown == {**told, "state": "held", "held_by": [], "waiting": [behind.run_id]}
@@ -175,8 +175,9 @@ async def test_the_key_is_made_of_what_the_run_is_given(place: Place) -> None:
 async def test_a_run_is_refused_with_the_one_that_has_the_key(place: Place) -> None:
     async with place.open() as rt:
         holder = await rt.run(keyed("a", ASK))
-        with pytest.raises(RefusedError, match=holder.run_id) as taken:
+        with pytest.raises(RefusedError, match="others have") as taken:
             await rt.run(keyed("b", on_busy="refuse"))
+        assert holder.run_id in str(taken.value.hint)
         assert (taken.value.code, taken.value.details) == ("CONCURRENCY_TAKEN", {"runs": [holder.run_id]})
         assert await rt.unfinished() == [holder.run_id], "nothing was recorded"
         await rt.cancel(holder.run_id)
@@ -195,7 +196,7 @@ async def test_a_run_that_a_handler_begins_never_waits_for_a_key(place: Place) -
         result = await rt.run(keyed("outer"))
         assert (result.status, await rt.unfinished()) == (RunState.FAILED, [])
         assert result.error is not None
-        assert "has the concurrency key" in str(result.error["message"])
+        assert "others have the concurrency key" in str(result.error["message"])
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,9 @@ async def test_a_newer_run_takes_the_place_of_older_ones_of_its_principal(
             one for one in rt.recorded(runs["older"].run_id) if isinstance(one, ev.CancelRequested)
         ]
         assert (cancelled.by, cancelled.replaced_by) == (str(rt.settings.principal), newest.run_id)
+        told = (await rt.show(runs["older"].run_id)).concurrency
+        assert told is not None
+        assert told["replaced_by"] == newest.run_id
 
 
 async def test_who_came_in_by_a_key_stops_only_what_came_in_by_it(place: Place) -> None:
@@ -282,6 +286,10 @@ async def test_the_smallest_limit_of_those_that_have_a_key_counts(place: Place) 
             pass
         states = [await rt.show(run.run_id) for run in (*two, one, more)]
         assert [run.status.value for run in states] == ["succeeded"] * 2 + ["waiting", "pending", "pending"]
+        assert [run.concurrency and run.concurrency["in_force"] for run in states] == [2, 2, 2, 1, 2]
+        planned = await rt.plan(keyed("d", limit=9))
+        assert planned.concurrency is not None
+        assert [planned.concurrency[name] for name in ("limit", "in_force")] == [9, 2]
 
 
 async def test_a_run_that_nobody_here_can_drive_leaves_its_turn_to_others(place: Place) -> None:

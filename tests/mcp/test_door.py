@@ -14,14 +14,17 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.extension import ClientExtension
 from mcp.shared.exceptions import MCPError
+from msgspec.structs import replace
 
 from assent.errors import AssentError, InternalError
 from assent.mcp._server import Door
+from assent.mcp._tools import Offer, pattern_of
 from assent.mcp._visit import Visit
 from assent.runtime._answering import Answering
 from assent.runtime.service import requests
 from assent.runtime.service.requests import asker_of
 from assent.runtime.settings.effective import Settings
+from assent.spec.words.globs import glob_matches
 
 MODERN = "2026-07-28"
 ERAS = ("legacy", MODERN)
@@ -244,3 +247,33 @@ async def test_prompts_show_the_way_and_take_arguments_as_text(meet: Meet) -> No
         for name in ("plan_first", "nothing"):
             with pytest.raises(MCPError, match="there is no prompt"):
                 await met.client.get_prompt(name, {})
+
+
+async def test_the_tools_that_a_name_could_mean_are_enough_to_find_the_one_it_means(meet: Meet) -> None:
+    """As among all tools, also where ids differ in their dots alone: a call judges no others."""
+    async with meet() as met:
+        tools = (await met.visit.ask(requests.Tools())).tools
+        ids = ("io.fs_stat", "io.fs.stat", "io_fs.stat", "noop", "sys.noop")
+        twins = [replace(tools[0], capability=replace(tools[0].capability, id=ident)) for ident in ids]
+    for every in (tools, twins):
+        for name, tool in Offer(every).capabilities.items():
+            few = [one for one in every if glob_matches(pattern_of(name), one.capability.id)]
+            assert Offer(few).capabilities[name] is tool
+            assert len(few) < len(every) / 2 or every is twins
+
+
+async def test_a_call_judges_one_tool(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str | None] = []
+    ask = Visit.ask
+
+    async def heard(visit: Visit, request: requests.Request[Any]) -> Any:
+        judged.extend([request.pattern] if isinstance(request, requests.Tools) else [])
+        return await ask(visit, request)
+
+    monkeypatch.setattr(Visit, "ask", heard)
+    async with meet() as met:
+        # Before its first call the client itself lists them all, to know what the tool gives.
+        await met.client.call_tool("sys_noop", {})
+        judged.clear()
+        await met.client.call_tool("sys_noop", {})
+    assert judged == ["sys*noop"]

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from assent.errors import InputError
 from assent.policy import PolicyContext, PolicyEngine, check
@@ -25,6 +26,8 @@ from assent.spec.states import Mode
 from assent.spec.values.canonical import canonical_json, parse_json
 from tests.support.properties import holds
 
+KEY_RULE, OTHERS_RULE = "builtin.concurrency", "builtin.cancels_others"
+DEFAULTS = {"default", KEY_RULE, OTHERS_RULE}
 RANKS = ["LOW", "MEDIUM", "HIGH", "CRITICAL"]
 ROLES = ["ops", "dev", "audit"]
 LABELS = ["pii", "fs", "net"]
@@ -62,27 +65,31 @@ MATCH: dict[str, st.SearchStrategy[object]] = {
     "workflow": one_or_list(["release", "rel*"]),
     "step": one_or_list(["it", "i*", "step_*"]),
     "environment": one_or_list(["prod", "staging"]),
+    "concurrency": one_or_list(["deploy-*", "deploy-prod", "*"]),
 }
+KEYS = ["deploy-prod", "deploy-test", "build"]
+OF_KEYS = ["principal", "roles", "workflow", "environment"]
+OF_CALLS = sorted(MATCH.keys() - {"concurrency"})
 
 
-def matches(minimum: int = 0) -> st.SearchStrategy[dict[str, Any]]:
-    keys = st.lists(st.sampled_from(sorted(MATCH)), min_size=minimum, max_size=3, unique=True)
+def matches(minimum: int = 0, of: list[str] = OF_CALLS) -> st.SearchStrategy[dict[str, Any]]:
+    keys = st.lists(st.sampled_from(of), min_size=minimum, max_size=3, unique=True)
     return keys.flatmap(lambda chosen: st.fixed_dictionaries({key: MATCH[key] for key in chosen}))
 
 
 @st.composite
 def rules(draw: st.DrawFn, name: str = "r") -> dict[str, Any]:
-    when = draw(matches())
+    is_of_keys = draw(st.integers(0, 3)) == 0
+    when = draw(matches(of=OF_KEYS if is_of_keys else OF_CALLS))
+    if is_of_keys:
+        when |= {"concurrency": draw(MATCH["concurrency"]), "cancels_others": draw(st.booleans())}
     if draw(st.booleans()) and draw(st.booleans()):
-        when = when | {"not": draw(matches(1))}
-    rule: dict[str, Any] = {
-        "id": name,
-        "when": when,
-        "decision": draw(st.sampled_from([*PolicyDecision])).value,
-    }
+        when = when | {"not": draw(matches(1, [*OF_KEYS, "concurrency"] if is_of_keys else OF_CALLS))}
+    decisions = ["ALLOW", "DENY"] if is_of_keys else [decision.value for decision in PolicyDecision]
+    rule: dict[str, Any] = {"id": name, "when": when, "decision": draw(st.sampled_from(decisions))}
     if draw(st.booleans()):
         rule["if"] = draw(st.sampled_from(CONDITIONS))
-    if rule["decision"] == "ALLOW" and draw(st.booleans()):
+    if rule["decision"] == "ALLOW" and not is_of_keys and draw(st.booleans()):
         rule |= {"without_approval": True, "reason": "stated"}
     return rule
 
@@ -106,7 +113,7 @@ INPUTS = st.fixed_dictionaries(
     },
 )
 
-contexts = st.builds(
+calls = st.builds(
     PolicyContext,
     principal=st.builds(
         Principal,
@@ -127,11 +134,26 @@ contexts = st.builds(
 )
 
 
+def about_key(asked: PolicyContext, key: str, cancels_others: bool) -> PolicyContext:
+    return structs.replace(
+        asked,
+        concurrency=key,
+        cancels_others=cancels_others,
+        risk_level=RiskLevel.LOW,
+        requires_approval=False,
+    )
+
+
+contexts = calls | st.builds(about_key, calls, st.sampled_from(KEYS), st.booleans())
+
+
 def oracle(policy: dict[str, Any], asked: PolicyContext) -> tuple[str, str, str | None]:
     """(effect, rule, code) as the documentation defines them, rule by rule."""
     for rule in policy["rules"]:
-        when = {key: value for key, value in rule["when"].items() if key != "not"}
+        when = {key: value for key, value in rule["when"].items() if key not in ("not", "cancels_others")}
         excluded = rule["when"].get("not")
+        if not is_about(rule, asked):
+            continue
         if not applies(when, asked) or (excluded is not None and applies(excluded, asked)):
             continue
         if "if" in rule:
@@ -144,7 +166,16 @@ def oracle(policy: dict[str, Any], asked: PolicyContext) -> tuple[str, str, str 
             if not value:
                 continue
         return answered(rule["decision"], rule["id"], asked, excused=rule.get("without_approval", False))
-    return answered(policy["default"], "default", asked, excused=False)
+    subject = bool(asked.concurrency), asked.cancels_others
+    default = {(True, False): ("ALLOW", KEY_RULE), (True, True): ("DENY", OTHERS_RULE)}
+    decision, rule = default.get(subject, (policy["default"], "default"))
+    return answered(decision, rule, asked, excused=False)
+
+
+def is_about(rule: dict[str, Any], asked: PolicyContext) -> bool:
+    """Calls, having a key, or cancelling others' runs for one: a rule is about one of them."""
+    subject = "concurrency" in rule["when"], rule["when"].get("cancels_others", False)
+    return subject == (bool(asked.concurrency), asked.cancels_others)
 
 
 def answered(decision: str, rule: str, asked: PolicyContext, *, excused: bool) -> tuple[str, str, str | None]:
@@ -161,6 +192,7 @@ def applies(match: dict[str, Any], asked: PolicyContext) -> bool:
         "workflow": asked.workflow,
         "step": asked.step,
         "environment": asked.environment,
+        "concurrency": asked.concurrency,
         "operation_type": asked.operation_type.value,
     }
     for key, wanted in match.items():
@@ -225,14 +257,16 @@ def test_trace_and_explanation_agree_with_the_decision(policy: dict[str, Any], a
     decision = engine.decide(asked)
     explanation = engine.explain(asked)
     assert explanation.decision == decision
-    ids = [rule["id"] for rule in policy["rules"]]
+    everything = [rule["id"] for rule in policy["rules"]]
+    ids = [rule["id"] for rule in policy["rules"] if is_about(rule, asked)]
     tried = [entry.rule for entry in decision.trace]
-    assert tried == (ids if decision.rule == "default" else ids[: ids.index(decision.rule) + 1])
-    decided_by_rule = decision.rule != "default" and decision.code != "POLICY_ERROR"
+    assert tried == (ids if decision.rule in DEFAULTS else ids[: ids.index(decision.rule) + 1])
+    decided_by_rule = decision.rule not in DEFAULTS and decision.code != "POLICY_ERROR"
     assert [entry.rule for entry in decision.trace if entry.matched] == (
         [decision.rule] if decided_by_rule else []
     )
-    assert [report.rule for report in explanation.rules] == ids
+    assert [report.rule for report in explanation.rules] == everything
+    assert explanation.nearest is None or explanation.nearest.rule in ids
 
 
 RANK_OF_EFFECT = {"DENY": 0, "REQUIRE_APPROVAL": 1, "ALLOW": 2}
@@ -269,19 +303,7 @@ def test_foresight_is_the_decision_whatever_the_inputs_turn_out_to_be(
 ) -> None:
     engine = PolicyEngine.from_dict(policy)
     foreseen = engine.foresee(asked)
-    later = PolicyContext(
-        principal=asked.principal,
-        capability=asked.capability,
-        risk_level=asked.risk_level,
-        operation_type=asked.operation_type,
-        labels=asked.labels,
-        requires_approval=asked.requires_approval,
-        inputs=inputs,
-        workflow=asked.workflow,
-        step=asked.step,
-        environment=asked.environment,
-        mode=asked.mode,
-    )
+    later = structs.replace(asked, inputs=inputs)
     decided = essence(engine.decide(later))
     if foreseen is not None:
         assert essence(foreseen) == decided

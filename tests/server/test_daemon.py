@@ -15,6 +15,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from assent.journal import hold_as_daemon, owner_pid
+from assent.runtime.settings.effective import Settings
+
 SECONDS = 60.0
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
 
@@ -163,3 +166,59 @@ def test_doors_that_can_not_be_opened_are_told_before_anything_is_owned(
     refused = assent(root, env, "serve")
     assert refused.returncode in (1, 2)
     assert said in refused.stderr
+
+
+@contextmanager
+def owned(root: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that owns the state."""
+    words = ["--workspace", str(root), "call", "sys.sleep", "seconds=600"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "assent", *words], env=env, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            settings = Settings.resolve(workspace=root, environ=env, cwd=root)
+            while owner_pid(settings.state, runtime_dir=settings.runtime_dir()) is None:
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def begun(root: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that need not become ready."""
+    command = [sys.executable, "-m", "assent", "--workspace", str(root), "serve"]
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as found:
+        try:
+            yield found
+        finally:
+            found.kill()
+
+
+def test_a_command_that_owns_the_state_is_waited_for(root: Path, env: dict[str, str]) -> None:
+    """Nearly every command owns it for a moment. A daemon that waits is the one daemon already."""
+    with owned(root, env) as owner, begun(root, env) as first:
+        assert first.stderr is not None
+        assert first.stdout is not None
+        told = first.stderr.readline()
+        assert hold_as_daemon(root / ".assent") is None
+        owner.kill()
+        assert (f"process {owner.pid} " in told, "it has 5 s to end" in told) == (True, True), told
+        assert first.stdout.readline().startswith("socket")
+        first.terminate()
+        assert first.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize(("is_told_to_end", "code"), [(True, 0), (False, 75)])
+def test_it_waits_no_longer_than_it_says(
+    root: Path, env: dict[str, str], is_told_to_end: bool, code: int
+) -> None:
+    with owned(root, env), begun(root, env) as late:
+        assert late.stderr is not None
+        late.stderr.readline()
+        if is_told_to_end:
+            late.terminate()
+        said, _ = late.communicate(timeout=SECONDS)
+        assert (late.returncode, said) == (code, "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from assent.runtime.service import _keyed
@@ -12,7 +14,7 @@ from assent.runtime.service._keyed import Keyed
 from assent.runtime.service.requests import CheckPolicy, ForgetSecret
 from assent.runtime.service.routes import ROUTES
 from tests.support.bodies import FakeClock
-from tests.support.serving import Serving, daemon
+from tests.support.serving import Serving, daemon, key_for, over_tcp
 
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
 DELETE = {"capability": "io.fs.delete", "parameters": {"path": "a.txt"}}
@@ -202,3 +204,56 @@ def test_nobody_makes_the_keys_of_others_be_forgotten(monkeypatch: pytest.Monkey
     assert keyed.find("bot-199", asked, f"agent:bot{199 % others}") == 199
     assert (len(keyed._known), sum(map(len, keyed._of.values()))) == (20, 20)
     assert keyed.find("bot-0", asked, "agent:bot0") is None
+
+
+async def test_two_doors_and_one_key_are_one_request(root: Path, env: dict[str, str]) -> None:
+    """The same principal, by a key over TCP and by its account at the socket: neither knows of the other's connection."""
+    over_tcp(root)
+    bodies = {
+        "/v1/sessions": {}, "/v1/calls": {"capability": "sys.noop", "parameters": {}}, "/v1/runs": {"workflow": WAITS},
+    }  # fmt: skip
+    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as tcp:
+        bearer = {"authorization": f"Bearer {key_for(root, env, scopes=['call'])}"}
+        for path, body in bodies.items():
+            asked = [
+                door.post(path, json=body, headers={**headers, "idempotency-key": f"{path} {number}"})
+                for number in range(20)
+                for door, headers in ((served.http, {}), (tcp, bearer))
+            ]
+            told = [one.json()["run_id"] for one in await asyncio.gather(*asked)]
+            assert told[::2] == told[1::2]
+            assert len({*told}) == 20
+        runs = (await served.http.get("/v1/runs", params={"limit": 500})).json()
+        assert len(runs) == 60
+
+
+async def test_who_may_only_call_is_told_of_the_call_that_goes_on(root: Path, env: dict[str, str]) -> None:
+    """And of no other run: whoever asks by another credential needs the scope for it, also under the same key."""
+    over_tcp(root)
+    sleep = {"capability": "sys.sleep", "parameters": {"seconds": 0.3}}
+    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as tcp:
+        keys = {
+            scope: {
+                "authorization": f"Bearer {key_for(root, env, scopes=[scope])}",
+                "prefer": "respond-async",
+            }
+            for scope in ("call", "read")
+        }
+
+        async def post(path: str, body: Any, scope: str = "call", key: str = "one") -> tuple[int, Any]:
+            headers = {**keys[scope], "idempotency-key": key}
+            told = await tcp.post(path, json=body, headers=headers)
+            return told.status_code, told.json()
+
+        code, run = await post("/v1/calls", sleep)
+        assert (code, run["status"]) == (202, "running")
+        assert await post("/v1/calls", sleep) == (202, run)
+        code, refused = await post("/v1/calls", sleep, "read")
+        assert (code, refused["error"]["code"]) == (403, "SCOPE_MISSING")
+        session = (await post("/v1/sessions", {}, key="s"))[1]["run_id"]
+        code, step = await post(f"/v1/runs/{session}/steps", sleep, key="step")
+        assert (code, step["run_id"]) == (202, session)
+        another = (await served.http.post("/v1/sessions", json={})).json()["run_id"]
+        for path, body in (("steps", sleep), ("close", {})):
+            code, refused = await post(f"/v1/runs/{another}/{path}", body, key=path)
+            assert (code, refused["error"]["code"]) == (403, "IDENTITY_REFUSED")

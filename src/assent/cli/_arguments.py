@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ FILE_BYTES_MAX: Final = 64 << 20
 Schemas = Callable[[str], "Mapping[str, Json] | None"]
 """The JSON Schema that a parameter declares, or None for a parameter that does not exist: it is refused further down, by name."""
 
-_SHAPE: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)(?P<sign>:=|=)(?P<value>.*)\Z", re.DOTALL)
+_SHAPE: Final = compiled_when_asked(
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)(?P<sign>:=|=)(?P<value>.*)\Z", re.DOTALL
+)
 
 
 class OneOf(click.Choice[str]):

@@ -102,7 +102,7 @@ def worst(codes: Iterable[int]) -> int:
 def plan_exit_code(plan: answers.Plan) -> int:
     """`plan --exit-code`: denied > would fail > needs approval or can't be known > changes > nothing to do."""
     steps = plan.steps
-    if any(step.decision == "DENY" for step in steps):
+    if (plan.concurrency and plan.concurrency.is_denied) or any(step.decision == "DENY" for step in steps):
         return REFUSED
     if any(step.error is not None for step in steps):
         return FAILED

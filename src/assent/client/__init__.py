@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from assent.client._client import Connecting as Connecting
     from assent.client._client import Server as Server
     from assent.client._client import connect as connect
+    from assent.client._paths import Paths as Paths
     from assent.client._spool import Deferred as Deferred
 
-__all__ = ["Client", "Connecting", "Deferred", "Server", "connect"]
+__all__ = ["Client", "Connecting", "Deferred", "Paths", "Server", "connect"]
 
 __getattr__, __dir__ = resolved_when_asked(
-    __name__, {"._client": "Client Connecting Server connect", "._spool": "Deferred"}
+    __name__, {"._client": "Client Connecting Server connect", "._paths": "Paths", "._spool": "Deferred"}
 )

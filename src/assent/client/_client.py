@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, cast
 
+from assent.client._path_fields import PathFields
+from assent.client._paths import Paths
+from assent.client._wire import not_open
 from assent.engine import RunResult
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.runtime._program import Program, as_request, require
 from assent.runtime.service import answers, requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import Driving, Request, Stream, operation_of
+from assent.runtime.service.routes import require_key
 from assent.system import SystemClock, SystemIds
 
 if TYPE_CHECKING:
@@ -27,27 +32,34 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 T = TypeVar("T")
+R = TypeVar("R", bound=Request[Any])
 
 PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server said of itself: its release, what it can be asked, and by how much its clock is ahead of this one."""
+    """What a server said of itself: its release, what it can be asked, and by how much its clock is ahead of this one.
+
+    `root` is the folder that it works in, and `wsl` the distribution of WSL that it runs in, if it does.
+    """
 
     version: str
     operations: frozenset[str]
     clock_offset_ms: int
+    root: str | None = None
+    wsl: str | None = None
 
 
 class Connecting(TypedDict, total=False):
-    """What may be said besides where a daemon is.
+    r"""What may be said besides where a daemon is.
 
     `key`: one of `assent key create`; a socket needs none, because the system says there who asks. `tls`: a context of your own,
     for a private authority, a certificate, or a socket that speaks TLS; without one the system's authorities are trusted, and
     TLS 1.3 is spoken. `patience_s`: for so long a server that is away or has too much to do is tried again, else 30 seconds.
     `spool`: the folder in which calls are kept that may be made later (`defer`). `told`: is told of what became of each; at least
-    once, also when the program was killed meanwhile.
+    once, also when the program was killed meanwhile. `paths`: what the daemon calls folders that this program has under another
+    name, by their full paths here, as `{r"C:\Users\me\project": "/workspace"}`.
     """
 
     key: str | None
@@ -55,6 +67,7 @@ class Connecting(TypedDict, total=False):
     patience_s: float
     spool: Path | str | None
     told: Callable[[Deferred], None] | None
+    paths: Mapping[str, str] | None
 
 
 def connect(where: str | Path, **how: Unpack[Connecting]) -> Client:
@@ -62,6 +75,15 @@ def connect(where: str | Path, **how: Unpack[Connecting]) -> Client:
 
     What may be said besides is in `Connecting`. `INVALID_INPUT`.
     """
+    key = how.get("key")
+    if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key != ""):
+        # It is refused here, because whatever would send it says which header was wrong, and so the key.
+        raise InputError(
+            "INVALID_INPUT",
+            "`key` must be the text of a key alone",
+            path="key",
+            hint="the end of its line is none of it: `.strip()` what a file says",
+        )
     return Client(_address_of(where), **how)
 
 
@@ -85,6 +107,7 @@ class Client(Program):
         self._http: Http | None = None
         self._deferring: Deferring | None = None
         self._is_greeted = False
+        self._path_fields = PathFields(how.get("paths"))
         self.server: Server | None = None
         """What the server said when it was reached; None before, and where the key may not ask."""
 
@@ -126,18 +149,33 @@ class Client(Program):
         """Ask the server who it is; a key that may not read is told nothing."""
         clock = SystemClock()
         asked_ms = clock.now_ms()
-        self._is_greeted = True
         try:
-            health = decode_answer(
-                requests.Health(), await self._open().ask(requests.Health(), "", patience_s)
-            )
+            health = await self._learn(patience_s, requests.Health())
         except RefusedError as error:
             if error.code != "SCOPE_MISSING":
                 raise
+            self._is_greeted = True
             return
+        self._is_greeted = True
         if health is not None:
             offset_ms = health.now_ms - (asked_ms + clock.now_ms()) // 2
-            self.server = Server(health.version, frozenset(health.operations), offset_ms)
+            self.server = Server(
+                health.version,
+                frozenset(health.operations),
+                offset_ms,
+                health.root or None,
+                health.wsl or None,
+            )
+            self._path_fields.greeted(self.server.wsl)
+
+    async def _learn(self, patience_s: float, request: Request[A]) -> A:
+        """What the server says of itself, or of what it can do."""
+        return decode_answer(request, await self._open().ask(request, "", patience_s))
+
+    @property
+    def paths(self) -> Paths:
+        """What paths are called there (`to_daemon`) and here (`from_daemon`), by the rules of `connect`."""
+        return self._path_fields.paths
 
     async def perform(self, request: Request[A], *, id: str | None = None) -> A:  # noqa: A002 - as `--id`
         """Ask anything that `assent.runtime.service.requests` has a request for, as `requests.Approvals()`; its typed answer.
@@ -164,9 +202,23 @@ class Client(Program):
 
     async def _asked(self, request: Request[Any], ident: str | None) -> dict[str, Any]:
         http = self._open()
+        if ident is not None:
+            require_key(ident)
+        request = await self._mapped(request, self._patience_s)
         if self._deferring is not None and isinstance(request, Driving):
             await self._deferring.flush()  # nothing overtakes what waits for this server
-        return await http.ask(request, ident or self._ids.request_id(), self._patience_s)
+        answer = await http.ask(request, self._ids.request_id() if ident is None else ident, self._patience_s)
+        return await self._path_fields.told(request, answer, partial(self._learn, self._patience_s))
+
+    async def _mapped(self, request: R, patience_s: float) -> R:
+        """The request as it is sent, however often, and kept: with paths as the daemon calls them."""
+        if not self._path_fields.concerns(request):
+            return request
+        if not self._is_greeted:
+            await self._greet(patience_s)
+        if self.server is None and not self.paths.has_rules:
+            return request  # a key that may not read is told of no fields, and need not be where nothing is to be mapped
+        return await self._path_fields.sent(request, partial(self._learn, patience_s))
 
     async def _carry_out(
         self,
@@ -223,6 +275,16 @@ class Client(Program):
         }
         require(requests.Call, said)
         call = as_request(requests.Call, said)
+        self._spooled()
+        try:
+            call = await self._mapped(call, 0.0)
+        except (RefusedError, WorldError) as error:
+            if self.paths.has_rules:
+                raise WorldError(
+                    "PATHS_UNKNOWN",
+                    f"which parameters of `{capability}` are paths is not known before the daemon has said it",
+                    hint="a path relative to its workspace needs no rule; else call it once while the daemon can be reached",
+                ) from error
         return await self._spooled().defer(call, self._ids.request_id())
 
     async def flush(self) -> list[Deferred]:
@@ -241,7 +303,8 @@ class Client(Program):
         call = requests.Call(
             capability=entry.capability, parameters=entry.parameters, environment=entry.environment
         )
-        run = RunResult.from_json(await self._open().ask(call, entry.id, patience_s))
+        answer = await self._open().ask(call, entry.id, patience_s)
+        run = RunResult.from_json(await self._path_fields.told(call, answer, partial(self._learn, 0.0)))
         if not self._is_greeted:
             with suppress(AssentError):  # the call was made, whatever becomes of the greeting
                 await self._greet(0.0)
@@ -249,9 +312,7 @@ class Client(Program):
 
     def _open(self) -> Http:
         if self._http is None:
-            raise InputError(
-                "RUNTIME_CLOSED", "the client is not open", hint="use it inside `async with connect(…)`"
-            )
+            raise not_open()
         return self._http
 
     def _spooled(self) -> Deferring:

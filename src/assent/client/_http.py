@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import httpx2
@@ -17,6 +17,7 @@ from assent.client._wire import (
     answer_of,
     fault_of,
     lines_of,
+    not_open,
     parts_of,
     unreadable,
     written,
@@ -74,6 +75,9 @@ class Http:
         """Hang up."""
         await self._client.aclose()
 
+    def _is_over(self) -> bool:
+        return self._client.is_closed
+
     async def ask(self, request: Request[Any], ident: str, patience_s: float) -> dict[str, Any]:
         """What the server answers, as it travels (hence `Any`); a run that is under way is waited for.
 
@@ -86,12 +90,14 @@ class Http:
         patience = _Patience(self._clock, self._entropy, patience_s)
         was_sent = False
         while True:
+            if self._is_over():
+                raise self._lost("the client was closed") if was_sent else not_open()
             try:
                 answer = await self._send(out, ident, WAIT_S if is_repeatable else WAIT_S_MAX)
             except httpx2.TransportError as error:
                 was_sent = was_sent or not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 fault: AssentError = self._lost(error) if was_sent else self._unreachable(error)
-                if (was_sent and not is_repeatable) or not await patience.pause():
+                if not self._is_over() and ((was_sent and not is_repeatable) or not await patience.pause()):
                     raise fault from error
                 continue
             if answer.status_code in (200, 202) or _is_run(out, answer):
@@ -100,75 +106,71 @@ class Http:
                     return told
                 if not is_repeatable:
                     raise self._lost("it is under way yet")
-                patience, was_sent = _Patience(self._clock, self._entropy, patience_s), True
+                patience.renew()
+                was_sent = True
                 continue
             fault = fault_of(answer.status_code, answer.content)
-            may_repeat = fault.code in NOT_ADMITTED or (fault.code == "SERVER_UNREADABLE" and is_repeatable)
-            if answer.status_code not in (429, 502, 503, 504) or not may_repeat:
+            if not _passes(answer, fault) or (fault.code not in NOT_ADMITTED and not is_repeatable):
                 raise fault
             if not await patience.pause(_after_s(answer.headers)):
                 # That this attempt began nothing says nothing of those before it.
                 raise self._lost(fault) if was_sent and fault.code in NOT_ADMITTED else fault
 
     async def events(self, request: requests.Events, patience_s: float) -> AsyncIterator[RunEvent]:
-        """Events as they come; a stream that breaks is taken up behind the last one that came."""
+        """Events as they come; a stream that breaks is taken up behind the last one that came, for `patience_s` from then on."""
         patience = _Patience(self._clock, self._entropy, patience_s)
         while True:
-            after_s = 0.0
             try:
-                async with self._streamed(request) as answer:
-                    if answer.status_code != 200:
-                        after_s = _after_s(answer.headers)
-                        raise fault_of(answer.status_code, await answer.aread())
-                    async for name, data in _messages(lines_of(answer.aiter_bytes())):
-                        patience = _Patience(self._clock, self._entropy, patience_s)
+                async with self._streamed(request) as chunks:
+                    async for name, data in _messages(_heard(lines_of(chunks), patience)):
                         if name == "end":
                             return
                         event = _event(data)
                         yield event
                         request = msgspec.structs.replace(request, since=event.n + 1)
-                fault: AssentError = self._lost("the stream ended before the run")
-            except httpx2.TransportError as error:
-                fault = self._unreachable(error)
-            except WorldError as error:
-                if error.code not in NOT_ADMITTED:
-                    raise
-                fault = error
-            if not await patience.pause(after_s):
-                raise fault
+                later = _Later(self._lost("the stream ended before the run"))
+            except _Later as error:
+                later = error
+            if not await patience.pause(later.after_s):
+                raise later.fault
 
     async def parts(self, request: Stream[A], patience_s: float) -> AsyncIterator[A]:
         """The parts of an answer as they come. What breaks before the first is asked for again, and later it is `SERVER_LOST`."""
         patience = _Patience(self._clock, self._entropy, patience_s)
         was_told = False
         while True:
-            after_s = 0.0
             try:
-                async with self._streamed(request) as answer:
-                    if answer.status_code != 200:
-                        after_s = _after_s(answer.headers)
-                        raise fault_of(answer.status_code, await answer.aread())
-                    async for part in parts_of(request, answer.aiter_bytes()):
+                async with self._streamed(request) as chunks:
+                    async for part in parts_of(request, chunks):
                         was_told = True
                         yield part
                     return
-            except httpx2.TransportError as error:
+            except _Later as error:
                 if was_told:
-                    raise self._lost(error) from error
-                fault: AssentError = self._unreachable(error)
-            except WorldError as error:
-                if error.code not in NOT_ADMITTED:
-                    raise
-                fault = error
-            if not await patience.pause(after_s):
-                raise fault
+                    raise self._lost(error.__cause__) from error
+                later = error
+            if not await patience.pause(later.after_s):
+                raise later.fault
 
-    def _streamed(self, request: Stream[Any]) -> Any:  # `Any`: httpx2's own context
+    @asynccontextmanager
+    async def _streamed(self, request: Stream[Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an answer in parts. Raises `_Later` where they may come another time, and `RUNTIME_CLOSED`."""
+        if self._is_over():
+            raise not_open()
         out = written(request)
         # Only a stream of events says something where nothing happens.
         silence_s = SILENCE_S_MAX if isinstance(request, requests.Events) or not request.waits else None
         timeout = httpx2.Timeout(CONNECT_S, read=silence_s)
-        return self._client.stream(out.route.method, out.path, params=out.query, timeout=timeout)
+        try:
+            async with self._client.stream(
+                out.route.method, out.path, params=out.query, timeout=timeout
+            ) as answer:
+                if answer.status_code != 200:
+                    fault = fault_of(answer.status_code, await answer.aread())
+                    raise _Later(fault, _after_s(answer.headers)) if _passes(answer, fault) else fault
+                yield answer.aiter_bytes()
+        except httpx2.TransportError as error:
+            raise not_open() if self._is_over() else _Later(self._unreachable(error)) from error
 
     async def _send(self, out: Written, ident: str, wait_s: int) -> httpx2.Response:
         headers = {"prefer": f"wait={wait_s}"}
@@ -195,21 +197,43 @@ class Http:
 
 
 class _Patience:
-    """Pauses between attempts, longer each time, until the time for them is over."""
+    """Pauses between attempts, longer each time, until the time for them is over. It begins when something first goes wrong:
+    an answer may have been waited for, or a stream been silent, for longer than this.
+    """
 
     def __init__(self, clock: SystemClock, entropy: SystemEntropy, patience_s: float) -> None:
-        self._clock, self._entropy = clock, entropy
-        self._until_ms = clock.monotonic_ms() + round(patience_s * 1000)
+        self._clock, self._entropy, self._patience_s = clock, entropy, patience_s
+        self.renew()
+
+    def renew(self) -> None:
+        """The server is there: what goes wrong from now on is another matter."""
+        self._until_ms: float | None = None
         self._pause_s = PAUSE_S
 
     async def pause(self, least_s: float = 0.0) -> bool:
         """Whether another attempt is to be made now; False at once where the pause would last longer than the patience."""
         pause_s = max(least_s, self._pause_s * (0.5 + self._entropy.jitter() / 2))
-        if self._clock.monotonic_ms() + pause_s * 1000 > self._until_ms:
+        now_ms = self._clock.monotonic_ms()
+        if self._until_ms is None:
+            self._until_ms = now_ms + self._patience_s * 1000
+        if now_ms + pause_s * 1000 > self._until_ms:
             return False
         await asyncio.sleep(pause_s)
         self._pause_s = min(self._pause_s * 2, PAUSE_S_MAX)
         return True
+
+
+class _Later(Exception):
+    """Nothing can be had now: the fault that says so, and after how long to come again at the least."""
+
+    def __init__(self, fault: AssentError, after_s: float = 0.0) -> None:
+        super().__init__(fault)
+        self.fault, self.after_s = fault, after_s
+
+
+def _passes(answer: httpx2.Response, fault: AssentError) -> bool:
+    """Whether a refusal is one of this moment: of a server that has too much to do, or of what stands before one that is away."""
+    return answer.status_code in (429, 502, 503, 504) and fault.code in {*NOT_ADMITTED, "SERVER_UNREADABLE"}
 
 
 def _tls() -> ssl.SSLContext:
@@ -231,6 +255,13 @@ def _after_s(headers: Mapping[str, str]) -> float:
     with suppress(ValueError):
         return max(0.0, float(headers.get("retry-after", "0")))
     return 0.0
+
+
+async def _heard(lines: AsyncIterator[bytes], patience: _Patience) -> AsyncIterator[bytes]:
+    """The lines, also those that only say that the server is there."""
+    async for line in lines:
+        patience.renew()
+        yield line
 
 
 async def _messages(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, bytes]]:

@@ -17,6 +17,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -270,7 +271,8 @@ class Spool:
         before = self._path(entry)
         ended = msgspec.structs.replace(entry, status=status, error=error)
         self._keep(ended)
-        before.unlink()
+        with self._on_disk():
+            before.unlink()
         ends = [one.sequence for one in self._ordered() if one.status != "WAITING"]
         for sequence in ends[: max(0, len(ends) - self._count_max)]:
             self._forget(sequence)
@@ -291,14 +293,16 @@ class Spool:
     def _renamed(self, entry: Deferred, *, was_sent: bool) -> Deferred:
         marked = msgspec.structs.replace(entry, was_sent=was_sent)
         if was_sent != entry.was_sent:
-            self._path(entry).rename(self._path(marked))
-            self._flush()
+            with self._on_disk():
+                self._path(entry).rename(self._path(marked))
+                self._flush()
         self._entries[entry.sequence] = marked
         return marked
 
     def _forget(self, sequence: int) -> None:
-        self._path(self._entries[sequence]).unlink()
-        self._flush()
+        with self._on_disk():
+            self._path(self._entries[sequence]).unlink()
+            self._flush()
         del self._entries[sequence]
 
     def _unsealed(self, sequence: int, path: Path) -> Deferred:
@@ -319,15 +323,20 @@ class Spool:
     def _write(self, path: Path, content: bytes) -> None:
         """All of it under its name, durably, or nothing."""
         temporary = path.with_suffix(".tmp")
-        try:
+        with self._on_disk():
             with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
             self._flush()
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise self._unusable(error.strerror or str(error), "make room") from error
+            raise self._unusable(error.strerror or str(error), "make room, or put its files back") from error
 
     def _flush(self) -> None:
         assert self._held is not None  # INVARIANT: it is open

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from assent.errors import FAMILIES, AssentError, InternalError, Json, WorldError
+from assent.errors import FAMILIES, AssentError, InputError, InternalError, Json, WorldError
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Request, Stream
@@ -80,7 +80,15 @@ def answer_of(route: Route, body: bytes, headers: Mapping[str, str]) -> dict[str
     """An answer as the service gives it, whatever of it travels. `SERVER_UNREADABLE`."""
     if route.answered in ("text", "data"):
         return {_first(route): body if route.answered == "data" else body.decode(errors="replace")}
-    found = _json(body)
+    told = _told(route, _json(body), headers)
+    try:
+        msgspec.convert(told, answer_type(route.kind))
+    except msgspec.ValidationError:
+        raise unreadable("what is no answer to this") from None
+    return told
+
+
+def _told(route: Route, found: Json, headers: Mapping[str, str]) -> dict[str, Any]:  # `Any`: as above
     if route.answered == "runs":
         return {"results": found}
     if route.answered == "list":
@@ -128,6 +136,13 @@ def fault_of(status: int, body: bytes) -> AssentError:
         return family.from_dict(told)
     except (msgspec.DecodeError, KeyError, TypeError):
         return unreadable(f"status {status} without a problem of Assent's")
+
+
+def not_open() -> InputError:
+    """The error of a client that nobody entered, or that was closed."""
+    return InputError(
+        "RUNTIME_CLOSED", "the client is not open", hint="use it inside `async with connect(…)`"
+    )
 
 
 def unreadable(what: str) -> WorldError:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from assent.engine.record._blueprint import Blueprint, literal_step
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
-    from assent.engine.record._concurrency import holders_of, key_text
+    from assent.engine.record._concurrency import foresee_key, key_text
     from assent.engine.record._outline import outline
     from assent.engine.record._record import (
         UNDO_STEP,
@@ -59,14 +59,14 @@ if TYPE_CHECKING:
     from assent.engine.steps._plan_reads import NoReads, OwnerNeededError, OwnerReads
     from assent.engine.steps._planning import Plan, PlannedStep, Planner
     from assent.engine.steps._rehearsal import UndoPlan
-    from assent.engine.steps._terms import RunFacts
+    from assent.engine.steps._terms import RunFacts, ask_gate_about_key
     from assent.engine.waiting._keys import Claim
     from assent.engine.waiting._starts import Admission
     from assent.engine.waiting._together import together
 
 _HOMES = {
     ".record._blueprint": "Blueprint literal_step",
-    ".record._concurrency": "holders_of key_text",
+    ".record._concurrency": "foresee_key key_text",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
     ".machine._interventions": "check_approver is_undoable not_a_session session_closed signal_refusal",
@@ -77,7 +77,7 @@ _HOMES = {
     ".record._record": "ApprovalRecord RunRecord StepRecord UNDO_STEP kept_for to_take_back",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._rehearsal": "UndoPlan",
-    ".steps._terms": "RunFacts",
+    ".steps._terms": "RunFacts ask_gate_about_key",
     ".waiting._keys": "Claim",
     ".waiting._starts": "Admission",
     ".waiting._together": "together",

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from assent.journal.owner._asking import Request, acquire_or_forward, forward
     from assent.journal.owner._lines import Asked, Home
     from assent.journal.owner._link import Link, OwnerGoneError, own_or_link
-    from assent.journal.owner._owner import SILENCE_S_MAX, Ownership, is_owned, owner_pid
+    from assent.journal.owner._owner import (
+        SILENCE_S_MAX,
+        Lock,
+        Ownership,
+        hold_as_daemon,
+        is_owned,
+        owner_pid,
+    )
     from assent.journal.owner._serving import Handler
     from assent.journal.ports import (
         Batch,
@@ -70,7 +77,7 @@ _HOMES = {
     ".tree._merkle": "Frontier leaf_hash tree_root",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
-    ".owner._owner": "Ownership SILENCE_S_MAX is_owned owner_pid",
+    ".owner._owner": "Lock Ownership SILENCE_S_MAX hold_as_daemon is_owned owner_pid",
     ".store._projections": "Projection",
     ".tree._proof": "InclusionProof",
     ".store._reader": "SqliteReader",

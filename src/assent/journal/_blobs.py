@@ -8,7 +8,6 @@ blobs/tmp/open      an owner puts blobs here and has not closed: what no event t
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from assent._lazy import compiled_when_asked
 from assent.errors import WorldError
 from assent.failpoints import FAILPOINTS
 from assent.journal._files import (
@@ -35,7 +35,7 @@ CHUNK_BYTES: Final = 1 << 20
 
 _OPEN: Final = "open"
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+_DIGEST: Final = compiled_when_asked(r"[0-9a-f]{64}\Z")
 
 
 class BlobStore:

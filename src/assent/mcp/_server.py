@@ -20,7 +20,7 @@ from assent.mcp import _results as results
 from assent.mcp import _tasks as tasks
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._telling import Calls, Context
-from assent.mcp._tools import Offer
+from assent.mcp._tools import Offer, pattern_of
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 
@@ -58,6 +58,8 @@ class Door:
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
+            # No schema here asks for its arguments in headers; without an answer the SDK lists all tools at each call.
+            get_tool_input_schema=lambda _: None,
         )
         server.add_request_handler("tools/call", wire.CallToolRequestParams, self._call_tool)
         for name, answer in (("get", tasks.get), ("update", tasks.update), ("cancel", tasks.cancel)):
@@ -68,8 +70,10 @@ class Door:
         )
         return server
 
-    async def _offer(self, visit: Visit) -> Offer:
-        return Offer((await visit.ask(requests.Tools())).tools)
+    async def _offer(self, visit: Visit, name: str | None = None) -> Offer:
+        """All tools that a caller may use, or those whose names could be this one: to find one, not all have to be judged."""
+        wanted = None if name is None or name in TOOLS else pattern_of(name)
+        return Offer((await visit.ask(requests.Tools(pattern=wanted))).tools)
 
     async def _list_tools(
         self, context: Context, params: wire.PaginatedRequestParams | None
@@ -87,7 +91,7 @@ class Door:
         given: Mapping[str, Json] = params.arguments or {}
         try:
             visit = self._visit(context)
-            offer = await self._offer(visit)
+            offer = await self._offer(visit, params.name)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
             async with self._calls.begun(context, visit, is_step=own is None) as call:
                 if own is not None:

@@ -32,6 +32,11 @@ class Offer:
         return [_told(name, one, only_objects=only_objects) for name, one in self.capabilities.items()]
 
 
+def pattern_of(name: str) -> str:
+    """A pattern of the ids that a tool of this name may stand for, and of all ids that would have the same name."""
+    return name.replace(".", "*").replace("_", "*")
+
+
 def _name(capability: str) -> str:
     return capability.replace(".", "_")
 

@@ -14,7 +14,7 @@ from assent.policy._engine import PolicyEngine
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, Path, load_yaml
-from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY
+from assent.spec.ids import CALL_STEP, KEY_CAPABILITY, UNDO_CAPABILITY
 from assent.spec.principal import Principal
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Mode
@@ -30,8 +30,9 @@ _TOP_KEYS: Final = ("version", "cases")
 _CASE_KEYS: Final = ("name", "given", "used", "expect", "rule", "code")
 _GIVEN_KEYS: Final = (
     "principal", "roles", "capability", "version", "operation_type", "risk_level", "labels", "requires_approval", "inputs",
-    "workflow", "step", "environment", "run", "now",
+    "workflow", "step", "environment", "run", "now", "concurrency", "cancels_others",
 )  # fmt: skip
+_NO_CALLS: Final = frozenset({UNDO_CAPABILITY, KEY_CAPABILITY})
 _RUN_KEYS: Final = ("id", "mode", "requester", "labels")
 
 _Choice = TypeVar("_Choice", OperationType, RiskLevel, Mode)
@@ -169,11 +170,13 @@ class _CaseReader:
 
     def context(self, given: Json, path: Path) -> PolicyContext:
         data = self.mapping(given, path, _GIVEN_KEYS)
-        capability = self.text(data, "capability", path)
+        key = self.text(data, "concurrency", path) or ""
+        capability = self.text(data, "capability", path) or (KEY_CAPABILITY if key else None)
         if capability is None:
-            raise self.fault("a case needs a `capability`", path)
+            raise self.fault("a case needs a `capability`, or a `concurrency` key", path)
         run = self.mapping(data.get("run") or {}, (*path, "run"), _RUN_KEYS)
         spec = self.capabilities.get(capability)
+        otherwise = RiskLevel.LOW if key else RiskLevel.HIGH
         roles = self.texts(data, "roles", path)
         try:
             principal = Principal.parse(
@@ -187,20 +190,25 @@ class _CaseReader:
                 operation_type=self.choice(
                     data, "operation_type", path, spec.operation_type if spec else OperationType.EXECUTE
                 ),
-                risk_level=self.choice(data, "risk_level", path, spec.risk.level if spec else RiskLevel.HIGH),
+                risk_level=self.choice(data, "risk_level", path, spec.risk.level if spec else otherwise),
                 labels=self.texts(data, "labels", path) or (spec.labels if spec else frozenset()),
                 requires_approval=self.flag(
-                    data, path, otherwise=spec is not None and spec.risk.requires_approval
+                    data,
+                    "requires_approval",
+                    path,
+                    otherwise=spec is not None and spec.risk.requires_approval,
                 ),
                 inputs=self.inputs(data, path, spec),
                 workflow=self.text(data, "workflow", path) or "",
-                step=self.text(data, "step", path) or ("" if capability == UNDO_CAPABILITY else CALL_STEP),
+                step=self.text(data, "step", path) or ("" if capability in _NO_CALLS else CALL_STEP),
                 environment=self.text(data, "environment", path) or "",
                 run_id=self.text(run, "id", (*path, "run")) or "",
                 mode=self.choice(run, "mode", (*path, "run"), Mode.WORKFLOW),
                 requester=Principal.parse(requester) if requester else None,
                 run_labels=self.texts(run, "labels", (*path, "run")) or frozenset(),
                 now_ms=self.now_ms(data.get("now"), (*path, "now")),
+                concurrency=key,
+                cancels_others=self.flag(data, "cancels_others", path, otherwise=False),
             )
         except InputError as error:
             if error.code == "POLICY_CASES_INVALID":
@@ -279,8 +287,8 @@ class _CaseReader:
             raise self.fault(f"`{key}` must be a list of text", (*path, key))
         return frozenset(str(item) for item in items)
 
-    def flag(self, data: Mapping[str, Json], path: Path, *, otherwise: bool) -> bool:
-        value = data.get("requires_approval", otherwise)
+    def flag(self, data: Mapping[str, Json], key: str, path: Path, *, otherwise: bool) -> bool:
+        value = data.get(key, otherwise)
         if not isinstance(value, bool):
-            raise self.fault("`requires_approval` must be true or false", (*path, "requires_approval"))
+            raise self.fault(f"`{key}` must be true or false", (*path, key))
         return value

@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from assent.errors import AssentError, InputError
+from assent.policy._context import KEY_INPUTS
 from assent.policy._cover import Earlier, cells, covers, is_contradictory, may_match
 from assent.policy._limits import SENDS
 from assent.policy._read import read_faults
@@ -215,6 +216,10 @@ def _against_specs(
     checked: _Checked, rule: Rule, specs: tuple[CapabilitySpec, ...], conditions: dict[str, Expression]
 ) -> list[Finding]:
     known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
+    if rule.when.concurrencies:
+        return (
+            [] if rule.condition is None else _unknown_inputs(checked, KEY_INPUTS, conditions[rule.condition])
+        )
     found = [*_unknown(checked, rule.when.capabilities, known, "when", "capability")]
     matched = [spec for spec in specs if may_match(rule.when, spec)]
     asks_for_undo = any(glob_matches(pattern, UNDO_CAPABILITY) for pattern in rule.when.capabilities)
@@ -223,7 +228,7 @@ def _against_specs(
         found.append(checked.find("unmatched", message, "when"))
     found += _still_asks(checked, rule, matched)
     if matched and rule.condition is not None:
-        found += _unknown_inputs(checked, matched, conditions[rule.condition])
+        found += _unknown_inputs(checked, _inputs_of(matched), conditions[rule.condition])
     return found
 
 
@@ -247,24 +252,33 @@ def _still_asks(checked: _Checked, rule: Rule, matched: list[CapabilitySpec]) ->
         yield checked.find("still_asks", message, "decision", hint=hint, severity="note")
 
 
-def _unknown_inputs(checked: _Checked, matched: list[CapabilitySpec], condition: Expression) -> list[Finding]:
+def _inputs_of(matched: list[CapabilitySpec]) -> frozenset[str] | None:
+    """The inputs that some of these have; None where one may have any, because it does not list them."""
     names: set[str] = set()
     for spec in matched:
         properties = spec.parameters.get("properties")
         if properties is None:
-            return []  # A capability that does not list its inputs may have any.
+            return None
         names |= set(properties) if isinstance(properties, Mapping) else set()
-    return [
-        checked.find(
-            "unknown_input",
-            f"rule `{checked.rule.id}`: no capability that it matches has an input `{path[1]}`",
-            "if",
-            text=path[1],
-            hint=did_you_mean(path[1], names, otherwise="a rule that reads what is not there denies"),
-        )
-        for path in sorted(condition.names)
-        if path[0] == "inputs" and len(path) > 1 and path[1] not in names
-    ]
+    return frozenset(names)
+
+
+def _unknown_inputs(checked: _Checked, names: frozenset[str] | None, condition: Expression) -> list[Finding]:
+    return (
+        []
+        if names is None
+        else [
+            checked.find(
+                "unknown_input",
+                f"rule `{checked.rule.id}`: nothing that it matches has an input `{path[1]}`",
+                "if",
+                text=path[1],
+                hint=did_you_mean(path[1], names, otherwise="a rule that reads what is not there denies"),
+            )
+            for path in sorted(condition.names)
+            if path[0] == "inputs" and len(path) > 1 and path[1] not in names
+        ]
+    )
 
 
 def _unspelled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
@@ -12,7 +13,7 @@ from assent.policy._context import PolicyContext
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.language.expression import Expression
-from assent.spec.policy import DEFAULT_RULE, Rule
+from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, Rule
 
 DENIED: Final = "POLICY_DENIED"
 """The code of a denial that a rule or the default made."""
@@ -81,6 +82,18 @@ def default_answers(default: PolicyDecision) -> tuple[Answer, Answer, Answer]:
         id=DEFAULT_RULE, decision=default, reason=f"no rule holds, and the default is {default.value}"
     )
     return compile_rule(rule, None).answers
+
+
+KEY_ANSWERS: Final[Mapping[bool, Answer]] = {
+    False: Answer(f"{BUILTIN_PREFIX}concurrency", PolicyDecision.ALLOW, "no rule is about this key"),
+    True: Answer(
+        f"{BUILTIN_PREFIX}cancels_others",
+        PolicyDecision.DENY,
+        "no rule lets a run cancel those of others for this key",
+        code=DENIED,
+    ),
+}
+"""What is answered about a concurrency key of which no rule holds, by whether it is to cancel runs of others for it."""
 
 
 def _answer(rule: Rule, care: Care) -> Answer:

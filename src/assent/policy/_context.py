@@ -49,6 +49,9 @@ class Count(msgspec.Struct, frozen=True, omit_defaults=True):
     own: int = 0
 
 
+KEY_INPUTS: Final = frozenset({"key", "limit", "on_busy"})
+"""The inputs of a question about a concurrency key."""
+
 _NO_COUNTS: Final[Mapping[str, Count]] = MappingProxyType({})
 
 
@@ -58,9 +61,10 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `capability` is the id without a version. `workflow`, `step` and `environment` are empty, not missing, when there is none;
     `step` is the name in the workflow, of an iteration too. `requester` is who started the run, by default the principal.
     `run_labels` are those of the capabilities whose calls this run has begun before: what it may have read, and where it may
-    have sent it. `counts`: what was used of each limit that the question is held against, by id. Enumerations are accepted as
-    text, `inputs` as any JSON object, of which a frozen copy is kept. Raises `InputError` SPEC_INVALID for a level, type, mode or
-    time that does not exist.
+    have sent it. `counts`: what was used of each limit that the question is held against, by id. `concurrency`: the key of a run,
+    where the question is whether it may have it, or, with `cancels_others`, cancel runs of others for it; empty for a call.
+    Enumerations are accepted as text, `inputs` as any JSON object, of which a frozen copy is kept. Raises `InputError`
+    SPEC_INVALID for a level, type, mode or time that does not exist.
     """
 
     principal: Principal
@@ -80,6 +84,8 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_labels: frozenset[str] = frozenset()
     now_ms: int = 0
     counts: Mapping[str, Count] = _NO_COUNTS
+    concurrency: str = ""
+    cancels_others: bool = False
 
     def __post_init__(self) -> None:
         put = msgspec.structs.force_setattr
@@ -93,6 +99,10 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if not 0 <= self.now_ms <= _NOW_MS_MAX:
             raise InputError(
                 "SPEC_INVALID", f"`{self.now_ms}` is not a time in milliseconds since 1970", path="now_ms"
+            )
+        if self.cancels_others and not self.concurrency:
+            raise InputError(
+                "SPEC_INVALID", "`cancels_others` needs a `concurrency` key", path="cancels_others"
             )
         if type(self.labels) is not frozenset:
             put(self, "labels", frozenset(self.labels))

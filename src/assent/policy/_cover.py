@@ -22,7 +22,7 @@ class Earlier:
         numbered: Numbered = [(1 << i, rule.when) for i, rule in enumerate(rules) if rule.condition is None]
         self._patterns = tuple(
             (pattern_table(numbered, wanted), wanted)
-            for wanted in (_principals, _capabilities, _workflows, _steps, _environments)
+            for wanted in (_principals, _capabilities, _workflows, _steps, _environments, _concurrencies)
         )
         self._roles = any_table(numbered, lambda match: match.roles_any)
         self._labels = any_table(numbered, lambda match: match.labels_any)
@@ -61,11 +61,21 @@ def _environments(match: Match) -> tuple[str, ...]:
     return match.environments
 
 
+def _concurrencies(match: Match) -> tuple[str, ...]:
+    return match.concurrencies
+
+
 def covers(wide: Rule, narrow: Rule) -> bool:
     """Every context that `narrow.when` matches is matched by `wide`, apart from operation type and risk level."""
-    if wide.condition is not None or not _covers_match(wide.when, narrow.when):
+    if wide.condition is not None or _subject(wide) != _subject(narrow):
+        return False
+    if not _covers_match(wide.when, narrow.when):
         return False
     return wide.unless is None or wide.unless == narrow.unless
+
+
+def _subject(rule: Rule) -> tuple[bool, bool]:
+    return bool(rule.when.concurrencies), rule.when.cancels_others
 
 
 def cells(match: Match) -> Iterator[tuple[OperationType, RiskLevel]]:
@@ -101,6 +111,7 @@ def _covers_match(wide: Match, narrow: Match) -> bool:
         and _patterns(wide.workflows, narrow.workflows)
         and _patterns(wide.steps, narrow.steps)
         and _patterns(wide.environments, narrow.environments)
+        and _patterns(wide.concurrencies, narrow.concurrencies)
         and _some(wide.roles_any, narrow.roles_any, narrow.roles_all)
         and wide.roles_all <= narrow.roles_all
         and _some(wide.labels_any, narrow.labels_any, narrow.labels_all)

@@ -15,7 +15,14 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.policy._builtin import BUILTIN_POLICY
-from assent.policy._compiled import Answer, CompiledRule, care_for, compile_rule, default_answers
+from assent.policy._compiled import (
+    KEY_ANSWERS,
+    Answer,
+    CompiledRule,
+    care_for,
+    compile_rule,
+    default_answers,
+)
 from assent.policy._conditions import compile_condition
 from assent.policy._context import PolicyContext
 from assent.policy._explain import PolicyExplanation, Trace, explain, look, not_boolean
@@ -175,7 +182,7 @@ class PolicyEngine:
             if found.holds is None:
                 last = self._failed(i, compiled, context, found.clauses[0])
             return Possible((*answers, last), tuple(sorted(read)))
-        answers.append(self._answered(self._default[care], len(self._rules), context))
+        answers.append(self._otherwise(context))
         return Possible(tuple(answers), tuple(sorted(read)))
 
     def explain(self, context: PolicyContext) -> PolicyExplanation:
@@ -202,7 +209,14 @@ class PolicyEngine:
         if last:
             i = last.bit_length() - 1
             return self._answered(self._rules[i].answers[care_for(context)], i, context), i
-        return self._answered(self._default[care_for(context)], len(self._rules), context), None
+        return self._otherwise(context), None
+
+    def _otherwise(self, context: PolicyContext) -> Decision:
+        """What is answered where no rule holds. `default` is about calls: to have a key does nothing."""
+        answer = (
+            KEY_ANSWERS[context.cancels_others] if context.concurrency else self._default[care_for(context)]
+        )
+        return self._answered(answer, len(self._rules), context)
 
     def _ask(
         self, asked: Asked, context: PolicyContext, unknown: UnknownInputs

@@ -11,7 +11,7 @@ from assent.errors import Json
 from assent.policy._compiled import CompiledRule, care_for
 from assent.policy._context import PolicyContext
 from assent.policy._limits import amount_of
-from assent.policy._match import matches, misses
+from assent.policy._match import matches, misses, strays
 from assent.spec.decision import Decision, PolicyDecision, Tried
 from assent.spec.language.expression import Budget, ExpressionError
 from assent.spec.policy import Limit, Rule
@@ -35,6 +35,9 @@ def look(compiled: CompiledRule, context: PolicyContext, facts: Mapping[str, obj
     `budget` is that of the whole decision, and the rules before this one have taken of it.
     """
     rule = compiled.rule
+    stray = strays(rule.when, context)
+    if stray is not None:
+        return Look(False, (stray,))
     clauses = misses(rule.when, context)
     if rule.unless is not None and matches(rule.unless, context):
         clauses.append("what stands under `not` holds")
@@ -60,6 +63,8 @@ def not_boolean(source: str) -> str:
 class Trace(Sequence[Tried]):
     """The rules up to the one that decided, in file order, each with why it did or did not; worked out when first read.
 
+    Rules about something else than the question (a key, where a call is asked about) were not tried.
+
     Most decisions are never asked why, and finding all the reasons costs far more than the decision.
     """
 
@@ -77,6 +82,7 @@ class Trace(Sequence[Tried]):
             self._entries = tuple(
                 look(compiled, self._context, facts, budget).tried(compiled.rule)
                 for compiled in self._rules[: self._decided + 1]
+                if strays(compiled.rule.when, self._context) is None
             )
         return self._entries
 
@@ -210,7 +216,7 @@ def _nearest(
     best: Nearest | None = None
     for compiled, seen in zip(rules, looks, strict=False):
         effect = compiled.answers[care].effect
-        if effect is decision.effect or seen.holds is not False:
+        if effect is decision.effect or seen.holds is not False or strays(compiled.rule.when, context):
             continue
         if best is None or len(seen.clauses) < len(best.missing):
             best = Nearest(compiled.rule.id, effect, seen.clauses)

@@ -3,7 +3,8 @@
 A set of rules is one integer, bit i for rule i, so that the rules that match a context are the intersection of four integers:
 those that *who* (principal, roles), *what* (capability), *how* (operation, risk, labels) and *where* (workflow, step,
 environment) satisfy. They are kept apart because their values are few, while their combinations are many. Each is worked out
-once per distinct value and remembered. A thousand rules cost what ten cost.
+once per distinct value and remembered. A thousand rules cost what ten cost. Rules about calls, about concurrency keys and about
+cancelling for one are three sets that never meet.
 
 Rejected: one remembered decision per whole context (a new principal would meet a cold table for every capability), and a tree
 over the capability only (policies that discriminate by role or risk would still be scanned).
@@ -33,11 +34,15 @@ _Both: TypeAlias = tuple[int, int]
 class Index:
     """Which rules' `when` hold, and `not` does not, for a context. Immutable in meaning; the tables only remember."""
 
-    __slots__ = ("_hows", "_unless", "_whats", "_when", "_wheres", "_whos", "reads_step")
+    __slots__ = ("_hows", "_subjects", "_unless", "_whats", "_when", "_wheres", "_whos", "reads_step")
 
     def __init__(self, rules: Sequence[tuple[Match, Match | None]]) -> None:
         self._when = _Layer((1 << i, when) for i, (when, _) in enumerate(rules))
         self._unless = _Layer((1 << i, unless) for i, (_, unless) in enumerate(rules) if unless is not None)
+        subjects = {(False, False): 0, (True, False): 0, (True, True): 0}
+        for i, (when, _) in enumerate(rules):
+            subjects[bool(when.concurrencies), when.cancels_others] |= 1 << i
+        self._subjects = subjects
         self.reads_step: Final = any(match.steps for pair in rules for match in pair if match is not None)
         """Whether an answer may depend on the step's name."""
         self._whos: dict[Principal, _Both] = {}
@@ -65,7 +70,11 @@ class Index:
         if wheres is None:
             wheres = _remember(self._wheres, where, (self._when.where(*where), self._unless.where(*where)))
         found = whos[0] & whats[0] & hows[0] & wheres[0]
+        found &= self._subjects[context.concurrency != "", context.cancels_others]
         excluded = whats[1] & found  # Often empty: few rules have a `not`.
+        if context.concurrency:
+            found &= self._when.keys(context.concurrency)
+            excluded &= self._unless.keys(context.concurrency)
         return found & ~(excluded & whos[1] & hows[1] & wheres[1]) if excluded else found
 
 
@@ -85,6 +94,7 @@ class _Layer:
         self._workflows = pattern_table(numbered, lambda m: m.workflows)
         self._steps = pattern_table(numbered, lambda m: m.steps)
         self._environments = pattern_table(numbered, lambda m: m.environments)
+        self.keys = pattern_table(numbered, lambda m: m.concurrencies)
 
     def who(self, principal: Principal) -> int:
         roles = principal.roles

@@ -17,6 +17,16 @@ def matches(match: Match, context: PolicyContext) -> bool:
     return not misses(match, context)
 
 
+def strays(when: Match, context: PolicyContext) -> str | None:
+    """How a rule with this `when` is about something else than the question: calls, keys, cancelling others' runs for a key."""
+    if bool(when.concurrencies) != bool(context.concurrency):
+        return "it is about calls" if context.concurrency else "it is about concurrency keys"
+    if when.cancels_others != context.cancels_others:
+        what = "cancelling runs of others" if when.cancels_others else "having a key"
+        return f"it is about {what}"
+    return None
+
+
 def misses(match: Match, context: PolicyContext) -> list[str]:
     """One clause per key that does not hold, each with what is and what is wanted; empty when all hold."""
     found: list[str] = []
@@ -32,6 +42,7 @@ def misses(match: Match, context: PolicyContext) -> list[str]:
     _pattern(found, "workflow", context.workflow, match.workflows)
     _pattern(found, "step", context.step, match.steps)
     _pattern(found, "environment", context.environment, match.environments)
+    _pattern(found, "concurrency", context.concurrency, match.concurrencies)
     return found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.policy._conditions import compile_condition
 from assent.spec.capability import OperationType, RiskLevel
@@ -41,14 +43,16 @@ RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "with
 LIMIT_KEYS: Final = ("id", "when", "per", "window", *Measure, "prices", "reason")
 MATCH_KEYS: Final = (
     "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "step",
-    "environment",
+    "environment", "concurrency",
 )  # fmt: skip
+OF_KEYS: Final = ("principal", "roles", "workflow", "environment", "concurrency", "cancels_others", "not")
+"""What a rule about concurrency keys may ask for: there is no call yet."""
 
-PRINCIPAL_PATTERN: Final = re.compile(
+PRINCIPAL_PATTERN: Final = compiled_when_asked(
     rf"(?:\*|(?:{'|'.join(PrincipalKind)}|\*):[A-Za-z0-9._@+\-/*]{{1,129}})\Z"
 )
-CAPABILITY_PATTERN: Final = re.compile(r"[a-z0-9_.*]{1,256}\Z")
-PATTERN: Final = re.compile(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
+CAPABILITY_PATTERN: Final = compiled_when_asked(r"[a-z0-9_.*]{1,256}\Z")
+PATTERN: Final = compiled_when_asked(r"[A-Za-z0-9 ._/:@+*-]{1,128}\Z")
 
 _CALLED: Final[dict[type, str]] = {
     PolicyDecision: "decision",
@@ -196,6 +200,8 @@ class _Reader:
         without = self.attempt(lambda: self.flag(data, "without_approval", path), otherwise=False)
         if len(self.faults) == before:
             self._require_consistent(decision, reason, approvers, path, without=without)
+            if when.concurrencies:
+                self._require_of_keys(data, path)
         if len(self.faults) > before:
             raise _Fault
         return Rule(ident, decision, when, unless, condition, reason, approvers, without)
@@ -232,6 +238,8 @@ class _Reader:
         unpriced: tuple[tuple[str, int], ...] = ()
         prices = self.attempt(lambda: self.prices(data, of, path), unpriced)
         reason = self.attempt(lambda: self.reason(data, path), "")
+        if when.concurrencies:
+            self.fail("a limit counts calls, and no keys", (*path, "when", "concurrency"), key=True)
         if len(self.faults) > before:
             raise _Fault
         return Limit(ident, of, most, window_ms, per, when, unless, prices, reason)
@@ -310,17 +318,52 @@ class _Reader:
         if approvers is not None and decision is PolicyDecision.DENY:
             raise self.fail("nobody can approve what is denied", (*path, "approvers"), key=True)
 
+    def _require_of_keys(self, data: Mapping[str, Json], path: Path) -> None:
+        """A rule about keys asks for what is known before the first call, and answers at once."""
+        when = data["when"]
+        assert isinstance(when, dict)  # INVARIANT: it was read
+        excluded = when.get("not")
+        for name, part in (("when", when), ("not", excluded if isinstance(excluded, dict) else {})):
+            for key in part.keys() - set(OF_KEYS):
+                at = (*path, "when", *(["not"] if name == "not" else []), key)
+                self.fail(
+                    f"a rule about `concurrency` can't ask for `{key}`",
+                    at,
+                    key=True,
+                    hint="it is asked before the run calls anything",
+                )
+        if data["decision"] == PolicyDecision.REQUIRE_APPROVAL:
+            self.fail(
+                "nobody is asked about a concurrency key",
+                (*path, "decision"),
+                hint="`ALLOW` or `DENY`; a workflow asks people by a step with `approval`",
+            )
+        for key in data.keys() & {"approvers", "without_approval"}:
+            self.fail(f"`{key}` says nothing of a concurrency key", (*path, key), key=True)
+
     def when(self, value: Json, path: Path) -> tuple[Match, Match | None]:
         if value is None:
             return Match(), None
-        data = self.mapping(value, path, (*MATCH_KEYS, "not"))
+        data = self.mapping(value, path, (*MATCH_KEYS, "cancels_others", "not"))
+        cancels_others = self.flag(data, "cancels_others", path)
+        excluded = data.get("not")
+        for key, at in (
+            ("cancels_others", data),
+            ("concurrency", excluded if isinstance(excluded, dict) else {}),
+        ):
+            if key in at and "concurrency" not in data:
+                where = path if at is data else (*path, "not")
+                message = f"`{key}` needs a `concurrency` in `when`, which makes the rule one about keys"
+                raise self.fail(
+                    message, (*where, key), key=True, hint='`concurrency: "*"` is about every key'
+                )
         unless: Match | None = None
         if "not" in data:
             excluded = self.mapping(data["not"], (*path, "not"), MATCH_KEYS)
             if not excluded:
                 raise self.fail("an empty `not` would exclude everything", (*path, "not"), key=True)
             unless = self.match(excluded, (*path, "not"))
-        return self.match(data, path), unless
+        return replace(self.match(data, path), cancels_others=cancels_others), unless
 
     def match(self, data: Mapping[str, Json], path: Path) -> Match:
         def patterns(key: str, shape: re.Pattern[str], hint: str) -> tuple[str, ...]:
@@ -347,6 +390,7 @@ class _Reader:
             workflows=patterns("workflow", PATTERN, plain),
             steps=patterns("step", PATTERN, plain),
             environments=patterns("environment", PATTERN, plain),
+            concurrencies=patterns("concurrency", PATTERN, plain),
         )
 
     def any_all(

@@ -56,6 +56,10 @@ def policy_schema() -> dict[str, Json]:
             _some(text(PATTERN), "`production`, or a list"),
             "the configured environment, empty when there is none",
         ),
+        "concurrency": key(
+            _some(text(PATTERN), "`deploy-prod`, `deploy-*`, or a list"),
+            "the concurrency key that a run wants: a rule with it is about keys, and about no call",
+        ),
     }
     parts: dict[str, Json] = {
         "policy": mapping(
@@ -101,6 +105,11 @@ def policy_schema() -> dict[str, Json]:
             "What a call must look like. Every key that is given must match; of a list, one must.",
             {
                 **matched,
+                "cancels_others": key(
+                    flag(),
+                    "with `concurrency`: about cancelling runs of others for the key, and not about having it",
+                    default=False,
+                ),
                 "not": key(
                     part("not", "the same keys"), "the rule does not hold when **all** of its keys match"
                 ),

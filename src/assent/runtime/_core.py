@@ -9,9 +9,9 @@ import asyncio
 import base64
 import weakref
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import msgspec
 
@@ -35,6 +35,7 @@ from assent.engine import (
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Hook
+from assent.invocation.context.telling import News, listener_here, telling
 from assent.journal import each_row
 from assent.policy import PolicyEngine
 from assent.runtime._find_run import UNFINISHED, undo_refusal
@@ -44,7 +45,7 @@ from assent.runtime.runs._loading import WorkflowSource, load_workflow
 from assent.runtime.runs._saved_plans import anothers, stale, used
 from assent.runtime.runs._session import Held
 from assent.runtime.settings.effective import Settings
-from assent.spec.events.kinds import ApprovalRefused
+from assent.spec.events.kinds import Act, ApprovalRefused
 from assent.spec.ids import ERASE_CAPABILITY, SCHEDULE_CAPABILITIES, PlanId, RunId, StepKey, plans_apart
 from assent.spec.states import PRIORITY, Resolution, RunState
 from assent.spec.workflow.definition import WorkflowSpec
@@ -62,8 +63,7 @@ class Core(Outlook):
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
         super().__init__(settings, policy=policy)
         self._coming: set[RunId] = set()
-        # Requests by their ids that begin a run, or whose run is driven for who began it: perhaps nothing of it is durable yet.
-        self._begun: dict[str, tuple[asyncio.Future[RunId | None], Actor]] = {}
+        self._turns: dict[str, asyncio.Event] = {}
         self._kept: OrderedDict[RunId, Held] = OrderedDict()
 
     async def run(
@@ -484,7 +484,7 @@ class Core(Outlook):
         claim: Claim | None = None,
     ) -> RunResult:
         await self.versions.record()
-        start = self.running.start(
+        run = await self.running.start(
             blueprint,
             inputs,
             actor,
@@ -494,42 +494,38 @@ class Core(Outlook):
             priority=priority,
             claim=claim,
         )
-        return await self._drive_begun(actor, start)
+        return await self._drive(run)
 
-    async def _drive_begun(self, actor: Actor, start: Coroutine[Any, Any, RunId]) -> RunResult:
-        """Begin a run and drive it; where the same request has begun one since it was looked for, that one."""
-        ident = actor.request
-        if ident is None:
-            return await self._drive(await start)
-        try:
-            if (joined := await self.join(actor)) is not None:
-                return joined
-            # INVARIANT: nothing is waited for between that look and the entry, so that one request begins one run.
-            begun: asyncio.Future[RunId | None] = asyncio.get_running_loop().create_future()
-            self._begun[ident] = begun, actor
-            try:
-                run = await start
-                begun.set_result(run)
-                return await self._drive(run)
-            finally:
-                del self._begun[ident]
-                if not begun.done():
-                    begun.set_result(None)
-        finally:
-            start.close()
+    @asynccontextmanager
+    async def turn(self, ident: str | None) -> AsyncIterator[None]:
+        """Alone among those who ask under this id, until what is asked inside is on record, where the next one finds it.
 
-    async def join(self, actor: Actor) -> RunResult | None:
-        """The run that who asks has begun by the same request, and that is under way for it; None where there is none.
-
-        `REQUEST_INVALID`, `REQUEST_REUSED`.
+        One who looked at the record beside another, or before, would do it again.
         """
-        while (known := self._begun.get(actor.request or "")) is not None:
-            begun, first = known
-            require_same_request(str(actor.request), (str(first.principal), first.request_digest), actor)
-            run = await asyncio.shield(begun)
-            if run is not None:
-                return await self._drive(run)
-        return None
+        if ident is None:
+            yield
+            return
+        while (before := self._turns.get(ident)) is not None:
+            await before.wait()
+        ended = self._turns[ident] = asyncio.Event()
+        listener = listener_here()
+
+        def hear(run: RunId, n: int | None, at_ms: int, event: News) -> None:
+            if isinstance(event, Act) and event.request == ident:
+                end()
+            if listener is not None:
+                listener(run, n, at_ms, event)
+
+        def end() -> None:
+            if not ended.is_set():
+                ended.set()
+                del self._turns[ident]
+
+        try:
+            with telling(hear):
+                yield
+        finally:
+            end()
 
     async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
         try:

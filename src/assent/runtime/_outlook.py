@@ -12,6 +12,7 @@ from assent import __version__, system
 from assent.engine import (
     Actor,
     Blueprint,
+    Claim,
     Engine,
     NoReads,
     OwnerReads,
@@ -19,7 +20,8 @@ from assent.engine import (
     Planner,
     RunFacts,
     UndoPlan,
-    holders_of,
+    ask_gate_about_key,
+    foresee_key,
     literal_step,
 )
 from assent.errors import InputError, Json
@@ -34,7 +36,7 @@ from assent.runtime.runs._tools import tools_of
 from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import CALL_STEP, PlanId, RunId, session_step
+from assent.spec.ids import CALL_STEP, PlanId, RunId, key_question_name, session_step
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from assent.spec.words.globs import glob_matches
@@ -115,12 +117,37 @@ class Outlook(Parts):
         if spec.concurrency is not None:
             environment = environment or self.settings.environment
             text = spec.concurrency.key_of(spec, bound, str(actor.principal), environment)
-            with reading(self.settings.state) as record:
-                held_by = [] if record is None else await holders_of(text, record)
-            limit, on_busy = spec.concurrency.limit, spec.concurrency.on_busy.value
-            key: dict[str, Json] = {"key": text, "limit": limit, "on_busy": on_busy, "held_by": held_by}
-            found = msgspec.structs.replace(found, concurrency=key)
+            claim = Claim("", spec.concurrency.limit, spec.concurrency.on_busy, text)
+            facts = RunFacts(actor.principal, spec.name, environment or spec.environment)
+            found = await self._with_key(found, facts, claim, may_stop_others=actor.may_stop_others)
         return found, reads_of.labels
+
+    async def _with_key(self, plan: Plan, facts: RunFacts, claim: Claim, *, may_stop_others: bool) -> Plan:
+        """The plan with the key that the run would want: who has it, and whether the policy lets the run have it."""
+        now_ms, text = self.ready.clock.now_ms(), claim.text or ""
+        asked = ask_gate_about_key(self.gate, facts, claim, now_ms, may_stop_others=may_stop_others)
+        with reading(self.settings.state) as record:
+            standing = await foresee_key(text, claim.limit, record)
+        others = asked.cancels_others
+        key: dict[str, Json] = {
+            "key": text,
+            "limit": claim.limit,
+            "on_busy": claim.on_busy.value,
+            **standing,
+            "decision": asked.has.effect.value,
+            "rule": asked.has.rule,
+            "others": None if others is None else {"decision": others.effect.value, "rule": others.rule},
+        }
+        summary = plan.summary
+        if asked.is_denied:
+            step = key_question_name(cancels_others=False)
+            denials = summary.get("denials")
+            summary = {
+                **summary,
+                "denials": [step, *(denials if isinstance(denials, list) else [])],
+                "stops_at": step,
+            }
+        return msgspec.structs.replace(plan, concurrency=key, summary=summary)
 
     async def _quotas(self) -> Quotas:
         """What calls have used of the policy's limits: by our own count, or, where we own nothing, as the ledger tells now."""

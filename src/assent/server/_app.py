@@ -20,7 +20,6 @@ from starlette.responses import Response
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.invocation.context.telling import Cause, News, telling
-from assent.runtime._core import reused
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.runtime.service.routes import MEDIA, Route, find, told
@@ -30,6 +29,7 @@ from assent.server._streams import Broken, Streams, in_thread
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
+from assent.spec.scopes import READ, SCOPES
 from assent.spec.states import REFUSALS, RunState
 
 if TYPE_CHECKING:
@@ -64,10 +64,9 @@ class Agents(Protocol):
         ...
 
 
-class _Asked(NamedTuple):
-    """What is carried out for whoever asked, and where the run that it begins is told of once it is durable."""
+class _Begun(NamedTuple):
+    """What is carried out for whoever asked, and where its run is told of once something of that is durable."""
 
-    request: Driving[Any]
     work: Task[Any]
     begun: asyncio.Future[str]
 
@@ -95,7 +94,6 @@ class Api:
         self._agents: Agents | None = None
         self.measure: Measuring | None = None
         """What `/metrics` shows, where anybody may ask."""
-        self._asked: dict[str, _Asked] = {}
         self._under_way: set[Task[Any]] = set()
         self._waiting: set[Callable[[], None]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -267,27 +265,23 @@ class Api:
         """Carry out what changes the record; how the run stands where that takes longer than whoever asked waits."""
         ident, known = _ident(headers, caller), getattr(request, "run", None)
         self._service.check(request, caller.asker)
-        asked = self._asked.get(ident) if ident is not None else None
-        if asked is None:
-            asked = self._begin(request, caller, ident, _cause_of(headers))
-        elif asked.request != request:
-            raise reused()
-        work, begun = asked.work, asked.begun
+        work, begun = self._begin(request, caller, ident, _cause_of(headers))
         await self._wait(work, _patience_s(headers, self._settings.wait_ms / 1000))
-        if not work.done() and known is None:
-            # Nothing of the run is durable yet, so nobody could look for it.
+        if not work.done() and (known is None or READ not in (caller.scopes or SCOPES)):
+            # Nobody could look for a run that is not durable yet. And who may not read is told of nothing but what they did.
             await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
-            known = begun.result() if begun.done() else None
+            known = begun.result() if begun.done() else known
         if work.done():
             return _told(route, request, work.result())
         work.add_done_callback(_note_fault)  # nobody waits for it any more
+        asker = msgspec.structs.replace(caller.asker, scopes=None)
         shown = await asyncio.to_thread(
-            process.at_once, self._service.perform(requests.Show(run=str(known)), caller.asker)
+            process.at_once, self._service.perform(requests.Show(run=str(known)), asker)
         )
         return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
-    def _begin(self, request: Driving[Any], caller: Caller, ident: str | None, cause: Cause | None) -> _Asked:
-        """Have it carried out; whoever asks the same under its key meanwhile waits for the same."""
+    def _begin(self, request: Driving[Any], caller: Caller, ident: str | None, cause: Cause | None) -> _Begun:
+        """Have it carried out, also where nobody waits for it any more."""
         is_new = getattr(request, "run", None) is None
         if self.is_draining and is_new:
             raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
@@ -298,23 +292,18 @@ class Api:
                 begun.set_result(run)
 
         operation = requests.operation_of(type(request))
-        with telling(hear if is_new else None, cause):
+        with telling(hear, cause):
             carried_out = self._service.perform(request, caller.asker, ident=ident)
             work = self._spawn(carried_out, name=f"request {operation}")
         self._under_way.add(work)
-        asked = _Asked(request, work, begun)
-        if ident is not None:
-            self._asked[ident] = asked
 
         def forget(_: Task[Any]) -> None:
             self._under_way.discard(work)
-            if ident is not None:
-                self._asked.pop(ident, None)
             if not work.cancelled():
                 work.exception()  # what nobody waits for any more is on record as far as it counts
 
         work.add_done_callback(forget)
-        return asked
+        return _Begun(work, begun)
 
     async def _wait(self, work: Task[Any], patience_s: float) -> None:
         """Until the work is done, the time is up, or the daemon drains. `asyncio.wait` would cost three times as much."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
@@ -14,16 +13,13 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import require_texts
-from assent.runtime.service.routes import NOT_ASKED, OF_WORKFLOWS, WORKFLOW, Route
+from assent.runtime.service.routes import NOT_ASKED, OF_WORKFLOWS, WORKFLOW, Route, require_key
 from assent.spec.values.canonical import parse_json
 
 if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
 
 VERSION_HEADER: Final = "assent-version"
-KEY_PATTERN: Final = "^[!-~]([ -~]{0,253}[!-~])?$"
-"""What an `Idempotency-Key` is."""
-
 CALLS: Final = (ask.Call, ask.AddStep)
 
 
@@ -188,10 +184,6 @@ def _require_seen(said: dict[str, Any]) -> None:
 
 def ident_of(key: str, principal: str) -> str:
     """The id of the request that an idempotency key makes, the same behind every door and apart for each principal."""
-    if not re.fullmatch(KEY_PATTERN, key):
-        fault = (
-            "an idempotency key must have 1 to 255 characters of visible ASCII, and spaces only between them"
-        )
-        raise InputError("REQUEST_INVALID", fault)
+    require_key(key)
     whose = f"{principal}\0{key}"
     return f"http:{sha256(whose.encode()).hexdigest()[:40]}"

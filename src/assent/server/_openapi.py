@@ -13,8 +13,8 @@ from assent.errors import Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Driving, Request
-from assent.runtime.service.routes import MEDIA, ROUTES, WORKFLOW, Route
-from assent.server._inputs import CALLS, KEY_PATTERN, VERSION_HEADER, parameters_of
+from assent.runtime.service.routes import KEY_PATTERN, MEDIA, ROUTES, WORKFLOW, Route
+from assent.server._inputs import CALLS, VERSION_HEADER, parameters_of
 
 _REF: Final = "#/components/schemas/{name}"
 _SERVICE: Final = "assent.runtime.service."

@@ -132,73 +132,75 @@ async def serve(settings: Settings, told: Told, outside: Outside) -> None:
 
     `STATE_OWNED`, `DOOR_TAKEN`, `CONFIG_INVALID`, and whatever keeps a runtime from starting.
     """
-    daemon = Daemon.take(settings)
-    with ExitStack() as sockets:
-        places = daemon.releasing(lambda: _listening(settings, outside.environ, sockets))
+    daemon = Daemon(settings)
+    listeners: list[Listener] = []
+    note = outside.note
+    with ExitStack() as opened:
+        opened.callback(daemon.release)
+        if settings.serve.log == "json":
+            log = opened.enter_context(heard(JsonLog(outside.note, daemon.hide)))
+            listeners.append(log.request)
+            note = log.note
+        else:
+            opened.enter_context(heard(TextLog(outside.note, daemon.hide)))
+        if not await daemon.take(told.stop):
+            return
+        places = _listening(settings, outside.environ, opened)
         async with daemon:
-            await _serve(daemon, places, told, outside)
+            await _serve(daemon, places, told, msgspec.structs.replace(outside, note=note), listeners)
 
 
-async def _serve(daemon: Daemon, places: list[Listening], told: Told, outside: Outside) -> None:
-    settings, environ = daemon.settings, outside.environ
+async def _serve(
+    daemon: Daemon, places: list[Listening], told: Told, outside: Outside, listeners: list[Listener]
+) -> None:
+    settings, environ, note = daemon.settings, outside.environ, outside.note
     gatehouse = Gatehouse(settings, note=daemon.service.note_stranger)
     api = Api(daemon.service, gatehouse, settings.serve, system.spawn, outside.fault)
     if outside.agents is not None:
         api.let_agents_in = partial(outside.agents, daemon.service, settings.serve.body_bytes)
-    with ExitStack() as observers:
-        listeners: list[Listener] = []
-        note = outside.note
-        if settings.serve.log == "json":
-            log = observers.enter_context(heard(JsonLog(outside.note, daemon.hide)))
-            listeners.append(log.request)
-            note = log.note
-        else:
-            observers.enter_context(heard(TextLog(outside.note, daemon.hide)))
-        if settings.serve.metrics:
-            from assent.server._figures import Measuring
+    if settings.serve.metrics:
+        from assent.server._figures import Measuring
 
-            api.measure = Measuring(
-                lambda: doors.counts(),  # noqa: PLW0108 - made below
-                lambda: api.streams,
-                gatehouse.rates.refused,
-            )
-            listeners.append(api.measure.add)
-        most = connections_that_fit(settings.serve.connections, len(places))
-        if most < settings.serve.connections:
-            note(
-                f"each door takes {most} connections: the limit on open files (`ulimit -n`) leaves no room for more"
-            )
-        limited = msgspec.structs.replace(settings.serve, connections=most)
-        doors = Doors(Heard(api, listeners) if listeners else api, limited)
-        for place in places:
-            doors.open(place)
-        outside.ready([Served(place.door, place.address) for place in places])
-        notify(environ, "READY=1")
-        note("ready; SIGTERM or Ctrl-C ends it")
-        daemon.drive_on()
-        await _until_stopped(daemon, gatehouse, told, outside, note)
-        notify(environ, "STOPPING=1")
-        note("draining: nothing more is begun")
-        daemon.drain()
-        api.drain()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.serve.drain_ms / 1000):
-                await api.settle()
-                await daemon.settle()
-        await api.hang_up()
-        doors.close()
-        await doors.wait_closed(CLOSING_S)
+        api.measure = Measuring(
+            lambda: doors.counts(),  # noqa: PLW0108 - made below
+            lambda: api.streams,
+            gatehouse.rates.refused,
+        )
+        listeners.append(api.measure.add)
+    most = connections_that_fit(settings.serve.connections, len(places))
+    if most < settings.serve.connections:
+        note(
+            f"each door takes {most} connections: the limit on open files (`ulimit -n`) leaves no room for more"
+        )
+    limited = msgspec.structs.replace(settings.serve, connections=most)
+    doors = Doors(Heard(api, listeners) if listeners else api, limited)
+    for place in places:
+        doors.open(place)
+    outside.ready([Served(place.door, place.address) for place in places])
+    notify(environ, "READY=1")
+    note("ready; SIGTERM or Ctrl-C ends it")
+    daemon.drive_on()
+    await _until_stopped(daemon, gatehouse, told, outside)
+    notify(environ, "STOPPING=1")
+    note("draining: nothing more is begun")
+    daemon.drain()
+    api.drain()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.serve.drain_ms / 1000):
+            await api.settle()
+            await daemon.settle()
+    await api.hang_up()
+    doors.close()
+    await doors.wait_closed(CLOSING_S)
 
 
-async def _until_stopped(
-    daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside, note: Callable[[str], None]
-) -> None:
+async def _until_stopped(daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside) -> None:
     while not told.stop.is_set():
         await _either(told.stop, told.reload)
         if told.reload.is_set() and not told.stop.is_set():
             told.reload.clear()
             notify(outside.environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
-            note(await _reloaded(daemon, gatehouse, outside.resolve))
+            outside.note(await _reloaded(daemon, gatehouse, outside.resolve))
             notify(outside.environ, "READY=1")
 
 

@@ -5,10 +5,11 @@ Every pattern is printable ASCII, because ids stand in ledger leaves, whose prof
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, NewType
+
+from assent._lazy import compiled_when_asked
 
 RunId = NewType("RunId", str)
 PlanId = NewType("PlanId", str)
@@ -42,6 +43,15 @@ APPROVAL_CAPABILITY: Final = "assent.approval"
 UNDO_CAPABILITY: Final = "assent.undo"
 """What the gate is asked about when somebody wants a run undone; no capability has this id."""
 
+KEY_CAPABILITY: Final = "assent.concurrency"
+"""What the gate is asked about where a run wants a concurrency key."""
+
+
+def key_question_name(*, cancels_others: bool) -> StepKey:
+    """Where the gate is asked about steps, what stands for the question about a run's key, or about others' runs for it."""
+    return StepKey("@concurrency:others" if cancels_others else "@concurrency")
+
+
 SIGNAL_CAPABILITY: Final = "assent.signal"
 """What the gate is asked about when somebody sends a signal to a run; no capability has this id."""
 
@@ -63,20 +73,20 @@ Fingerprint = NewType("Fingerprint", str)
 SHORT_DIGEST: Final = 12
 """Hex digits of a digest that name it: 48 bits, and nobody can choose what it binds, which holds salts of ours."""
 
-CAPABILITY_ID: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\Z")
-SEMVER: Final = re.compile(
+CAPABILITY_ID: Final = compiled_when_asked(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\Z")
+SEMVER: Final = compiled_when_asked(
     r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?(\+[0-9A-Za-z.-]{1,64})?\Z"
 )
-NAME: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
+NAME: Final = compiled_when_asked(r"[a-z][a-z0-9_]*\Z")
 """Step and input names: they appear in expressions, so they look like variables."""
 
 OWN_REQUESTS: Final = "req_"
 """What the ids of requests begin with that nobody has chosen."""
 
-LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+-]{0,127}\Z")
+LABEL: Final = compiled_when_asked(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+-]{0,127}\Z")
 """Names of workflows, rules, roles and environments."""
 
-PRINCIPAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\-/]{0,127}\Z")
+PRINCIPAL_ID: Final = compiled_when_asked(r"[A-Za-z0-9][A-Za-z0-9._@+\-/]{0,127}\Z")
 
 NAME_LENGTH_MAX: Final = 64
 

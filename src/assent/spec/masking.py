@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from assent._lazy import compiled_when_asked
 from assent.errors import Json
 from assent.spec.schemas.references import referred
 
@@ -25,14 +26,14 @@ _KNOWN: Final[dict[str, bool]] = {}
 _ABOUT_A_SECRET: Final = ("_max", "_min", "_count", "_length", "_name", "_type")
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 _IN_PLACE_ONE: Final = ("if", "then", "else")
-_SECRET_NAME: Final = re.compile(
+_SECRET_NAME: Final = compiled_when_asked(
     r"(?:^|_)(?:password|passwd|passphrase|pwd|secret|secrets|token|api_?key|private_?key|access_?key|credentials?|cookie|authorization)(?:_|$)"
 )
-_LETTERS: Final = re.compile(
+_LETTERS: Final = compiled_when_asked(
     r"pass(?:w|phrase)|pwd|secret|token|key|credential|cookie|authorization", re.ASCII | re.IGNORECASE
 )
 """What every name of a secret has in it, to be told in a fraction of the time: data may have a million names."""
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_HUMP: Final = compiled_when_asked(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
 
 def masked(value: Json, schema: Mapping[str, object]) -> Json:

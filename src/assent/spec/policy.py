@@ -42,6 +42,9 @@ class Match:
 
     `principals`, `capabilities`, `workflows`, `steps` and `environments` are patterns of which one must match; `*` stands for
     any characters, dots included. Of `*_any` one must be there, of `*_all` every one.
+
+    `concurrencies`: the question is whether a run may have a key of which one of these patterns holds; `cancels_others`: whether
+    it may cancel runs of others for it. A rule without them is about calls, and about no key.
     """
 
     principals: tuple[str, ...] = ()
@@ -55,6 +58,8 @@ class Match:
     workflows: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
+    concurrencies: tuple[str, ...] = ()
+    cancels_others: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -64,7 +69,7 @@ class Match:
     def to_json(self) -> dict[str, Json]:
         """The fields that ask for something, sorted."""
         asked = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: _sorted(values) for name, values in asked if values}
+        return {name: values if values is True else _sorted(values) for name, values in asked if values}
 
 
 @dataclass(frozen=True, slots=True)

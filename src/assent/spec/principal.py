@@ -24,6 +24,11 @@ def identified(by: str, *, asserted: bool) -> str:
     return BY_ASSERTION if asserted else by
 
 
+def is_account(by: str | None) -> bool:
+    """It came as an account of this machine, and not by a key, a token or a certificate, which may have been made for less."""
+    return by in (None, BY_PROCESS, BY_PEER, BY_ASSERTION)
+
+
 def identified_words(by: str) -> str:
     """The same for people: `peer uid`, `api key ak_…`. What follows the colon is a name, and stays as it is."""
     kind, _, name = by.partition(":")

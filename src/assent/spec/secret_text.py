@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from assent._lazy import compiled_when_asked
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
@@ -20,9 +22,9 @@ SCHEME: Final = "secret://"
 NAME_PATTERN: Final = "[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
 
 _EXPECTED: Final = "text in which `secret://` is followed by a secret's name, like `secret://mail/token`"
-_NAME: Final = re.compile(NAME_PATTERN)
+_NAME: Final = compiled_when_asked(NAME_PATTERN)
 # Bare, a name ends with a letter or digit, so that a sentence's full stop is no part of it; in braces it is whatever they hold.
-_IN_TEXT: Final = re.compile(
+_IN_TEXT: Final = compiled_when_asked(
     rf"secret://(?:\{{({NAME_PATTERN})\}}|([A-Za-z0-9](?:[A-Za-z0-9._/-]{{0,126}}[A-Za-z0-9])?))"
 )
 

@@ -63,8 +63,21 @@ class SpelledFields:
         for kind in self._deep:
             of_kind = partial(_is_of, kind)
             for place in [*places(value, self._schema, of_kind)]:
-                value = _spelled(value, place, spellings[kind])
+                value = respelled(value, place, spellings[kind])
         return value
+
+
+def respelled(value: Any, place: tuple[str | int, ...], spell: Callable[[str], str]) -> Any:  # `Any`: JSON
+    """The value with what `spell` makes of the text at a place, if it is one."""
+    if not place:
+        return spell(value) if isinstance(value, str) else value
+    step, *below = place
+    spelled = respelled(value[step], tuple(below), spell)
+    if spelled == value[step]:
+        return value
+    copy: Any = dict(value) if isinstance(value, Mapping) else list(value)  # `Any`: as above
+    copy[step] = spelled
+    return copy
 
 
 def forget_spelling(schema: Json) -> None:
@@ -99,16 +112,3 @@ def _branches(schema: Mapping[str, object], key: str) -> list[object] | tuple[ob
 
 def _refers(schemas: list[Mapping[str, object]]) -> bool:
     return any("$ref" in one for one in schemas)
-
-
-def _spelled(value: Any, place: tuple[str | int, ...], spell: Callable[[str], str]) -> Any:  # `Any`: JSON
-    """The value with the text at a place, if it is one, in its normal form."""
-    if not place:
-        return spell(value) if isinstance(value, str) else value
-    step, *below = place
-    spelled = _spelled(value[step], tuple(below), spell)
-    if spelled == value[step]:
-        return value
-    copy: Any = dict(value) if isinstance(value, Mapping) else list(value)  # `Any`: as above
-    copy[step] = spelled
-    return copy

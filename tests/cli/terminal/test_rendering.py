@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assent.cli._exit import plan_exit_code
 from assent.cli._versions import diff_words
 from assent.cli.runs._plan_text import approvers_text, plan_text
 from assent.cli.runs._progress import _WORDS, event_detail, event_words
@@ -657,3 +658,91 @@ def test_a_difference_names_what_breaks_first_and_says_who_is_served() -> None:
     harmless: dict[str, Json] = {**data, "changes": changes[:1], "counts": {"breaking": 0, "compatible": 1}}
     assert diff_text_of(harmless).splitlines()[0] == "a.b  1.0.0 → 2.0.0: 1 change, none breaking"
     assert len(diff_text_of(harmless).splitlines()) == 2
+
+
+def test_the_rules_that_were_tried_and_what_failed_at_last_are_told_in_words() -> None:
+    tried: list[Json] = [
+        {"rule": "low", "decision": "ALLOW", "matched": False, "because": "risk_level is `HIGH`"},
+        {"rule": "no", "decision": "DENY", "matched": True, "because": "everything it asks for holds\x1b\n"},
+    ]
+    beside: Json = {
+        "code": "NOT_FOUND",
+        "message": "gone",
+        "path": "tidy",
+        "hint": "look",
+        "details": {"n": 1},
+    }
+    error: Json = {
+        "code": "POLICY_DENIED",
+        "message": "denied",
+        "path": "del",
+        "details": {"trace": tried, "finally": beside, "one": [{"a": 1, "b": "x"}]},
+    }
+    steps: list[Json] = [
+        {"name": "del", "status": "denied"},
+        {"name": "tidy", "status": "failed", "in_finally": True},
+    ]
+    run = run_object("failed", steps=steps, error=error)
+    shown = result_text(filled(answers.Run, run), paint=PLAIN).splitlines()
+    start = shown.index("  finally: step `tidy`: gone   [NOT_FOUND]")
+    assert shown[start + 1 : start + 7] == [
+        "    n: 1",
+        "    help: look",
+        "  one: a 1  b x",
+        "  trace:",
+        "    low (ALLOW): risk_level is `HIGH`",
+        "    no (DENY): everything it asks for holds\\x1b\\n",
+    ]
+    rows = {line.split()[1]: line for line in shown if line.startswith("  !")}
+    assert ["(finally)" in rows[name] for name in ("del", "tidy")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"state": "over", "replaced_by": "run_9"}, "cancelled for run_9, which wanted the key 'k'"),
+        ({"state": "waiting", "held_by": ["run_2"], "in_force": 1}, "1 at once, and not 3: others say so"),
+        ({"state": "waiting", "held_by": ["run_2"]}, "waits for the key 'k', which run_2 has"),
+        ({"state": "held", "waiting": ["run_3"]}, "has the key 'k', for which run_3 waits"),
+        ({"state": "over"}, ""),
+    ],
+)
+def test_a_run_says_what_its_concurrency_key_did_to_it(known: dict[str, Json], words: str) -> None:
+    said: dict[str, Json] = {
+        "key": "k",
+        "limit": 3,
+        "in_force": 3,
+        "on_busy": "queue",
+        "held_by": [],
+        "waiting": [],
+    }
+    shown = show_text(filled(answers.ShownRun, run_object(concurrency={**said, **known})), paint=PLAIN)
+    assert words in " ".join(shown.split())
+    assert ("key" in shown) is bool(words)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({}, "concurrency key k: at most 3 runs at once, else queue; had now by nobody"),
+        ({"in_force": 1, "held_by": ["run_2"]}, "(1 as long as those have it that have it now)"),
+        (
+            {"decision": "DENY", "rule": "no"},
+            "denied by rule no, so that the run would end before its first step",
+        ),
+        (
+            {"others": {"decision": "ALLOW", "rule": "r"}},
+            "runs of others with this key are cancelled too (rule r)",
+        ),
+        (
+            {"others": {"decision": "DENY", "rule": "r"}},
+            "runs of others with this key are waited for (rule r)",
+        ),
+    ],
+)
+def test_a_plan_says_whether_its_run_may_have_its_key(known: dict[str, Json], words: str) -> None:
+    said: dict[str, Json] = {"key": "k", "limit": 3, "in_force": 3, "on_busy": "queue", "held_by": []}
+    key: dict[str, Json] = {**said, "decision": "ALLOW", "rule": "builtin.concurrency", **known}
+    plan = filled(answers.Plan, {"plan_id": "plan_1", "workflow": "w", "steps": [], "concurrency": key})
+    assert words in " ".join(plan_text(plan, paint=PLAIN, detail=None, run="run", show="show").split())
+    assert plan_exit_code(plan) == (3 if key["decision"] == "DENY" else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,42 @@ async def test_a_decision_is_given_once(place: Place) -> None:
         with pytest.raises(AssentError) as refused:
             await service.perform(requests.Signal(run=run, name="go", payload=2), ident="sig-1")
         assert refused.value.code == "REQUEST_REUSED"
+
+
+async def test_what_is_asked_at_the_same_time_is_done_once(place: Place) -> None:
+    """Each finds what the first has put on record, whatever it asks for: by any door the service has one turn for an id."""
+    flow = workflow({"name": "w", "wait": {"signal": "go"}}, {"name": "again", "wait": {"signal": "go"}})
+    async with place.open() as rt:
+        run = (await rt.run(flow)).run_id
+        doors = [Service(rt.settings, rt._core) for _ in range(5)]
+        signal = requests.Signal(run=run, name="go", payload=1)
+        sent = await asyncio.gather(*[one.perform(signal, ident="sig-1") for one in doors])
+        assert ({one.status for one in sent}, rt.kinds(run).count("signal.received")) == ({"waiting"}, 1)
+        opened = await asyncio.gather(*[one.perform(requests.OpenSession(), ident="s-1") for one in doors])
+        assert len({one.run_id for one in opened}) == 1
+
+
+async def test_whoever_looked_just_before_the_first_was_done_does_it_not_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at the record may take longer than all that it did not see."""
+    put_b = requests.Call(capability="box.put", parameters={"key": "b"})
+    async with place.open() as rt:
+        read, waits, seen = rt._core.ready.journal.rows, asyncio.Event(), asyncio.Event()
+
+        async def late(table: str, *args: Any, **how: Any) -> Any:
+            found = await read(table, *args, **how)
+            if table == "run_requests" and not seen.is_set():
+                seen.set()
+                await waits.wait()
+            return found
+
+        monkeypatch.setattr(rt._core.ready.journal, "rows", late)
+        doors = [Service(rt.settings, rt._core) for _ in range(2)]
+        slow = asyncio.create_task(doors[0].perform(put_b, ident="c-1"))
+        await seen.wait()
+        quick = asyncio.create_task(doors[1].perform(put_b, ident="c-1"))
+        await asyncio.wait({quick}, timeout=0.2)
+        waits.set()
+        assert (await slow).run_id == (await quick).run_id
+    assert place.box.log.count("execute b") == 1

@@ -8,11 +8,11 @@ environment = ["VERSION"]
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from assent._lazy import compiled_when_asked
 from assent.errors import Json
 from assent.spec.documents.settings import PRINCIPALS, Named, Setting, Table, Texts, flag, listed, tables
 from assent.spec.values.json_fields import Object, mapping, number, text
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from assent.capabilities.exec import FolderState, ProgramRule, Programs
     from assent.invocation import GlobalContext
 
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_PATTERN: Final = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]{0,127}")
+_VARIABLE: Final = compiled_when_asked(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_PATTERN: Final = compiled_when_asked(r"[A-Za-z_*][A-Za-z0-9_*]{0,127}")
 _NO_VARIABLE: Final = "it is not a name of a variable"
 
 

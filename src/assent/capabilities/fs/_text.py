@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from assent._lazy import compiled_when_asked
 from assent.invocation import NoEffectError
 
-_ENCODING_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}\Z")
+_ENCODING_NAME: Final = compiled_when_asked(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}\Z")
 
 
 def encode(text: str, encoding: str) -> bytes:

@@ -17,15 +17,18 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.invocation import NoEffectError
 
 DIFF_BYTES_MAX: Final = 16 << 20
 FILES_MAX: Final = 2_000
 HUNKS_MAX: Final = 20_000
 
-_HUNK: Final = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: .*)?\Z", re.DOTALL)
-_MODE: Final = re.compile(rb"[0-7]{6}\Z")
-_INDEX: Final = re.compile(rb"index [0-9a-f]{4,64}\.\.[0-9a-f]{4,64}(?: ([0-7]{6}))?\Z")
+_HUNK: Final = compiled_when_asked(
+    rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: .*)?\Z", re.DOTALL
+)
+_MODE: Final = compiled_when_asked(rb"[0-7]{6}\Z")
+_INDEX: Final = compiled_when_asked(rb"index [0-9a-f]{4,64}\.\.[0-9a-f]{4,64}(?: ([0-7]{6}))?\Z")
 _REGULAR: Final = frozenset({0o100644, 0o100755})
 _NO_NEWLINE: Final = b"\\ "
 

@@ -7,10 +7,10 @@ methods = ["GET", "HEAD", "POST"]
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from assent._lazy import compiled_when_asked
 from assent.capabilities.area import check_authorities
 from assent.errors import Json
 from assent.spec.documents import settings
@@ -28,7 +28,7 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PORTS: Final = {"https": 443, "http": 80}
 
 _PART: Final = r"(?=[^.]{1,63}(?:\.|\Z))[a-z0-9_*](?:[a-z0-9_*-]*[a-z0-9_*])?"
-_HOST: Final = re.compile(rf"{_PART}(?:\.{_PART})*")
+_HOST: Final = compiled_when_asked(rf"{_PART}(?:\.{_PART})*")
 
 
 def _address(text: str) -> str | None:

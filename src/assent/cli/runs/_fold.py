@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 from typing import Final, Protocol, TypeVar
 
-_ITERATION: Final = re.compile(r"(?P<step>[^\[\]]+)\[(?P<index>[0-9]+)\]\Z")
+from assent._lazy import compiled_when_asked
+
+_ITERATION: Final = compiled_when_asked(r"(?P<step>[^\[\]]+)\[(?P<index>[0-9]+)\]\Z")
 
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
 """Stands between how many there are and what they are."""

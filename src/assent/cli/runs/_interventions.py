@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Final
 
 import click
 
+from assent._lazy import compiled_when_asked
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
@@ -22,7 +22,7 @@ from assent.spec.ids import NEWEST_RUN, SHORT_DIGEST, names_digest
 from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe_line
 
-_WHOLE_ID: Final = re.compile(r"run_[0-9a-z]{26}\Z")
+_WHOLE_ID: Final = compiled_when_asked(r"run_[0-9a-z]{26}\Z")
 
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
 

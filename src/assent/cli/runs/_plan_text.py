@@ -46,11 +46,8 @@ def plan_text(plan: answers.Plan, *, paint: Paint, detail: str | None, run: str,
     groups = folded(steps, _likeness) if detail is None else [[step] for step in steps]
     head = f"{paint('Plan', 'bold')} {plan.plan_id}  {safe_line(plan.workflow or 'one call')}"
     summary = summary_text(steps)
-    key = plan.concurrency
-    if key:
-        now = ", ".join(key.held_by) or "nobody"
-        most = f"at most {count_text(key.limit, 'run')} at once, else {key.on_busy}"
-        summary += f"\nconcurrency key {safe_line(key.key)}: {most}; had now by {now}"
+    if plan.concurrency:
+        summary += f"\n{_key_text(plan.concurrency)}"
     blocks = [
         f"{head}\n{summary}",
         table(_rows(groups, paint), paint=paint),
@@ -61,6 +58,24 @@ def plan_text(plan: answers.Plan, *, paint: Paint, detail: str | None, run: str,
         blocks.append(summary)
     blocks.append(f"run it as planned: {run}")
     return "\n\n".join(blocks)
+
+
+def _key_text(key: answers.PlannedKey) -> str:
+    """What the run would wait for before it begins, and whether it may have that."""
+    named = f"concurrency key {safe_line(key.key)}:"
+    if key.is_denied:
+        return (
+            f"{named} denied by rule {safe_line(key.rule)}, so that the run would end before its first step"
+        )
+    now = ", ".join(key.held_by) or "nobody"
+    most = f"at most {count_text(key.limit, 'run')} at once"
+    if key.in_force < key.limit:
+        most += f" ({key.in_force} as long as those have it that have it now)"
+    text = f"{named} {most}, else {key.on_busy}; had now by {now}"
+    if key.others:
+        what = "are cancelled too" if key.others.decision == "ALLOW" else "are waited for"
+        text += f"\nruns of others with this key {what} (rule {safe_line(key.others.rule)})"
+    return text
 
 
 def _likeness(step: answers.PlannedStep) -> tuple[str, ...] | None:

@@ -219,6 +219,8 @@ def event_detail(event: Object) -> str:
         parts.append(f"by {text(event, 'principal')}{_asserted(event)}")
     if text(event, "by"):
         parts.append(f"by {text(event, 'by')}{_asserted(event)}")
+    if text(event, "replaced_by"):
+        parts.append(f"for {text(event, 'replaced_by')}")
     if kind == "approval.granted" and event.get("confirmed") is not True:
         parts.append("digest not confirmed")
     if text(event, "verdict"):

@@ -10,7 +10,7 @@ from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE,
 from assent.cli.terminal._table import table
 from assent.errors import Json
 from assent.spec.ids import CALL_STEP
-from assent.spec.values.json_fields import Object, compact, written
+from assent.spec.values.json_fields import Object, compact, mapping, text, written
 from assent.spec.words.legible import both_ends, safe, safe_line
 
 if TYPE_CHECKING:
@@ -62,17 +62,44 @@ def details_lines(details: Object, *, most: int) -> list[str]:
         line
         for key in sorted(details)
         if details[key] not in (None, "")
-        for line in _detail(key, written(details[key]), most)
+        for line in _detail(key, details[key], most)
     ]
 
 
-def _detail(key: str, value: str, most: int) -> list[str]:
-    """A detail on a line, or a text of several lines, such as what a compiler said, with its end on lines of its own."""
-    said = value.rstrip("\n").split("\n")
+def _detail(key: str, value: Json, most: int) -> list[str]:
+    """A detail on a line, or what has several (a list, an error beside this one, what a compiler said) on lines of their own."""
+    if isinstance(value, list) and len(value) > 1:
+        value = "\n".join(safe_line(_item(one), 400) for one in value)
+    elif isinstance(value, list):
+        value = "".join(map(_item, value))
+    elif isinstance(value, dict) and isinstance(value.get("message"), str):
+        return _beside(key, value, most)
+    said = written(value).rstrip("\n").split("\n")
     if len(said) == 1:
         return [f"  {safe_line(key)}: {safe_line(said[0], 400)}"]
     cut = [f"    … {len(said) - most} lines before"] if len(said) > most else []
     return [f"  {safe_line(key)}:", *cut, *(f"    {safe_line(one, 400)}" for one in said[-most:])]
+
+
+def _item(value: Json) -> str:
+    """One of a list: of a rule why it did or did not hold, of anything else its fields beside one another."""
+    if not isinstance(value, dict):
+        return written(value)
+    if value.keys() >= {"rule", "decision", "because"}:
+        return f"{value['rule']} ({value['decision']}): {value['because']}"
+    return "  ".join(f"{name} {written(one)}" for name, one in value.items() if one not in (None, ""))
+
+
+def _beside(key: str, error: Object, most: int) -> list[str]:
+    """An error that is told of beside another one, as that of a step of `finally`."""
+    where = f"step `{safe_line(text(error, 'path'))}`: " if text(error, "path") else ""
+    lines = [
+        f"  {safe_line(key)}: {where}{safe_line(text(error, 'message'), 400)}   [{safe_line(text(error, 'code'))}]"
+    ]
+    lines += [f"  {line}" for line in details_lines(mapping(error, "details"), most=most)]
+    if text(error, "hint"):
+        lines.append(f"    help: {safe_line(text(error, 'hint'), 400)}")
+    return lines
 
 
 def input_lines(inputs: Json, *, is_cut: bool) -> list[str]:
@@ -161,7 +188,7 @@ def steps_table(run: answers.Run, *, paint: Paint) -> str:
         rows.append(
             [
                 paint("!", "red") if wrong else " ",
-                safe_line(folded_name(group)),
+                safe_line(folded_name(group)) + ("  (finally)" if step.in_finally is True else ""),
                 times + paint(status.replace("_", " "), STATUS_STYLE.get(status)),
                 safe_line(step.capability or ""),
                 paint(risk, RISK_STYLE.get(risk)),
@@ -179,7 +206,15 @@ def _likeness(step: answers.Step) -> tuple[str, ...] | None:
     """What iterations have to share to be told in one line. What went wrong is told on its own."""
     if STATUS_STYLE.get(step.status) == "red" or step.fault is not None:
         return None
-    told = (step.status, step.capability, step.risk_level, step.decision, step.rule, step.attempts)
+    told = (
+        step.status,
+        step.capability,
+        step.risk_level,
+        step.decision,
+        step.rule,
+        step.attempts,
+        step.in_finally,
+    )
     return tuple(map(str, told))
 
 

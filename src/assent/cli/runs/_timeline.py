@@ -89,19 +89,21 @@ def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
 
 
 def _key_words(run: answers.ShownRun) -> list[str]:
-    """Whether it waits for its concurrency key or has it, and who else is in line."""
+    """Whether it waits for its concurrency key or has it, who else is in line, and for whom it was cancelled."""
     known = run.concurrency
-    if not known or known.state == "over":
+    if not known:
         return []
     named = f"the key {safe_line(known.key)!r}" if known.key else "its key"
+    words = [f"cancelled for {known.replaced_by}, which wanted {named}"] if known.replaced_by else []
+    if known.state == "over":
+        return words
+    if known.in_force < known.limit:
+        words.append(f"{known.in_force} at once, and not {known.limit}: others say so")
     if known.state == "waiting":
-        return [
-            f"waits for {named}, which {', '.join(known.held_by)} has"
-            if known.held_by
-            else f"waits for {named}"
-        ]
+        by = f", which {', '.join(known.held_by)} has" if known.held_by else ""
+        return [*words, f"waits for {named}{by}"]
     waiting = f", for which {', '.join(known.waiting)} waits" if known.waiting else ""
-    return [f"has {named}{waiting}"]
+    return [*words, f"has {named}{waiting}"]
 
 
 def _is_later(event: Object) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from assent._lazy import compiled_when_asked
 from assent.cli._arguments import read_arguments, read_text
 from assent.cli._door import Door
 from assent.errors import InputError, Json
 from assent.runtime import service
 from assent.spec.states import PRIORITY
 
-_PLAN_ID: Final = re.compile(r"plan_[0-9a-z]+\Z")
+_PLAN_ID: Final = compiled_when_asked(r"plan_[0-9a-z]+\Z")
 
 
 def run_request(

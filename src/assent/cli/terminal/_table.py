@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from assent._lazy import compiled_when_asked
 from assent.cli.terminal._style import Paint
 
 LAST_COLUMNS_MIN: Final = 24
 """The last column is wrapped where it has so much room; with less, columns go below their row instead."""
 
-_STYLE: Final = re.compile("\x1b\\[[0-9;]*m")
+_STYLE: Final = compiled_when_asked("\x1b\\[[0-9;]*m")
 _GAP: Final = "  "
 
 

@@ -208,8 +208,13 @@ class RunActor:
         """Anything of a step is under way, or about to be; of a run that has ended, preparations that are being stopped."""
         return bool(self._busy or self._launches or self._preparing.tasks)
 
-    def begin(self, created: ev.RunCreated, inputs: Json, key: str | None = None) -> ev.RunCreated:
-        """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once."""
+    def begin(
+        self, created: ev.RunCreated, inputs: Json, key: str | None = None, told: Json = None
+    ) -> ev.RunCreated:
+        """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once.
+
+        `key`: its concurrency key, and `told` what the gate was asked with about that.
+        """
         event = replace(
             created,
             document=self._outbox.bind_bytes(self.blueprint.document),
@@ -217,7 +222,10 @@ class RunActor:
             if self.blueprint.workflow is None
             else self._outbox.bind(inputs),
             concurrency=self._outbox.bind(key) if key is not None else None,
+            context=self._outbox.bind(told) if told is not None else None,
         )
+        if told is not None and event.context is not None and event.key_denial is not None:
+            self.values.remember(event.context, told)
         self.record.created = event
         self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()
         self._outbox.add([event])
@@ -601,7 +609,7 @@ class RunActor:
     async def _decide_more(self) -> bool:
         if self._is_turning and not await self._turn_to_finally():
             return False
-        moved = self._end_in_time()
+        moved = self._end_in_time() or await self._end_without_key()
         self._touched |= self._waiting
         self._waiting.clear()
         while self._touched:
@@ -635,6 +643,21 @@ class RunActor:
         await self._flush()  # what a step failed with is read from the journal
         await self.values.tell_of_end(self.record, self.blueprint.steps)
         return True
+
+    async def _end_without_key(self) -> bool:
+        """End a run that may not have its concurrency key: nothing of it begins."""
+        created = self.record.created
+        denial = created.key_denial
+        if denial is None or created.context is None or not self.record.may_begin_steps:
+            return False
+        told = await self.values.load_object(created.context)
+        refused = RefusedError(
+            denial.code or "POLICY_DENIED",
+            f"`{created.principal}` may not have the concurrency key of this run: {told['reason']}",
+            hint=f"`assent policy explain {self.record.run}` shows every rule that was tried",
+            details={"rule": denial.rule},
+        )
+        return self._apply(Abort(refused.code, self._outbox.bind_error(refused)))
 
     def _end_in_time(self) -> bool:
         """Stop the run when the time is over that it may take: its effects are asked to end, as when somebody cancels it."""

@@ -10,6 +10,8 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Final
 
+from msgspec import structs
+
 from assent.engine.drive._actor import RunActor
 from assent.engine.machine._commands import Actor, AskUndo, Cancel, SendSignal, Wish
 from assent.engine.machine._interventions import require_hearing
@@ -21,7 +23,7 @@ from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
-from assent.engine.steps._terms import RunFacts
+from assent.engine.steps._terms import KeyAsked, RunFacts, ask_gate_about_key
 from assent.engine.waiting._keys import CANCELLING, Claim
 from assent.engine.waiting._lines import Rank
 from assent.engine.waiting._starts import Admission, Starts, taken
@@ -34,7 +36,7 @@ from assent.invocation.context.telling import telling
 from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey
-from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal
+from assent.spec.principal import Principal, is_account
 from assent.spec.states import PRIORITY, OnBusy, RunState, StepState
 
 WOKEN_AT_ONCE: Final = 32
@@ -105,16 +107,12 @@ class Engine:
         is_counted = not INSIDE.get()
         if is_counted:
             self._starts.require_room()
-        if claim is not None:
-            await self._learn(claim.key)
-            # Whoever has the key may be the very run whose handler begins this one.
-            self._starts.require_key(claim, may_wait=is_counted and claim.on_busy is not OnBusy.REFUSE)
         redactor = self._services.pipeline.redactor
         if redactor.is_active:
             # Nothing of such a run may reach the journal, not even that it was asked for.
-            asked: Json = {"document": blueprint.document.decode(), "inputs": dict(inputs)}
+            said: Json = {"document": blueprint.document.decode(), "inputs": dict(inputs)}
             of = blueprint.workflow.name if blueprint.workflow is not None else "the call"
-            require_unexposed(redactor, asked, "the inputs", of)
+            require_unexposed(redactor, said, "the inputs", of)
         run = self._services.ids.run_id()
         catalogue = self._catalogues.of_run(None)
         workflow = blueprint.workflow
@@ -144,14 +142,35 @@ class Engine:
             concurrency_limit=claim.limit if claim is not None else 1,
             on_busy=claim.on_busy if claim is not None else OnBusy.QUEUE,
         )
+        asked: KeyAsked | None = None
+        if claim is not None:
+            asked = ask_gate_about_key(
+                self._services.gate,
+                _facts(run, created, actor.principal),
+                claim,
+                self._services.clock.now_ms(),
+                may_stop_others=actor.may_stop_others,
+            )
+            created = structs.replace(created, policy=asked.has.policy_digest, key_answers=asked.answers())
+            if not asked.is_denied:
+                await self._learn(claim.key)
+                # Whoever has the key may be the very run whose handler begins this one.
+                self._starts.require_key(claim, may_wait=is_counted and claim.on_busy is not OnBusy.REFUSE)
         record = begin(run, created, self._services.clock.now_ms())
         values = Values(self._services.journal, inputs)
         timers = self.make_timers(run)
-        facts = _facts(record, actor.principal)
+        facts = _facts(run, created, actor.principal)
         scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         running = self.make_actor(scope, durable_n=0)
-        running.begin(created, dict(inputs), claim.text if claim is not None else None)
+        running.begin(
+            created,
+            dict(inputs),
+            claim.text if claim is not None else None,
+            asked.told if asked is not None else None,
+        )
         self._keep(running)
+        if asked is not None and asked.is_denied:
+            claim = None
         has_key = claim is None or self._starts.claim(run, claim, rank_of(record))
         if has_key and (not is_counted or self._starts.has_place(run)):
             running.start()
@@ -227,7 +246,8 @@ class Engine:
             await self._line_up(records)
 
     async def _make_way(self, record: RunRecord, claim: Claim, actor: Actor) -> None:
-        """Cancel the runs that a new one takes the place of: its principal's own that came before it.
+        """Cancel the runs that a new one takes the place of: those that came before it, and that are its principal's own unless
+        the policy lets it cancel others'.
 
         It is on record itself by then, so that a crash in between leaves one that does the same when it comes into line again.
         """
@@ -235,9 +255,10 @@ class Engine:
             return
         held, waiting = [await self._with_key(claim.key, status) for status in ("held", "waiting")]
         more = len(held) - claim.limit + 1 if claim.on_busy is OnBusy.CANCEL_RUNNING else 0
-        own = [run for run in held if is_own(held[run], record.created)][: max(0, more)]
-        own += [run for run in waiting if is_own(waiting[run], record.created)]
-        for run in own:
+        new, is_free = record.created, record.created.may_cancel_others
+        former = [run for run in held if is_free or is_own(held[run], new)][: max(0, more)]
+        former += [run for run in waiting if is_free or is_own(waiting[run], new)]
+        for run in former:
             if run < record.run:
                 # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
                 # Whoever listens asked for the new run, and takes what it hears first for that run's.
@@ -537,7 +558,7 @@ class Engine:
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         timers = self.make_timers(run)
-        facts = _facts(record, requester_of(record.created, self._services.roles()))
+        facts = _facts(run, record.created, requester_of(record.created, self._services.roles()))
         scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
         claim = None if record.state.is_finished else Claim.of(record.created)
         if claim is not None:
@@ -681,9 +702,8 @@ async def _add_calls(steps: Iterable[StepRecord], blueprint: Blueprint, values: 
             blueprint.add_call(step.key, str(call["capability"]), parameters)
 
 
-def _facts(record: RunRecord, requester: Principal) -> RunFacts:
-    created = record.created
-    return RunFacts(requester, created.workflow, created.environment, record.run, created.mode)
+def _facts(run: RunId, created: ev.RunCreated, requester: Principal) -> RunFacts:
+    return RunFacts(requester, created.workflow, created.environment, run, created.mode)
 
 
 def require_ended(record: RunRecord) -> None:
@@ -713,9 +733,8 @@ def is_own(older: ev.RunCreated, newer: ev.RunCreated) -> bool:
 
     Whoever came in by a key, a token or a certificate may have been let in to begin runs, and not to stop others'.
     """
-    came_by = newer.identified_by
-    is_account = came_by in (None, BY_PROCESS, BY_PEER, BY_ASSERTION)
-    return older.principal == newer.principal and (is_account or older.identified_by == came_by)
+    is_same_way = is_account(newer.identified_by) or older.identified_by == newer.identified_by
+    return older.principal == newer.principal and is_same_way
 
 
 def requester_of(created: ev.RunCreated, configured: Mapping[str, frozenset[str]]) -> Principal:

@@ -13,7 +13,7 @@ import msgspec
 from assent.errors import Json
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, RunId, StepKey
-from assent.spec.principal import Principal
+from assent.spec.principal import Principal, is_account
 from assent.spec.states import Effect, Resolution, Verdict
 
 
@@ -22,6 +22,7 @@ class Actor(msgspec.Struct, frozen=True):
 
     `identified_by`: what says that it is this principal (`assent.spec.principal`). `request`: the id of the request in which it
     acts, where that has one: what it is recorded to have done keeps it, with `request_digest` (`assent.spec.events.kinds.Act`).
+    `may_stop_runs`: the key, token or certificate by which it came is for that, too; an account may.
     """
 
     principal: Principal
@@ -30,6 +31,12 @@ class Actor(msgspec.Struct, frozen=True):
     identified_by: str | None = None
     request: str | None = None
     request_digest: str | None = None
+    may_stop_runs: bool = False
+
+    @property
+    def may_stop_others(self) -> bool:
+        """What vouches for it lets it stop runs: then the gate may be asked about those of others."""
+        return self.may_stop_runs or is_account(self.identified_by)
 
     def who(self) -> ev.Who:
         """The same as an event's fields."""

@@ -17,11 +17,17 @@ class Asked(Protocol):
         """The reference to the capability; None for a question to people."""
         ...
 
+    @property
+    def in_finally(self) -> bool:
+        """It is a step of `finally`."""
+        ...
+
 
 class OutlinedStep(NamedTuple):
     """One step of an outline."""
 
     capability: str | None
+    in_finally: bool = False
 
 
 def outline(document: Mapping[str, Json]) -> dict[StepKey, OutlinedStep]:
@@ -29,8 +35,11 @@ def outline(document: Mapping[str, Json]) -> dict[StepKey, OutlinedStep]:
     match document:
         case {"workflow": {"steps": list() as steps, **rest}}:
             last = rest.get("finally")
-            steps = [*steps, *(last if isinstance(last, list) else ())]
-            return {StepKey(name): OutlinedStep(capability) for name, capability in _flat(steps, "")}
+            return {
+                StepKey(name): OutlinedStep(capability, in_finally)
+                for part, in_finally in ((steps, False), (last if isinstance(last, list) else [], True))
+                for name, capability in _flat(part, "")
+            }
         case {"call": {"capability": str() as capability}}:
             return {CALL_STEP: OutlinedStep(capability)}
         case {"session": dict()}:

@@ -208,7 +208,8 @@ class RunRecord(msgspec.Struct):
     session's call cost as much as the session is long. `signals` came and no step has had them yet, oldest first.
 
     `failure_code`, `failed_step`, `error` and `is_cancelling` are those of the steps before `finally`, and the run's, once it is
-    over, if nothing was wrong with those. `cancelled_in` is the request that cancelled them; `ended` how the run ended.
+    over, if nothing was wrong with those. `cancelled_in` is the request that cancelled them, `replaced_by` the run that did so
+    for its concurrency key; `ended` how the run ended.
     """
 
     run: RunId
@@ -224,6 +225,7 @@ class RunRecord(msgspec.Struct):
     error: Commitment | None = None
     is_cancelling: bool = False
     cancelled_in: str | None = None
+    replaced_by: RunId | None = None
     final: FinallyRecord | None = None
     ended: RunState = RunState.SUCCEEDED
     is_closed: bool = False
@@ -613,6 +615,7 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent, n: int, at_ms: int) -> No
             _recover(record, retry=event.retry)
         case ev.CancelRequested():
             record.cancelled_in = event.request
+            record.replaced_by = record.replaced_by or event.replaced_by
             if record.final is not None:
                 record.final.call_off(RUN_CANCELLED)
             else:

@@ -14,7 +14,7 @@ from assent.engine.record._record import RunRecord, StepRecord
 from assent.engine.record._values import Values, load_json, words_of
 from assent.errors import Json
 from assent.journal.ports import JournalReader
-from assent.spec.ids import RunId, StepKey
+from assent.spec.ids import RunId, StepKey, name_of
 from assent.spec.states import RunState, StepState
 from assent.spec.values.json_fields import text
 
@@ -51,6 +51,7 @@ class StepResult(msgspec.Struct, frozen=True):
     asked_version: str | None = None
     undo: str | None = None
     waits_for: dict[str, Json] | None = None
+    in_finally: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -76,6 +77,8 @@ class StepResult(msgspec.Struct, frozen=True):
             data["undo"] = self.undo
         if self.waits_for is not None:
             data["waits_for"] = self.waits_for
+        if self.in_finally:
+            data["in_finally"] = True
         if self.error is not None:
             data["error"] = self.error
         else:
@@ -148,7 +151,7 @@ async def describe_run(
             ordered |= dict.fromkeys(iterations(name, parent.children))
     if only is None:
         ordered |= dict.fromkeys(record.steps)
-    steps = tuple([await _step(name, record, planned.get(name), reader, values) for name in ordered])
+    steps = tuple([await _step(name, record, planned, reader, values) for name in ordered])
     return RunResult(
         run_id=record.run,
         workflow=record.created.workflow,
@@ -166,14 +169,18 @@ async def describe_run(
 async def _step(
     name: StepKey,
     record: RunRecord,
-    planned: Asked | None,
+    of_run: Mapping[StepKey, Asked],
     reader: JournalReader,
     values: Values | None,
 ) -> StepResult:
-    step = record.steps.get(name)
+    step, planned = record.steps.get(name), of_run.get(name)
+    base = of_run.get(name_of(name))
+    in_finally = base is not None and base.in_finally
     if step is None:
         assert planned is not None  # INVARIANT: a name without a record is a planned one
-        return StepResult(name, planned.capability, None, StepState.PENDING, None, None, None, 0)
+        return StepResult(
+            name, planned.capability, None, StepState.PENDING, None, None, None, 0, in_finally=in_finally
+        )
     error: Any = None
     has_succeeded = step.state is _SUCCEEDED
     if step.state in _FAILED or (step.error is not None and not has_succeeded):
@@ -197,6 +204,7 @@ async def _step(
         asked_version=step.asked_version,
         undo=step.intent.undo.value if step.intent is not None else None,
         waits_for=_waits_for(step),
+        in_finally=in_finally,
     )
 
 

@@ -36,7 +36,7 @@ STEP_TRANSITIONS: Final[Mapping[S, frozenset[S]]] = {
 }
 
 RUN_TRANSITIONS: Final[Mapping[R, frozenset[R]]] = {
-    R.PENDING: frozenset({R.RUNNING, R.WAITING}),
+    R.PENDING: frozenset({R.RUNNING, R.WAITING, R.FAILED}),
     R.RUNNING: frozenset(
         {R.WAITING, R.SUCCEEDED, R.FAILED, R.ROLLING_BACK, R.ROLLED_BACK, R.CANCELLED, R.NEEDS_ATTENTION}
     ),

@@ -159,9 +159,10 @@ def _key_row(record: RunRecord, name: str) -> Row:
 def key_state(record: RunRecord) -> str:
     """How a run stands to its concurrency key: `waiting`, `held` or `over`.
 
-    Whoever has begun and not ended has it, whatever it waits for; one that is being undone has it again.
+    Whoever has begun and not ended has it, whatever it waits for; one that is being undone has it again. One that may not have
+    it never waits for it.
     """
-    if record.state.is_finished:
+    if record.state.is_finished or record.created.key_denial is not None:
         return "over"
     return "held" if record.has_begun else "waiting"
 

@@ -200,8 +200,10 @@ class _ReplayActor(RunActor):
         """The steps whose part has no answer."""
         return tuple(self._turns)
 
-    def begin(self, created: ev.RunCreated, inputs: Json, key: str | None = None) -> ev.RunCreated:
-        event = super().begin(created, inputs, key)
+    def begin(
+        self, created: ev.RunCreated, inputs: Json, key: str | None = None, told: Json = None
+    ) -> ev.RunCreated:
+        event = super().begin(created, inputs, key, told)
         self._script.observe(event)
         return event
 
@@ -331,10 +333,10 @@ class _Director:
             last = expected
 
     def _claim(self, created: ev.RunCreated) -> Claim | None:
-        claim = Claim.of(created)
-        if claim is None or created.concurrency is None:
+        if created.concurrency_key is None or created.concurrency is None:
             return None
-        return msgspec.structs.replace(claim, text=str(self._recording.value(created.concurrency)))
+        text = str(self._recording.value(created.concurrency))
+        return Claim(created.concurrency_key, created.concurrency_limit, created.on_busy, text)
 
     async def _prompt(self, event: ev.AnyEvent) -> bool:
         """Say what leads to a recorded event; false when nobody outside the run does, or the run refuses to hear it."""
@@ -431,7 +433,10 @@ class _Director:
         return self._acting(Principal.parse(principal, roles=known | roles), act)
 
     def _asker(self, created: ev.RunCreated) -> Actor:
-        return self._acting(requester_of(created, self._services.roles()), created)
+        who = self._acting(requester_of(created, self._services.roles()), created)
+        # What a key or token is for is on no record; that the gate was asked is.
+        is_asked = any(one.cancels_others for one in created.key_answers)
+        return msgspec.structs.replace(who, may_stop_runs=is_asked)
 
     @staticmethod
     def _acting(who: Principal, act: ev.Act) -> Actor:

@@ -16,7 +16,7 @@ from assent.engine.replay._run_snapshot import fold_recording
 from assent.engine.replay._script import RUN, subject_of
 from assent.errors import Json
 from assent.spec.events import kinds as ev
-from assent.spec.ids import StepKey
+from assent.spec.ids import StepKey, key_question_name
 from assent.spec.values.json_patch import diff, is_equal
 
 # What two runs of the same thing never share: salted commitments and what is made of them, moments, and the names of what
@@ -157,6 +157,11 @@ def _answers(recording: Recording) -> dict[StepKey, dict[str, Json]]:
     found: dict[StepKey, dict[str, Json]] = {}
     for event in recording.events:
         match event:
+            case ev.RunCreated():
+                for one in event.key_answers:
+                    found[key_question_name(cancels_others=one.cancels_others)] = _answer(
+                        one.decision, one.rule
+                    )
             case ev.StepStarted() | ev.StepDenied() | ev.ApprovalRequested():
                 found.setdefault(event.step, _answer(event.decision, event.rule))
             case ev.UndoRequested():
@@ -211,6 +216,8 @@ def _is_same(
     before, after = _essence(was, of), _essence(now, other)
     if isinstance(was, ev.StepDenied) and was.inputs is None:
         after["inputs"] = None  # Before 0.2 they were not kept.
+    if isinstance(was, ev.RunCreated) and not was.key_answers:
+        after.pop("key_answers", None)  # Before 0.2 nothing was asked.
     if before.get("capability") in against:
         # It really ran, as the version that was asked for, on the world of today.
         for name in ("version", "prepared", "preview"):

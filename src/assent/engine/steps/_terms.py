@@ -9,11 +9,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from assent.engine.waiting._keys import CANCELLING, Claim
 from assent.errors import InputError, Json
-from assent.invocation import BoundCapability
+from assent.invocation import BoundCapability, Gate
 from assent.policy import PolicyContext
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
-from assent.spec.ids import SIGNAL_CAPABILITY, UNDO_CAPABILITY, StepKey, name_of
+from assent.spec.decision import Decision, PolicyDecision
+from assent.spec.events import kinds as ev
+from assent.spec.ids import KEY_CAPABILITY, SIGNAL_CAPABILITY, UNDO_CAPABILITY, StepKey, name_of
 from assent.spec.language.template import Context, Template
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, Undo
@@ -117,6 +120,13 @@ class RunFacts(msgspec.Struct):
         """The one question about undoing the whole run; the requester is who wants it undone."""
         return self._question_apart(UNDO_CAPABILITY, risk, {"run": self.run, "partial": partial}, now_ms)
 
+    def key_question(self, claim: Claim, now_ms: int, *, cancels_others: bool) -> PolicyContext:
+        """Whether the run may have a concurrency key, or cancel runs of other principals for it."""
+        key = claim.text or ""
+        inputs: dict[str, Json] = {"key": key, "limit": claim.limit, "on_busy": claim.on_busy.value}
+        asked = self._question_apart(KEY_CAPABILITY, RiskLevel.LOW, inputs, now_ms)
+        return msgspec.structs.replace(asked, concurrency=key, cancels_others=cancels_others)
+
     def signal_question(self, signal: str, now_ms: int) -> PolicyContext:
         """The question about a signal to the run; the requester is who sends it. What the run then does is asked for itself."""
         return self._question_apart(
@@ -140,3 +150,38 @@ class RunFacts(msgspec.Struct):
             requester=self.requester,
             now_ms=now_ms,
         )
+
+
+class KeyAsked(msgspec.Struct, frozen=True):
+    """What the gate answers to a run that wants a key; `cancels_others` where its workflow would cancel runs of others for it."""
+
+    told: dict[str, Json]
+    """What it was asked with, as the ledger keeps it."""
+    has: Decision
+    cancels_others: Decision | None = None
+
+    @property
+    def is_denied(self) -> bool:
+        """The run may not have the key."""
+        return self.has.effect is not PolicyDecision.ALLOW
+
+    def answers(self) -> tuple[ev.KeyAnswer, ...]:
+        """The same as it is recorded."""
+        given = [
+            (self.has, False),
+            *([(self.cancels_others, True)] if self.cancels_others is not None else []),
+        ]
+        return tuple(ev.KeyAnswer(one.effect.value, one.rule, one.code, about) for one, about in given)
+
+
+def ask_gate_about_key(
+    gate: Gate, facts: RunFacts, claim: Claim, now_ms: int, *, may_stop_others: bool
+) -> KeyAsked:
+    """Put a run's wish for a key to the gate. Nobody is asked: what is not allowed is denied."""
+    question = facts.key_question(claim, now_ms, cancels_others=False)
+    has = gate.decide(question)
+    asked = KeyAsked({**question.told(with_time=gate.reads_now), "reason": has.reason}, has)
+    if asked.is_denied or claim.on_busy not in CANCELLING or not may_stop_others:
+        return asked
+    others = gate.decide(facts.key_question(claim, now_ms, cancels_others=True))
+    return msgspec.structs.replace(asked, cancels_others=others)

@@ -35,8 +35,8 @@ class Claim(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, created: ev.RunCreated) -> Self | None:
-        """The wish that is on record; None for a run without one."""
-        if created.concurrency_key is None:
+        """The wish that is on record; None for a run without one, or whose wish was denied."""
+        if created.concurrency_key is None or created.key_denial is not None:
             return None
         return cls(created.concurrency_key, created.concurrency_limit, created.on_busy)
 

@@ -216,11 +216,10 @@ def _tell(queued: _Queued) -> bool:
 def taken(claim: Claim, holders: Sequence[RunId]) -> RefusedError:
     """The refusal of what would need a concurrency key that others have."""
     what = "the concurrency key" if claim.text is None else f"the concurrency key `{claim.text}`"
-    by = f"run `{holders[0]}`" if holders else "a run that waits for it"
-    more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
+    # Which runs these are stands in `details` and `hint` alone: it is not told to whoever may not read them.
     return RefusedError(
         "CONCURRENCY_TAKEN",
-        f"{by}{more} has {what}",
-        hint=f"wait until it has ended: `assent show {holders[0]}`" if holders else None,
+        f"others have {what}" if holders else f"others wait for {what}",
+        hint=f"wait until it is free: `assent show {holders[0]}` tells of who has it" if holders else None,
         details={"runs": [*holders[:_TOLD_MAX]]},
     )

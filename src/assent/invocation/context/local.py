@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.invocation.context.files import Files
 from assent.invocation.context.phases import CallPhase
@@ -43,7 +43,7 @@ EXECUTE_CAPTURED: Final = "execute_captured"
 SENT_MAX: Final = (1 << 53) - 1
 """Bytes that a call is said to have sent, at most: a number that every reader of the record has."""
 
-_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_DIGEST: Final = compiled_when_asked("[0-9a-f]{64}")
 
 
 class CancelToken:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import AssentError, InputError, Json
 from assent.invocation.context.local import LocalContext
 from assent.invocation.hooks.hook import Hook
@@ -51,7 +51,7 @@ LEADS_MAX: Final = 16
 """Calls that taking one back may come to."""
 
 _OF_A_LEAD: Final = {"role": str, "capability": str, "inputs": Mapping, "unknown": frozenset | set}
-_ROLE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
+_ROLE: Final = compiled_when_asked(r"[a-z][a-z0-9_]{0,31}\Z")
 
 
 class NoEffectError(AssentError):

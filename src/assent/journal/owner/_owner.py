@@ -7,6 +7,9 @@ whatever way. The lock file is never removed: two processes could then lock two 
 listens on a socket in a private folder and says in the state directory where that is, so that every process finds it. An owner
 removes its socket *before* it lets go of the lock, so a socket that stands there belongs to the owner or to nobody. A second
 process first tries to become the owner, then forwards, and starts again when the owner has gone in between.
+
+A daemon holds a second lock, on the directory itself, which it takes first (`hold_as_daemon`). So the next daemon is told at once
+that there is one, and a daemon that finds only the first lock taken waits a moment: a command has it, and ends.
 """
 
 from __future__ import annotations
@@ -53,15 +56,65 @@ _ADDRESS_BYTES_MAX: Final = 107
 """The path of a socket has 108 bytes at most, with the zero at its end."""
 
 
+class Lock:
+    """A lock of the kernel's on a file or folder, as long as it is not released and the process lives."""
+
+    def __init__(self, held: int) -> None:
+        """See `take`."""
+        self._held: int | None = held
+        _HELD.add(self)
+
+    @classmethod
+    def take(cls, path: Path, flags: int) -> Self | None:
+        """Lock what is opened with these flags, without waiting; None when another process has."""
+        held = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            return None
+        except BaseException:
+            os.close(held)
+            raise
+        return cls(held)
+
+    @property
+    def is_held(self) -> bool:
+        """It was not let go of yet."""
+        return self._held is not None
+
+    def release(self) -> None:
+        """Give it back. Calling it twice is harmless."""
+        if self._held is not None:
+            # Closing gives the lock back, unless a child that Python did not fork still has the descriptor.
+            fcntl.flock(self._held, fcntl.LOCK_UN)
+        self.disown()
+
+    def disown(self) -> None:
+        """Close it without unlocking: in a child that was forked it is one lock for both, and the parent's."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+
+def hold_as_daemon(state_dir: Path) -> Lock | None:
+    """The place of the one daemon of a state directory, which is there; None when another process has it."""
+    try:
+        # A link is followed, as everywhere else: the state's own path may be one.
+        return Lock.take(Path(os.path.realpath(state_dir)), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise state_unusable(state_dir, error) from error
+
+
 class Ownership:
     """The right to write in a state directory, as long as it is not released and the process lives."""
 
-    def __init__(self, state_dir: Path, lock: int) -> None:
+    def __init__(self, state_dir: Path, lock: Lock) -> None:
         """See `acquire`."""
         self.state_dir = state_dir
-        self._lock: int | None = lock
+        self._lock = lock
         self._server: Server | None = None
-        _HELD.add(self)
+        _SERVING.add(self)
 
     @classmethod
     def acquire(cls, state_dir: Path) -> Self | None:
@@ -73,20 +126,10 @@ class Ownership:
         try:
             ensure_private_dir(state_dir, may_be_link=True)
             refuse_links(state_dir)
-            lock = os.open(
-                state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
-            )
+            lock = Lock.take(state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise state_unusable(state_dir, error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return None
-        except BaseException:
-            os.close(lock)
-            raise
-        return cls(state_dir, lock)
+        return None if lock is None else cls(state_dir, lock)
 
     def serve(self, handler: Handler, *, runtime_dir: Path, home: Home) -> None:
         """Listen for requests until `close` or `release`. `runtime_dir` is a short, private path (made if it is missing).
@@ -94,7 +137,7 @@ class Ownership:
         Called on the loop that requests are performed on: `handler(asked)` is called there for each one that is taken, several at
         once, and returns the answer. Its work goes on when the client goes away.
         """
-        if self._lock is None or self._server is not None:
+        if not self._lock.is_held or self._server is not None:
             raise InternalError("OWNERSHIP_MISUSED", "only an owner can serve, and only once")
         ensure_private_dir(runtime_dir, may_be_link=True)
         path = socket_path(self.state_dir, runtime_dir)
@@ -134,29 +177,25 @@ class Ownership:
         if self._server is not None:
             self._server.stop()
             self._server = None
-        if self._lock is not None:
-            # Closing gives the lock back, unless a child that Python did not fork still has the descriptor.
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def disown(self) -> None:
-        """In a child that was forked: let go of what is the parent's, which remains the owner until it ends."""
+        """In a child that was forked: let go of the socket, which is the parent's until it ends."""
         if self._server is not None:
             self._server.disown()
             self._server = None
-        if self._lock is not None:
-            os.close(self._lock)  # Not unlocked: the lock is one for both.
-            self._lock = None
 
 
-_HELD: Final = WeakSet[Ownership]()
-"""What this process owns. Its forks have the same descriptors, and would keep a dead owner's lock and socket."""
+_HELD: Final = WeakSet[Lock]()
+_SERVING: Final = WeakSet[Ownership]()
+"""What this process owns. Its forks have the same descriptors, and would keep a dead owner's locks and socket."""
 
 
 def _disown_all() -> None:
-    for ownership in [*_HELD]:
+    for ownership in [*_SERVING]:
         ownership.disown()
+    for lock in [*_HELD]:
+        lock.disown()
 
 
 os.register_at_fork(after_in_child=_disown_all)

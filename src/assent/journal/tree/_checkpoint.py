@@ -17,11 +17,12 @@ from typing import Final
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError
 from assent.journal.tree._merkle import HASH_BYTES, SIZE_MAX
 from assent.journal.tree._note import Note, Signer, Verifier, open_note, sign_note
 
-_SIZE: Final = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
+_SIZE: Final = compiled_when_asked(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

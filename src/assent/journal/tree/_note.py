@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PRIVATE_KEY_PREFIX: Final = "PRIVATE+KEY+"
 """How the text form of a private key begins."""
 
 _DASH: Final = "— "
-_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_CONTROL: Final = compiled_when_asked(r"[\x00-\x09\x0b-\x1f]")
 """What no note may hold: ASCII control characters other than the newline."""
 
 

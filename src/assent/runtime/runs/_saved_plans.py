@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, Final
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import AssentError, InputError, Json
 from assent.journal import read_plain, state_unusable
 from assent.spec.ids import PlanId
 from assent.versions.transform import Migrations
 
-_PLAN_ID: Final = re.compile(r"plan_([0-7][0-9a-hjkmnp-tv-z]{9})[0-9a-hjkmnp-tv-z]{16}\Z")
+_PLAN_ID: Final = compiled_when_asked(r"plan_([0-7][0-9a-hjkmnp-tv-z]{9})[0-9a-hjkmnp-tv-z]{16}\Z")
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Those of an id: Crockford's base 32. The first ten of them are milliseconds since 1970."""
 

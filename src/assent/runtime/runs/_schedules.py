@@ -16,7 +16,7 @@ from assent.journal import Batch, OneOf, Payload, at_once, each_row
 from assent.runtime._ledger import reading
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
-from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal
+from assent.spec.principal import Principal, is_account
 from assent.spec.values.canonical import canonical_json, commit
 from assent.spec.workflow.definition import WorkflowSpec
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 TABLE: Final = "schedule_entries"
 STANDING: Final = OneOf(("active", "paused"))
 """The states of those that were not removed."""
-
-_BY_MACHINE: Final = frozenset({BY_PROCESS, BY_PEER, BY_ASSERTION, None})
 
 
 class ScheduleRecords:
@@ -205,7 +203,7 @@ def acting_for(settings: Settings, created: ev.RunCreated, now_ms: int) -> Princ
     the configuration. `IDENTITY_REFUSED`, `KEYS_INVALID`.
     """
     text, roles, by = created.principal, frozenset(created.roles or ()), created.identified_by
-    if by is None or by in _BY_MACHINE:
+    if by is None or is_account(by):
         uid = settings.os_uid if created.os_uid is None else created.os_uid
         found = settings.principal_of(text, asserted=created.asserted, os_uid=uid)
     else:

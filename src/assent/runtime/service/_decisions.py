@@ -7,7 +7,7 @@ where the rule that decides reads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Final, TypeAlias
@@ -21,18 +21,21 @@ from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Decision
+from assent.spec.events.kinds import KeyAnswer
 from assent.spec.ids import (
     APPROVAL_CAPABILITY,
+    KEY_CAPABILITY,
     SIGNAL_CAPABILITY,
     UNDO_CAPABILITY,
     Commitment,
     RunId,
     StepKey,
+    key_question_name,
     name_of,
 )
 from assent.spec.policy import Policy
 from assent.spec.principal import Principal
-from assent.spec.states import Mode
+from assent.spec.states import Mode, OnBusy
 
 EXAMPLES_MAX: Final = 3
 """Calls that are named for each way in which decisions change."""
@@ -50,9 +53,10 @@ _PAGE: Final = 500
 _LEADS: Final = "consequence.decided"
 _UNDO: Final = "run.undo_requested"
 _SIGNAL: Final = "signal.received"
+_CREATED: Final = "run.created"
 _ANSWERS: Final = frozenset({"step.started", "step.denied", "approval.requested", _LEADS, _UNDO, _SIGNAL})
 
-_OF_RUN: Final = frozenset({_UNDO, _SIGNAL})
+_OF_RUN: Final = frozenset({_UNDO, _SIGNAL, _CREATED})
 """Answers about no step: each is to a wish of its own, of whoever had it."""
 
 _ASKED_APART: Final = frozenset({UNDO_CAPABILITY, APPROVAL_CAPABILITY})
@@ -87,6 +91,11 @@ class Event(msgspec.Struct, gc=False):
     by: str | None = None
     partial: bool = False
     signal: str = ""
+    concurrency: str | None = None
+    concurrency_limit: int = 1
+    on_busy: OnBusy = OnBusy.QUEUE
+    key_answers: tuple[KeyAnswer, ...] = ()
+    cancels_others: bool = False
     principal: str = ""
     workflow: str | None = None
     environment: str | None = None
@@ -125,13 +134,27 @@ class Answer(msgspec.Struct, gc=False):
 
     @property
     def step(self) -> str:
-        """The name of the step; empty for an undo or a signal."""
+        """The name of the step; empty for an undo, a signal or a key."""
         return "" if self.event.kind in _OF_RUN else name_of(StepKey(self.event.step))
 
 
 class _Leaf(msgspec.Struct, gc=False):
     at_ms: int
     event: Event
+
+
+def _about_key(created: Event, one: KeyAnswer) -> Event:
+    """What the gate answered to a run that wants a key, as an event of its own."""
+    return msgspec.structs.replace(
+        created,
+        step=key_question_name(cancels_others=one.cancels_others),
+        capability=KEY_CAPABILITY,
+        decision=one.decision,
+        rule=one.rule,
+        code=one.code,
+        inputs=None,
+        cancels_others=one.cancels_others,
+    )
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -162,8 +185,8 @@ class Decisions:
 
     def of_run(self, run: RunId) -> list[Answer]:
         """The answers about one run, oldest first."""
-        found = [self._answer(entry.seq, entry.run, entry.data) for entry in self._reader.run_entries(run)]
-        return [one for one in found if one is not None]
+        entries = self._reader.run_entries(run)
+        return [one for entry in entries for one in self._answers(entry.seq, entry.run, entry.data)]
 
     def calls(self, since_ms: int = 0) -> Iterator[list[Answer]]:
         """The first answer about each call since a moment, as `answers` gives them: each call counts once.
@@ -180,14 +203,14 @@ class Decisions:
         """
         page: list[Answer] = []
         for entry in self._reader.entries_with((b'"decision":', b'"run.created"')):
-            found = self._answer(entry.seq, entry.run, entry.data)
-            if found is None or found.at_ms < since_ms or found.event.kind == _LEADS:
-                continue
-            if found.event.grant is None and found.event.attempt == 1:
-                page.append(found)
-                if len(page) == _PAGE:
-                    yield self._with_said(page)
-                    page = []
+            for found in self._answers(entry.seq, entry.run, entry.data):
+                if found.at_ms < since_ms or found.event.kind == _LEADS:
+                    continue
+                if found.event.grant is None and found.event.attempt == 1:
+                    page.append(found)
+            if len(page) >= _PAGE:
+                yield self._with_said(page)
+                page = []
         yield self._with_said(page)
 
     def _is_first(self, answer: Answer) -> bool:
@@ -211,10 +234,10 @@ class Decisions:
             self._saids[commitment] = self._read_said(body)
         return page
 
-    def _answer(self, seq: int, run: str | None, data: bytes) -> Answer | None:
-        """The answer of an entry; None for an entry about something else, and for a question that no rule asked."""
+    def _answers(self, seq: int, run: str | None, data: bytes) -> Sequence[Answer]:
+        """The answers of an entry; none of an entry about something else, and of a question that no rule asked."""
         if run is None:
-            return None
+            return ()
         try:
             leaf = _leaf(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -225,24 +248,24 @@ class Decisions:
                 details={"seq": seq},
             ) from error
         event = leaf.event
-        if event.kind == "run.created":
+        if event.kind == _CREATED:
             self._remember(run, seq, event)
-            return None
+            return [Answer(seq, leaf.at_ms, run, _about_key(event, one), event) for one in event.key_answers]
         # What asks people about an undo was asked with the undo; what a workflow asks them is no question to the gate.
         is_asked_apart = event.kind == "approval.requested" and event.capability in _ASKED_APART
         if event.kind not in _ANSWERS or is_asked_apart:
-            return None
+            return ()
         if event.kind == _SIGNAL:
             event.step, event.capability = f"@signal:{event.signal}", SIGNAL_CAPABILITY
         created = self._created.get(run) or self._begin(run)
         said = (run, event.step, event.decision, event.rule)
         if event.kind == _LEADS:
             self._led.add(said)
-            return Answer(seq, leaf.at_ms, run, event, created)
+            return [Answer(seq, leaf.at_ms, run, event, created)]
         # What a call may lead to stands right before the answer about the call.
         is_led = said in self._led
         self._led.clear()
-        return Answer(seq, leaf.at_ms, run, event, created, is_led)
+        return [Answer(seq, leaf.at_ms, run, event, created, is_led)]
 
     def _begin(self, run: str) -> Event:
         (first,) = self._reader.run_entries(RunId(run), limit=1)
@@ -285,6 +308,8 @@ class Decisions:
             run_labels=said.run_labels,
             now_ms=answer.at_ms if said.now_ms is None else said.now_ms,
             counts=said.limits,
+            concurrency=str(inputs["key"]) if event.kind == _CREATED and inputs else "",
+            cancels_others=event.cancels_others,
         )
 
     def said(self, commitment: str) -> Said | None:
@@ -310,6 +335,10 @@ class Decisions:
             return {"run": answer.run, "partial": event.partial}
         if event.kind == _SIGNAL:
             return {"run": answer.run, "signal": event.signal}
+        if event.kind == _CREATED:
+            key = None if event.concurrency is None else self._payload(event.concurrency)
+            said = {"limit": event.concurrency_limit, "on_busy": event.on_busy.value}
+            return None if key is None else {"key": msgspec.json.decode(key), **said}
         if event.inputs is None:
             return None
         body = self._bodies.pop(Commitment(event.inputs), None) or self._payload(event.inputs)
@@ -361,6 +390,8 @@ class Put:
             return NOT_KEPT
         if answer.is_of_consequence:
             return CONSEQUENCE
+        if event.kind == _CREATED:
+            return None  # its key is an input
         said = self._decisions.said(event.context)
         # Without its inputs, a question is what its entry, its run and the rest say, but for its time and its run.
         key = (

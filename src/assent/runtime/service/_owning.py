@@ -36,9 +36,10 @@ from assent.spec.events.kinds import (
 )  # fmt: skip
 from assent.spec.ids import OWN_REQUESTS, SCHEDULE_CAPABILITIES, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
+from assent.spec.scopes import UNDO
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
-from assent.system import SystemClock
+from assent.system import SystemClock, environment
 
 Worded = TypeVar("Worded", requests.Call, requests.ExplainPolicy)
 
@@ -76,7 +77,8 @@ def actor_of(settings: Settings, by: requests.Asker, request: str | None = None)
     """Who acts, with the roles that the workspace gives them, in the request of that id. `IDENTITY_REFUSED`."""
     principal = requests.principal_of(settings, by)
     if by.identified_by is not None:
-        return Actor(principal, False, by.os_uid, by.identified_by, request)
+        may_stop = by.scopes is None or UNDO in by.scopes
+        return Actor(principal, False, by.os_uid, by.identified_by, request, may_stop_runs=may_stop)
     uid = settings.os_uid if by.os_uid is None else by.os_uid
     how = identified(BY_PROCESS if by.os_uid is None else BY_PEER, asserted=by.asserted)
     return Actor(principal, by.asserted, uid, how, request)
@@ -108,13 +110,10 @@ async def note_refusal(runtime: Core, request: requests.Request[Any], by: reques
 
 # `Any`: the answer is that of the request's kind.
 async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> Any:
-    """The answer to a request that began a run or decided about one already, perhaps before an owner ended; None to any other.
+    """The answer to a request that began a run or decided about one already, also at an earlier owner; None to any other.
 
     `REQUEST_INVALID` where it was somebody else's, or another kind of request, `REQUEST_REUSED` where something else was asked.
     """
-    under_way = await runtime.join(actor) if isinstance(request, requests.Beginning) else None
-    if under_way is not None:
-        return _told(under_way)
     found = None if actor.request is None else await _act_of(runtime, request, actor.request)
     if found is None:
         return None
@@ -381,7 +380,11 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
         "now_ms": SystemClock().now_ms(),
         "operations": sorted(map(requests.operation_of, SCOPE_OF)),
         "in_force": {"policy": runtime.gate.digest, **runtime.settings.in_force()},
+        "root": str(runtime.settings.workspace),
     }
+    distribution = environment().get("WSL_DISTRO_NAME")
+    if distribution:
+        told["wsl"] = distribution
     return msgspec.convert(told, answers.Health)
 
 

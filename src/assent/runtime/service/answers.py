@@ -61,6 +61,8 @@ class Step(Answer, frozen=True, kw_only=True):
     """How what began can be taken back."""
     waits_for: WaitsFor | UnsetType = UNSET
     """Of a step that waits, without a person."""
+    in_finally: bool | UnsetType = UNSET
+    """True of a step of `finally`, and not there of others."""
     error: Fault | UnsetType = UNSET
     output: Json | UnsetType = UNSET
     """Not there where there is an error."""
@@ -148,7 +150,9 @@ class Ledger(Answer, frozen=True, kw_only=True):
 class Concurrency(Answer, frozen=True, kw_only=True):
     """A run's concurrency key, null once it was erased: whether it waits for it, has it, or is done with it.
 
-    Of a run that has not ended: which others have it or wait for it, the oldest first, at most 20.
+    Of a run that has not ended: which others have it or wait for it, the oldest first, at most 20, and how many may have it as
+    things stand (`in_force`): where runs of one key say different limits, the smallest of those that have it. `replaced_by`: the
+    run for which this one was cancelled. Whoever may not read runs is told of no other one.
     """
 
     key: str | None
@@ -157,6 +161,8 @@ class Concurrency(Answer, frozen=True, kw_only=True):
     state: Literal["waiting", "held", "over"]
     held_by: list[str]
     waiting: list[str]
+    in_force: int
+    replaced_by: str | None = None
 
 
 class Run(Answer, frozen=True, kw_only=True):
@@ -272,7 +278,8 @@ class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
     `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
-    are digests of what it works by: `policy`, `identity`, `serve`, `settings`.
+    are digests of what it works by: `policy`, `identity`, `serve`, `settings`. `root` is the workspace, and `wsl` the
+    distribution of WSL that it runs in, so that a client knows what paths are called there.
     """
 
     status: str
@@ -284,6 +291,8 @@ class Health(Answer, frozen=True, kw_only=True):
     now_ms: int
     operations: list[str]
     in_force: dict[str, str] = {}
+    root: str | UnsetType = UNSET
+    wsl: str | UnsetType = UNSET
 
 
 class UnderWay(Answer, frozen=True, kw_only=True):
@@ -730,13 +739,33 @@ class PlanSummary(Answer, frozen=True, kw_only=True):
     stops_at: str | None
 
 
+class KeyDecision(Answer, frozen=True, kw_only=True):
+    """What the gate answers about a concurrency key."""
+
+    decision: str
+    rule: str
+
+
 class PlannedKey(Answer, frozen=True, kw_only=True):
-    """The concurrency key that a run would want, and at most 20 of the runs that have it now."""
+    """The concurrency key that a run would want, and at most 20 of the runs that have it now, unless whoever asks may not read.
+
+    `in_force`: how many may have it as things stand, by the smallest limit of these. `decision` and `rule`: whether the policy
+    lets it have the key. `others`: the same about cancelling runs of other principals for it, where its workflow would.
+    """
 
     key: str
     limit: int
     on_busy: OnBusy
     held_by: list[str]
+    in_force: int
+    decision: str
+    rule: str
+    others: KeyDecision | None = None
+
+    @property
+    def is_denied(self) -> bool:
+        """The run would end before its first step."""
+        return self.decision != "ALLOW"
 
 
 class Plan(Answer, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import msgspec
 from assent import system
 from assent.engine import together
 from assent.errors import AssentError, WorldError
-from assent.journal import OneOf, Ownership, each_row, owner_pid
+from assent.journal import Lock, OneOf, Ownership, each_row, hold_as_daemon, owner_pid
 from assent.runtime._core import RESUMED_AT_ONCE, Core
 from assent.runtime.schedules import Scheduler
 from assent.runtime.service._owner import serve
@@ -31,17 +31,30 @@ LOGGER: Final = logging.getLogger("assent.serve")
 
 _MOVING: Final = OneOf(tuple(state.value for state in RunState if state.is_moving))
 
+OWNER_S_MAX: Final = 5.0
+"""So long an owner that is no daemon has to end: most commands own the state for a moment only."""
+
+RETRY_S: Final = 0.02
+
 LOOK_AGAIN_S: Final = 60.0
 """So often it is looked for runs that nobody drives: a full disk that stopped one may have room again."""
 
 
 class Daemon:
-    """The owner of a state directory, as `async with Daemon.take(settings) as daemon`."""
+    """The owner of a state directory: what it has taken it drives and serves as a context, until it lets go of it.
 
-    def __init__(self, settings: Settings, ownership: Ownership) -> None:
-        """See `take`."""
+    daemon = Daemon(settings)
+    try:
+        if await daemon.take(stop):
+            async with daemon: …
+    finally:
+        daemon.release()
+    """
+
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._ownership = ownership
+        self._place: Lock | None = None
+        self._ownership: Ownership | None = None
         self._core = Core(settings)
         self._driving: asyncio.Task[None] | None = None
         self._scheduler: Scheduler | None = None
@@ -49,50 +62,54 @@ class Daemon:
         self._warned: dict[RunId, str] = {}
         self.service = Service(settings, self._core)
 
-    @classmethod
-    def take(cls, settings: Settings) -> Self:
-        """Become the owner. `STATE_OWNED` says who is."""
-        settings.create_state()
-        ownership = Ownership.acquire(settings.state)
-        if ownership is None:
-            raise _owned(settings)
-        try:
-            return cls(settings, ownership)
-        except BaseException:
-            ownership.release()
-            raise
+    async def take(self, stop: asyncio.Event) -> bool:
+        """Become the owner; False where it is told to stop before. `STATE_OWNED` says who is.
 
-    def releasing(self, work: Callable[[], T]) -> T:
-        """What `work` gives; where it fails, the state is let go of, since nothing was opened yet."""
-        try:
-            return work()
-        except BaseException:
-            self._core.plugins.close()
-            self._ownership.release()
-            raise
+        A daemon that is there stays. Any other owner, as a command is for a moment, is waited for, `OWNER_S_MAX` at most.
+        """
+        state = self.settings.state
+        self.settings.create_state()
+        self._place = hold_as_daemon(state)
+        if self._place is None:
+            raise self._owned()
+        self._ownership = Ownership.acquire(state)
+        if self._ownership is None:
+            LOGGER.warning("%s: it has %g s to end", self._owned().message, OWNER_S_MAX)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OWNER_S_MAX):
+                    while self._ownership is None and not stop.is_set():
+                        await asyncio.sleep(RETRY_S)
+                        self._ownership = Ownership.acquire(state)
+        if self._ownership is None and not stop.is_set():
+            raise self._owned()
+        return not stop.is_set()
+
+    def release(self) -> None:
+        """Let go of the state directory, and of what looking at it has loaded. Calling it twice is harmless."""
+        self._core.plugins.close()
+        for held in (self._ownership, self._place):
+            if held is not None:
+                held.release()
 
     async def __aenter__(self) -> Self:
+        assert self._ownership is not None  # INVARIANT: `take` came before
         try:
             await self._core.start(self._ownership, partial(serve, self._core))
             self._core.running.take_over()
             await self._core.running.watch()
         except BaseException:
             await self._core.close()
-            self._ownership.release()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop every run where it is, seal the ledger, release the state directory."""
+        """Stop every run where it is, seal the ledger."""
         if self._driving is not None:
             self._driving.cancel()
             await asyncio.wait({self._driving})
         if self._scheduler is not None:
             await self._scheduler.close()
-        try:
-            await self._core.close()
-        finally:
-            self._ownership.release()
+        await self._core.close()
 
     def hide(self, text: str) -> str:
         """The text with `***` in place of secret values that this process knows."""
@@ -139,6 +156,17 @@ class Daemon:
                 LOGGER.warning("run `%s` could not go on by itself: %s", run, error)
         else:
             self._warned.pop(run, None)
+
+    def _owned(self) -> WorldError:
+        state = self.settings.state
+        pid = owner_pid(state, runtime_dir=self.settings.runtime_dir())
+        by = f"process {pid}{_named(pid)}" if pid is not None else "another process"
+        return WorldError(
+            "STATE_OWNED",
+            f"{by} owns `{state}`",
+            hint="other commands speak to it; end it to serve this state from here",
+            details={"pid": pid},
+        )
 
     def drain(self) -> None:
         """Begin no run from now on; what waits to begin stays on record."""
@@ -195,17 +223,6 @@ def _differing(before: Settings, now: Settings) -> list[str]:
         {one.name: one.value for one in settings.effective if one.name != "app"} for settings in (now, before)
     )
     return sorted(name for name in said.keys() | held.keys() if said.get(name) != held.get(name))
-
-
-def _owned(settings: Settings) -> WorldError:
-    pid = owner_pid(settings.state, runtime_dir=settings.runtime_dir())
-    by = f"process {pid}{_named(pid)}" if pid is not None else "another process"
-    return WorldError(
-        "STATE_OWNED",
-        f"{by} owns `{settings.state}`",
-        hint="other commands speak to it; end it to serve this state from here",
-        details={"pid": pid},
-    )
 
 
 def _named(pid: int) -> str:

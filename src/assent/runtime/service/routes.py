@@ -6,6 +6,7 @@ What a path names goes into the request's field of that name; everything else co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
@@ -13,11 +14,15 @@ from urllib.parse import unquote
 
 import msgspec
 
+from assent.errors import InputError
 from assent.runtime.service import requests as ask
 from assent.runtime.service.requests import Request, operation_of
 
 NOT_ASKED: Final = frozenset({"words", "source", "base"})
 """Fields that no caller of this door fills: words of a command line, and names of files on the machine it was typed at."""
+
+KEY_PATTERN: Final = "^[!-~]([ -~]{0,253}[!-~])?$"
+"""What an idempotency key is."""
 
 WORKFLOW: Final = "workflow"
 """What a workflow's document is called in a body: the document itself, or its text in YAML."""
@@ -212,3 +217,12 @@ ANSWERED: Final[Mapping[type[Request[Any]], Answered]] = {route.kind: route.answ
 def told(answered: Answered, answer: Any) -> object:  # `Any`: each operation has its own
     """What is told of an answer that is whole: as `--json` prints it, so of a list the list alone."""
     return getattr(answer, answer.__struct_fields__[0]) if answered in ("list", "runs") else answer
+
+
+def require_key(key: object) -> None:
+    """`REQUEST_INVALID` for what can be no idempotency key; nobody checks a program's types for it."""
+    if not isinstance(key, str) or not re.fullmatch(KEY_PATTERN, key):
+        fault = (
+            "an idempotency key must have 1 to 255 characters of visible ASCII, and spaces only between them"
+        )
+        raise InputError("REQUEST_INVALID", fault)

@@ -7,12 +7,16 @@ owner's socket) is bound by none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from assent.errors import RefusedError
-from assent.runtime.service import requests
+from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import Asker, Request, operation_of
 from assent.spec.scopes import ADMIN, APPROVE, CALL, PLAN, READ, UNDO
+
+A = TypeVar("A")
 
 _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: each has its own answer
     CALL: (
@@ -46,6 +50,29 @@ SCOPE_OF: Final[Mapping[type[Request[Any]], str]] = {
     operation: scope for scope, operations in _OPERATIONS.items() for operation in operations
 }
 """The scope that each operation needs; a test holds it to every one. What were missing would be the operator's."""
+
+
+def narrowed(answer: A, by: Asker) -> A:
+    """An answer without what other runs there are, where a key or token does not let its bearer read."""
+    if by.scopes is None or READ in by.scopes:
+        return answer
+    match answer:
+        case answers.Resumed():
+            return msgspec.structs.replace(answer, results=[narrowed(one, by) for one in answer.results])
+        case answers.Run(concurrency=answers.Concurrency() as key):
+            unseen = msgspec.structs.replace(key, held_by=[], waiting=[], replaced_by=None)
+            return msgspec.structs.replace(answer, concurrency=unseen)
+        case answers.Plan(concurrency=answers.PlannedKey() as key):
+            return msgspec.structs.replace(answer, concurrency=msgspec.structs.replace(key, held_by=[]))
+        case _:
+            return answer
+
+
+def narrowed_error(error: RefusedError, by: Asker) -> RefusedError:
+    """Likewise: that a key is taken, and not by whom."""
+    if error.code != "CONCURRENCY_TAKEN" or by.scopes is None or READ in by.scopes:
+        return error
+    return RefusedError(error.code, error.message)
 
 
 def require_scope(request: Request[Any], by: Asker) -> None:

@@ -102,29 +102,49 @@ class Service:
                 hint="ask under another id",
             )
         by = by or asker_of(self._settings)
-        if by.scopes is not None:
-            from assent.runtime.service.scopes import require_scope
+        if by.scopes is None:
+            return await self._carry_out(request, by, tell, ident)
+        from assent.runtime.service.scopes import narrowed, narrowed_error, require_scope
 
-            require_scope(request, by)
+        require_scope(request, by)
+        try:
+            return narrowed(await self._carry_out(request, by, tell, ident), by)
+        except RefusedError as error:
+            raise narrowed_error(error, by) from None
+
+    async def _carry_out(
+        self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None
+    ) -> A:
+        """The same for whoever may ask it."""
         if self._runtime is None:
             return await self._perform(request, by, tell, ident)
         from assent.invocation import hide_in_error
+        from assent.runtime.service._owning import reporting
 
         redactor = self._runtime.secrets.redactor
-        keyed = None if ident is None or ident.startswith(OWN_REQUESTS) else self._keyed
-        if keyed is not None and ident is not None:
-            again: A | None = keyed.find(ident, request, by.principal)
-            if again is not None:
-                return again
         try:
-            answer = hidden(await self._perform(request, by, tell, ident), redactor)
-            if keyed is not None and ident is not None:
-                keyed.keep(ident, request, answer)
-            return answer
+            with reporting(tell):
+                async with self._runtime.turn(ident):
+                    return await self._perform_once(request, by, tell, ident)
         except Exception as error:
             # Also what nobody expected: its text goes into a log, and its causes with it.
             hide_in_error(error, redactor)
             raise
+
+    async def _perform_once(
+        self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None
+    ) -> A:
+        """With an id that whoever asks chose: what was answered under it, where no run's record would tell."""
+        assert self._runtime is not None  # INVARIANT: without one nothing is changed
+        keyed = None if ident is None or ident.startswith(OWN_REQUESTS) else self._keyed
+        again: A | None = None
+        if keyed is not None and ident is not None:
+            again = keyed.find(ident, request, by.principal)
+        if again is None:
+            again = hidden(await self._perform(request, by, tell, ident), self._runtime.secrets.redactor)
+            if keyed is not None and ident is not None:
+                keyed.keep(ident, request, again)
+        return again
 
     async def _perform(self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None) -> A:
         answer: A
@@ -154,9 +174,8 @@ class Service:
                 await _owning.note_refusal(self._runtime, request, by, error.code)
                 raise
             actor = _owning.in_request(self._runtime, request, actor)
-            with _owning.reporting(tell):
-                begun = await _owning.begun(self._runtime, request, actor)
-                answer = begun or await _function(_owning, request)(self._runtime, request, actor)
+            begun = await _owning.begun(self._runtime, request, actor)
+            answer = begun or await _function(_owning, request)(self._runtime, request, actor)
         else:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.capabilities.area import check_authorities
 from assent.errors import InputError, Json
 from assent.spec import secret_text
@@ -25,14 +25,14 @@ _KINDS: Final = {
     "keyring": "keyring:SERVICE/USER",
     "vault": "vault:PATH#FIELD",
 }
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_HOST: Final = re.compile(
+_VARIABLE: Final = compiled_when_asked(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_HOST: Final = compiled_when_asked(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
-_ADDRESS: Final = re.compile(
+_ADDRESS: Final = compiled_when_asked(
     r"https://[^\s/?#@]+(?:/[^\s?#]*)?|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?"
 )
-_MOUNT_AND_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9._ -]+)+")
+_MOUNT_AND_PATH: Final = compiled_when_asked(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9._ -]+)+")
 
 
 class Source(msgspec.Struct, frozen=True):

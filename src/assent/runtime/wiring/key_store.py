@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import AssentError, InputError
 from assent.journal import state_unusable
 from assent.runtime.wiring._secret_files import read_secret_file, write_secret_file
@@ -28,8 +29,8 @@ BY_KEY: Final = "api_key:"
 KEYS_MAX: Final = 10_000
 """Keys of one state directory, those that have ended among them."""
 
-_ID: Final = re.compile(r"ak_[a-z2-7]{16}\Z", re.ASCII)
-_KEY: Final = re.compile(r"(ak_[a-z2-7]{16})_[a-z2-7]{52}\Z", re.ASCII)
+_ID: Final = compiled_when_asked(r"ak_[a-z2-7]{16}\Z", re.ASCII)
+_KEY: Final = compiled_when_asked(r"(ak_[a-z2-7]{16})_[a-z2-7]{52}\Z", re.ASCII)
 _NO_DIGEST: Final = "0" * 64
 
 

@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime._answering import Answering
-from assent.runtime._core import reused
-from assent.runtime.service.requests import Asker, Asking, Beginning, Request, Stream, asker_of
+from assent.runtime.service.requests import Asker, Asking, Beginning, Stream, asker_of
 from assent.runtime.service.routes import ANSWERED, told
-from assent.runtime.service.scopes import require_scope
 from assent.server._inputs import ident_of
 from assent.server._streams import coming_part, in_thread
 from assent.server.pipe._frames import Decoder, Frame, encode
@@ -101,8 +99,6 @@ class _Pipe:
         self._under_way: set[Task[None]] = set()
         self._asked: set[Ident] = set()
         self._streams: dict[Ident | object, _Told] = {}
-        self._keyed: dict[str, tuple[Request[Any], Task[Any]]] = {}
-        """What is carried out under a key now: whoever asks the same meanwhile waits for the same. `Any`: each its own answer."""
 
     async def serve(self, chunks: AsyncIterator[bytes], stopped: asyncio.Event) -> None:
         """See `serve` above."""
@@ -121,7 +117,7 @@ class _Pipe:
                     async with asyncio.timeout(self._runtime.settings.serve.drain_ms / 1000):
                         await self._finish(streams=True)
         finally:
-            await _ended({reading, stop, *self._under_way, *(work for _, work in self._keyed.values())})
+            await _ended({reading, stop, *self._under_way})
         if not reading.cancelled():
             reading.result()
 
@@ -216,24 +212,9 @@ class _Pipe:
 
     async def _perform(self, asked: Ask, by: Asker) -> object:
         request = asked.request
-        require_scope(request, by)  # also of whoever would only wait for what another one asked
         ident = None if asked.key is None else ident_of(asked.key, by.principal)
-        first, work = (request, None) if ident is None else self._keyed.get(ident, (request, None))
-        if first != request:
-            raise reused()
-        if work is None:
-            tell = self._begun(asked.id) if isinstance(request, Beginning) and asked.id is not None else None
-            work = system.spawn(
-                self._runtime.perform(request, by, tell=tell, ident=ident), name="keyed request"
-            )
-            if ident is not None:
-                self._keyed[ident] = (request, work)
-                work.add_done_callback(lambda _: self._keyed.pop(ident, None))
-        try:
-            answer = await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await _ended({work})
-            raise
+        tell = self._begun(asked.id) if isinstance(request, Beginning) and asked.id is not None else None
+        answer = await self._runtime.perform(request, by, tell=tell, ident=ident)
         if isinstance(request, Asking) and answer is None:
             raise WorldError("STATE_MISSING", "nobody owns the state")
         return told(ANSWERED.get(type(request), "object"), answer)

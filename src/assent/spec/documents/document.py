@@ -12,13 +12,13 @@ they expand to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.spec.documents._yaml_words import in_words_of_the_document
 from assent.spec.values.canonical import INTEGER_MAX
@@ -254,10 +254,10 @@ def _line_and_column(content: str, offset: int) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-_LINE_BREAK: Final = re.compile("\r\n|[\n\r]")
+_LINE_BREAK: Final = compiled_when_asked("\r\n|[\n\r]")
 
 # Line breaks in YAML 1.1, which the parser follows (in a quoted text it would turn one into a space), text in 1.2 and JSON.
-_ODD_LINE_BREAK: Final = re.compile("[\x85\u2028\u2029]")
+_ODD_LINE_BREAK: Final = compiled_when_asked("[\x85\u2028\u2029]")
 
 
 class _Frame(msgspec.Struct):
@@ -443,9 +443,9 @@ class _Builder:
 
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INTEGER: Final = re.compile(r"[-+]?[0-9]+\Z|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
-_NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
+_INTEGER: Final = compiled_when_asked(r"[-+]?[0-9]+\Z|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
+_NUMBER: Final = compiled_when_asked(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE: Final = compiled_when_asked(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 
 
 def plain_scalar(text: str) -> bool | int | float | str | None:

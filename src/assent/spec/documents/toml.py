@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, TypeAlias
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError
 
 Key: TypeAlias = tuple[str, ...]
@@ -17,7 +18,7 @@ KEY_PARTS_MAX: Final = 64
 """`tomllib` takes time and memory with the square of a key's parts: 40 KB of one key would take 1.6 GB."""
 
 _WORD: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
-_TOO_DEEP: Final = re.compile(
+_TOO_DEEP: Final = compiled_when_asked(
     rf"(?:^|[\[{{,])[ \t]*({_WORD}(?:[ \t]*\.[ \t]*{_WORD}){{{KEY_PARTS_MAX}}})", re.MULTILINE
 )
 
@@ -63,10 +64,10 @@ def _decode(data: bytes, source: str, code: str) -> str:
         ) from None
 
 
-_AT: Final = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
-_TUPLE: Final = re.compile(r"\('[^']*',(?: '[^']*',?)*\)")
-_QUOTED: Final = re.compile(r"'([^']*)'")
-_PART: Final = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
+_AT: Final = compiled_when_asked(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
+_TUPLE: Final = compiled_when_asked(r"\('[^']*',(?: '[^']*',?)*\)")
+_QUOTED: Final = compiled_when_asked(r"'([^']*)'")
+_PART: Final = compiled_when_asked(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
 
 
 def locate(text: str, key: Key) -> tuple[int, int]:

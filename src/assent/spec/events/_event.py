@@ -4,14 +4,14 @@ No module of events postpones its annotations (`from __future__ import annotatio
 each start, half of what reading an event takes there.
 """
 
-import re
 from typing import ClassVar, Final, TypedDict
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.spec.ids import Commitment, StepKey
 
-_NAMES: Final = re.compile(r"\w+")
+_NAMES: Final = compiled_when_asked(r"\w+")
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):

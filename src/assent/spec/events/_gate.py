@@ -14,6 +14,18 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
     amount: int
 
 
+class KeyAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the gate answered to a run that wants a concurrency key: whether it may have it.
+
+    `cancels_others`: whether it may cancel the runs of other principals for it; asked only where its workflow would.
+    """
+
+    decision: str
+    rule: str
+    code: str | None = None
+    cancels_others: bool = False
+
+
 class PolicyRecorded(Event, frozen=True, kw_only=True, tag="policy.recorded"):
     """A policy holds from now on, with these roles, limits and net rules; kept once for each pair of them.
 

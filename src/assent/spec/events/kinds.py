@@ -28,6 +28,7 @@ from assent.spec.events._gate import (
     ConsequenceDecided,
     Counted,
     IdentityRefused,
+    KeyAnswer,
     KeyCreated,
     KeyRevoked,
     PlanRead,
@@ -73,7 +74,8 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
 
     `concurrency` binds its concurrency key, a text made of inputs, for which `concurrency_key` stands in the ledger: a MAC under
     a key of the ledger's owner, equal for equal texts. `concurrency_limit` runs may have it at once; `on_busy` is what the run
-    does that does not get it.
+    does that does not get it. `key_answers` are the gate's to that, by `policy`, and `context` binds what it was asked with; none
+    of runs from before 0.2. A run that may not have its key ends before its first step.
     """
 
     workflow: str | None = None
@@ -96,6 +98,20 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
     concurrency_limit: int = 1
     on_busy: OnBusy = OnBusy.QUEUE
     has_finally: bool = False
+    key_answers: tuple[KeyAnswer, ...] = ()
+    context: Commitment | None = None
+
+    @property
+    def key_denial(self) -> KeyAnswer | None:
+        """The answer by which the run may not have its key; None where it may, or wants none."""
+        return next(
+            (one for one in self.key_answers if not one.cancels_others and one.decision != "ALLOW"), None
+        )
+
+    @property
+    def may_cancel_others(self) -> bool:
+        """It may cancel the runs of other principals for its key."""
+        return any(one.cancels_others and one.decision == "ALLOW" for one in self.key_answers)
 
     def who(self) -> Who:
         """Who asked for the run, as an event of what it does says it."""

@@ -10,12 +10,12 @@ structures, optional values and dynamic patterns.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.spec.language import syntax, work
 from assent.spec.language._cel import binding
@@ -302,7 +302,7 @@ def _compile(source: str) -> Any:  # `Any`: the extension module carries no type
         raise
 
 
-_PLACE: Final = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]+)")
+_PLACE: Final = compiled_when_asked(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]+)")
 
 
 def _refusal(error: BaseException, source: str) -> InputError:
@@ -402,7 +402,7 @@ def _native(value: object, path: str) -> object:
     raise ExpressionError("EXPRESSION_FAILED", f"`{path}` is not JSON data", path=path)
 
 
-_UNDEFINED: Final = re.compile(r"Undefined variable or function: '([^']*)'")
+_UNDEFINED: Final = compiled_when_asked(r"Undefined variable or function: '([^']*)'")
 
 
 def _failure(error: BaseException, source: str, names: frozenset[Path]) -> ExpressionError:

@@ -16,6 +16,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
+
 DEPTH_MAX: Final = 48
 """Levels of brackets; the binding's own parser stops somewhat later, and ours recurses on each."""
 
@@ -180,7 +182,7 @@ def paths(tree: Node) -> frozenset[Path]:
     return frozenset(found)
 
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = compiled_when_asked(
     r"""
     (?P<space>(?:\s|//[^\n]*)+)
   | (?P<string>(?P<prefix>[rRbB]{0,2})(?:\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.spec.documents import document as documents
 from assent.spec.language import syntax
@@ -93,8 +94,10 @@ class Scope(msgspec.Struct):
 TOP: Final = Scope()
 
 
-_PLAIN: Final = re.compile(r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(0|[1-9][0-9]{0,8})\])*\s*\Z", re.ASCII)
-_PART: Final = re.compile(r"[A-Za-z_]\w*|[0-9]+", re.ASCII)
+_PLAIN: Final = compiled_when_asked(
+    r"\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(0|[1-9][0-9]{0,8})\])*\s*\Z", re.ASCII
+)
+_PART: Final = compiled_when_asked(r"[A-Za-z_]\w*|[0-9]+", re.ASCII)
 
 
 _HANDED_ON: Final = 8
@@ -419,7 +422,7 @@ def split(text: str) -> Iterator[tuple[str, bool]]:
         yield "".join(literal), False
 
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = compiled_when_asked(
     r"""[rR]\"\"\".*?\"\"\" | [rR]'''.*?''' | [rR]"[^"\n]*" | [rR]'[^'\n]*'
       | \"\"\"(?:\\.|.)*?\"\"\" | '''(?:\\.|.)*?''' | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'
       | \}\} | [{}] | //[^\n]*? (?=\}\}|\n|\Z)""",

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.spec.language import syntax
 from assent.spec.language._cel import binding
 from assent.spec.language.syntax import Call, Collection, Constant, Index, Name, Node, Operation, Select
@@ -321,14 +322,14 @@ def _larger(one: Size, other: Size) -> Size:
     )
 
 
-_PART: Final = re.compile(
+_PART: Final = compiled_when_asked(
     r"(?P<wide>\\[pP]\{[^}]*\}|\\.|\.|\[\^(?:\]?)(?:\\.|[^\]\\])*\])|(?P<set>\[\]?(?:\\.|\[:[^\]]*:\]|[^\]\\])*\])"
     r"|(?P<open>\((?:\?(?P<flags>[a-zA-Z-]*))?)|(?P<close>\))|\{(?P<least>\d+)(?P<more>,(?P<most>\d*))?\}|.",
     re.DOTALL,
 )
 
 
-_STEADY: Final = re.compile(
+_STEADY: Final = compiled_when_asked(
     r"\^(?:[^\\\[\](){}*+?|.]|\\.|\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d+\})*(?:[*+?]|\{\d+,\d*\})?\$?", re.DOTALL
 )
 """A pattern in which each character of a text has one place, so that there is never more than one thing that may have matched."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
-_ESCAPED: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+from assent._lazy import compiled_when_asked
+
+_ESCAPED: Final = compiled_when_asked(r"(?:%[0-9A-Fa-f]{2})+")
 
 
 def referred(document: object, reference: object) -> object:

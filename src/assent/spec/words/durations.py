@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Final
 
+from assent._lazy import compiled_when_asked
 from assent.errors import Json
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -14,10 +14,10 @@ DURATION_MAX_MS: Final = 31 * DAY_MS
 """The longest timeout or pause: 31 days."""
 
 _UNITS_MS: Final = {"d": DAY_MS, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_INSTANT: Final = re.compile(
+_INSTANT: Final = compiled_when_asked(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})\Z"
 )
-_WRITTEN: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
+_WRITTEN: Final = compiled_when_asked(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h|d)\Z")
 
 
 def parse_duration_ms(value: Json, *, most_ms: int = DURATION_MAX_MS) -> int:

@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.errors import InputError
 from assent.spec.ids import CAPABILITY_ID
 from assent.spec.words.semver import VersionRange, is_version
@@ -30,7 +31,7 @@ from assent.spec.words.semver import VersionRange, is_version
 REFERENCE_LENGTH_MAX: Final = 400
 """Characters in a reference; a longer one is refused unread."""
 
-VERSION_LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
+VERSION_LABEL: Final = compiled_when_asked(r"[a-z][a-z0-9_-]{0,63}\Z")
 """What a label of a version may be called."""
 
 RESERVED_LABELS: Final = frozenset({"latest", "x"})
@@ -38,10 +39,10 @@ RESERVED_LABELS: Final = frozenset({"latest", "x"})
 
 FINGERPRINT_PREFIX: Final = "sha256:"
 
-_HEX: Final = re.compile(r"[0-9a-f]{8,64}\Z")
-_UNIX: Final = re.compile(r"[0-9]{10,16}\Z")
+_HEX: Final = compiled_when_asked(r"[0-9a-f]{8,64}\Z")
+_UNIX: Final = compiled_when_asked(r"[0-9]{10,16}\Z")
 _UNIX_SECONDS_DIGITS_MAX: Final = 11
-_INSTANT: Final = re.compile(
+_INSTANT: Final = compiled_when_asked(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?\Z"
 )
 _EXPLAINED: Final = (

@@ -24,6 +24,7 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
+from assent._lazy import compiled_when_asked
 from assent.spec.ids import SEMVER
 
 Core: TypeAlias = tuple[int, int, int]
@@ -38,7 +39,7 @@ _BUILD_LAST: Final = "\U0010ffff"
 _HIGHEST: Final[Precedence] = ((10**9, 0, 0), False, (), "")
 """Above every version: a number in a version has at most nine digits."""
 
-_COMPARATOR: Final = re.compile(
+_COMPARATOR: Final = compiled_when_asked(
     r"(?P<operator>\^|~|>=|<=|>|<)?"
     r"(?P<major>0|[1-9][0-9]{0,8}|\*)(?:\.(?P<minor>0|[1-9][0-9]{0,8}|[x*]))?(?:\.(?P<patch>0|[1-9][0-9]{0,8}|[x*]))?"
     r"(?P<pre>-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?\Z"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from assent._lazy import compiled_when_asked
 
 SIZE_PATTERN: Final = r"^[0-9]{1,15}(?:\.[0-9]{1,3})? *(?:B|[kKMGT]i?B)$"
 """How a size is written as text."""
 
-_WRITTEN: Final = re.compile(SIZE_PATTERN)
+_WRITTEN: Final = compiled_when_asked(SIZE_PATTERN)
 _UNITS: Final = {"B": 1} | {
     f"{letter}{binary}B": (1024 if binary else 1000) ** power
     for power, letters in enumerate(("kK", "M", "G", "T"), start=1)

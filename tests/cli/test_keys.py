@@ -41,7 +41,7 @@ def test_a_key_is_shown_once_with_its_id(said: Any) -> None:
 WRONG = {
     "no scope": (("create", "a", "--scope", "all"), 2, "USAGE_INVALID"),
     "no time": (("create", "a", "--expires", "soon"), 2, "USAGE_INVALID"),
-    "no principal": (("create", "a", "--for", "ci"), 1, "INVALID_INPUT"),
+    "no principal": (("create", "a", "--for", "ci"), 2, "INVALID_INPUT"),
     "no key": (("revoke", "ak_aaaaaaaaaaaaaaaa"), 1, "KEY_UNKNOWN"),
     "no id": (("revoke", "../../etc/passwd"), 2, "INVALID_INPUT"),
 }

@@ -159,6 +159,9 @@ async def test_what_a_schema_calls_a_path_is_mapped_and_nothing_else(rt: Client,
         capability=WRITE, parameters={"path": f"{HERE}\\private\\x", "content": ""}
     )
     assert (await rt.perform(asked)).rule == "private"
+    await rt.add_schedule(COPIES, {"file": f"{HERE}\\c.txt", "text": text}, name="copies", every="1h")
+    kept = await rt.perform(requests.Schedule(name="copies"))
+    assert kept.inputs == {"file": f"{root}/c.txt", "text": text}
     session = await rt.session()
     packed = await session.call(
         "sys.archive.pack",

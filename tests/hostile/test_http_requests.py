@@ -169,6 +169,7 @@ WAITING: dict[str, tuple[bytes, ...]] = {
     "a body byte by byte": (sized()[:-5], b"n", b"o"),
     "a chunk that never ends": (chunked(b"1a\r\n{"),),
     "half a request behind a whole one": (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /", b"v1"),
+    "an empty line behind a whole one": (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n"),
     "a whole one, and then nothing": (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n",),
 }
 

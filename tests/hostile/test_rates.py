@@ -125,3 +125,28 @@ async def test_a_flood_at_once_passes_no_more_than_its_burst(root: Path, env: di
         answers = await asyncio.gather(*(served.http.get("/v1/runs") for _ in range(100)))
         assert Counter(one.status_code for one in answers) == {200: 20, 429: 80}
         assert (await served.http.get("/readyz")).status_code == 200
+
+
+def test_names_of_capabilities_that_are_made_up_share_one_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with one of its own would push out those of what there is, and be a limit on nothing."""
+    monkeypatch.setattr(_rates, "KEYS_MAX", 64)
+    limits = [
+        DoorRate(name="each", requests=20, window_ms=60_000, burst=20, per=("capability",)),
+        DoorRate(name="mine", requests=9, window_ms=60_000, burst=9, per=("capability",), capability="x.*"),
+    ]
+    rates = Rates(limits, Clock(), {"net.http.get", "x.real"}.__contains__)
+
+    def refused(capability: str) -> str | None:
+        visit = rates.visit("http", "192.0.2.1")
+        try:
+            visit.ask(Call(capability=capability))
+        except WorldError as error:
+            return str(error.details["limits"])
+        return None
+
+    assert [refused("net.http.get") for _ in range(20)] == [None] * 20
+    made_up = [refused(f"x.y{number}@{number}") for number in range(200)]
+    assert made_up == [None] * 9 + ["['mine']"] * 191
+    assert refused("net.http.get@1") == "['each']"
+    assert refused("x.real") is None
+    assert {len(limit._empty) for limit in rates._limits} == {2, 3}

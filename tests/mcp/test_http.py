@@ -166,3 +166,37 @@ async def test_a_visit_is_of_one_callers_scopes_and_nobody_keeps_others_out(
     assert agents._visit(bob, "=mine", is_named=True) is bobs
     assert agents._visit(may, "=mine", is_named=True) is not first
     await agents.close()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_of_a_tool_counts_for_the_limits_on_its_capability(
+    root: Path, env: dict[str, str], era: str
+) -> None:
+    over_tcp(root)
+    with (root / "assent.toml").open("a") as file:
+        file.write('[serve.rate.noop]\nrequests = 2\nwindow = "1h"\ncapability = "sys.*"\n')
+    async with daemon(root, env) as served, agent(served, key_for(root, env, "agent:bot"), era) as client:
+        told = [await client.call_tool("sys_noop", {}) for _ in range(3)]
+        assert [one.is_error for one in told] == [False, False, True]
+        assert "RATE_LIMITED" in str(told[2].content)
+        await written(client, "a.txt")
+
+
+async def test_what_an_agent_listens_to_is_a_stream(root: Path, env: dict[str, str]) -> None:
+    over_tcp(root, streams="1")
+    async with daemon(root, env) as served:
+        headers = {
+            "authorization": f"Bearer {key_for(root, env, 'agent:bot')}",
+            "accept": "text/event-stream, application/json",
+        }
+        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=headers, timeout=30) as http:
+            hello = await http.post("/mcp", json=HELLO)
+            session = {"mcp-session-id": hello.headers["mcp-session-id"]}
+            async with http.stream("GET", "/mcp", headers=session) as listening:
+                assert listening.status_code == 200
+                run = (await served.http.post("/v1/sessions", json={})).json()["run_id"]
+                assert (
+                    told_of(await served.http.get(f"/v1/runs/{run}/events"))["error"]["code"]
+                    == "STREAMS_FULL"
+                )
+                assert told_of(await http.get("/mcp", headers=session))["error"]["code"] == "STREAMS_FULL"

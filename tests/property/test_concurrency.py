@@ -1,4 +1,7 @@
-"""However runs of one key come, end and are left by their owners: never more than its limit are at work, and all end."""
+"""However runs of one key come, end and are left by their owners: never more than its limit are at work, and all end.
+
+What the policy answered about the key holds for each, and comes to the same when the run is replayed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,15 @@ import pytest
 from assent.errors import AssentError
 from assent.invocation import LocalContext
 from assent.journal import rows_at_once
-from tests.support.bodies import Place, put, workflow
+from assent.spec.events import kinds as ev
+from assent.spec.ids import RunId
+from tests.support.bodies import Place, policy, put, rule, workflow
 
+WHO = ("user:ann", "user:ann", "user:bob", "user:eve")
+RULES = (
+    rule("no", "DENY", when={"concurrency": "k", "principal": "user:eve"}),
+    rule("others", when={"concurrency": "k", "cancels_others": True, "principal": "user:bob"}),
+)
 BUSY = ("queue", "queue", "cancel_waiting", "cancel_running")
 
 
@@ -54,7 +64,9 @@ class Lives:
         async with self.place.open() as rt:
             under_way: list[asyncio.Future[object]] = [asyncio.ensure_future(rt.resume())]
             for _ in range(5):
-                under_way.append(asyncio.ensure_future(rt.run(self.document())))
+                under_way.append(
+                    asyncio.ensure_future(rt.run(self.document(), principal=self.chance.choice(WHO)))
+                )
                 await asyncio.sleep(self.chance.choice([0, 0.003]))
                 for run in await rt.unfinished():
                     if self.chance.random() < 0.2:
@@ -72,11 +84,19 @@ class Lives:
                         await rt.approve(run)
             rows = rows_at_once(rt._core.ready.journal, "waits", {"kind": "turn"})
             assert {row["status"] for row in rows} == {"over"}
+            for run in [RunId(str(row["run_id"])) for row in rows]:
+                report = await rt.replay(run)
+                assert not [one for one in report.differences if one.where == "decision"]
+                created = rt.recorded(run)[0]
+                assert isinstance(created, ev.RunCreated)
+                is_denied = created.principal == "user:eve"
+                assert ((await rt.show(run)).error or {}).get("code") == "POLICY_DENIED" or not is_denied
+                assert [one.decision for one in created.key_answers][:1] == ["DENY" if is_denied else "ALLOW"]
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_never_more_than_the_limit_are_at_work(tmp_path: Path, seed: int) -> None:
-    lives = Lives(Place(tmp_path), seed)
+    lives = Lives(Place(tmp_path, policy=policy(*RULES)), seed)
     for _ in range(3):
         await lives.live()
     await asyncio.wait_for(lives.settle(), 60)

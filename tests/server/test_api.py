@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
-from tests.support.serving import Serving, daemon, told_of
+from assent.runtime.wiring.key_store import KeyStore
+from tests.support.serving import Serving, daemon, key_for, told_of
 
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
 DELETE = {"capability": "io.fs.delete", "parameters": {"path": "a.txt"}}
@@ -290,3 +292,41 @@ async def test_a_run_that_the_machine_stopped_goes_on_once_it_can(
             pass
         assert run["status"] == "succeeded"
         served.faults.clear()
+
+
+@pytest.mark.parametrize("path", ["/v1/keys", "/v1/calls"])
+async def test_a_key_for_nobody_is_refused_before_a_run_begins(served: Serving, path: str) -> None:
+    said = {"id": f"ak_{'a' * 16}", "digest": "ab" * 32, "name": "k", "principal": "ci", "scopes": ["read"]}
+    body = said if path == "/v1/keys" else {"capability": "assent.key.create", "parameters": said}
+    refused = told_of(await served.http.post(path, json=body))
+    assert (refused["status"], refused["error"]["code"], refused["error"]["path"]) == (
+        422,
+        "INVALID_INPUT",
+        "principal",
+    )
+    assert (await served.http.get("/v1/runs")).json() == []
+
+
+async def test_what_a_key_has_begun_goes_on_when_it_is_revoked(root: Path, env: dict[str, str]) -> None:
+    """It was admitted, in line or not, and the record tells which key began it: an operator cancels what should not go on."""
+    with (root / "assent.toml").open("a") as file:
+        file.write("[limits]\nruns = 1\n")
+    async with daemon(root, env) as served:
+        key = key_for(root, env)
+        headers = {"authorization": f"Bearer {key}", "prefer": "respond-async"}
+        sleep = {"capability": "sys.sleep", "parameters": {"seconds": 0.7}}
+        runs = [
+            (await served.http.post("/v1/calls", json=sleep, headers=headers)).json()["run_id"]
+            for _ in range(2)
+        ]
+        store = KeyStore(root / ".assent")
+        (found,) = [one for one in [store.presented(key)] if one is not None]
+        store.write(msgspec.structs.replace(found, revoked_ms=1))
+        assert (await served.http.get("/v1/runs", headers=headers)).status_code == 401
+        assert (await served.http.get(f"/v1/runs/{runs[1]}")).json()["status"] == "pending"
+        for run in runs:
+            async with served.http.stream("GET", f"/v1/runs/{run}/events") as events:
+                await events.aread()
+            assert (await served.http.get(f"/v1/runs/{run}")).json()["status"] == "succeeded"
+        log = (await served.http.get("/v1/audit/log", params={"kinds": "run.created"})).text
+        assert log.count(f"api_key:{found.id}") == 2

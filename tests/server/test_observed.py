@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -131,3 +132,23 @@ async def test_readyz_tells_why_in_json(served: Serving) -> None:
     ready: Any = (await served.http.get("/readyz", headers=json_wanted)).json()
     assert ready == {"status": "ok", "running": 0, "queued": 0}
     assert (await served.http.get("/readyz")).text == "ok\n"
+
+
+async def test_a_stream_that_is_cut_off_says_so(root: Path, env: dict[str, str]) -> None:
+    """Its status was 200 when it began; one that was told to its end is not cut."""
+    with (root / "assent.toml").open("a") as file:
+        file.write('[serve]\nmetrics = true\nlog = "json"\n')
+    async with daemon(root, env) as served:
+        ended = (await served.http.post("/v1/calls", json=CALL)).json()["run_id"]
+        assert "event: end" in (await served.http.get(f"/v1/runs/{ended}/events")).text
+        waits = (await served.http.post("/v1/calls", json=DELETE)).json()["run_id"]
+        async with served.http.stream("GET", f"/v1/runs/{waits}/events") as left:
+            assert left.status_code == 200
+        async with asyncio.timeout(20):
+            found: Any = {}
+            while not found:
+                await asyncio.sleep(0.05)
+                found = families((await served.http.get("/metrics")).text).get("assent_streams_cut_total")
+        assert found == {("socket", "events"): 1}
+    told = [line for line in map(json.loads, served.notes) if line.get("operation") == "events"]
+    assert [(line["status"], line.get("is_cut", False)) for line in told] == [(200, False), (200, True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx2
@@ -10,8 +11,9 @@ import pytest
 
 from assent.client import connect
 from assent.client._http import _Patience
-from assent.errors import WorldError
+from assent.errors import InputError, WorldError
 from assent.runtime.service import requests
+from assent.runtime.settings.effective import Settings
 from assent.server.who import _gatehouse
 from assent.system import SystemClock
 from tests.support.pipes import piped
@@ -122,3 +124,27 @@ async def test_a_client_comes_again_when_it_is_told_to(
             await rt.perform(requests.Health())
     assert caught.value.code == "RATE_LIMITED"
     assert caught.value.details == {"retry_after_ms": 1000, "limits": ["each"]}
+
+
+@pytest.mark.parametrize("table", ["serve.rate.a", "limits.rate.a"])
+@pytest.mark.parametrize(
+    ("said", "is_good"),
+    [
+        *(
+            (f'principal = "{one}"', True)
+            for one in ("*", "user:*", "agent:bot", "us*", "*:ci", "service:a*z")
+        ),
+        *((f'principal = "{one}"', False) for one in ("", "ada", "usr:ada", "user:", "ada*", "User:*")),
+        *((f'capability = "{one}"', True) for one in ("*", "io.fs.read_file", "io.*", "*.get")),
+        *((f'capability = "{one}"', False) for one in ("", "io fs", "IO.*", "io.fs.read_file@1", "io/fs")),
+        *((line, False) for line in ('principl = "*"', "[serve.rats.b]", '[serve.rate]\nprincipal = "*"')),
+    ],
+)
+def test_a_limit_that_nothing_can_fit_is_refused(
+    tmp_path: Path, table: str, said: str, is_good: bool
+) -> None:
+    """A name that is mistyped would be a limit on nobody, and nobody would be told."""
+    count = "requests = 1" if table.startswith("serve") else "calls = 1"
+    (tmp_path / "assent.toml").write_text(f'[{table}]\n{count}\nwindow = "1s"\n{said}\n')
+    with nullcontext() if is_good else pytest.raises(InputError, match="CONFIG_INVALID"):
+        Settings.resolve(workspace=tmp_path, environ={"HOME": str(tmp_path)}, cwd=tmp_path)

@@ -34,3 +34,15 @@ async def test_a_schedule_is_added_shown_paused_and_removed(served: Serving, roo
     unknown = told_of(await served.http.get("/v1/schedules/nightly"))
     assert (unknown["status"], unknown["error"]["code"]) == (404, "SCHEDULE_UNKNOWN")
     assert (await served.http.get("/v1/schedules")).json() == []
+
+
+async def test_while_it_drains_ticks_are_left_to_the_next_owner(served: Serving) -> None:
+    """Nothing failed, and the next owner begins it: so no warning says that the tick began no run."""
+    assert (await served.http.post("/v1/schedules", json=ADD)).status_code == 200
+    sleep = {"capability": "sys.sleep", "parameters": {"seconds": 2.2}}
+    going = await served.http.post("/v1/calls", json=sleep, headers={"prefer": "respond-async"})
+    assert going.status_code == 202
+    served.told.stop.set()
+    await asyncio.sleep(2.4)  # a tick and more; the fixture waits for the rest
+    assert "draining: nothing more is begun" in served.notes
+    assert [note for note in served.notes if "tick" in note] == []

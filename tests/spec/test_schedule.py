@@ -22,6 +22,7 @@ from assent.spec.schedule import (
     StopFormer,
     Timing,
     decide,
+    require_zone,
     timing_of,
 )
 from assent.spec.words.durations import DAY_MS
@@ -305,3 +306,17 @@ def test_a_tick_that_is_a_little_late_was_not_missed() -> None:
     for late_ms, wanted in ((LATE_MS, Begin(NOW)), (LATE_MS + 1, None)):
         now_ms = NOW + late_ms
         assert decide(HOURLY, since_ms=0, former=None, now_ms=now_ms, looked_ms=now_ms) == wanted
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("Europe/Berlni", "did you mean `Europe/Berlin`?"),
+        ("europe/berlin", "did you mean `Europe/Berlin`?"),
+        ("../x", "for example `Europe/Berlin`, or `UTC`"),
+    ],
+)
+def test_a_mistyped_zone_is_told_with_the_nearest(zone: str, hint: str) -> None:
+    with pytest.raises(InputError) as refused:
+        require_zone(zone)
+    assert (refused.value.code, refused.value.hint) == ("SCHEDULE_INVALID", hint)

@@ -24,6 +24,7 @@ from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, 
 from assent.invocation.context.telling import Listener
 from assent.journal.ports import Journal
 from assent.policy import PolicyEngine
+from assent.spec.events.kinds import RunCreated
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
 from assent.spec.states import PRIORITY
@@ -220,6 +221,10 @@ class Driver(Protocol):
 
     async def look(self, run: RunId) -> Driven:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
+        ...
+
+    async def created(self, run: RunId) -> RunCreated:
+        """How a run that there is began, and for whom."""
         ...
 
     async def erase(self, run: RunId, act: RunId) -> None:

@@ -23,6 +23,7 @@ from assent.errors import AssentError, InputError, RefusedError
 from assent.mcp._server import Door
 from assent.mcp._telling import Context
 from assent.mcp._visit import Visit
+from assent.runtime.service import requests
 from assent.spec.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Agents:
     ) -> None:
         self._service = _Checked(service)
         self._visits: dict[_Whose, tuple[Visit, asyncio.TimerHandle]] = {}
-        self._door = Door(self._visit_of, fault)
+        self._door = Door(self._visit_of, fault, _admit)
         self._manager = StreamableHTTPSessionManager(
             self._door.server(),
             session_idle_timeout=SILENT_S,
@@ -159,6 +160,12 @@ class Agents:
         self._closing.set()
         await asyncio.wait({self._hosting})
         self._hosting.result()
+
+
+def _admit(context: Context, capability: str) -> None:
+    """Every message is a request of its own to the limits of `[serve.rate]`, and a call of a tool one of its capability."""
+    assert context.request is not None  # INVARIANT: as above
+    context.request.scope["state"]["visit"].ask(requests.Call(capability=capability))
 
 
 def _request_of(key: _Whose) -> str:

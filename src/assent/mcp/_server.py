@@ -37,10 +37,19 @@ INSTRUCTIONS: Final = (
 
 
 class Door:
-    """The protocol for one way in: `visit` says whose session a request belongs to, `fault` what is told of an error of ours."""
+    """The protocol for one way in: `visit` says whose session a request belongs to, `fault` what is told of an error of ours.
 
-    def __init__(self, visit: Callable[[Context], Visit], fault: Callable[[Exception], AssentError]) -> None:
+    `admit` raises what keeps a call of a capability out, before anything is asked of it.
+    """
+
+    def __init__(
+        self,
+        visit: Callable[[Context], Visit],
+        fault: Callable[[Exception], AssentError],
+        admit: Callable[[Context, str], None] = lambda _, __: None,
+    ) -> None:
         self._visit = visit
+        self._admit = admit
         self._fault = fault
         self._calls = Calls()
 
@@ -100,6 +109,7 @@ class Door:
                         return task
                     return results.of_answer(answer)
                 if tool is not None:
+                    self._admit(context, tool.capability.id)
                     run = await visit.add(tool.capability.id, given, tell=call.hear)
                     task = await tasks.begun(context, visit, run, of_step=run.steps[0])
                     return task or results.of_step(run, only_objects=_only_objects(context))

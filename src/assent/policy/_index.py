@@ -34,15 +34,28 @@ _Both: TypeAlias = tuple[int, int]
 class Index:
     """Which rules' `when` hold, and `not` does not, for a context. Immutable in meaning; the tables only remember."""
 
-    __slots__ = ("_hows", "_subjects", "_unless", "_whats", "_when", "_wheres", "_whos", "reads_step")
+    __slots__ = (
+        "_hows",
+        "_of_key",
+        "_of_keys",
+        "_of_others",
+        "_unless",
+        "_whats",
+        "_when",
+        "_wheres",
+        "_whos",
+        "reads_step",
+    )
 
     def __init__(self, rules: Sequence[tuple[Match, Match | None]]) -> None:
         self._when = _Layer((1 << i, when) for i, (when, _) in enumerate(rules))
         self._unless = _Layer((1 << i, unless) for i, (_, unless) in enumerate(rules) if unless is not None)
-        subjects = {(False, False): 0, (True, False): 0, (True, True): 0}
+        subjects = [0, 0]
         for i, (when, _) in enumerate(rules):
-            subjects[bool(when.concurrencies), when.cancels_others] |= 1 << i
-        self._subjects = subjects
+            if when.concurrencies:
+                subjects[when.cancels_others] |= 1 << i
+        self._of_key, self._of_others = subjects
+        self._of_keys = self._of_key | self._of_others
         self.reads_step: Final = any(match.steps for pair in rules for match in pair if match is not None)
         """Whether an answer may depend on the step's name."""
         self._whos: dict[Principal, _Both] = {}
@@ -70,11 +83,13 @@ class Index:
         if wheres is None:
             wheres = _remember(self._wheres, where, (self._when.where(*where), self._unless.where(*where)))
         found = whos[0] & whats[0] & hows[0] & wheres[0]
-        found &= self._subjects[context.concurrency != "", context.cancels_others]
         excluded = whats[1] & found  # Often empty: few rules have a `not`.
         if context.concurrency:
+            found &= self._of_others if context.cancels_others else self._of_key
             found &= self._when.keys(context.concurrency)
             excluded &= self._unless.keys(context.concurrency)
+        elif self._of_keys:
+            found &= ~self._of_keys
         return found & ~(excluded & whos[1] & hows[1] & wheres[1]) if excluded else found
 
 

@@ -70,6 +70,10 @@ class Answering(Runtime):
         if self._client is None:
             await self._service.note_stranger(door, peer, code)
 
+    def is_offered(self, capability: str) -> bool:
+        """Whether a capability of this id is registered here."""
+        return self._service.is_offered(capability)
+
     def _require_own(self, by: Asker) -> None:
         """An owner believes nobody who says that somebody else was identified."""
         if by != asker_of(self.settings):

@@ -188,7 +188,8 @@ class Api:
         if scope["path"] == "/metrics" and self._settings.metrics is True:
             return await self._measured(scope, caller)
         if scope["path"] == AGENTS_PATH and self.let_agents_in is not None:
-            return self._for_agents(receive, state, caller, self.let_agents_in)
+            state["visit"] = visit
+            return self._for_agents(scope["method"], receive, state, caller, self.let_agents_in)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":
             from assent.server._openapi import description
 
@@ -204,13 +205,23 @@ class Api:
         return answer
 
     def _for_agents(
-        self, receive: Receive, state: dict[str, Any], caller: Caller, let_in: Callable[[], Agents]
+        self,
+        method: str,
+        receive: Receive,
+        state: dict[str, Any],
+        caller: Caller,
+        let_in: Callable[[], Agents],
     ) -> Callable[[Scope, Send], Awaitable[None]]:
         state["operation"] = "mcp"
         if self.is_draining:
             raise WorldError("DRAINING", "this owner ends and begins nothing more", hint="ask again soon")
         agents = self._agents = self._agents or let_in()
-        return lambda scope, send: agents.answer(scope, receive, send, caller.asker)
+
+        async def answer(scope: Scope, send: Send) -> None:
+            await agents.answer(scope, receive, send, caller.asker)
+
+        # What a GET is answered with lasts as long as whoever asked listens.
+        return self._streams.counting(answer) if method == "GET" else answer
 
     async def _measured(self, scope: Scope, caller: Caller | None = None) -> Response:
         """The figures, for somebody who may read, or at a door that shows nothing else."""

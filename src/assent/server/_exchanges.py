@@ -38,6 +38,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     peer: str | None = None
     """Where an unknown one came from."""
     run_id: str | None = None
+    is_cut: bool = False
+    """It was a stream that ended before all was told: the daemon or what the caller presented did, or the caller left."""
 
 
 Listener: TypeAlias = "Callable[[Exchange], None]"
@@ -79,6 +81,7 @@ class Heard:
                 identified_by=None if caller is None else caller.identified_by,
                 peer=state["peer"] if caller is None else None,
                 run_id=state.get("run"),
+                is_cut=state.get("is_cut", False),
             )
             for listener in self._listeners:
                 listener(exchange)

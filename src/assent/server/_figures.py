@@ -7,6 +7,7 @@ page of the documentation is written from it. The number of series is bounded as
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -49,6 +50,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     connections: Mapping[str, int]
     streams: int
     limited: Mapping[str, int]
+    cut: Mapping[tuple[str, ...], int]
 
     @property
     def counted(self) -> Any:
@@ -138,6 +140,10 @@ FIGURES: Final = (
         "assent_requests_limited_total", "counter", "requests that a limit of `[serve.rate]` has refused", ("limit",),
         lambda o: _codes(o.limited),
     ),
+    Figure(
+        "assent_streams_cut_total", "counter", "streams that ended before all was told", ("door", "operation"),
+        lambda o: o.cut.items(),
+    ),
     Figure("assent_connections", "gauge", "open connections", ("door",), lambda o: _codes(o.connections)),
     Figure("assent_streams", "gauge", "open streams", (), lambda o: [((), o.streams)]),
     Figure(
@@ -207,6 +213,7 @@ class Measuring:
     ) -> None:
         """`limited`: how many requests each limit has refused."""
         self._requests = Metrics()
+        self._cut: Counter[tuple[str, ...]] = Counter()
         self._limited = limited
         self._connections = connections
         self._streams = streams
@@ -215,6 +222,8 @@ class Measuring:
         """One more request."""
         name = f"{exchange.door} {exchange.operation}"
         self._requests.call(name, str(exchange.status), int(exchange.ms * 1000))
+        if exchange.is_cut:
+            self._cut[exchange.door, exchange.operation] += 1
 
     def page(self, health: answers.Health) -> bytes:
         """All families with what is measured now."""
@@ -225,5 +234,6 @@ class Measuring:
             connections=self._connections(),
             streams=self._streams(),
             limited=self._limited,
+            cut=self._cut,
         )
         return page(observed)

@@ -58,6 +58,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_of_one = 0
         self._is_in_head = True
+        self._is_whole = True
+        """Nothing but whole requests has come."""
         self._is_refused = False
         self._deadline: TimerHandle | None = None
         self._unread: TimerHandle | None = None
@@ -97,13 +99,14 @@ class Connection(HttpToolsProtocol):
         """More of a request, which may have only so many bytes before its body."""
         if self._is_refused or self.transport.is_closing():
             return
-        if self._deadline is None and self._is_in_head:
-            self._arm()
         if self._is_in_head:
             self._head_bytes += len(data)
+        self._is_whole = False
         super().data_received(data)
         if self._is_in_head and self._head_bytes > self._settings.head_bytes:
             self._refuse(InputError("HEAD_TOO_LARGE", "the headers are larger than they may be"))
+        if self._deadline is None and not self._is_whole and not self._is_refused:
+            self._arm()  # most requests come in one piece, and need no timer
 
     def on_url(self, url: bytes) -> None:
         """A piece of the first line. What raises here ends the connection with a refusal."""
@@ -130,8 +133,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins; only so many may wait for those before them."""
         self._head_of_one = 0
-        if self._deadline is None:
-            self._arm()  # it came in one piece with the end of the one before
+        self._is_whole = False
         if len(self.pipeline) >= PIPELINED_MAX:
             self._forbid("REQUEST_INVALID", "too many requests were sent at once")
         super().on_message_begin()
@@ -148,7 +150,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """All of the request is there."""
         self._disarm()
-        self._is_in_head = True
+        self._is_in_head = self._is_whole = True
         self._head_bytes = 0
         super().on_message_complete()
 
@@ -213,7 +215,6 @@ class Connection(HttpToolsProtocol):
             self._unread = self.loop.call_later(self._settings.idle_ms / 1000, self.transport.abort)
 
     def _arm(self) -> None:
-        self._disarm()
         self._deadline = self.loop.call_later(self._settings.request_ms / 1000, self._end_slow)
 
     def _disarm(self) -> None:

@@ -154,10 +154,11 @@ async def _serve(
     daemon: Daemon, places: list[Listening], told: Told, outside: Outside, listeners: list[Listener]
 ) -> None:
     settings, environ, note = daemon.settings, outside.environ, outside.note
-    gatehouse = Gatehouse(settings, note=daemon.service.note_stranger)
-    api = Api(daemon.service, gatehouse, settings.serve, system.spawn, outside.fault)
+    service = daemon.service
+    gatehouse = Gatehouse(settings, note=service.note_stranger, is_offered=service.is_offered)
+    api = Api(service, gatehouse, settings.serve, system.spawn, outside.fault)
     if outside.agents is not None:
-        api.let_agents_in = partial(outside.agents, daemon.service, settings.serve.body_bytes)
+        api.let_agents_in = partial(outside.agents, service, settings.serve.body_bytes)
     if settings.serve.metrics:
         from assent.server._figures import Measuring
 

@@ -69,33 +69,44 @@ class Streams:
 
         `waits`: the parts are of what happens later, too. What is sent raises `Broken` for an error after it began.
         """
-        if self.count >= self._most:
-            raise WorldError("STREAMS_FULL", f"{self._most} streams are open", hint="ask again later")
 
         async def respond(scope: Scope, send: Send) -> None:
-            self.count += 1
             try:
-                await self._send(
-                    route.answered, parts, scope["state"]["end"], send, expires_at_ms, waits=waits
-                )
+                await self._send(route.answered, parts, scope["state"], send, expires_at_ms, waits=waits)
             finally:
-                self.count -= 1
                 close = getattr(parts, "aclose", None)
                 if close is not None:
                     await close()
 
-        return respond
+        return self.counting(respond)
+
+    def counting(
+        self, answer: Callable[[Scope, Send], Awaitable[None]]
+    ) -> Callable[[Scope, Send], Awaitable[None]]:
+        """An answer that counts as a stream as long as it lasts. `STREAMS_FULL` where as many are open as may be."""
+        if self.count >= self._most:
+            raise WorldError("STREAMS_FULL", f"{self._most} streams are open", hint="ask again later")
+
+        async def counted(scope: Scope, send: Send) -> None:
+            self.count += 1
+            try:
+                await answer(scope, send)
+            finally:
+                self.count -= 1
+
+        return counted
 
     async def _send(
         self,
         answered: Answered,
         parts: AsyncIterator[Any],
-        end: OtherEnd,
+        state: dict[str, Any],
         send: Send,
         expires_at_ms: int | None,
         *,
         waits: bool,
     ) -> None:
+        end: OtherEnd = state["end"]
         # The first part is waited for before anything is said, so that what refuses the request is told as that.
         coming = work = coming_part(parts)
         try:
@@ -109,11 +120,13 @@ class Streams:
             await _say(send, b": listening\n\n" if answered == "events" else b"")
             work = spawn(self._tell(answered, coming, parts, send), name="parts of a stream")
             await self._until_over(work, answered, end, send, expires_at_ms)
+            state["is_cut"] = not work.done()
             try:
                 # Only this says that nothing more comes: what is cut before is to be listened to again.
                 if work.done() and work.result() is None and answered == "events":
                     await _say(send, b"event: end\ndata: {}\n\n")
             except Exception as error:
+                state["is_cut"] = True
                 raise Broken from error
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

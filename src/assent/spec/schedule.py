@@ -23,6 +23,7 @@ import msgspec
 
 from assent.errors import InputError
 from assent.spec.words.durations import DAY_MS, parse_duration_ms, write_duration
+from assent.spec.words.suggestions import did_you_mean
 
 EVERY_MS_MIN: Final = 1000
 EVERY_MS_MAX: Final = 366 * DAY_MS
@@ -153,7 +154,9 @@ def require_zone(name: str) -> None:
     try:
         _zone(name)
     except (KeyError, ValueError, OSError):
-        hint = "for example `Europe/Berlin`, or `UTC`"
+        from zoneinfo import available_timezones  # reads a folder: only for who has mistyped one
+
+        hint = did_you_mean(name, available_timezones(), otherwise="for example `Europe/Berlin`, or `UTC`")
         raise _invalid("zone", f"there is no time zone `{name[:80]}`", hint) from None
 
 
@@ -184,7 +187,7 @@ def _require_expression(cron: str) -> None:
 _FIELDS: Final = 5
 
 
-def _invalid(path: str, message: str, hint: str) -> InputError:
+def _invalid(path: str, message: str, hint: str | None) -> InputError:
     return InputError("SCHEDULE_INVALID", message, path=path, hint=hint)
 
 

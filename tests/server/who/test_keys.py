@@ -87,7 +87,6 @@ CREATIONS: dict[str, tuple[Asker | None, dict[str, Any], str, Any]] = {
     "what they merely say to be": (
         Asker(principal="user:who", asserted=True), {"principal": "user:who"}, "", ["`user:who` is not"],
     ),
-    "no principal": (None, {"principal": "who"}, "", "INVALID_INPUT"),
     "an agent's own": (Asker(principal="agent:a", asserted=True), {}, "[identity.agents.a]\n", []),
     "an agent's, to approve": (
         Asker(principal="agent:a", asserted=True), {"scopes": ("approve",)}, "[identity.agents.a]\n", "KEY_REFUSED",

@@ -270,7 +270,7 @@ class Engine:
         wanted = {"name": key, "status": status}
         rows = [row async for row in each_row(self._services.journal, "waits", wanted)]
         runs = [RunId(str(row["run_id"])) for row in rows]
-        return {run: await self._created(run) for run in runs}
+        return {run: await self.created(run) for run in runs}
 
     async def deliver(self, run: RunId, wish: Wish) -> RunRecord:
         """Give a run a wish and wait until what comes of it is durable."""
@@ -376,9 +376,12 @@ class Engine:
 
     async def _who_asked(self, act: RunId) -> ev.Who:
         """Who asked for a run, as its first event has it."""
-        return (await self._created(act)).who()
+        return (await self.created(act)).who()
 
-    async def _created(self, run: RunId) -> ev.RunCreated:
+    async def created(self, run: RunId) -> ev.RunCreated:
+        known = self._actors.get(run)
+        if known is not None:
+            return known.record.created
         created = (await self._services.journal.events(run, limit=1))[0].event
         assert isinstance(created, ev.RunCreated)  # INVARIANT: a run begins so
         return created

@@ -23,6 +23,7 @@ from assent.spec.events.kinds import RunCreated
 from assent.spec.ids import RunId
 from assent.spec.schedule import Begin, Former, Overlap, StopFormer, decide
 from assent.spec.states import RunState
+from assent.spec.words.durations import instant
 from assent.spec.workflow.definition import WorkflowSpec
 
 if TYPE_CHECKING:
@@ -211,7 +212,14 @@ class Scheduler:
                 driving.cancel()
                 await asyncio.wait({driving})
             error = None if driving.cancelled() else driving.exception()
-            LOGGER.warning("schedule `%s`: the tick at %d began no run: %s", name, tick_ms, error)
+            if isinstance(error, AssentError) and error.code == "DRAINING":
+                LOGGER.info(
+                    "schedule `%s`: the tick at %s is the next owner's to begin", name, instant(tick_ms)
+                )
+            else:
+                LOGGER.warning(
+                    "schedule `%s`: the tick at %s began no run: %s", name, instant(tick_ms), error
+                )
             if isinstance(error, InputError | RefusedError):
                 active.passed_ms = tick_ms
                 await core.schedules.refuse(standing, tick_ms, error.code)

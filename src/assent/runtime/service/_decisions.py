@@ -20,7 +20,7 @@ from assent.policy import Count, PolicyContext, PolicyEngine
 from assent.runtime._ledger import LedgerReader
 from assent.runtime.wiring._policy_record import recorded_policy
 from assent.spec.capability import OperationType, RiskLevel
-from assent.spec.decision import Decision
+from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events.kinds import KeyAnswer
 from assent.spec.ids import (
     APPROVAL_CAPABILITY,
@@ -485,7 +485,7 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
     decisions = Decisions(reader)
     calls = changed = 0
     unknown = {NOT_KEPT: 0, ERASED: 0, CONSEQUENCE: 0}
-    groups: dict[tuple[str, str, str, str], _Group] = {}
+    groups: dict[tuple[str, str, PolicyDecision, str], _Group] = {}
     policy = Put(decisions, engine)
     for answer, decision in chain.from_iterable(map(policy.decide, decisions.calls(since_ms))):
         calls += 1
@@ -493,10 +493,10 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
             unknown[decision] += 1
             continue
         event = answer.event
-        if decision.effect.value == event.decision:
+        if decision.effect == event.decision:
             continue
         changed += 1
-        key = (event.decision, event.rule, decision.effect.value, decision.rule)
+        key = (event.decision, event.rule, decision.effect, decision.rule)
         group = groups.setdefault(key, _Group())
         group.count += 1
         if len(group.examples) < EXAMPLES_MAX:
@@ -520,7 +520,7 @@ def simulated(reader: LedgerReader, engine: PolicyEngine, since_ms: int) -> dict
             {
                 "from": was,
                 "from_rule": by,
-                "to": now,
+                "to": now.value,
                 "to_rule": rule,
                 "count": group.count,
                 "examples": [*group.examples],

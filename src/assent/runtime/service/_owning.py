@@ -70,6 +70,8 @@ _ACTS: Final[Mapping[type[requests.Request[Any]], type[Act]]] = {
 _Called: TypeAlias = tuple[str, dict[str, Json]]
 """A capability and its parameters."""
 
+CREATE_KEY: Final = "assent.key.create"
+
 _OF_A_WORKFLOW: Final = frozenset({"text", "source", "base"})
 
 
@@ -184,6 +186,16 @@ def check_fits(runtime: Core, request: requests.Request[Any], principal: str) ->
     called = _call_of(runtime, request, principal)
     if called is not None:
         runtime.check_call(*called)
+        if called[0].partition("@")[0] == CREATE_KEY:
+            _require_principal(called[1]["principal"])
+
+
+def _require_principal(said: Json) -> None:
+    """What the schema of a key can't say. `INVALID_INPUT`."""
+    try:
+        Principal.parse(str(said))
+    except InputError as error:
+        raise InputError("INVALID_INPUT", error.message, path="principal", hint=error.hint) from None
 
 
 def _call_of(runtime: Core, request: requests.Request[Any], principal: str) -> _Called | None:
@@ -202,7 +214,7 @@ def _call_of(runtime: Core, request: requests.Request[Any], principal: str) -> _
             verb = requests.operation_of(type(request)).partition("_")[0]
             return f"{SCHEDULE_CAPABILITIES}{verb}", {"name": request.name}
         case requests.CreateKey():
-            return "assent.key.create", {
+            return CREATE_KEY, {
                 "id": request.id,
                 "digest": request.digest,
                 "name": request.name,
@@ -297,8 +309,7 @@ async def _own_session(runtime: Core, beginning: str, actor: Actor) -> RunId:
     """
     run = await runtime.find(beginning)
     if actor.identified_by not in (BY_PROCESS, BY_PEER, BY_ASSERTION):
-        created = (await runtime.ready.journal.events(run, limit=1))[0].event
-        assert isinstance(created, RunCreated)  # INVARIANT: a run begins so
+        created = await runtime.running.created(run)
         if (created.principal, created.identified_by) != (str(actor.principal), actor.identified_by):
             raise RefusedError(
                 "IDENTITY_REFUSED",

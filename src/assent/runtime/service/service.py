@@ -73,6 +73,10 @@ class Service:
         assert self._runtime is not None  # INVARIANT: only an owner's doors ask
         return self._runtime.running.admission()
 
+    def is_offered(self, capability: str) -> bool:
+        """Whether a capability of this id is registered here."""
+        return self._runtime is not None and self._runtime.registry.get(capability) is not None
+
     def fault(self) -> str | None:
         """Why nothing could be recorded now, as far as that shows without an attempt; None where it could."""
         state = self._settings.state

@@ -27,9 +27,11 @@ from assent.spec.documents.settings import (
     TableReader,
     Texts,
     Whole,
+    capabilities,
     flag,
     label,
     path,
+    principals,
     setting_at,
     some_of,
     text,
@@ -110,8 +112,8 @@ _RATES: Final = Named(
     {
         "calls": Setting(Whole(1, CALLS_MAX), "how many may pass", is_required=True),
         "window": Setting(DURATION, "within which time", is_required=True),
-        "capability": Setting(text, "pattern of ids that count", "*", "`*`"),
-        "principal": Setting(text, "pattern of principals that count", "*", "`*`"),
+        "capability": Setting(capabilities, "pattern of ids that count", "*", "`*`"),
+        "principal": Setting(principals, "pattern of principals that count", "*", "`*`"),
         "per": Setting(
             _per,
             'who has a count of their own: `"principal"`, `"capability"`, both or none',

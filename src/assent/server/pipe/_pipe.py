@@ -92,7 +92,9 @@ class _Pipe:
 
     def __init__(self, runtime: Answering, sink: _Sink, fault: Callable[[Exception], AssentError]) -> None:
         self._runtime = runtime
-        self._gatehouse = Gatehouse(runtime.settings, note=runtime.note_stranger)
+        self._gatehouse = Gatehouse(
+            runtime.settings, note=runtime.note_stranger, is_offered=runtime.is_offered
+        )
         self._peer = f"uid:{runtime.settings.os_uid}"
         self._sink = sink
         self._fault = fault

@@ -39,15 +39,20 @@ class Gatehouse:
     """Knows who may come in, of one workspace."""
 
     def __init__(
-        self, settings: Settings, *, note: NoteStranger | None = None, clock: Clock | None = None
+        self,
+        settings: Settings,
+        *,
+        note: NoteStranger | None = None,
+        is_offered: Callable[[str], bool] = bool,
+        clock: Clock | None = None,
     ) -> None:
-        """`note` puts on record who was not let in."""
+        """`note` puts on record who was not let in; `is_offered` says whether there is a capability of an id."""
         self._settings = settings
         self._note = note
         self._keys = KeyStore(settings.state)
         self._clock = clock or SystemClock()
         self._known: tuple[tuple[Issuer, ...], Tokens] | None = None
-        self.rates = Rates(settings.serve.rates, self._clock)
+        self.rates = Rates(settings.serve.rates, self._clock, is_offered)
         """What every request passes on its way in, before and after it is asked whose it is."""
 
     @property

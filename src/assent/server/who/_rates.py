@@ -12,7 +12,7 @@ looked at together, for none where one refuses.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush, heapreplace
 from ipaddress import IPv6Address
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -77,7 +77,7 @@ class _Limit:
             return None
         if rate.principal != "*" and not glob_matches(rate.principal, visit.principal):
             return None
-        if rate.capability != "*" and not glob_matches(rate.capability, visit.capability or ""):
+        if rate.capability != "*" and not glob_matches(rate.capability, visit.asked):
             return None
         return tuple([getattr(visit, name) for name in rate.per])
 
@@ -103,8 +103,12 @@ class _Limit:
 class Rates:
     """The limits of `[serve.rate]`, for all doors of one process."""
 
-    def __init__(self, rates: Iterable[DoorRate], clock: Clock) -> None:
+    def __init__(
+        self, rates: Iterable[DoorRate], clock: Clock, is_offered: Callable[[str], bool] = bool
+    ) -> None:
+        """`is_offered` says whether there is a capability of an id: names that are made up share one bucket."""
         self._clock = clock
+        self.is_offered = is_offered
         self._limits: list[_Limit] = []
         self.refused: Counter[str] = Counter()
         """How many requests each has refused."""
@@ -147,14 +151,17 @@ class Rates:
 class Visit:
     """A request on its way in. A door says what it learns of it; each step may refuse it with `WorldError` RATE_LIMITED."""
 
-    __slots__ = ("_rates", "allowances", "capability", "door", "principal", "source")
+    __slots__ = ("_rates", "allowances", "asked", "capability", "door", "principal", "source")
 
     def __init__(self, rates: Rates, door: str, source: str) -> None:
         self._rates = rates
         self.door = door
         self.source = source
         self.principal = ""
+        self.asked = ""
+        """The id of a capability as it was written."""
         self.capability: str | None = None
+        """Whose bucket it is: the id of a capability that there is, else empty; None where none is called."""
         self.allowances: list[Allowance] = []
         """What each limit that was looked at leaves."""
 
@@ -170,7 +177,8 @@ class Visit:
     def ask(self, request: Request[Any]) -> None:  # `Any`: each has its own answer
         """This is what it asks."""
         if isinstance(request, Call | AddStep):
-            self.capability = request.capability.partition("@")[0]
+            self.asked = request.capability.partition("@")[0]
+            self.capability = self.asked if self._rates.is_offered(self.asked) else ""
         self._rates.require(self, _ASKED)
 
 

@@ -15,6 +15,7 @@ import msgspec
 from assent.errors import Json
 from assent.spec.documents.toml import Key
 from assent.spec.ids import LABEL, PRINCIPAL_ID
+from assent.spec.principal import PrincipalKind
 from assent.spec.words.articles import with_article
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 from assent.spec.words.suggestions import did_you_mean
@@ -79,6 +80,23 @@ def label(value: object) -> Json:
     """A name for people."""
     if not isinstance(value, str) or not LABEL.match(value):
         raise ValueError("must be a name: letters, digits, spaces and `._/:@+-`, at most 128 characters")
+    return value
+
+
+def principals(value: object) -> Json:
+    """A pattern of principals. One that none can fit would be a limit on nobody."""
+    begins, star, _ = str(value).partition("*")
+    kinds = [f"{kind}:" for kind in PrincipalKind]
+    fits = any(begins.startswith(kind) or (star and kind.startswith(begins)) for kind in kinds)
+    if not isinstance(value, str) or not fits or (begins in kinds and not star):
+        raise ValueError("must be a pattern of principals: `user:ann`, `agent:*`, `*`")
+    return value
+
+
+def capabilities(value: object) -> Json:
+    """A pattern of ids of capabilities, as `principals`."""
+    if not isinstance(value, str) or not value or value.strip("abcdefghijklmnopqrstuvwxyz0123456789_.*"):
+        raise ValueError("must be a pattern of ids: `io.fs.write_file`, `io.*`, `*`")
     return value
 
 

@@ -19,6 +19,10 @@ from assent.testing import area_faults
 ROOF: Final = "runtime/_areas.py"
 LEAKS: Final = {
     (
+        "agent",
+        "cli/hook/_runtime.py",
+    ): "who asks for an agent's tool waits for a person, and may then leave it to the host's user",
+    (
         "exec",
         "runtime/runs/_captured_changes.py",
     ): "what programs wrote is kept as long as the run it was for",

@@ -172,10 +172,12 @@ _LOADED_LATER: Final = "loaded when it is needed, and by most commands never"
 _SUBJECT: Final = "a subject of its own, with rules that its importer need not know"
 SMALL: Final = {
     "__main__": "the entry point",
+    "capabilities.agent.area": "what the roof knows of an area; the rest is loaded with the first call",
     "capabilities.data._merge": _SUBJECT,
     "capabilities.info._machine": _LOADED_LATER,
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
+    "cli.hook._group": _LOADED_LATER,
     "cli.plugins._group": _LOADED_LATER,
     "engine.waiting._inbox": "hides why a queue of the library is not used",
     "engine.steps._retry": "a rule without a shell, tried alone",

@@ -17,8 +17,13 @@ _TELLS: Final = "changes what a service holds, and no file"
 _RECORD: Final = "changes the record, which no other call sees"
 _KEEPS_KEYS: Final = "changes a file of the state, which no other call sees"
 _NOTHING: Final = "touches nothing at all"
+_ELSEWHERE: Final = "the agent's own program acts, without a turn here"
 
 TAKES_NONE: Final[Mapping[str, str]] = {
+    "agent.edit": _ELSEWHERE,
+    "agent.fetch": _ELSEWHERE,
+    "agent.shell": _ELSEWHERE,
+    "agent.tool": _ELSEWHERE,
     "net.http.delete": _TELLS,
     "net.http.delete_compensated": _TELLS,
     "net.http.get": _ASKS,

@@ -488,3 +488,24 @@ async def test_rule_6_a_run_goes_on_as_its_requester_whoever_approves(place: Pla
         waiting = await rt.run(HIGH, principal="user:asks")
         await rt.approve(waiting.run_id, principal="user:ann")
         assert [str(principal) for principal in seen] == ["user:asks"]
+
+
+async def test_whoever_asked_may_take_the_question_back_and_not_answer_it(place: Place) -> None:
+    """Also where the rule names others to decide, and whatever kind of principal asked."""
+    place.policy = policy(
+        rule(
+            "asks",
+            "REQUIRE_APPROVAL",
+            approvers={"roles": ["lead"], "not_requester": True, "kinds": ["user"]},
+        )
+    )
+    async with place.open() as rt:
+        run = (await rt.run(workflow(put("a")), principal="agent:helper")).run_id
+        for who in ("agent:helper", "agent:other", "user:bob"):
+            with pytest.raises(RefusedError):
+                await rt.approve(run, principal=who)
+        for who in ("agent:other", "user:bob"):
+            with pytest.raises(RefusedError):
+                await rt.reject(run, principal=who)
+        result = await rt.reject(run, principal="agent:helper", reason="nobody came")
+        assert (result.status, place.box.values) == (RunState.FAILED, {})

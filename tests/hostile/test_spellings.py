@@ -20,7 +20,7 @@ from assent.policy import PolicyEngine, check, load_cases, run_cases
 from assent.runtime.wiring._call_pipeline import spellings
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.schemas.schema import subschemas
-from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT
+from assent.spec.spelled_fields import HOST_PATH_FORMAT, PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT
 
 POLICY: Final = """\
 version: 1
@@ -232,7 +232,7 @@ def members(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 async def test_every_built_in_capability_says_what_is_a_path_or_a_url(workspace: Path) -> None:
-    forms = {PATH_FORMAT, URL_FORMAT, TEMPLATE_FORMAT}
+    forms = {PATH_FORMAT, HOST_PATH_FORMAT, URL_FORMAT, TEMPLATE_FORMAT}
     async with opened(workspace) as rt:
         specs = rt.registry.list()
     unsaid = {

@@ -31,6 +31,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     hidden: tuple[Path, ...]
     """What nobody may see."""
+    read_only: tuple[Path, ...]
+    """What nobody may change."""
     environ: Mapping[str, str]
     clock: Clock
     entropy: Entropy

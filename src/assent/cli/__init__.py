@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from assent._lazy import resolved_when_asked
@@ -30,6 +31,15 @@ def entry() -> NoReturn:
     # No sweep for cycles while modules load: they make none, and it takes a tenth of a short command.
     gc.set_threshold(SWEPT_AFTER)
     try:
+        if (
+            sys.argv[1:2] == ["hook"]
+            and sys.argv[2:3] in (["claude-code"], ["ask"])
+            and "--help" not in sys.argv
+        ):
+            # An agent waits for it before each call of a tool: no click.
+            from assent.cli.hook._entry import run
+
+            run(sys.argv[2:])
         from assent.cli._main import run_process
 
         run_process()

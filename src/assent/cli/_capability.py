@@ -145,9 +145,9 @@ def _type(part: Json, whole: Object) -> str:
     if choices:  # That it may be null is said by its default.
         kinds = dict.fromkeys(_type(one, whole) for one in choices if one.get("type") != "null")
         return "any" if "any" in kinds else " or ".join(kinds)
-    from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, kind_of
+    from assent.spec.spelled_fields import HOST_PATH_FORMAT, PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, kind_of
 
-    words: Object = {PATH_FORMAT: "path", URL_FORMAT: "URL", TEMPLATE_FORMAT: "URL"}
+    words: Object = {PATH_FORMAT: "path", HOST_PATH_FORMAT: "path", URL_FORMAT: "URL", TEMPLATE_FORMAT: "URL"}
     kind = words.get(kind_of(schema) or "", schema.get("type"))
     if isinstance(kind, list):
         return " or ".join(map(str, kind))

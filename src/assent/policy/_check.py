@@ -294,7 +294,7 @@ def _unspelled(
                 kinds.setdefault(name, set()).add(kind)
     found = []
     for name, literal, ending in _compared(syntax.parse(rule.condition)):
-        for kind in kinds.get(name, ()):
+        for kind in sorted(kinds.get(name, ())):
             try:
                 normal = spellings[kind](literal + ending)
             except AssentError:
@@ -304,6 +304,7 @@ def _unspelled(
                 message = f"rule `{rule.id}`: `inputs.{name}` is never `{literal}`{told}"
                 hint = "paths and URLs are in their normal form before a rule sees them"
                 found.append(checked.find("unspelled", message, "if", text=literal, hint=hint))
+                break  # the other kinds of path say the same
     return found
 
 

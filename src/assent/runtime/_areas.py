@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from assent.capabilities.agent import area as agent
 from assent.capabilities.area import Area
 from assent.capabilities.exec import area as programs
 from assent.capabilities.git import area as git
@@ -14,6 +15,7 @@ from assent.capabilities.notify import area as notify
 from assent.capabilities.schedule import area as schedule
 
 AREAS: Final[Mapping[str, Area]] = {
+    "agent": agent,
     "exec": programs,
     "git": git,
     "info": info,

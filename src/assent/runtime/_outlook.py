@@ -36,7 +36,7 @@ from assent.runtime.runs._tools import tools_of
 from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import CALL_STEP, PlanId, RunId, key_question_name, session_step
+from assent.spec.ids import AGENT_CAPABILITIES, CALL_STEP, PlanId, RunId, key_question_name, session_step
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from assent.spec.words.globs import glob_matches
@@ -219,14 +219,17 @@ class Outlook(Parts):
     def offered(
         self, capabilities: Iterable[str], actor: Actor, environment: str | None = None
     ) -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
-        """The capabilities that an actor may call, by id, each with what the policy may say of a call of it in a session."""
+        """The capabilities that an actor may call, by id, each with what the policy may say of a call of it in a session.
+
+        None that only records what an agent's own program was permitted (`agent.*`): it would do nothing for who calls it.
+        """
         facts = RunFacts(
             actor.principal, environment=environment or self.settings.environment, mode=Mode.SESSION
         )
         catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
         wanted = tuple(capabilities)
         for ident in sorted({spec.id for spec in self.registry.list()}):
-            if not any(glob_matches(one, ident) for one in wanted):
+            if ident.startswith(AGENT_CAPABILITIES) or not any(glob_matches(one, ident) for one in wanted):
                 continue
             try:
                 bound = catalogue.find(ident)

@@ -61,6 +61,9 @@ ERASE_CAPABILITY: Final = "assent.erase"
 SCHEDULE_CAPABILITIES: Final = "assent.schedule."
 """What the capabilities that decide about schedules begin with: `add`, `remove`, `pause`, `resume`."""
 
+AGENT_CAPABILITIES: Final = "agent."
+"""What the capabilities begin with that stand for the own tools of agents: calling one does nothing."""
+
 OF_SCHEDULES: Final = "schedule:"
 """What the ids of requests begin with that ticks of schedules make; nobody else may ask under such an id."""
 

@@ -3,6 +3,7 @@
 | `format`                                                  | what the text is                                             |
 |-----------------------------------------------------------|--------------------------------------------------------------|
 | `workspace-path`, `path`, `file-path`, `directory-path`   | a path in the workspace                                      |
+| `host-path`                                               | a path of the machine: in full where it is outside           |
 | `uri`                                                     | a URL                                                        |
 | `url-template`                                            | a URL with `{NAME}` where something goes behind its host     |
 
@@ -20,18 +21,20 @@ from assent.spec.masking import places
 from assent.spec.schemas.schema import subschemas
 
 PATH_FORMAT: Final = "workspace-path"
+HOST_PATH_FORMAT: Final = "host-path"
 URL_FORMAT: Final = "uri"
 TEMPLATE_FORMAT: Final = "url-template"
 
 _KINDS: Final = {
     URL_FORMAT: URL_FORMAT,
     TEMPLATE_FORMAT: TEMPLATE_FORMAT,
+    HOST_PATH_FORMAT: HOST_PATH_FORMAT,
     # The others are what pydantic writes for `pathlib.Path` and its like.
     **dict.fromkeys((PATH_FORMAT, "path", "file-path", "directory-path"), PATH_FORMAT),
 }
 """The kind of text by the `format` that a schema gives it."""
 
-_ANNOTATIONS: Final = frozenset({PATH_FORMAT, TEMPLATE_FORMAT})
+_ANNOTATIONS: Final = frozenset({PATH_FORMAT, HOST_PATH_FORMAT, TEMPLATE_FORMAT})
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 
 Spellings: TypeAlias = Mapping[str, Callable[[str], str]]

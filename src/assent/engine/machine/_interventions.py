@@ -18,7 +18,7 @@ SIGNALS_MAX: Final = 1_000
 
 
 def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Sequence[ev.AnyEvent]:
-    """A person's answer to a question, or none in time.
+    """A person's answer to a question, or none in time. Whoever asked may always take the question back.
 
     `APPROVAL_NOT_OPEN`, `APPROVAL_AMBIGUOUS`, `APPROVAL_STALE`, `APPROVER_REFUSED`.
     """
@@ -28,7 +28,8 @@ def decide_approval(record: RunRecord, command: Approve | Reject | Expire) -> Se
         rejection = ev.ApprovalRejected(step=key, digest=request.digest, code="APPROVAL_EXPIRED")
         return _end_of_question(key, rejection)
     actor = command.actor
-    check_approver(asked, actor.principal)
+    if isinstance(command, Approve) or str(actor.principal) != request.requester:
+        check_approver(asked, actor.principal)
     if command.digest is not None and not names_digest(command.digest, request.digest):
         raise RefusedError(
             "APPROVAL_STALE",

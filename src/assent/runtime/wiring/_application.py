@@ -43,6 +43,7 @@ def ground_of(settings: Settings, area: str) -> Ground:
         workspace=settings.workspace,
         state=settings.state,
         hidden=settings.hidden_files,
+        read_only=settings.control_files,
         environ=system.environment(),
         clock=system.SystemClock(),
         entropy=system.SystemEntropy(),

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from assent import system
-from assent.capabilities.fs import spelled_below
+from assent.capabilities.fs import spelled_below, spelled_on_host
 from assent.engine import Limits, Services
 from assent.invocation import (
     Gate,
@@ -25,7 +25,7 @@ from assent.runtime.settings import effective as settings
 from assent.runtime.wiring._rates import rate_limiter, remember_calls
 from assent.runtime.wiring._secrets import SECRET_BINDING, runtime_secrets
 from assent.spec.ports import FineClock
-from assent.spec.spelled_fields import PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, Spellings
+from assent.spec.spelled_fields import HOST_PATH_FORMAT, PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, Spellings
 
 
 class Calling:
@@ -75,7 +75,12 @@ class Calling:
 def spellings(workspace: Path) -> Spellings:
     """What brings the paths and URLs of a call in this workspace into their normal form."""
     tops = tuple(dict.fromkeys((str(workspace.absolute()), os.path.realpath(workspace))))
-    return {PATH_FORMAT: partial(spelled_below, tops), URL_FORMAT: _url, TEMPLATE_FORMAT: _template}
+    return {
+        PATH_FORMAT: partial(spelled_below, tops),
+        HOST_PATH_FORMAT: partial(spelled_on_host, tops),
+        URL_FORMAT: _url,
+        TEMPLATE_FORMAT: _template,
+    }
 
 
 def _url(text: str) -> str:

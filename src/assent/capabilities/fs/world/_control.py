@@ -68,6 +68,21 @@ class ControlFiles:
                 names[folder, spot.name] = max(spot.zone, names.get((folder, spot.name), Zone.FREE))
         return Sighting(self, zones, names)
 
+    def zone_at(self, path: str) -> Zone:
+        """The zone of what a full path means, be it there or not. Whoever asks has followed its links."""
+        seen, parts = self.look(), [part for part in path.split("/") if part]
+        written, folded = self.written_below(Path("/")), tuple(map(fold, parts))
+        zones = [written.get(folded[:length], Zone.FREE) for length in range(len(folded) + 1)]
+        folder, here = _identity("/"), ""
+        for name in parts:
+            here = f"{here}/{name}"
+            zones.append(reserved(name) if folder is None else seen.zone_named(folder, name))
+            folder = _identity(here, follow=True)
+            zones += [] if folder is None else [seen.zone_of(folder)]
+        if folder is not None and os.stat(here or "/").st_nlink > 1 and not os.path.isdir(here):
+            zones += [Zone.HIDDEN] if seen.is_linked_inside(folder) else []
+        return max(zones)
+
     def folders_above(self) -> set[Identity]:
         """Every folder above a control file: moving one would move that."""
         parents = {str(parent) for place, _ in self._places for parent in place.parents}

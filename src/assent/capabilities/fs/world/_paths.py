@@ -85,13 +85,30 @@ def spelled_below(tops: Iterable[str], path: str) -> str:
 
     `tops` are the names of that root, absolute. Raises as `split`, also for a full path to anywhere else.
     """
+    below = _below(tops, path)
+    return normal(path) if below is None else below
+
+
+def spelled_on_host(tops: Iterable[str], path: str) -> str:
+    """The same for any path of the machine: one to anywhere else is written in full. `PATH_INVALID`, and as `spelled_below`."""
+    below = _below(tops, path)
+    if below is not None or not path.startswith("/"):
+        return normal(path) if below is None else below
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in path:
+        raise refusal("PATH_INVALID", path, "must be written without `..` and NUL")
+    return f"/{'/'.join(parts)}"
+
+
+def _below(tops: Iterable[str], path: str) -> str | None:
+    """A full path relative to the first of the folders that it is below; None for one below none of them."""
     if path.startswith("/"):
         parts = [part for part in path.split("/") if part not in ("", ".")]
         for top in tops:
             above = [part for part in top.split("/") if part]
             if parts[: len(above)] == above:
                 return normal("/".join(parts[len(above) :]) or ROOT)
-    return normal(path)
+    return None
 
 
 def parent_of(path: str) -> str:

@@ -249,8 +249,14 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
     findings = check(text, request.path, known, spellings(scene.settings.workspace))
     is_sound = not any(finding.severity == "error" for finding in findings)
     told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
-    rules = len(PolicyEngine.load(text).policy.rules) if is_sound else None
-    return answers.PolicyChecked(path=request.path, ok=is_sound, rules=rules, findings=told)
+    policy = PolicyEngine.load(text).policy if is_sound else None
+    return answers.PolicyChecked(
+        path=request.path,
+        ok=is_sound,
+        rules=None if policy is None else len(policy.rules),
+        limits=None if policy is None else len(policy.limits),
+        findings=told,
+    )
 
 
 async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.PolicyTested:

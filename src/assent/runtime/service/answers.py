@@ -1019,10 +1019,15 @@ class LimitReport(Answer, frozen=True, kw_only=True):
 
 
 class LimitUsed(Answer, frozen=True, kw_only=True):
-    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not."""
+    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not.
+
+    Of what was used, `kept` was for calls that others might lead to, and `own` is of calls that come with this one.
+    """
 
     used: int
     opens_at_ms: int | None = None
+    kept: int = 0
+    own: int = 0
 
 
 class NearestRule(Answer, frozen=True, kw_only=True):
@@ -1174,11 +1179,12 @@ class Finding(Answer, frozen=True, kw_only=True):
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):
-    """What was found in a policy; `ok` where it can be used."""
+    """What was found in a policy; `ok` where it can be used, which then has so many `rules` and `limits`."""
 
     path: str
     ok: bool
     rules: int | None
+    limits: int | None = None
     findings: list[Finding]
 
 

@@ -168,6 +168,59 @@ async def test_no_more_is_sent_in_taking_back_than_a_limit_lets_pass(
         assert code(await rt.call("box.send", {"key": "way"})) is None
 
 
+BEFORE: Final[dict[str, dict[str, Any]]] = {
+    "no limit": policy(rule("all", without_approval=True)),
+    "a lower price": limited("cost", cost=100, prices={"box.send": 0}),
+    "another limit": limited(id="other", calls=100),
+}
+"""Policies under which runs have ended before one came into force that lets fewer of their steps be taken back."""
+
+
+@pytest.mark.parametrize("measure", ["calls", "bytes_out", "cost"])
+@pytest.mark.parametrize(
+    ("before", "way", "is_restarted"),
+    [*(("no limit", way, False) for way in WAYS), *((before, "literal", True) for before in BEFORE)],
+)
+async def test_undos_at_once_keep_room_of_the_limits_that_are_in_force_by_then(
+    place: Place, before: str, way: str, measure: str, is_restarted: bool
+) -> None:
+    """Nobody kept any when the steps began; also where the process ends while all of them are under way."""
+    place.policy = BEFORE[before]
+    steps = (
+        [{**WAYS[way], "name": f"s{number}"} for number in range(2)]
+        if way in ("literal", "iteration")
+        else [WAYS[way]]
+    )
+    async with place.open() as rt:
+        register(place, rt)
+        runs = [await rt.run(workflow(*steps)) for _ in range(5)]
+    place.policy = limited(measure, size=SIZES.get(way, SIZE))
+    if is_restarted:
+        place.box.before["send"] = pause = Pause()
+        async with place.open() as rt:
+            register(place, rt)
+            begun = [asyncio.ensure_future(rt.undo(run.run_id)) for run in runs]
+            await pause.reached.wait()
+            unfinished = await rt.unfinished()
+        await asyncio.gather(*begun, return_exceptions=True)
+        del place.box.before["send"]
+        place.box.log.clear()
+        async with place.open() as rt:
+            register(place, rt)
+            found = [await said(rt.undo(run.run_id)) for run in runs if run.run_id not in unfinished]
+            assert set(found) == {"LIMIT_REACHED"}
+            await rt.resume()
+    else:
+        async with place.open() as rt:
+            register(place, rt)
+            await asyncio.gather(*(said(rt.undo(run.run_id)) for run in runs))
+    assert sent(place) == 3 // len(steps) * len(steps)
+    async with place.open() as rt:
+        register(place, rt)
+        for run in runs:
+            assert (await rt.replay(run.run_id)).to_json()["differences"] == []
+
+
 @pytest.mark.parametrize("measure", ["calls", "bytes_out", "cost"])
 async def test_each_run_has_its_own_count_of_what_it_may_lead_to(place: Place, measure: str) -> None:
     """Of five steps one after the other, and at once, as many go as can all be taken back; another run has as many."""

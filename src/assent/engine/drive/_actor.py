@@ -538,7 +538,7 @@ class RunActor:
 
     def _keep_room(self, step: StepRecord) -> None:
         """Keep under the policy's limits what taking a step back needs, as the record has it now."""
-        if step.consequences:
+        if step.consequences or step.keeps:
             place = Place(self.record.run, step.key, step.attempt)
             counted, who = kept_for(self.record, step), str(self._scope.requester)
             self._services.pipeline.quotas.keep(self._services.gate.limits, counted, who, place)

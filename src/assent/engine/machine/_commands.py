@@ -259,10 +259,14 @@ class RequestUndo(msgspec.Struct, frozen=True, gc=False):
 
 
 class BeginUndo(msgspec.Struct, frozen=True, gc=False):
-    """Every conflict was looked for; None: there is none. `asked_again`: what was approved is not what would be done now."""
+    """Every conflict was looked for; None: there is none. `asked_again`: what was approved is not what would be done now.
+
+    `keeps`: what is kept of limits from now on for taking steps back, where something else is on record.
+    """
 
     refusal: ev.UndoRefused | None = None
     asked_again: tuple[ev.ApprovalVoided, ev.ApprovalRequested] | None = None
+    keeps: tuple[ev.Kept, ...] = ()
 
 
 class Resolve(msgspec.Struct, frozen=True, gc=False):

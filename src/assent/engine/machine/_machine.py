@@ -125,7 +125,7 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
                 return []
             if command.asked_again is not None:
                 return command.asked_again
-            return [command.refusal] if command.refusal is not None else [ev.UndoStarted()]
+            return [command.refusal or ev.UndoStarted(keeps=command.keeps)]
         case Resolve():
             return decide_resolution(record, command)
         case _:

@@ -653,6 +653,8 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent, n: int, at_ms: int) -> No
                 _settle(record, record.undo.approval)
             record.undo = UndoRecord(request=event)
         case ev.UndoStarted():
+            for kept in event.keeps:
+                record.step(kept.step).keeps = kept.counted
             record.phase, record.state = Phase.UNDO, RunState.UNDOING
             record.rollback = to_take_back(record, reversible_only=_undo_of(record).request.partial)
         case ev.UndoRefused():

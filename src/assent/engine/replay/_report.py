@@ -32,6 +32,7 @@ _PASSING: Final = frozenset(
         "fingerprint",
         "handler",
         "counted",
+        "keeps",
         "sent",
         "begun",
     }

@@ -704,8 +704,14 @@ class Admission:
         Where that is not what was approved, it is asked again. What an earlier release asked showed no world, and binds none.
         """
         refusal = undo_refusal(rehearsal, outbox)
+        # Limits may have come into force, or count otherwise, since a step was admitted.
+        keeps = tuple(
+            ev.Kept(one.key, one.keeps)
+            for one in rehearsal.steps
+            if one.leads and one.keeps != self._record.steps[one.key].keeps
+        )
         if refusal is not None or undo.approval is None:
-            return BeginUndo(refusal)
+            return BeginUndo(refusal, keeps=keeps)
         asked, preview = undo.approval.request, rehearsal.preview
         told = Decision(PolicyDecision(asked.decision), asked.rule, "", asked.policy)
         digests = [
@@ -721,7 +727,7 @@ class Admission:
             for base in (preview.base, None)
         ]
         if asked.digest in digests:
-            return BeginUndo()
+            return BeginUndo(keeps=keeps)
         voided = ev.ApprovalVoided(step=UNDO_STEP, digest=asked.digest, code="APPROVAL_STALE")
         shown = await self._values.load_object(asked.preview)
         limit = asked.expires_at_ms

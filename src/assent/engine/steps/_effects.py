@@ -195,8 +195,7 @@ class Effects:
             leads = (lead,) if lead is not None else await self._declared(intent, call, output)
         except AssentError:
             return ()  # What fails so now sends nothing later.
-        questions = self._questions_of(leads)
-        return tuple(one for question in questions for one in self._pipeline.amounts(question))
+        return self._amounts(leads)
 
     def _told(
         self, intent: ev.StepStarted, output: Json, outbox: PendingEvents, attached: tuple[str, ...]
@@ -325,7 +324,11 @@ class Effects:
         tried = [
             one
             if one.failure is not None
-            else replace(one, failure=self._lack_of_room(one.key, one.leads, planned))
+            else replace(
+                one,
+                failure=self._lack_of_room(one.key, one.leads, planned),
+                keeps=self._amounts(one.leads),
+            )
             for one in tried
         ]
         return Rehearsal(tuple(tried), self._services.difference(world), partial)
@@ -516,6 +519,11 @@ class Effects:
     def _lack_of_room(self, key: StepKey, leads: Sequence[Lead], planned: Uses) -> AssentError | None:
         """Why limits do not let go what takes a step back, and for which no room is kept, after what is `planned`."""
         return self._pipeline.lack_of_room(key, self._questions_of(leads), planned)
+
+    def _amounts(self, leads: Iterable[Lead]) -> tuple[ev.Counted, ...]:
+        """What they take of each limit that they are held against."""
+        questions = self._questions_of(leads)
+        return tuple(one for question in questions for one in self._pipeline.amounts(question))
 
     def _questions_of(self, leads: Iterable[Lead]) -> list[PolicyContext]:
         """What the gate is asked about them now."""

@@ -24,7 +24,7 @@ _WORDS = {
 class RehearsedStep(msgspec.Struct, frozen=True):
     """One step of an undo. `lead` is the other call that takes it back, `failure` what keeps it from being taken back.
 
-    `leads`: that, or what the capability's own `compensate` comes to.
+    `leads`: that, or what the capability's own `compensate` comes to; `keeps`: what these take of limits.
     """
 
     key: StepKey
@@ -34,6 +34,7 @@ class RehearsedStep(msgspec.Struct, frozen=True):
     lead: Lead | None = None
     failure: AssentError | None = None
     leads: tuple[Lead, ...] = ()
+    keeps: tuple[ev.Counted, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The step's object."""

@@ -14,6 +14,13 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
     amount: int
 
 
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of limits for taking a step back."""
+
+    step: StepKey
+    counted: tuple[Counted, ...]
+
+
 class KeyAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the gate answered to a run that wants a concurrency key: whether it may have it.
 

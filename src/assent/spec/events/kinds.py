@@ -28,6 +28,7 @@ from assent.spec.events._gate import (
     ConsequenceDecided,
     Counted,
     IdentityRefused,
+    Kept,
     KeyAnswer,
     KeyCreated,
     KeyRevoked,
@@ -222,7 +223,9 @@ class UndoRequested(Act, frozen=True, kw_only=True, tag="run.undo_requested"):
 
 
 class UndoStarted(Event, frozen=True, kw_only=True, tag="run.undo_started"):
-    """All conflicts were checked; compensation begins."""
+    """All conflicts were checked; compensation begins. `keeps`: of limits, where that is not what is on record of the step."""
+
+    keeps: tuple[Kept, ...] = ()
 
 
 class UndoRefused(Event, frozen=True, kw_only=True, tag="run.undo_refused"):

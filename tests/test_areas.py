@@ -38,6 +38,10 @@ LEAKS: Final = {
         "net",
         "runtime/wiring/_call_pipeline.py",
     ): "URLs reach the gate in the form in which requests are made",
+    (
+        "net",
+        "runtime/wiring/_servers.py",
+    ): "MCP servers of others are reached by the client of all requests, each at its address alone",
     ("net", "runtime/wiring/_plugin_reach.py"): "what plugins declare is held against the rules for requests",
     (
         "net",

@@ -760,6 +760,11 @@ def test_policy_check_tells_what_cannot_decide_and_refuses_what_is_broken(termin
     shown = terminal("policy", "check", "p.yaml").out.splitlines()
     place = shown.index("  --> p.yaml:9:9")
     assert [line.strip() for line in shown[place + 2 : place + 4]] == ["9 |   - id: never", "|         ^^^^^"]
+    limits = "limits:\n  - {id: few, window: 1h, calls: 9}\n"
+    for text, said, count in (("", "1 rule, no faults", 0), (limits, "1 rule, 1 limit, no faults", 1)):
+        terminal.write("p.yaml", "version: 1\nrules: [{id: all, decision: ALLOW}]\n" + text)
+        assert terminal("policy", "check", "p.yaml").out.splitlines()[-1] == f"p.yaml: {said}"
+        assert terminal("policy", "check", "p.yaml", "--json").object["limits"] == count
     terminal.write("p.yaml", "version: 1\nruls: []\n")
     assert "2 | ruls: []" in terminal("policy", "check", "p.yaml").out
     broken = terminal("policy", "check", "p.yaml", "--json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.crashing import KILLED, Scene
@@ -20,10 +22,22 @@ steps:
 """
 
 
+_LIMIT = "limits: [{id: once, when: {capability: io.fs.move}, window: 1d, calls: 1}]\n"
+
+
+@pytest.mark.parametrize("is_limited", [False, True])
 @pytest.mark.parametrize("point", ["first", "last", "each"])
-def test_an_offsetting_call_killed_anywhere_is_made_once(scene: Scene, point: str) -> None:
-    """A second move would find nothing to move: it is asked whether the first one happened."""
+def test_an_offsetting_call_killed_anywhere_is_made_once(
+    scene: Scene, point: str, *, is_limited: bool
+) -> None:
+    """A second move would find nothing to move: it is asked whether the first one happened.
+
+    A limit that lets one pass keeps it for this one, before it and after it, and never holds it up.
+    """
     (scene.workspace / "offset.yaml").write_text(_WORKFLOW)
+    if is_limited:
+        policy = scene.workspace / "policy.yaml"
+        policy.write_text(policy.read_text() + _LIMIT)
     kept = scene.keep()
     trace = scene.trace("run", "offset.yaml", "--json")
     begun = trace.index("compensate.before") + 1
@@ -32,9 +46,17 @@ def test_an_offsetting_call_killed_anywhere_is_made_once(scene: Scene, point: st
         scene.restore(kept)
         ended = scene.assent("run", "offset.yaml", "--json", kill=f"any:{place}")
         assert ended.code == KILLED, f"`any:{place}` was not reached: {ended}"
+        _require_kept(scene, is_limited=is_limited)
         scene.assent("resume", "--json")
-        [run] = scene.runs()
+        _require_kept(scene, is_limited=is_limited)
+        run = next(one for one in scene.runs() if one["workflow"] == "offset")
         assert run["status"] == "rolled_back", (place, trace[place - 1], run)
         assert (scene.workspace / "moved.txt").read_bytes() == b"report\n"
         assert not (scene.workspace / "report.txt").exists()
         scene.assert_sound()
+
+
+def _require_kept(scene: Scene, *, is_limited: bool) -> None:
+    if is_limited:
+        refused = scene.assent("call", "io.fs.move", "source=a", "destination=b", "--json")
+        assert json.loads(refused.out)["error"]["code"] == "LIMIT_REACHED"

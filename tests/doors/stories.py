@@ -708,6 +708,13 @@ REST = (
         counts=True,
     ),
     story(
+        "servers of others",
+        ask("servers", gives={"#": 0}),
+        ask("look_at_server", {"name": "none"}, code="MCP_SERVER_UNKNOWN"),
+        ask("trust_server", {"name": "none", "digest": "0" * 64}, code="MCP_SERVER_UNKNOWN"),
+        counts=True,
+    ),
+    story(
         "plugins",
         ask("plugins", gives={"#": 0}),
         ask("untrust_plugin", {"name": "none"}),

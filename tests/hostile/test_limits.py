@@ -160,21 +160,6 @@ async def test_a_clock_that_is_set_shuts_no_limit_for_ever(place: Place, days: i
         assert code(await rt.call("box.put", {"key": "a"})) == "LIMIT_REACHED"
 
 
-async def test_what_takes_back_by_another_call_counts_and_is_never_denied(place: Place) -> None:
-    """In a rollback that needs more calls than are left; whoever calls the same later waits for it, in the next process too."""
-    back = {"capability": "box.put", "inputs": {"key": "back"}}
-    made = [
-        {"name": name, "capability": "io.fs.make_dir", "inputs": {"path": name}, "compensation": back}
-        for name in ("a", "b", "c", "d")
-    ]
-    async with place.open() as rt:
-        ended = await rt.run(workflow(*made, fail()))
-        assert (ended.status, place.box.count("execute", "back")) == ("rolled_back", 4)
-        assert code(await rt.call("box.put", {"key": "z"})) == "LIMIT_REACHED"
-    async with place.open() as rt:
-        assert code(await rt.call("box.put", {"key": "z"})) == "LIMIT_REACHED"
-
-
 async def test_a_reload_keeps_what_was_counted(place: Place) -> None:
     """Under the limit's id; another measure is another limit."""
     path = place.root / "policy.yaml"

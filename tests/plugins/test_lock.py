@@ -107,7 +107,7 @@ def test_what_is_no_plain_file_is_refused(path: Path, monkeypatch: pytest.Monkey
     path.symlink_to(path)
     assert refused(lambda: Lock.load(path)).code == "PLUGIN_LOCK_INVALID"
     path.unlink()
-    monkeypatch.setattr("assent.plugins.source._lock.LOCK_BYTES_MAX", 3)
+    monkeypatch.setattr("assent.plugins._lock_file.LOCK_BYTES_MAX", 3)
     path.write_text("long")
     assert "larger" in refused(lambda: Lock.load(path)).message
 

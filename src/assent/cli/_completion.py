@@ -96,6 +96,15 @@ def complete_plugin(ctx: click.Context, _parameter: click.Parameter, start: str)
     return _items(ctx, start, give)
 
 
+def complete_server(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """The MCP servers of assent.toml, with how each stands; none is asked."""
+
+    def give(door: Door) -> Iterable[tuple[str, str]]:
+        return [(one.name, one.status) for one in door.perform(service.requests.Servers()).servers]
+
+    return _items(ctx, start, give)
+
+
 def complete_code(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
     """Error codes."""
 

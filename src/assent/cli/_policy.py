@@ -24,6 +24,7 @@ from assent.spec.policy import Measure
 from assent.spec.values.json_fields import Object
 from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -48,7 +49,9 @@ def check(door: Door, file: Path | None) -> int:
         paint = door.out.paint()
         told = [_finding(found, paint) for found in findings]
         if all(found.severity == "note" for found in findings):
-            told.append(f"{path}: {checked.rules} rule{'' if checked.rules == 1 else 's'}, no faults")
+            parts = [count_text(checked.rules or 0, "rule")]
+            parts += [count_text(checked.limits, "limit")] if checked.limits else []
+            told.append(f"{path}: {', '.join(parts)}, no faults")
         door.out.answer("\n\n".join(told))
     return OK if checked.ok else USAGE
 

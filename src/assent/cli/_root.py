@@ -44,7 +44,12 @@ COMMANDS: Final = {
         ("prune", "record._prune", "prune", "Erase what old runs and plans hold."),
         ("serve", "_serve", "serve", "Serve this state to other programs until told to end."),
         ("pipe", "_serve", "pipe", "Serve one program through standard input and output."),
-        ("mcp", "_serve", "mcp", "Serve one agent through standard input and output."),
+        (
+            "mcp",
+            "_serve",
+            "mcp",
+            "Serve one agent through standard input and output; name MCP servers of others.",
+        ),
         ("hook", "hook._group", "hook", "Ask the gate before an agent's own tools are used."),
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),

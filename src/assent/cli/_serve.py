@@ -1,11 +1,13 @@
-"""`assent serve`, `assent pipe` and `assent mcp`: let other programs, and agents, in."""
+"""`assent serve`, `assent pipe` and `assent mcp` without more: let other programs, and agents, in."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Final
 
-from assent.cli._command import command
+import click
+
+from assent.cli._command import Group, Lazy, command, pass_door
 from assent.cli._door import Door
 from assent.cli._exit import OK
 from assent.cli.terminal._output import is_a_terminal
@@ -91,12 +93,16 @@ AGENT: Final = "agent:mcp"
 """Who acts behind `assent mcp` where nobody is named."""
 
 
-@command("mcp", watches=False, short_help="Serve one agent through standard input and output.")
-def mcp(door: Door) -> int:
+@pass_door
+def _serve_agent(door: Door) -> int:
     """Answer the Model Context Protocol until the input ends (docs/mcp.md): every call of the agent is a step of one session.
 
     The agent acts as `agent:mcp`, or as `--as` says; never as a person. `assent undo` takes the session back.
+
+    The commands below name MCP servers of others, whose tools become capabilities.
     """
+    if click.get_current_context().invoked_subcommand is not None:
+        return OK
     import asyncio
 
     from assent.cli._main import internal_fault
@@ -119,3 +125,22 @@ def mcp(door: Door) -> int:
     with asyncio.Runner() as runner:
         runner.run(serve(settings, lambda error: internal_fault(door, error)))
     return OK
+
+
+mcp = Group(
+    "mcp",
+    lazy={
+        name: Lazy("assent.cli.plugins._servers", attribute, summary)
+        for name, attribute, summary in (
+            ("add", "add", "Write an MCP server into assent.toml."),
+            ("list", "list_", "List the MCP servers, and how far each is trusted."),
+            ("inspect", "inspect", "Show the tools of an MCP server as it lists them now."),
+            ("trust", "trust", "Look at an MCP server's tools, and trust exactly these."),
+            ("remove", "remove", "Take an MCP server out of assent.toml and of the lock."),
+        )
+    },
+    help=_serve_agent.__doc__,
+    short_help="Serve one agent through standard input and output; name MCP servers of others.",
+    invoke_without_command=True,
+    callback=_serve_agent,
+)

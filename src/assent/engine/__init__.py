@@ -44,7 +44,14 @@ if TYPE_CHECKING:
     from assent.engine.record._capability_rows import CAPABILITY_TABLES, CapabilityRows
     from assent.engine.record._concurrency import foresee_key, key_text
     from assent.engine.record._outline import outline
-    from assent.engine.record._record import UNDO_STEP, ApprovalRecord, RunRecord, StepRecord, to_take_back
+    from assent.engine.record._record import (
+        UNDO_STEP,
+        ApprovalRecord,
+        RunRecord,
+        StepRecord,
+        kept_for,
+        to_take_back,
+    )
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
     from assent.engine.record._values import load_json
@@ -67,7 +74,7 @@ _HOMES = {
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
-    ".record._record": "ApprovalRecord RunRecord StepRecord UNDO_STEP to_take_back",
+    ".record._record": "ApprovalRecord RunRecord StepRecord UNDO_STEP kept_for to_take_back",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts ask_gate_about_key",

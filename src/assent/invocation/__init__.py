@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from assent.invocation.call._translated import TranslatedCapability
     from assent.invocation.call._waiting import Rest
     from assent.invocation.call.exposure import require_unexposed
-    from assent.invocation.call.limits import Planned, Quotas, RateLimit, RateLimited, RateLimiter
+    from assent.invocation.call.limits import Place, Quotas, RateLimit, RateLimited, RateLimiter, Uses
     from assent.invocation.call.places import Places, Share
     from assent.invocation.call.ports import Gate
     from assent.invocation.context._hook_records import HookKind, HookLevel, HookRecord
@@ -91,7 +91,7 @@ _HOMES = {
     ".call._translated": "TranslatedCapability",
     ".call._waiting": "Rest",
     ".call.exposure": "require_unexposed",
-    ".call.limits": "Planned Quotas RateLimit RateLimited RateLimiter",
+    ".call.limits": "Place Quotas RateLimit RateLimited RateLimiter Uses",
     ".call.places": "Places Share",
     ".call.ports": "Gate",
     ".context._hook_records": "HookKind HookLevel HookRecord",
@@ -119,11 +119,11 @@ __all__ = [
     "Entry", "EntryKind", "EnvironmentSecrets", "Fetched", "Files", "Gate", "GlobalContext", "Handler",
     "Health", "HealthStatus", "Hook", "HookKind", "HookLevel", "HookRecord", "HookedCall", "Hooks",
     "Invocation", "Invoker", "LeadsTo", "Lifecycle", "LifecycleEvent", "LocalContext", "Metrics", "ModuleLimits",
-    "NoEffectError", "Owned", "Pipeline", "Places", "Planned", "Prepared", "Preview", "Quotas", "RateLimit",
+    "NoEffectError", "Owned", "Pipeline", "Place", "Places", "Prepared", "Preview", "Quotas", "RateLimit",
     "RateLimited", "RateLimiter", "Reconciliation", "RequestNote", "Rest", "Secret", "SecretAccess", "SecretGrant",
     "SecretLimits", "SecretProvider", "SecretSourceError", "Secrets", "Share", "SharedState", "Snapshot",
     "Spawn", "SpawnedTask", "Stage", "StateKey", "Subject", "Subscription", "Transformer", "TranslatedCapability",
-    "VersionChain", "World", "as_error", "attached_in", "capabilities_in", "capability", "described",
+    "Uses", "VersionChain", "World", "as_error", "attached_in", "capabilities_in", "capability", "described",
     "hide_in_error", "require_unexposed", "restore_call", "secret_binding",
 ]  # fmt: skip
 

@@ -37,10 +37,16 @@ def _member(kind: type[_Choice], value: str, what: str) -> _Choice:
 
 
 class Count(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What calls have used of a limit within its window; `opens_at_ms`: where the call in question does not fit, when it will."""
+    """What calls have used of a limit within its window; `opens_at_ms`: where the call in question does not fit, when it will.
+
+    Of what was used, `kept` is for calls that others may lead to, which has no time at which it counts no more; `own` is of calls
+    that come with the one in question.
+    """
 
     used: int
     opens_at_ms: int | None = None
+    kept: int = 0
+    own: int = 0
 
 
 KEY_INPUTS: Final = frozenset({"key", "limit", "on_busy"})

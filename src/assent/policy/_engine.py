@@ -148,8 +148,15 @@ class PolicyEngine:
     def possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
         """Every answer that `decide` may give, whatever the unknown inputs turn out to be.
 
-        A rule whose `if` reads one of them may hold, may not hold, or may fail, which denies. No limit is asked.
+        A rule whose `if` reads one of them may hold, may not hold, or may fail, which denies. Limits are
+        asked about what is known.
         """
+        found = self._possible(context, unknown_inputs)
+        if not context.counts:
+            return found
+        return Possible(tuple(self._limits.deny(one, context) for one in found.answers), found.unknown)
+
+    def _possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
         bits, care, facts = self._index.candidates(context), care_for(context), context.facts()
         budget = Budget()
         answers: list[Decision] = []

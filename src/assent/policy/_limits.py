@@ -1,8 +1,8 @@
 """What a policy lets pass within a time: which limits a question is held against, what it takes of each, and whether one is past.
 
 Nothing is counted here. What calls have used of a limit is handed in with the question (`PolicyContext.counts`) and recorded with
-it, so that the answer can be explained and replayed without a clock. A limit of which no count is handed in is not asked: taking
-back, and what a call may lead to, is never held up by one.
+it, so that the answer can be explained and replayed without a clock. A limit of which no count is handed in is not asked: a
+rollback is never held up by one.
 """
 
 from __future__ import annotations
@@ -73,10 +73,16 @@ class Limits:
         count = context.counts[limit.id]
         opens = count.opens_at_ms
         reason = limit.reason or f"limit `{limit.id}` lets {pass_text(limit)}"
-        if amount > limit.most:
-            told = f"this call takes {amount_text(limit.of, amount)}, which is more than it ever lets pass"
+        if amount + count.own > limit.most:
+            whole = amount_text(limit.of, amount + count.own)
+            told = (
+                f"this call and what comes with it take {whole}" if count.own else f"this call takes {whole}"
+            )
+            told += ", which is more than it ever lets pass"
         else:
             told = f"{used_text(limit.of, count.used, limit.most)} used"
+            if count.kept:
+                told += f", {amount_text(limit.of, count.kept)} of it kept for what takes back what runs under way did"
             # A case of `policy test` says what was used, and not when.
             told += f", and it opens again at {instant(opens)}" if opens is not None else ""
         return msgspec.structs.replace(

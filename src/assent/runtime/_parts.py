@@ -52,6 +52,7 @@ from assent.runtime.wiring._call_pipeline import Calling, bounds
 from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
+from assent.runtime.wiring._servers import Servers
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
@@ -86,9 +87,12 @@ class Parts:
         for spec, handler in builtin_catalog():
             self.capabilities.register(spec, handler, origin=BUILT_IN)
         self.plugins = Plugins.trusted(settings, self.capabilities)
+        self.servers = Servers(settings)
+        self.servers.register(self.capabilities)
         self.versions = Versions(self.capabilities, self.actor)
         self.exit = AsyncExitStack()
         self.exit.callback(self.plugins.close)
+        self.exit.push_async_callback(self.servers.close)
         self._driver: Driver | None = None
         self._services: Services | None = None
         self._observer: Listener | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from assent import Runtime
@@ -57,6 +58,39 @@ async def test_plan_is_run_as_whom_it_was_made_for(tmp_path: Path) -> None:
         ) as refused:
             await rt._core.run_plan(plan_id, rt._core.actor("service:ci"))
         assert (refused.value.code, list(tmp_path.glob("note.txt"))) == ("PLAN_STALE", [])
+
+
+@pytest.mark.parametrize("limited", ["io.fs.write_file", "io.fs.make_dir"])
+async def test_a_plan_is_stale_when_a_limit_lets_no_more_pass(tmp_path: Path, limited: str) -> None:
+    """Of its call, or of what that may lead to; what others use and leave room makes none stale."""
+    limit = {"id": "few", "when": {"capability": limited}, "window": "1h", "calls": 2}
+    place = Place(tmp_path, policy={**policy(), "limits": [limit]}, clock=FakeClock(), grace_s=5.0)
+    assert place.clock is not None
+    back = "    compensation: { capability: io.fs.make_dir, inputs: { path: made } }\n"
+
+    async with place.open() as rt:
+        core = rt._core
+        plans: list[str] = []
+        for name in ("a.txt", "b.txt"):
+            text = WORKFLOW.replace("note.txt", name) + back
+            asked = msgspec.structs.replace(_request(place.workspace), text=text)
+            plans.append((await Service(core.settings, core).perform(asked)).plan_id)
+
+        async def use(path: str) -> None:
+            given = {"path": path, "content": ""} if limited == "io.fs.write_file" else {"path": path}
+            assert (await rt.call(limited, given)).status == "succeeded"
+
+        await use("first")
+        assert (await core.run_plan(plans[0], core.actor(None))).status == "succeeded"
+        if limited == "io.fs.make_dir":  # what the run might have led to was not needed
+            await use("second")
+        with pytest.raises(AssentError) as refused:
+            await core.run_plan(plans[1], core.actor(None))
+        assert (refused.value.code, refused.value.details) == ("PLAN_STALE", {"moved": ["write"]})
+        place.clock.ms += 3_600_000
+        assert (await core.run_plan(plans[1], core.actor(None))).status == "succeeded", (
+            "only the limit kept it"
+        )
 
 
 def _holding(folder: Path, text: str) -> list[str]:

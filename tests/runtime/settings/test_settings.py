@@ -195,6 +195,7 @@ def test_configuration_and_policy_are_control_files(resolve: Resolve, root: Path
     assert set(settings.control_files) == {
         root / "assent.toml",
         root / "assent-plugins.lock",
+        root / "assent-mcp.lock",
         root / "p.yaml",
         *settings.configuration_homes,
     }

@@ -60,6 +60,7 @@ from assent.engine.record._record import (
     UNDO_STEP,
     RunRecord,
     StepRecord,
+    kept_for,
     to_take_back,
 )
 from assent.engine.record._record import Task as Work
@@ -73,7 +74,7 @@ from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import Hook, Rest, Share, require_unexposed
+from assent.invocation import Hook, Place, Rest, Share, require_unexposed
 from assent.invocation.context.telling import listener_here
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
@@ -513,9 +514,13 @@ class RunActor:
 
     def _apply(self, command: Command) -> bool:
         """Let the machine decide; true when anything came of it."""
+        before = self.record.phase
         events = advance(self.record, self._readiness, command, self._outbox.stamp())
         for event in events:
             self._note(event)
+        if self.record.phase is not before:
+            for step in self.record.steps.values():
+                self._keep_room(step)
         self._outbox.add(events)
         return bool(events)
 
@@ -524,10 +529,19 @@ class RunActor:
         step = getattr(event, "step", None)
         if step is not None:
             self._touched[step] = None
+            if (one := self.record.steps.get(step)) is not None:
+                self._keep_room(one)
             if isinstance(event, ev.StepSucceeded) and event.attempt == 0:
                 wait = self.record.steps[step].wait
                 if wait is not None and wait.signal is not None:
                     self.values.put_heard(step, event.output)
+
+    def _keep_room(self, step: StepRecord) -> None:
+        """Keep under the policy's limits what taking a step back needs, as the record has it now."""
+        if step.consequences:
+            place = Place(self.record.run, step.key, step.attempt)
+            counted, who = kept_for(self.record, step), str(self._scope.requester)
+            self._services.pipeline.quotas.keep(self._services.gate.limits, counted, who, place)
 
     async def _move(self) -> None:
         """Decide everything that can be decided now, make it durable, then have the effects begin."""

@@ -70,7 +70,7 @@ class AddStep(msgspec.Struct, frozen=True, gc=False):
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):
-    """An attempt's effect is done and its output is valid."""
+    """An attempt's effect is done and its output is valid. `keeps`: what is kept of limits from now on for taking it back."""
 
     step: StepKey
     attempt: int
@@ -78,6 +78,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     effect: Effect
     served: Commitment | None = None
     sent: int = 0
+    keeps: tuple[ev.Counted, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -140,9 +141,10 @@ class Compensating(msgspec.Struct, frozen=True, gc=False):
 
 
 class Compensated(msgspec.Struct, frozen=True, gc=False):
-    """A step's effect is taken back."""
+    """A step's effect is taken back. `counted`: what that sent beside inputs, of limits that count it."""
 
     step: StepKey
+    counted: tuple[ev.Counted, ...] = ()
 
 
 class NotCompensated(msgspec.Struct, frozen=True, gc=False):
@@ -152,6 +154,7 @@ class NotCompensated(msgspec.Struct, frozen=True, gc=False):
     code: str
     error: Commitment | None
     may_repeat: bool
+    counted: tuple[ev.Counted, ...] = ()
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False):

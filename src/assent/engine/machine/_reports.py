@@ -49,6 +49,7 @@ def decide_report(
                     effect=report.effect,
                     served=report.served,
                     sent=report.sent,
+                    keeps=report.keeps,
                 )
             ]
         case Failed():
@@ -222,13 +223,17 @@ def decide_compensation(
                 return ()
             return [ev.CompensationStarted(step=report.step, attempt=report.attempt)]
         case Compensated():
-            return [ev.StepCompensated(step=report.step)]
+            return [ev.StepCompensated(step=report.step, counted=report.counted)]
         case NotCompensated():
             if report.may_repeat and step.compensation_attempt < COMPENSATION_ATTEMPTS_MAX:
                 return ()
             return [
                 ev.CompensationFailed(
-                    step=report.step, attempt=step.compensation_attempt, code=report.code, error=report.error
+                    step=report.step,
+                    attempt=step.compensation_attempt,
+                    code=report.code,
+                    error=report.error,
+                    counted=report.counted,
                 )
             ]
         case _:

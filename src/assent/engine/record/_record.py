@@ -123,7 +123,8 @@ class StepRecord(msgspec.Struct):
     `failed_at_ms`: when its last attempt did, if another one is to come. `wait`: what it waits for, or did.
 
     `asked_about`: what a call of it may lead to, as the gate was asked last, which ended with event `asked_about_n`;
-    `consequences`: the same as it was when its intent was admitted; `checked`: the other call that was let go to take it back.
+    `consequences`: the same as it was when its intent was admitted; `keeps`: what limits keep for it, as long as it is needed;
+    `checked`: the other call that was let go to take it back.
 
     `has_older_effect`: an attempt before the current one may have left something, whatever the current one does.
     """
@@ -163,6 +164,7 @@ class StepRecord(msgspec.Struct):
     asked_about: tuple[ev.ConsequenceDecided, ...] = ()
     asked_about_n: int = 0
     consequences: tuple[ev.ConsequenceDecided, ...] = ()
+    keeps: tuple[ev.Counted, ...] = ()
     checked: ev.ConsequenceChecked | None = None
     is_abandoned: bool = False
     spoken_of: int = 0
@@ -344,7 +346,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case ev.StepSucceeded():
             step = _move(record, event.step, _SUCCEEDED)
             step.attempt, step.output, step.effect = event.attempt, event.output, event.effect
-            step.served = event.served
+            step.served, step.keeps = event.served, event.keeps or step.keeps
             step.order, step.task, step.code, step.error = n, None, None, None
             _use_grant(step)
             if step.wait is not None:
@@ -411,6 +413,7 @@ def _start(record: RunRecord, event: ev.StepStarted) -> None:
     step.has_older_effect = step.effect is not _NONE
     step.attempt, step.intent, step.task = event.attempt, event, _EXECUTE
     step.consequences = step.asked_about if step.asked_about_n == record.n - 2 else ()
+    step.keeps = tuple(one for consequence in step.consequences for one in consequence.counted)
     step.capability, step.version, step.risk = event.capability, event.version, event.risk
     step.asked_version = event.asked_version
     step.decision, step.rule = event.decision, event.rule
@@ -752,6 +755,14 @@ def to_take_back(record: RunRecord, *, reversible_only: bool = False) -> list[St
     ]
     affected.sort(key=lambda step: -(step.order or 0))
     return [step.key for step in affected]
+
+
+def kept_for(record: RunRecord, step: StepRecord) -> tuple[ev.Counted, ...]:
+    """What is kept of limits for taking a step back: nothing where that is not needed, was let go, or can't come any more."""
+    is_needed = step.effect is not Effect.NONE and step.checked is None and not step.is_abandoned
+    if not is_needed or record.phase in (_FINALLY, _DONE):
+        return ()
+    return step.keeps
 
 
 def _undo_of(record: RunRecord) -> UndoRecord:

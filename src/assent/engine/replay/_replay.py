@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Event
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,7 @@ from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._keys import Claim
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json, RefusedError
-from assent.invocation import Invocation, Pipeline, Prepared
+from assent.invocation import Invocation, Pipeline, Prepared, Uses
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
 from assent.policy import PolicyContext
@@ -142,8 +142,15 @@ class _ReplayPipeline(Pipeline):
 
     script: Script
 
-    def counted(self, call: Invocation, question: PolicyContext) -> PolicyContext:
-        return msgspec.structs.replace(question, counts=self.script.counts_of(call.context.step))
+    def counted(self, call: Invocation, question: PolicyContext, lead: int | None = None) -> PolicyContext:
+        return msgspec.structs.replace(question, counts=self.script.counts_of(call.context.step, lead))
+
+    def lack_of_room(
+        self, step: str, questions: Iterable[PolicyContext], planned: Uses
+    ) -> AssentError | None:
+        del questions, planned
+        refusal = self.script.refusal_to_take_back(StepKey(step))
+        return refusal if refusal is not None and refusal.code == "LIMIT_REACHED" else None
 
     async def allow(self, call: Invocation) -> None:
         self.script.require_begun(call.context.step)

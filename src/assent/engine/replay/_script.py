@@ -112,14 +112,23 @@ class Script:
         expected = self.expected
         return self.is_off or (expected is not None and subject_of(expected) == key)
 
-    def counts_of(self, key: StepKey) -> dict[str, Count]:
-        """What was used of limits when the gate answered about the step next; nothing where that is not on record."""
+    def counts_of(self, key: StepKey, lead: int | None) -> dict[str, Count]:
+        """What was used of limits when the gate answered about the step next; nothing where that is not on record.
+
+        `lead`: about a call that it may lead to, which of them: these stand in a row before it.
+        """
+        asked: list[ev.StepStarted | ev.StepDenied | ev.ApprovalRequested | ev.ConsequenceDecided] = []
         for index in () if self.is_off else self._queues.get(key, ()):
             event = self.recording.events[index]
             if isinstance(event, CALLS):
-                counts = self.recording.object(event.context).get("limits", {})
-                return msgspec.convert(counts, dict[str, Count])
-        return {}
+                asked = [event] if lead is None else asked[lead:]
+                break
+            if isinstance(event, ev.ConsequenceDecided):
+                asked.append(event)
+        if not asked:
+            return {}
+        context = asked[0].context
+        return msgspec.convert(self.recording.object(context).get("limits", {}), dict[str, Count])
 
     def may_answer(self, key: StepKey, part: str, *, is_live: bool) -> bool:
         """Whether it is the turn of a step's part to answer, and there is an answer."""
@@ -175,10 +184,20 @@ class Script:
         return _given(replies, key)
 
     def _rehearse(self, key: StepKey) -> object:
-        refusal = self._coming() if isinstance(self.expected, ev.UndoRequested) else self.expected
-        if isinstance(refusal, ev.UndoRefused) and refusal.step == key and refusal.error is not None:
-            raise raised(self.recording.error(refusal.error, refusal.code))
+        if (refusal := self.refusal_to_take_back(key)) is not None:
+            raise raised(refusal)
         return {}
+
+    def refusal_to_take_back(self, key: StepKey) -> AssentError | None:
+        """What is expected to keep a step from being taken back: an undo from beginning, or another try."""
+        event = self._coming() if isinstance(self.expected, ev.UndoRequested) else self.expected
+        if (
+            not isinstance(event, ev.UndoRefused | ev.CompensationFailed)
+            or event.step != key
+            or event.error is None
+        ):
+            return None
+        return self.recording.error(event.error, event.code)
 
     def undo_difference(self) -> str:
         """What the question about an undo said that it would change of files: what stands below its steps."""

@@ -27,7 +27,15 @@ from assent.engine.machine._commands import (
 from assent.engine.ports import Services
 from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, UndoRecord, to_take_back
 from assent.engine.steps._approvals import approval_digest, approval_request
-from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
+from assent.engine.steps._consequences import (
+    Consequence,
+    Lead,
+    decide,
+    declared,
+    lead_of,
+    question_of,
+    together,
+)
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
@@ -314,7 +322,16 @@ class Admission:
             one.bound.require_references(one.inputs)
             require_unexposed(self._pipeline.redactor, one.inputs, "the inputs", one.bound.spec.id)
         labels |= candidate.bound.spec.labels
-        return tuple(decide(self._services.gate, self.facts, one, labels, now_ms) for one in leads)
+        found: list[Consequence] = []
+        for index, one in enumerate(leads):
+            question = question_of(self.facts, one, labels, now_ms)
+            question = self._pipeline.counted(candidate.call, question, lead=index)
+            consequence = decide(self._services.gate, one, question)
+            if question.counts and consequence.decision.effect is not _DENY:
+                counted = self._pipeline.keep(candidate.call, question)
+                consequence = msgspec.structs.replace(consequence, counted=counted)
+            found.append(consequence)
+        return tuple(found)
 
     async def _on_record(
         self,
@@ -349,6 +366,7 @@ class Admission:
                     unknown=one.unknown,
                     context=outbox.bind(one.question.told(with_time=self._services.gate.reads_now)),
                     rules=one.rules,
+                    counted=one.counted,
                 )
             )
         return tuple(events)
@@ -747,7 +765,11 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
     if decision.code == "LIMIT_REACHED":
         near, opens = None, decision.opens_at_ms
         details["opens_at_ms"] = opens
-        hint = "ask for less at a time" if opens is None else f"try again at {instant(opens)}"
+        hint = (
+            "ask for less at a time, or wait for other runs to end"
+            if opens is None
+            else f"try again at {instant(opens)}"
+        )
     if near is not None:
         would = "allow it" if near.decision is _ALLOW else "have a person asked"
         hint = f"rule `{near.rule}` would {would}, but {near.because}; {hint}"

@@ -41,13 +41,17 @@ class Lead(msgspec.Struct, frozen=True):
 
 
 class Consequence(msgspec.Struct, frozen=True):
-    """A lead and what the gate says of it. `rules`: all that would ask a person, where the answer depends on `unknown` inputs."""
+    """A lead and what the gate says of it. `rules`: all that would ask a person, where the answer depends on `unknown` inputs.
+
+    `counted`: what is kept of limits for it.
+    """
 
     lead: Lead
     question: PolicyContext
     decision: Decision
     unknown: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    counted: tuple[ev.Counted, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The object that plans and questions show."""
@@ -60,7 +64,8 @@ class Consequence(msgspec.Struct, frozen=True):
             "risk_level": lead.risk.value,
             "decision": decision.effect.value,
             "rule": decision.rule,
-            "reason": decision.reason,
+            # What is used and when it opens is told with the step: two plans of the same must not differ by the time.
+            "reason": decision.reason if decision.code != "LIMIT_REACHED" else "a limit is reached",
             "inputs": lead.inputs,
             "unknown": [*sorted(lead.unknown)],
         }
@@ -148,16 +153,16 @@ def _properties(bound: BoundCapability) -> Collection[str]:
     return properties if isinstance(properties, Mapping) else ()
 
 
-def decide(gate: Gate, facts: RunFacts, lead: Lead, labels: frozenset[str], now_ms: int) -> Consequence:
+def decide(gate: Gate, lead: Lead, question: PolicyContext) -> Consequence:
     """The gate's one answer about a call that may follow; what depends on an unknown input is asked a person."""
     spec = lead.bound.spec
-    question = question_of(facts, lead, labels, now_ms)
     possible = gate.possible(question, lead.unknown)
     first = possible.answers[0]
     if not possible.unknown:
         return Consequence(lead, question, first)
     if all(answer.effect is PolicyDecision.DENY for answer in possible.answers):
-        return Consequence(lead, question, msgspec.structs.replace(first, code="POLICY_DENIED"))
+        limited = next((answer for answer in possible.answers if answer.code == "LIMIT_REACHED"), None)
+        return Consequence(lead, question, limited or msgspec.structs.replace(first, code="POLICY_DENIED"))
     asking = [answer for answer in possible.answers if answer.effect is PolicyDecision.REQUIRE_APPROVAL]
     names = sorted(lead.unknown) if "inputs" in possible.unknown else possible.unknown
     listed = ", ".join(f"`{name}`" for name in names)

@@ -13,7 +13,8 @@ What an exception says about the world is decided here and nowhere else:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -52,9 +53,11 @@ from assent.invocation import (
     Reconciliation,
     RequestNote,
     SecretAccess,
+    Uses,
     World,
     as_error,
 )
+from assent.policy import PolicyContext
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Decision
 from assent.spec.events import kinds as ev
@@ -95,6 +98,10 @@ class Effects:
         self._values = scope.values
         self._record = scope.record
         self._calls: dict[StepKey, Invocation] = {}
+        self._let_back: dict[StepKey, tuple[ev.ConsequenceChecked, ...]] = {}
+        """What was let go here last that takes a step back."""
+        self._sent_back: dict[StepKey, Counter[str]] = {}
+        """What that sent beside inputs, by limit, and is not on record yet."""
         self._is_stopped = False
 
     def cancel(self) -> list[StepKey]:
@@ -147,6 +154,7 @@ class Effects:
             attached = call.context.attached
             told, served = self._told(intent, output, outbox, attached)
             commitment = outbox.bind_told(told, attached)
+            keeps = await self._room_by_now(step, call, told, output)
             await self._pipeline.succeed(call, output)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
             effect = _effect_of(error, bound, has_returned=call.has_returned)
@@ -169,7 +177,26 @@ class Effects:
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, told)
         effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE
-        return Succeeded(step.key, intent.attempt, commitment, effect, served, _sent(call, intent))
+        return Succeeded(step.key, intent.attempt, commitment, effect, served, _sent(call, intent), keeps)
+
+    async def _room_by_now(
+        self, step: StepRecord, call: Invocation, told: Json, output: Json
+    ) -> tuple[ev.Counted, ...]:
+        """What is kept of limits for taking the step back now that its output is known, where bytes are counted; else nothing.
+
+        `told` is the output as the caller's version gives it, `output` as the version that performed it does.
+        """
+        counted = [one.of for consequence in step.consequences for one in consequence.counted]
+        if Measure.BYTES_OUT not in counted:
+            return ()
+        intent = _intent(step)
+        try:
+            lead = await self._way_back(step, intent, call.bound, told, output)
+            leads = (lead,) if lead is not None else await self._declared(intent, call, output)
+        except AssentError:
+            return ()  # What fails so now sends nothing later.
+        questions = self._questions_of(leads)
+        return tuple(one for question in questions for one in self._pipeline.amounts(question))
 
     def _told(
         self, intent: ev.StepStarted, output: Json, outbox: PendingEvents, attached: tuple[str, ...]
@@ -267,6 +294,8 @@ class Effects:
     async def compensate(self, step: StepRecord, outbox: PendingEvents) -> Command:
         """Take a step's effect back, from what was journaled only."""
         FAILPOINTS.hit("compensate.before")
+        if step.compensation_attempt == 1:
+            self._sent_back.pop(step.key, None)
         try:
             await self._take_back(step, self._services.world)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; a person will see it
@@ -276,9 +305,10 @@ class Effects:
                 code=failure.code if isinstance(error, AssentError) else "COMPENSATION_FAILED",
                 error=outbox.bind_error(failure),
                 may_repeat=not isinstance(error, RefusedError) and not self._is_alive(step),
+                counted=self._told_back(step),
             )
         FAILPOINTS.hit("compensate.after")
-        return Compensated(step.key)
+        return Compensated(step.key, self._told_back(step))
 
     async def rehearse(self, steps: Sequence[StepRecord], *, partial: bool) -> Rehearsal:
         """Try an undo, and look for everything that would stop it, before anything is touched.
@@ -290,16 +320,25 @@ class Effects:
         """
         world = self._services.world.simulate()
         tried = [await self._try_to_take_back(step, world) for step in steps]
+        # INVARIANT: nothing comes between this and the beginning of the undo, which keeps the room.
+        planned: Uses = Counter()
+        tried = [
+            one
+            if one.failure is not None
+            else replace(one, failure=self._lack_of_room(one.key, one.leads, planned))
+            for one in tried
+        ]
         return Rehearsal(tuple(tried), self._services.difference(world), partial)
 
     async def _try_to_take_back(self, step: StepRecord, world: World) -> RehearsedStep:
         intent = _intent(step)
         tried = RehearsedStep(step.key, intent.capability, intent.version, intent.undo)
-        lead: Lead | None = None
+        lead, leads = None, tuple[Lead, ...]()
         try:
             bound = self._require_way_back(step, intent)
             lead = await self._lead(step, intent, bound)
             if lead is not None:
+                leads = (lead,)
                 await self._require_allowed(step, lead, *step.consequences[:1] or (None,))
             elif bound.rehearsable:
                 await self._take_back(step, world)
@@ -307,11 +346,11 @@ class Effects:
                 await self._require_payloads(step, intent)
                 call = self._continued(step, intent, bound, CallPhase.COMPENSATING, world=world)
                 await self._revive(call, intent)
-                await self._require_declared(step, intent, call, await self._served(step, intent))
+                leads = await self._require_declared(step, intent, call, await self._served(step, intent))
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; nothing has been touched
             failure = as_error(error, intent.capability, self._pipeline.redactor)
             return replace(tried, lead=lead, failure=failure)
-        return replace(tried, lead=lead)
+        return replace(tried, lead=lead, leads=leads)
 
     def _require_way_back(self, step: StepRecord, intent: ev.StepStarted) -> BoundCapability:
         if intent.undo is Undo.NONE:
@@ -350,18 +389,27 @@ class Effects:
             except AssentError as error:
                 raise await self._pipeline.fail(call, error) from None
             timeout_s = self._services.limits.step_timeout_s
-            await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=prepared, output=output)
+            try:
+                await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=prepared, output=output)
+            finally:
+                self._count_sent(step, call, intent.counted)
 
     async def _lead(self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability) -> Lead | None:
         """The other capability that takes a step back, and what it is called with; None when its own handler does."""
-        spec = self._blueprint.step_of(step.key)
         output = await self._values.load(step.output) if step.output is not None else None
-        context = await self._values.for_compensation(self._record, step.key, output)
-        own = {"inputs": await self._values.load(intent.inputs), "output": await self._served(step, intent)}
-        lead = lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)
+        lead = await self._way_back(step, intent, bound, output, await self._served(step, intent))
         if lead is None and "compensate" not in bound.parts:
             raise _nothing_takes_back(step)
         return lead
+
+    async def _way_back(
+        self, step: StepRecord, intent: ev.StepStarted, bound: BoundCapability, output: Json, served: Json
+    ) -> Lead | None:
+        """The same of a step with this output; `served`: as the version that performed it gave it."""
+        spec = self._blueprint.step_of(step.key)
+        context = await self._values.for_compensation(self._record, step.key, output)
+        own = {"inputs": await self._values.load(intent.inputs), "output": served}
+        return lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)
 
     async def _served(self, step: StepRecord, intent: ev.StepStarted) -> Json:
         """What the version that performed a step returned: what takes its effect back can read no other's."""
@@ -400,10 +448,14 @@ class Effects:
                 state = dict(found.state)
                 prepared = self._bind({"state": state, "blobs": [*found.blobs]}, found.blobs)
                 call.life.blobs = tuple(found.blobs)
-            await self._let_go(self._checked(step, lead, decision, prepared=prepared))
+            self._require_room(step, lead)
+            await self._let_go(step, self._checked(step, lead, decision, prepared=prepared))
         except AssentError as error:
             raise await self._pipeline.fail(call, error) from None
-        await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=state, by_execute=True)
+        try:
+            await self._pipeline.compensate(call, timeout_s=timeout_s, prepared=state, by_execute=True)
+        finally:
+            self._count_sent(step, call)
 
     def _offsetting(
         self, lead: Lead, step: StepRecord, intent: ev.StepStarted, *, is_silent: bool = False
@@ -416,15 +468,15 @@ class Effects:
 
     async def _require_declared(
         self, step: StepRecord, intent: ev.StepStarted, call: Invocation, output: Json
-    ) -> None:
-        """Hold what a capability's own `compensate` will come to against the policy that was asked beforehand.
+    ) -> tuple[Lead, ...]:
+        """Hold what a capability's own `compensate` will come to against the policy that was asked beforehand; what that is.
 
         Of a run that began before anybody was, nothing is on record, and nothing is held against anything: its people saw
         these calls in the inputs of the one that they allowed.
         """
         if not step.consequences and intent.context is None:
-            return
-        leads = await declared(call, RiskLevel(intent.risk), self._services, self._catalogue, output)
+            return ()
+        leads = await self._declared(intent, call, output)
         if output is None and any(one.unknown for one in leads):
             raise RefusedError(
                 "UNDO_IMPOSSIBLE",
@@ -443,10 +495,36 @@ class Effects:
             for one, decided in zip(leads, step.consequences, strict=True)
         ]
         if decisions and step.state is StepState.COMPENSATING:
-            await self._let_go(*(self._checked(step, one, decision) for one, decision in decisions))
+            self._require_room(step, *leads)
+            await self._let_go(step, *(self._checked(step, one, decision) for one, decision in decisions))
+        return leads
 
-    async def _let_go(self, *checked: ev.ConsequenceChecked) -> None:
-        """Put on record what is done next. It counts against limits, and none of them holds it up."""
+    async def _declared(self, intent: ev.StepStarted, call: Invocation, output: Json) -> tuple[Lead, ...]:
+        return await declared(call, RiskLevel(intent.risk), self._services, self._catalogue, output)
+
+    def _require_room(self, step: StepRecord, *leads: Lead) -> None:
+        """Hold another try against limits, which is another call than the one for which room was kept: LIMIT_REACHED.
+
+        A process that ended in between had its reasons: what it let go is finished, whatever the limits say.
+        """
+        is_another = step.key in self._let_back or step.compensation_attempt == 1
+        if step.checked is not None and is_another:
+            failure = self._lack_of_room(step.key, leads, Counter())
+            if failure is not None:
+                raise failure
+
+    def _lack_of_room(self, key: StepKey, leads: Sequence[Lead], planned: Uses) -> AssentError | None:
+        """Why limits do not let go what takes a step back, and for which no room is kept, after what is `planned`."""
+        return self._pipeline.lack_of_room(key, self._questions_of(leads), planned)
+
+    def _questions_of(self, leads: Iterable[Lead]) -> list[PolicyContext]:
+        """What the gate is asked about them now."""
+        now_ms, labels = self._services.clock.now_ms(), self._labels()
+        return [question_of(self._facts, one, labels, now_ms) for one in leads]
+
+    async def _let_go(self, step: StepRecord, *checked: ev.ConsequenceChecked) -> None:
+        """Put on record what is done next, in the room that was kept for it."""
+        self._let_back[step.key] = checked
         await self._deliver(Accessed(checked))
         if (rates := self._pipeline.rates) is not None:
             for one in checked:
@@ -464,8 +542,8 @@ class Effects:
         lead.bound.require_references(lead.inputs)
         gate = self._services.gate
         decide = gate.decide if decided is None else await policy_of(self._services, decided.policy)
-        now_ms = self._services.clock.now_ms()
-        decision = decide(question_of(self._facts, lead, self._labels(), now_ms))
+        (question,) = self._questions_of([lead])
+        decision = decide(question)
         if may_go(decision, decided):
             return decision
         refusal = denied(lead, decision)
@@ -499,9 +577,25 @@ class Effects:
 
     def _count(self, lead: Lead) -> tuple[ev.Counted, ...]:
         """Count what a call that takes another back takes of limits, none of which holds it up."""
-        question = question_of(self._facts, lead, self._labels(), self._services.clock.now_ms())
+        (question,) = self._questions_of([lead])
         limits = self._services.gate.limits_on(question)
         return self._pipeline.quotas.hold(limits, question).counted if limits else ()
+
+    def _count_sent(self, step: StepRecord, call: Invocation, own: Sequence[ev.Counted] = ()) -> None:
+        """Count what a call that takes a step back sent beside inputs, for the calls after it. `own`: of the step's own call."""
+        let_go = (one for checked in self._let_back.get(step.key, ()) for one in checked.counted)
+        counted = {one.limit: one for one in (*own, *let_go) if one.of == Measure.BYTES_OUT}
+        if not call.life.sent or not counted:
+            return
+        quotas, limits = self._pipeline.quotas, self._services.gate.limits
+        who, run = str(self._facts.requester), self._record.run
+        quotas.resumed(limits, tuple(counted.values()), who, run).add_sent(call.life.sent)
+        self._sent_back.setdefault(step.key, Counter()).update(dict.fromkeys(counted, call.life.sent))
+
+    def _told_back(self, step: StepRecord) -> tuple[ev.Counted, ...]:
+        """What that was, as it is put on record with what came of it."""
+        sent = self._sent_back.get(step.key, Counter())
+        return tuple(ev.Counted(limit, Measure.BYTES_OUT.value, size) for limit, size in sent.items())
 
     def _is_alive(self, step: StepRecord) -> bool:
         """A thread of an earlier call of this step, or of one that takes it back, has outlived its limit and the grace."""

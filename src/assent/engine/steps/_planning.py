@@ -8,6 +8,7 @@ steps will end, with which outputs, is not known: what those of `finally` do is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Self
@@ -17,12 +18,20 @@ import msgspec
 from assent.engine.ports import Catalogue, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import begin
-from assent.engine.steps._consequences import Consequence, Lead, decide, declared, lead_of, together
+from assent.engine.steps._consequences import (
+    Consequence,
+    Lead,
+    decide,
+    declared,
+    lead_of,
+    question_of,
+    together,
+)
 from assent.engine.steps._plan_reads import Reads, UnreadError
 from assent.engine.steps._scope import idempotency_key
 from assent.engine.steps._terms import RunFacts, effective_risk, items_of, undo_of, wait_given
 from assent.errors import AssentError, Json
-from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Planned, Preview, World
+from assent.invocation import EXECUTE_CAPTURED, BoundCapability, Invocation, Preview, Uses, World
 from assent.policy import PolicyContext, UnknownInputs
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, Decision, PolicyDecision
@@ -154,7 +163,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
     question: PolicyContext
     unknown: UnknownInputs
-    leads: tuple[Lead, ...] | None
+    consequences: tuple[Consequence, ...] | None
 
 
 class Planner:
@@ -195,7 +204,7 @@ class Planner:
         self._world_because = "an earlier change is not known"
         self._in_finally = False
         self._labels: frozenset[str] = frozenset()
-        self._used: Planned = {}
+        self._used: Uses = Counter()
         unbound = Commitment("")
         created = ev.RunCreated(
             mode=blueprint.mode,
@@ -250,22 +259,36 @@ class Planner:
             return step
         labels = asked.question.run_labels | self._reads.labels
         question = msgspec.structs.replace(asked.question, run_labels=labels)
-        consequences = self._decided_about(asked.leads, question)
+        gate = self._services.gate
+        consequences = tuple(
+            decide(gate, one.lead, msgspec.structs.replace(one.question, run_labels=labels | question.labels))
+            for one in asked.consequences or ()
+        )
         decision = together(self._foreseen(msgspec.structs.replace(asked, question=question)), consequences)
         return msgspec.structs.replace(step, **_decided(decision), consequences=_told(consequences))
 
     def _foreseen(self, asked: _Asked) -> Decision | None:
         """What the gate says of a call of unknown inputs; None too where they tell what else it is to be asked about."""
         decision = self._services.gate.foresee(asked.question, asked.unknown)
-        is_open = asked.leads is None and decision is not None and decision.effect is not PolicyDecision.DENY
+        is_open = (
+            asked.consequences is None and decision is not None and decision.effect is not PolicyDecision.DENY
+        )
         return None if is_open else decision
 
     def _decided_about(
         self, leads: Sequence[Lead] | None, question: PolicyContext
     ) -> tuple[Consequence, ...]:
         """What the gate says of what a call may lead to that it is asked about itself."""
-        gate, labels = self._services.gate, question.run_labels | question.labels
-        return tuple(decide(gate, self._facts, lead, labels, question.now_ms) for lead in leads or ())
+        pipeline, labels = self._services.pipeline, question.run_labels | question.labels
+        found: list[Consequence] = []
+        own: Uses = Counter()
+        pipeline.foresee(question, own)
+        for lead in leads or ():
+            asked = question_of(self._facts, lead, labels, question.now_ms)
+            asked = pipeline.foreseen(asked, self._used + own, own=own)
+            found.append(decide(self._services.gate, lead, asked))
+            pipeline.foresee(asked, own)
+        return tuple(found)
 
     async def _plan_step(self, key: StepKey, step: StepSpec) -> list[PlannedStep]:
         if step.wait is not None:
@@ -323,10 +346,10 @@ class Planner:
         except AssentError as error:
             return self._failing(target, error)
         question = self._services.pipeline.foreseen(self._question(target, inputs), self._used)
-        self._asked[target.key] = _Asked(question, (), leads)
         consequences = self._decided_about(leads, question)
+        self._asked[target.key] = _Asked(question, (), consequences)
         decision = self._services.pipeline.authorize(call, question)
-        self._foresee_use(question, together(decision, consequences))
+        self._foresee_use(question, consequences, together(decision, consequences))
         preview, error_object = await self._preview(target, call)
         if because is None and has_effect and not self._world_is_known:
             because = self._world_because
@@ -347,10 +370,13 @@ class Planner:
         )
         return msgspec.structs.replace(planned, target=target_of(inputs), because=because, read=read)
 
-    def _foresee_use(self, question: PolicyContext, decision: Decision | None) -> None:
+    def _foresee_use(
+        self, question: PolicyContext, consequences: Iterable[Consequence], decision: Decision | None
+    ) -> None:
         """What the call would take of limits the later ones do not find; one that may be denied yet counts as well."""
         if decision is None or decision.effect is not PolicyDecision.DENY:
-            self._services.pipeline.foresee(question, self._used)
+            for one in (question, *(consequence.question for consequence in consequences)):
+                self._services.pipeline.foresee(one, self._used)
 
     async def _read(
         self, target: _Target, call: Invocation, question: PolicyContext, decision: Decision
@@ -449,10 +475,11 @@ class Planner:
             leads = await self._leads(target, context, None)
         except AssentError as error:
             return self._failing(target, error)
-        asked = self._asked[target.key] = _Asked(question, unknown, leads)
-        decision = self._foreseen(asked)
         consequences = self._decided_about(leads, question)
-        self._foresee_use(question, together(decision, consequences))
+        asked = _Asked(question, unknown, consequences if leads is not None else None)
+        self._asked[target.key] = asked
+        decision = self._foreseen(asked)
+        self._foresee_use(question, consequences, together(decision, consequences))
         preview = Preview(changes=target.bound.spec.has_effect)
         planned = self._planned(target, decision, preview, known=False, consequences=consequences)
         return msgspec.structs.replace(planned, target=target_of(literals), because=because)

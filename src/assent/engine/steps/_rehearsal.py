@@ -22,7 +22,10 @@ _WORDS = {
 
 
 class RehearsedStep(msgspec.Struct, frozen=True):
-    """One step of an undo. `lead` is the other call that takes it back, `failure` what keeps it from being taken back."""
+    """One step of an undo. `lead` is the other call that takes it back, `failure` what keeps it from being taken back.
+
+    `leads`: that, or what the capability's own `compensate` comes to.
+    """
 
     key: StepKey
     capability: str
@@ -30,6 +33,7 @@ class RehearsedStep(msgspec.Struct, frozen=True):
     undo: Undo
     lead: Lead | None = None
     failure: AssentError | None = None
+    leads: tuple[Lead, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The step's object."""

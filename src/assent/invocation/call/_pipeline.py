@@ -11,13 +11,13 @@ pays for none of this: without hooks, callbacks and listeners each stage is what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation.app.application import GlobalContext
 from assent.invocation.app.metrics import Metrics
 from assent.invocation.call._ending import Ending, enter
@@ -26,7 +26,7 @@ from assent.invocation.call._invocation import Invocation, as_error, redacted
 from assent.invocation.call._invoker import CallNotBegunError, Invoker
 from assent.invocation.call._lifecycle_events import Around, Teller
 from assent.invocation.call.exposure import require_unexposed
-from assent.invocation.call.limits import Planned, Quotas, RateLimiter
+from assent.invocation.call.limits import NOTHING, Place, Quotas, RateLimiter, Uses, amounts
 from assent.invocation.call.ports import Gate
 from assent.invocation.context._hook_records import HookLevel
 from assent.invocation.context.local import BlobStore, CallLife, LocalContext, World
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from assent.invocation.app._bounded import Spawn
     from assent.invocation.call._bound import BoundCapability
     from assent.policy import PolicyContext
+    from assent.spec.events.kinds import Counted
     from assent.spec.spelled_fields import Spellings
 
 P = TypeVar("P", bound="Pipeline")
@@ -228,24 +229,64 @@ class Pipeline:
             return bound.take(inputs, self._spellings)[1]
         return bound.take_part(inputs, unknown, self._spellings)
 
-    def counted(self, call: Invocation, question: PolicyContext) -> PolicyContext:
-        """The question as `authorize` takes it: with what was used of the limits that it is held against, if any."""
-        del call  # of a replay the record tells
-        return self.foreseen(question)
+    def counted(self, call: Invocation, question: PolicyContext, lead: int | None = None) -> PolicyContext:
+        """The question as `authorize` takes it: with what was used of the limits that it is held against, if any.
 
-    def foreseen(self, question: PolicyContext, planned: Planned | None = None) -> PolicyContext:
-        """The same of a call that nobody makes yet. `planned`: what comes before it in its plan."""
+        `lead`: it is about another call, to which this one may lead, and which it is of them.
+        """
+        del lead  # of a replay the record tells
         limits = self._gate.limits_on(question)
-        return self.quotas.counted(limits, question, planned) if limits else question
+        if not limits:
+            return question
+        own = call.hold.uses if call.hold is not None else NOTHING
+        return self.quotas.counted(limits, question, own=own, place=_place_of(call))
 
-    def foresee(self, question: PolicyContext, planned: Planned) -> None:
+    def foreseen(
+        self, question: PolicyContext, planned: Uses = NOTHING, *, own: Uses = NOTHING
+    ) -> PolicyContext:
+        """The same of a call that nobody makes yet. `planned`: what comes before it; `own` of that: what it comes with."""
+        limits = self._gate.limits_on(question)
+        return self.quotas.counted(limits, question, planned, own=own) if limits else question
+
+    def foresee(self, question: PolicyContext, planned: Uses) -> None:
         """The call of a plan would be made: what comes after it in the plan finds so much less."""
         if question.counts:
             self.quotas.foresee(self._gate.limits_on(question), question, planned)
 
     def hold(self, call: Invocation, question: PolicyContext) -> None:
         """The call takes its place under the limits. It is given back when the call ends without having begun."""
-        call.hold = self.quotas.hold(self._gate.limits_on(question), question)
+        call.hold = self.quotas.hold(self._gate.limits_on(question), question, _place_of(call))
+
+    def keep(self, call: Invocation, question: PolicyContext) -> tuple[Counted, ...]:
+        """Keep a place for another call, to which this one may lead, as long as this one holds its own: what of each limit.
+
+        Once the call begins, the room is kept by what stands on record.
+        """
+        if call.hold is None:
+            call.hold = self.quotas.hold((), question, _place_of(call))
+        return call.hold.keep(self._gate.limits_on(question), question)
+
+    def amounts(self, question: PolicyContext) -> tuple[Counted, ...]:
+        """What a call takes of each limit that it is held against."""
+        return amounts(self._gate.limits_on(question), question)
+
+    def lack_of_room(
+        self, step: str, questions: Iterable[PolicyContext], planned: Uses
+    ) -> AssentError | None:
+        """Why calls that take a step back do not fit under limits after what is `planned`, to which they are added."""
+        del step  # of a replay the record tells
+        for question in questions:
+            asked = self.foreseen(question, planned, own=planned)
+            decision = self._gate.decide(asked)
+            if decision.code == "LIMIT_REACHED":
+                return RefusedError(
+                    decision.code,
+                    f"`{question.capability}`, which takes it back, is held up: {decision.reason}",
+                    hint="try again when there is room, or raise the limit",
+                    details={"rule": decision.rule, "opens_at_ms": decision.opens_at_ms},
+                )
+            self.foresee(asked, planned)
+        return None
 
     def authorize(self, call: Invocation, question: PolicyContext) -> Decision:
         """The gate's decision. A denial ends the call; what needs approval waits for `allow`, or for `pause`.
@@ -566,6 +607,11 @@ class Pipeline:
         if self.lifecycle.is_heard:
             stage = _END if code is None else Stage.ERROR
             self._teller.tell(call, call.subject, stage, name=outcome, started_us=call.started_us, code=code)
+
+
+def _place_of(call: Invocation) -> Place:
+    context = call.context
+    return Place(context.run, context.step, context.attempt)
 
 
 class _Performance:

@@ -5,6 +5,7 @@ A call that is refused does not count.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -114,39 +115,80 @@ class RateLimiter:
                 window.add(key, now - age_ms)
 
 
+Uses: TypeAlias = "Counter[tuple[str, Key]]"
+"""How much, by limit and client."""
+
+NOTHING: Final[Uses] = Counter()
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """An attempt of a step: what room is kept for."""
+
+    run: str
+    step: str
+    attempt: int
+
+
 class Hold:
     """What a call takes of the policy's limits from its admission on: kept if it begins, given back if it never does."""
 
-    __slots__ = ("_clock", "_uses", "counted")
+    __slots__ = ("_place", "_quotas", "_uses", "counted")
 
     def __init__(
-        self, counted: tuple[Counted, ...], uses: list[tuple[Window, Key, int]], clock: Clock
+        self,
+        quotas: Quotas,
+        counted: tuple[Counted, ...],
+        uses: list[tuple[Window, Key, int]],
+        place: Place | None = None,
     ) -> None:
         self.counted = counted
         self._uses = uses
-        self._clock = clock
+        self._quotas = quotas
+        self._place = place
+
+    @property
+    def uses(self) -> Uses:
+        """What the call takes, and what is kept for all that it may lead to."""
+        uses = Counter() if self._place is None else self._quotas.kept_for(self._place)
+        for one, (_, key, _) in zip(self.counted, self._uses, strict=True):
+            uses[one.limit, key] += one.amount
+        return uses
+
+    def keep(self, limits: Sequence[Limit], question: PolicyContext) -> tuple[Counted, ...]:
+        """Keep room for another call that this one may lead to: what of each limit."""
+        assert self._place is not None  # INVARIANT: it is the hold of a call that has not begun
+        counted = amounts(limits, question)
+        uses = self._quotas.kept_for(self._place)
+        for limit, one in zip(limits, counted, strict=True):
+            uses[limit.id, key_of(limit, question)] += one.amount
+        self._quotas.put_by(self._place, uses)
+        return counted
 
     def release(self) -> None:
-        """The call never began."""
+        """The call never began, and leads to nothing."""
         for one, (window, key, at_ms) in zip(self.counted, self._uses, strict=True):
             window.take_back(key, at_ms, one.amount)
+        if self._place is not None:
+            self._quotas.put_by(self._place, NOTHING)
 
     def add_sent(self, size: int) -> None:
         """The call sent so much beside its inputs."""
         for one, (window, key, _) in zip(self.counted, self._uses, strict=True):
             if one.of == BYTES:
-                window.add(key, self._clock.monotonic_ms(), size)
-
-
-Planned: TypeAlias = dict[tuple[str, Key], int]
-"""What a plan would use, which nobody has used yet: by limit and client."""
+                self._quotas.add(window, key, size)
 
 
 class Quotas:
-    """What calls have used of the limits of a policy. To be used from one thread."""
+    """What calls have used of the limits of a policy, and what is kept for those that they may lead to. For one thread.
+
+    A use counts until its window has passed. What is kept counts for as long as it may be needed, however long ago its call was:
+    the call that uses it then finds its place, and is a use like any other.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._windows: dict[str, Window] = {}
+        self._kept: Uses = Counter()
+        self._places: dict[tuple[str, str], dict[int, Uses]] = {}
         self._clock = clock
 
     def _window(self, limit: Limit) -> Window:
@@ -160,57 +202,110 @@ class Quotas:
         return found
 
     def counted(
-        self, limits: Sequence[Limit], question: PolicyContext, planned: Planned | None = None
+        self,
+        limits: Sequence[Limit],
+        question: PolicyContext,
+        planned: Uses = NOTHING,
+        *,
+        own: Uses = NOTHING,
+        place: Place | None = None,
     ) -> PolicyContext:
-        """The question with what was used of each limit that it is held against, and when one that is past opens again."""
+        """The question with what was used of each limit that it is held against, and when one that is past opens again.
+
+        `planned`: what counts as used too. Of a call that another may lead to, `own` is what that one takes with all else that it
+        may lead to, which is among what was used. Of a call of a run `place` is its own: what is kept for earlier attempts of its
+        step counts no more once this one begins.
+        """
         from assent.policy import Count, amount_of, is_past
 
         now, counts = self._clock.monotonic_ms(), dict[str, Count]()
+        attempts = self._places.get((place.run, place.step), {}) if place is not None else {}
+        mine = attempts.get(place.attempt, NOTHING) if place is not None else NOTHING
         for limit in limits:
             window, key, amount = self._window(limit), key_of(limit, question), amount_of(limit, question)
-            used = window.used(key, now) + (planned.get((limit.id, key), 0) if planned else 0)
+            use = limit.id, key
+            others = self._kept[use] - sum(uses[use] for uses in attempts.values())
+            used = window.used(key, now) + planned[use] + others + mine[use]
             full_ms = window.wait_for_room_ms(now)
             if full_ms:
                 used = max(used, limit.most)  # what can't be remembered can't be let pass
             opens_at_ms = None
-            if is_past(limit, used, amount) and amount <= limit.most:
+            # What others may need yet has no time at which it counts no more.
+            if is_past(limit, used, amount) and own[use] + amount + others <= limit.most:
                 excess = max(1, used + amount - limit.most)
                 opens_at_ms = question.now_ms + (full_ms or window.wait_ms(key, now, excess))
-            counts[limit.id] = Count(used, opens_at_ms)
+            counts[limit.id] = Count(used, opens_at_ms, others, own[use])
         return msgspec.structs.replace(question, counts=counts)
 
-    def hold(self, limits: Sequence[Limit], question: PolicyContext) -> Hold:
+    def hold(self, limits: Sequence[Limit], question: PolicyContext, place: Place | None = None) -> Hold:
         """Count what a call takes, before it begins: of two that fit one by one, and not together, one is refused."""
-        from assent.policy import amount_of
-        from assent.spec.events.kinds import Counted
-
-        now = self._clock.monotonic_ms()
-        counted = tuple(Counted(limit.id, limit.of.value, amount_of(limit, question)) for limit in limits)
+        now, counted = self._clock.monotonic_ms(), amounts(limits, question)
         uses = [(self._window(limit), key_of(limit, question), now) for limit in limits]
         for one, (window, key, at_ms) in zip(counted, uses, strict=True):
             window.add(key, at_ms, one.amount)
-        return Hold(counted, uses, self._clock)
+        return Hold(self, counted, uses, place)
 
     def resumed(self, limits: Sequence[Limit], counted: Sequence[Counted], principal: str, run: str) -> Hold:
         """The hold of a call that an earlier process began, of which `remember` was told: what it sends yet is added."""
         known = {limit.id: limit for limit in limits}
         held = tuple(one for one in counted if one.limit in known and known[one.limit].of == one.of)
         uses = [(self._window(known[one.limit]), _key(known[one.limit], principal, run), 0) for one in held]
-        return Hold(held, uses, self._clock)
+        return Hold(self, held, uses)
 
-    def foresee(self, limits: Sequence[Limit], question: PolicyContext, planned: Planned) -> None:
+    def foresee(self, limits: Sequence[Limit], question: PolicyContext, planned: Uses) -> None:
         """Add what a call of a plan would take to what comes before the next one."""
         from assent.policy import amount_of
 
         for limit in limits:
-            use = limit.id, key_of(limit, question)
-            planned[use] = planned.get(use, 0) + amount_of(limit, question)
+            planned[limit.id, key_of(limit, question)] += amount_of(limit, question)
 
     def remember(self, limit: Limit, amount: int, principal: str, run: str, age_ms: int) -> None:
         """Count what a call of `age_ms` ago took. To be told of oldest first, before anything else is counted."""
         if age_ms < limit.window_ms:
             at_ms = self._clock.monotonic_ms() - age_ms
             self._window(limit).add(_key(limit, principal, run), at_ms, amount)
+
+    def add(self, window: Window, key: Key, amount: int) -> None:
+        """Count what a call that has begun takes besides."""
+        window.add(key, self._clock.monotonic_ms(), amount)
+
+    def keep(self, limits: Sequence[Limit], counted: Sequence[Counted], principal: str, place: Place) -> None:
+        """Keep so much for what an attempt may lead to, as the ledger tells, and nothing for earlier attempts of its step."""
+        uses: Uses = Counter()
+        for limit in limits if counted else ():
+            for one in counted:
+                # Under another measure it is another limit, that only has the same id.
+                if (one.limit, one.of) == (limit.id, limit.of):
+                    uses[limit.id, _key(limit, principal, place.run)] += one.amount
+        for attempt in [*self._places.get((place.run, place.step), ())]:
+            if attempt < place.attempt:
+                self.put_by(msgspec.structs.replace(place, attempt=attempt), NOTHING)
+        self.put_by(place, uses)
+
+    def kept_for(self, place: Place) -> Uses:
+        """What is kept for what an attempt may lead to."""
+        return Counter(self._places.get((place.run, place.step), {}).get(place.attempt, NOTHING))
+
+    def put_by(self, place: Place, uses: Uses) -> None:
+        """Keep this for an attempt, and not what was kept for it before."""
+        attempts = self._places.setdefault((place.run, place.step), {})
+        for use, amount in attempts.pop(place.attempt, NOTHING).items():
+            self._kept[use] -= amount
+            if not self._kept[use]:
+                del self._kept[use]
+        if uses:
+            attempts[place.attempt] = uses
+            self._kept.update(uses)
+        if not attempts:
+            del self._places[place.run, place.step]
+
+
+def amounts(limits: Sequence[Limit], question: PolicyContext) -> tuple[Counted, ...]:
+    """What a call takes of each of these limits."""
+    from assent.policy import amount_of
+    from assent.spec.events.kinds import Counted
+
+    return tuple(Counted(limit.id, limit.of.value, amount_of(limit, question)) for limit in limits)
 
 
 def key_of(limit: Limit, question: PolicyContext) -> Key:

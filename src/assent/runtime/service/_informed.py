@@ -20,7 +20,7 @@ from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.runs._tools import told_of
-from assent.runtime.service import answers, requests, secret_admin
+from assent.runtime.service import answers, requests, secret_admin, server_admin
 from assent.runtime.service._asking import OWNER_S_MAX, ask
 from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
@@ -249,8 +249,14 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
     findings = check(text, request.path, known, spellings(scene.settings.workspace))
     is_sound = not any(finding.severity == "error" for finding in findings)
     told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
-    rules = len(PolicyEngine.load(text).policy.rules) if is_sound else None
-    return answers.PolicyChecked(path=request.path, ok=is_sound, rules=rules, findings=told)
+    policy = PolicyEngine.load(text).policy if is_sound else None
+    return answers.PolicyChecked(
+        path=request.path,
+        ok=is_sound,
+        rules=None if policy is None else len(policy.rules),
+        limits=None if policy is None else len(policy.limits),
+        findings=told,
+    )
 
 
 async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.PolicyTested:
@@ -427,6 +433,32 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
             for name, one in found.items()
         ]
     )
+
+
+async def _servers(scene: Scene, request: requests.Servers) -> answers.Servers:
+    del request
+    async with scene.informed() as runtime:
+        return server_admin.listed(scene.settings, runtime)
+
+
+async def _look_at_server(scene: Scene, request: requests.LookAtServer) -> answers.ServerFound:
+    async with scene.informed() as runtime:
+        return await server_admin.look(scene.settings, runtime, request.name)
+
+
+async def _trust_server(scene: Scene, request: requests.TrustServer) -> answers.ServerFound:
+    by = str(actor_of(scene.settings, scene.by).principal)
+    async with scene.informed() as runtime:
+        return await server_admin.trust(scene.settings, runtime, request, by)
+
+
+async def _add_server(scene: Scene, request: requests.AddServer) -> answers.ServerWritten:
+    return server_admin.add(scene.settings, request)
+
+
+async def _remove_server(scene: Scene, request: requests.RemoveServer) -> answers.ServerWritten:
+    async with scene.informed() as runtime:
+        return server_admin.remove(scene.settings, runtime.servers, request)
 
 
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:

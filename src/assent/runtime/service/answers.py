@@ -1019,10 +1019,15 @@ class LimitReport(Answer, frozen=True, kw_only=True):
 
 
 class LimitUsed(Answer, frozen=True, kw_only=True):
-    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not."""
+    """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not.
+
+    Of what was used, `kept` was for calls that others might lead to, and `own` is of calls that come with this one.
+    """
 
     used: int
     opens_at_ms: int | None = None
+    kept: int = 0
+    own: int = 0
 
 
 class NearestRule(Answer, frozen=True, kw_only=True):
@@ -1174,11 +1179,12 @@ class Finding(Answer, frozen=True, kw_only=True):
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):
-    """What was found in a policy; `ok` where it can be used."""
+    """What was found in a policy; `ok` where it can be used, which then has so many `rules` and `limits`."""
 
     path: str
     ok: bool
     rules: int | None
+    limits: int | None = None
     findings: list[Finding]
 
 
@@ -1294,6 +1300,58 @@ class PluginUntrusted(Answer, frozen=True, kw_only=True):
     name: str
     trusted: bool
     was_trusted: bool
+
+
+class Server(Answer, frozen=True, kw_only=True):
+    """An MCP server of somebody else. `status`: `untrusted`, `trusted`, or `changed`, which is another program or address.
+
+    `faults`: why the server, or a tool of it (`SERVER.TOOL`), is left out.
+    """
+
+    name: str
+    status: str
+    place: dict[str, Json]
+    capabilities: list[str]
+    secrets: list[str]
+    trusted_by: str | None
+    faults: dict[str, Fault]
+
+
+class Servers(Answer, frozen=True, kw_only=True):
+    """The MCP servers that assent.toml names."""
+
+    servers: list[Server]
+
+
+class ServerTool(Answer, frozen=True, kw_only=True):
+    """A tool of a server, and the capability that it is or would be; `risk` is null for one that can't be."""
+
+    name: str
+    capability: str
+    description: str
+    risk: str | None
+    definition: dict[str, Json]
+
+
+class ServerFound(Answer, frozen=True, kw_only=True):
+    """A server as it stands, `trusted` where that is so exactly as it is; `is_new`: it never was."""
+
+    name: str
+    digest: str
+    trusted: bool
+    is_new: bool
+    lock: str
+    place: dict[str, Json]
+    tools: list[ServerTool]
+    differences: list[dict[str, Json]]
+    warnings: list[dict[str, Json]]
+
+
+class ServerWritten(Answer, frozen=True, kw_only=True):
+    """A server that was written into assent.toml, or taken out of it."""
+
+    name: str
+    path: str
 
 
 class SecretAccess(Answer, frozen=True, kw_only=True):

@@ -539,6 +539,45 @@ class UntrustPlugin(Informed[answers.PluginUntrusted], tag="untrust_plugin", fro
     name: str
 
 
+class Servers(Informed[answers.Servers], tag="servers", frozen=True):
+    """The MCP servers that assent.toml names, and how far each is trusted; none of them is asked."""
+
+
+class LookAtServer(Informed[answers.ServerFound], tag="look_at_server", frozen=True):
+    """What trusting an MCP server would agree to: its tools, as it lists them now.
+
+    `MCP_SERVER_UNKNOWN`, `MCP_SERVER_UNREACHABLE`.
+    """
+
+    name: str
+
+
+class TrustServer(Informed[answers.ServerFound], tag="trust_server", frozen=True):
+    """Trust exactly the tools that were looked at, as `digest` names them; `MCP_TOOL_CHANGED` when they are others by now."""
+
+    name: str
+    digest: str
+
+
+class AddServer(Informed[answers.ServerWritten], tag="add_server", frozen=True):
+    """Write an MCP server into assent.toml: a program, or an address. Nothing of it is trusted by that."""
+
+    name: str
+    command: list[str] = []
+    url: str | None = None
+    env: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    read_only: list[str] = []
+    """What its program can read."""
+    network: bool = False
+
+
+class RemoveServer(Informed[answers.ServerWritten], tag="remove_server", frozen=True):
+    """Take an MCP server out of assent.toml, and out of what is trusted."""
+
+    name: str
+
+
 class Secrets(Informed[answers.Secrets], tag="secrets", frozen=True):
     """Every secret that is named somewhere, without its value."""
 

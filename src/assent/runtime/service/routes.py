@@ -163,6 +163,9 @@ ROUTES: Final = (
     Route("POST", "/v1/plugins/look", ask.LookAtPlugin),
     Route("POST", "/v1/plugins/{name}/trust", ask.TrustPlugin),
     Route("POST", "/v1/plugins/{name}/untrust", ask.UntrustPlugin),
+    Route("GET", "/v1/mcp_servers", ask.Servers, "list"),
+    Route("POST", "/v1/mcp_servers/{name}/look", ask.LookAtServer),
+    Route("POST", "/v1/mcp_servers/{name}/trust", ask.TrustServer),
     Route("GET", "/v1/health", ask.Health),
     Route("GET", "/v1/doctor", ask.Doctor),
 )
@@ -206,6 +209,8 @@ OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.Export: "writes a folder of the machine that it is asked on",
     ask.VerifyExport: "reads one",
     ask.InspectPlugin: "reads a path of that machine",
+    ask.AddServer: "writes assent.toml, which is for whoever has that machine",
+    ask.RemoveServer: "writes assent.toml, too",
     ask.AcceptTail: "is for a state that no owner can open, and so no daemon",
 }
 """Operations without a path, each with the reason."""

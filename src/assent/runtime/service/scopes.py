@@ -31,7 +31,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Show, requests.ExplainDecisions, requests.SimulatePolicy, requests.SuggestPolicy, requests.Approvals,
         requests.Deliveries, requests.VerifyLedger, requests.Prove, requests.PublicKey, requests.VerifyProof,
         requests.Keys, requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
-        requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools,
+        requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools, requests.Servers,
     ),
     PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
     APPROVE: (requests.Approve, requests.Reject),
@@ -42,7 +42,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.CancelDelivery, requests.ForgetSecret, requests.PluginsHealth, requests.InspectPlugin,
         requests.LookAtPlugin, requests.TrustPlugin, requests.UntrustPlugin, requests.RequireSecret, requests.SetSecret,
         requests.RotateSecret, requests.ConfirmSecret, requests.UndoSecret, requests.AcceptTail, requests.Export,
-        requests.VerifyExport,
+        requests.VerifyExport, requests.LookAtServer, requests.TrustServer, requests.AddServer, requests.RemoveServer,
     ),
 }  # fmt: skip
 

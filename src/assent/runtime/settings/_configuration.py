@@ -18,6 +18,7 @@ from assent.runtime._areas import AREAS, OF_THE_USER
 from assent.runtime.settings._sandbox import SANDBOX
 from assent.runtime.settings._secrets import SECRETS
 from assent.runtime.settings._serve import SERVE
+from assent.runtime.settings._servers import MCP
 from assent.runtime.settings._telemetry import TELEMETRY
 from assent.spec.documents.settings import (
     DURATION,
@@ -202,6 +203,7 @@ PROJECT_SCHEMA: Final[Table] = {
     },
     **{name: area.SECTION for name, area in AREAS.items()},
     "plugins": PLUGINS,
+    "mcp": MCP,
     "sandbox": SANDBOX,
     "serve": SERVE,
     "telemetry": TELEMETRY,

@@ -14,6 +14,8 @@ from assent.errors import InputError, WorldError
 STATE_NAME: Final = ".assent"
 PLUGIN_LOCK: Final = "assent-plugins.lock"
 """Beside `assent.toml`: which plugins are trusted."""
+SERVER_LOCK: Final = "assent-mcp.lock"
+"""Beside it: which tools of which MCP servers are trusted."""
 PRIVATE: Final = 0o700
 ROOM_BYTES_MIN: Final = 256 * 1024
 """What a few more entries take, with SQLite's own files."""

@@ -32,6 +32,7 @@ from assent.runtime.settings._configuration import (
 from assent.runtime.settings._identity import Identities, login_of, own_name
 from assent.runtime.settings._places import (
     PLUGIN_LOCK,
+    SERVER_LOCK,
     STATE_NAME,
     create_state,
     name_of,
@@ -49,6 +50,7 @@ from assent.runtime.settings._secrets import (
     require_distinct,
 )
 from assent.runtime.settings._serve import SERVE, SOCKET_BYTES_MAX, SOCKET_NAME, ServeSettings, serve_settings
+from assent.runtime.settings._servers import MCP, servers_of
 from assent.runtime.settings._telemetry import TELEMETRY, TelemetrySettings, telemetry_settings
 from assent.spec.documents.settings import Named, Setting, Table, fields, listed, tables, unit_of
 from assent.spec.documents.settings import path as path_setting
@@ -58,6 +60,7 @@ from assent.spec.principal import Principal
 
 if TYPE_CHECKING:
     from assent.errors import Json
+    from assent.plugins.upstream import Server
 else:
     Json = Any  # msgspec has no recursive types, and a setting is part of an answer
 
@@ -144,6 +147,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds of each area of capabilities: the keys of its table, checked, with defaults where nobody said anything."""
     plugin_paths: tuple[str, ...]
     required_plugins: frozenset[str]
+    servers: Mapping[str, Server]
+    """MCP servers of others, by name."""
     sandbox: SandboxSettings
     """Where nothing confines programs, they run all the same."""
     serve: ServeSettings
@@ -209,6 +214,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             areas={name: layers.table((name,), area.SECTION) for name, area in AREAS.items()},
             plugin_paths=listed(plugins, "paths"),
             required_plugins=frozenset(listed(plugins, "required")),
+            servers=servers_of(layers.table(("mcp",), MCP), root),
             sandbox=sandbox_settings(layers.table(("sandbox",), SANDBOX)),
             serve=serve_settings(layers.table(("serve",), SERVE)),
             telemetry=telemetry_settings(layers.table(("telemetry",), TELEMETRY)),
@@ -313,6 +319,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             self.config_path,
             self.policy_path,
             self.plugin_lock,
+            self.server_lock,
             *self.configuration_homes,
             self.secrets.vault.ca_file,
             Path(str(bundle)) if bundle is not None else None,
@@ -322,6 +329,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def plugin_lock(self) -> Path:
         """The file that says which plugins are trusted; it need not exist."""
         return self.workspace / PLUGIN_LOCK
+
+    @property
+    def server_lock(self) -> Path:
+        """The file that says which tools of MCP servers are trusted; it need not exist."""
+        return self.workspace / SERVER_LOCK
 
     def principal_of(self, text: str, *, asserted: bool, os_uid: int) -> Principal:
         """The principal that a process of `os_uid` acts as, with its roles; IDENTITY_REFUSED, SPEC_INVALID."""

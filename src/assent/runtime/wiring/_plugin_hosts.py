@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -94,6 +95,23 @@ class Launcher:
 
     async def launch(self, needs: Needs) -> Child:
         """Start one. SANDBOX_UNAVAILABLE where nothing holds and the operator has not switched that off by name."""
+        return await self.start(
+            needs.argv,
+            readable=(*needs.packages, *needs.readable),
+            environment=dict(needs.environment),
+            programs=needs.programs,
+        )
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        readable: Sequence[str],
+        environment: Mapping[str, str],
+        programs: bool,
+        network: bool = False,
+    ) -> Child:
+        """Start somebody else's program that stays. SANDBOX_UNAVAILABLE as above."""
         from assent.sandbox import Confinement, SandboxLimits, Scratch
 
         async with self._lock:
@@ -102,25 +120,21 @@ class Launcher:
             if self._empty is None:
                 # A sandbox shows a workspace. A worker has none: it asks for files by name, and Assent gives them or refuses.
                 self._empty = await asyncio.to_thread(Scratch.make)
-        settings = self._settings
-        places = (sys.prefix, sys.base_prefix, *needs.packages, *needs.readable)
+        places = (sys.prefix, sys.base_prefix, *readable)
         child = await self._sandbox.start(
-            needs.argv,
+            argv,
             Confinement(
                 root=self._empty.path,
-                hidden=settings.hidden_files,
+                hidden=self._settings.hidden_files,
                 read_only=tuple(Path(place) for place in dict.fromkeys(places)),
-                environment={
-                    "PATH": "/usr/local/bin:/usr/bin:/bin",
-                    "LANG": "C.UTF-8",
-                    **dict(needs.environment),
-                },
+                network=network,
+                environment={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
                 limits=SandboxLimits(
                     cpu_s=FOREVER_S,
                     wall_s=FOREVER_S,
                     memory_bytes=MEMORY_BYTES,
                     file_bytes=FILE_BYTES,
-                    processes=PROCESSES_DECLARED if needs.programs else PROCESSES,
+                    processes=PROCESSES_DECLARED if programs else PROCESSES,
                 ),
             ),
         )

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from assent.invocation import Quotas, RateLimit, RateLimiter
-from assent.journal import PAGE, JournalReader
-from assent.runtime._find_run import get_run
+from assent.engine import RunRecord, fold, kept_for
+from assent.invocation import Place, Quotas, RateLimit, RateLimiter
+from assent.journal import PAGE, JournalReader, each_row
+from assent.runtime._find_run import UNFINISHED, get_run
 from assent.runtime.settings.effective import Rate
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId, StepKey
@@ -62,6 +63,7 @@ async def remember_calls(
         if all(leaf.at_ms <= since_ms for leaf in leaves):
             break
         end = start
+    await _keep_room(quotas, limits, journal)
     by_id = {limit.id: limit for limit in limits}
     for call in sorted(calls.began.values(), key=attrgetter("at_ms")):
         if not since_ms < call.at_ms <= now_ms + CORRECTION_MS_MAX:
@@ -71,7 +73,7 @@ async def remember_calls(
             row = await get_run(journal, call.run)
             principal = calls.principals[call.run] = str(row["principal"]) if row is not None else ""
         age_ms = max(0, now_ms - call.at_ms)
-        if rates is not None:
+        if rates is not None and call.capability is not None:
             rates.remember(call.capability, principal, age_ms)
         for one in call.counted:
             limit = by_id.get(one.limit)
@@ -81,12 +83,28 @@ async def remember_calls(
                 quotas.remember(limit, amount, principal, call.run, age_ms)
 
 
+async def _keep_room(quotas: Quotas, limits: Sequence[Limit], journal: JournalReader) -> None:
+    """Keep what calls of runs under way may lead to yet, however long ago they were made."""
+    if not limits:
+        return
+    async for row in each_row(journal, "runs", {"status": UNFINISHED}):
+        run = RunId(str(row["run_id"]))
+        record: RunRecord | None = None
+        for leaf in await journal.events(run):
+            record = fold(record, leaf)
+        assert record is not None  # INVARIANT: its row says that it has begun
+        for step in record.steps.values():
+            if counted := kept_for(record, step):
+                place = Place(run, step.key, step.attempt)
+                quotas.keep(limits, counted, record.created.principal, place)
+
+
 class _Call(msgspec.Struct, gc=False):
     """An attempt: when it began, what it takes of limits, and what it sent beside its inputs."""
 
     run: RunId
     at_ms: int
-    capability: str
+    capability: str | None
     counted: tuple[ev.Counted, ...]
     sent: int = 0
 
@@ -123,6 +141,10 @@ class _Calls:
             case ev.ConsequenceChecked() if event.code is None:
                 # A number that no attempt has: it is another call than the one that it takes back.
                 self._begin((run, event.step, -(leaf.n or 1)), leaf, event)
+            case ev.StepCompensated() | ev.CompensationFailed() if event.counted:
+                # It is part of a call that counts by itself.
+                sent = _Call(run, leaf.at_ms, None, event.counted)
+                self.began[run, event.step, -(leaf.n or 1)] = sent
             case ev.StepStarted():
                 attempt = (run, event.step, event.attempt)
                 if attempt not in self._unbegun:

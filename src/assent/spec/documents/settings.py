@@ -17,7 +17,7 @@ from assent.spec.documents.toml import Key
 from assent.spec.ids import LABEL, PRINCIPAL_ID
 from assent.spec.principal import PrincipalKind
 from assent.spec.words.articles import with_article
-from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms
+from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 from assent.spec.words.suggestions import did_you_mean
 
 Read: TypeAlias = Callable[[object], Json]
@@ -137,7 +137,8 @@ class Duration:
     def __call__(self, value: object) -> Json:
         what = "must be a duration: seconds (`30`) or `500ms`, `30s`, `5m`, `2h`"
         if self.most_ms != DURATION_MAX_MS:
-            what = f"must be a duration from {self.least_ms} ms to {self.most_ms // 1000} s: `500ms`, `2s`"
+            least, most = write_duration(self.least_ms), write_duration(self.most_ms)
+            what = f"must be a duration between `{least}` and `{most}`"
         try:
             found = parse_duration_ms(value if isinstance(value, str | int | float) else None)
         except ValueError:

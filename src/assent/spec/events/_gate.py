@@ -67,7 +67,8 @@ class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.
 
     `role` says what: `compensation`, `request` (a compensating request) or `webhook`. `unknown` names the inputs that nobody
     knows yet and that the answer depends on; with one, the step asks a person, and `rules` are all that would ask one. Stands
-    before the `step.started`, `approval.requested` or `step.denied` to which it belongs.
+    before the `step.started`, `approval.requested` or `step.denied` to which it belongs. `counted`: what is kept of limits for it
+    from that `step.started` on, until it is done or can't come any more.
     """
 
     role: str
@@ -82,6 +83,7 @@ class ConsequenceDecided(OfAttempt, frozen=True, kw_only=True, tag="consequence.
     unknown: tuple[str, ...] = ()
     context: Commitment | None = None
     rules: tuple[str, ...] = ()
+    counted: tuple[Counted, ...] = ()
 
 
 class ConsequenceChecked(OfAttempt, frozen=True, kw_only=True, tag="consequence.checked"):

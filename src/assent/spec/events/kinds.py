@@ -360,13 +360,15 @@ class StepSucceeded(OfAttempt, frozen=True, kw_only=True, tag="step.succeeded"):
     """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`.
 
     Where another version served than the caller speaks, `output` is what the caller gets and `served` what the version gave.
-    `sent`, here and of a failure: bytes that the attempt sent beside its inputs, where a limit counts them.
+    `sent`, here and of a failure: bytes that the attempt sent beside its inputs, where a limit counts them. `keeps`: what is kept
+    of limits for taking it back, in place of what was kept before its output was known.
     """
 
     output: Commitment
     effect: Effect = Effect.DONE
     served: Commitment | None = None
     sent: int = 0
+    keeps: tuple[Counted, ...] = ()
 
 
 class AttemptFailed(OfAttempt, frozen=True, kw_only=True, tag="step.attempt_failed"):
@@ -483,7 +485,9 @@ class CompensationStarted(OfAttempt, frozen=True, kw_only=True, tag="compensatio
 
 
 class StepCompensated(OfStep, frozen=True, kw_only=True, tag="compensation.succeeded"):
-    """The step's effect is taken back."""
+    """The step's effect is taken back. `counted`, here and of a failure: what was sent beside inputs, of limits that count it."""
+
+    counted: tuple[Counted, ...] = ()
 
 
 class CompensationFailed(OfAttempt, frozen=True, kw_only=True, tag="compensation.failed"):
@@ -491,6 +495,7 @@ class CompensationFailed(OfAttempt, frozen=True, kw_only=True, tag="compensation
 
     code: str
     error: Commitment | None = None
+    counted: tuple[Counted, ...] = ()
 
 
 class LedgerCreated(Event, frozen=True, kw_only=True, tag="ledger.created"):

@@ -31,7 +31,7 @@ def parse_duration_ms(value: Json, *, most_ms: int = DURATION_MAX_MS) -> int:
         message = f"is not a duration: {shown}"
         raise ValueError(message)
     if not 1 <= milliseconds <= most_ms:
-        message = f"must be between 1 ms and {most_ms // DAY_MS} days"
+        message = f"must be between `1ms` and `{write_duration(most_ms)}`"
         raise ValueError(message)
     return round(milliseconds)
 

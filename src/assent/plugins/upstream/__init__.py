@@ -1,0 +1,14 @@
+"""MCP servers of others: their tools are pinned, judged and called as capabilities like any other."""
+
+from assent.plugins.upstream._capabilities import capability_of
+from assent.plugins.upstream._client import Connection, Link, Open, Reveal
+from assent.plugins.upstream._pipes import Pipes
+from assent.plugins.upstream._servers import (
+    Pinned,
+    Server,
+    ToolSettings,
+    digest_of,
+    load_pins,
+    save_pins,
+)
+from assent.plugins.upstream._tools import Tool, capability_id, tools_of, warnings_of

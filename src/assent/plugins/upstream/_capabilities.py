@@ -1,0 +1,289 @@
+"""Tools as capabilities: the spec that follows from a pinned definition and the operator's word, and the handler that calls it.
+
+What a server says of its own tools can make them more dangerous here and never less. Without the operator's word a tool is taken
+to change something for good, and to reach whom it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+
+import msgspec
+
+from assent.errors import InputError, Json, WorldError
+from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
+from assent.plugins.upstream._tools import Tool, capability_id
+from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
+from assent.spec.language.expression import Budget, Expression
+from assent.spec.language.template import TOP, Reference, Template, compile_template
+from assent.spec.states import Verdict
+from assent.spec.values.canonical import fingerprint
+
+if TYPE_CHECKING:
+    from assent.plugins.upstream._client import Connection
+    from assent.plugins.upstream._servers import Ask, Server, TakeBack, ToolSettings
+
+_FREE: Final[Mapping[str, Json]] = {
+    "type": "object",
+    "properties": {"content": {"type": "array", "items": {"type": "object"}}, "structured": {}},
+    "required": ["content"],
+    "additionalProperties": False,
+}
+"""What a tool gives that has not said what it gives."""
+
+Names: TypeAlias = frozenset[str]
+
+
+def capability_of(
+    server: Server, tool: Tool, trusted: Mapping[str, Tool], connection: Connection
+) -> tuple[CapabilitySpec, Handler]:
+    """A trusted tool as a capability.
+
+    `InputError` SPEC_INVALID, RISK_INCONSISTENT for an operator's word that the law does not take, MCP_TOOL_INVALID for one that
+    names a tool which is not trusted, or an expression that is none.
+    """
+    said = server.said_of(tool.name)
+    definition = tool.definition
+    takes_back = None if said.compensate is None else TakesBack(server, tool.name, said.compensate, trusted)
+    asks = None if said.reconcile is None else Asks(server, tool.name, said.reconcile, trusted)
+    spec = CapabilitySpec(
+        id=capability_id(server.name, tool.name),
+        name=str(definition.get("title") or tool.name),
+        description=str(definition.get("description", "")),
+        parameters=definition.get("inputSchema") or {"type": "object"},
+        returns=definition.get("outputSchema") or _FREE,
+        timeout=server.timeout_ms / 1000,
+        secrets=server.secrets,
+        idempotent=said.idempotent or said.reads_only,
+        labels=frozenset(
+            {"reads_untrusted", *said.labels, *(("sends_external",) if said.open_world else ())}
+        ),
+        **_rated(definition, said),
+    )
+    performed = Performed(connection, tool, said, takes_back, asks)
+    # An intent is only gone on with by the same tool of the same server, taken back and asked about in the same way.
+    word: Json = msgspec.to_builtins(said)
+    revision = fingerprint({"place": server.place, "tool": definition, "said": word})
+    return spec, Handler(
+        execute=performed.execute,
+        compensate=None if takes_back is None else performed.compensate,
+        reconcile=None if asks is None else performed.reconcile,
+        leads_to=None if takes_back is None else takes_back.leads_to,
+        revision=f"mcp {revision}",
+        completes=True,
+    )
+
+
+def _rated(definition: Mapping[str, Json], said: ToolSettings) -> dict[str, Any]:  # `Any`: fields of a spec
+    """How dangerous a tool is: what is assumed of it, what it says against itself, and the operator's word, which is the last."""
+    found = definition.get("annotations")
+    hints = found if isinstance(found, Mapping) else {}
+    if said.reads_only:
+        return {
+            "operation_type": OperationType.READ,
+            "side_effects": SideEffects(reversible=True, scope="none"),
+            "risk": Risk(
+                level=RiskLevel(said.risk or "MEDIUM"),
+                justification="the operator says that it only reads; what it gives comes from a stranger",
+            ),
+        }
+    back = said.compensate
+    level = said.risk or ("CRITICAL" if back is None else "HIGH")
+    return {
+        "operation_type": OperationType.DELETE
+        if hints.get("destructiveHint") is True
+        else OperationType.EXECUTE,
+        "side_effects": SideEffects(
+            reversible=back is not None and back.restores,
+            scope="mcp",
+            description="whatever the server does when it is asked",
+        ),
+        "compensation": Compensation()
+        if back is None
+        else Compensation(supported=True, strategy="compensating_tool"),
+        "risk": Risk(
+            level=RiskLevel(level),
+            justification="a tool of somebody else's server"
+            + ("" if back is None else f"; `{back.tool}` takes it back"),
+        ),
+    }
+
+
+class _Mapping:
+    """Arguments for another tool of the same server, filled in from a call of this one."""
+
+    def __init__(self, place: str, said: TakeBack | Ask, trusted: Mapping[str, Tool], known: Names) -> None:
+        self.place = f"mcp.servers.{place}"
+        if said.tool not in trusted:
+            self._refuse(f"names the tool `{said.tool}`, which is not trusted")
+        self.tool: Final = trusted[said.tool]
+        self._known = known
+        self.arguments: Final = self.compiled(dict(said.arguments))
+
+    def compiled(self, data: Json) -> Template:
+        """Data with references in it; MCP_TOOL_INVALID for one that is none, or reads what is not there."""
+
+        def found(reference: Reference, at: object) -> None:
+            del at
+            self._require_known(frozenset(name[0] for name in reference.names))
+
+        return compile_template(
+            data, (), TOP, found=found, fault=lambda error, *_: self._refuse(error.message)
+        )
+
+    def _require_known(self, roots: Names) -> None:
+        if strange := roots - self._known:
+            there = ", ".join(f"`{one}`" for one in sorted(self._known))
+            self._refuse(f"reads `{min(strange)}`; there are {there}")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise InputError(
+            "MCP_TOOL_INVALID",
+            f"`[{self.place}]` {why}",
+            path=self.place,
+            hint="mend it in assent.toml; see docs/mcp.md",
+        )
+
+
+class TakesBack(_Mapping):
+    """How a call is taken back: by which tool, with which arguments."""
+
+    def __init__(self, server: Server, of: str, said: TakeBack, trusted: Mapping[str, Tool]) -> None:
+        known = frozenset({"inputs", "output", "key"})
+        super().__init__(f"{server.name}.tools.{of}.compensate", said, trusted, known)
+        self._id = capability_id(server.name, said.tool)
+
+    def leads_to(self, context: LocalContext, parameters: Mapping[str, Json]) -> list[LeadsTo]:
+        """The call that takes it back, for the gate to be asked about."""
+        unknown = (
+            frozenset(
+                name
+                for name in self.arguments.keys_with_references()
+                if any(path[0] == "output" for path in self.arguments.names_of(name))
+            )
+            if context.output is None
+            else frozenset()
+        )
+        known = {"inputs": parameters, "key": context.key, "output": context.output}
+        wanted: set[str | None] = {name for name in self.arguments.literals() if name not in unknown}
+        rendered = self.arguments.render(known, Budget(), only=wanted)
+        assert isinstance(rendered, dict), "arguments are a table"
+        return [LeadsTo("tool", self._id, rendered, unknown)]
+
+    def filled(self, context: LocalContext, parameters: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments of the call that takes this one back. `ExpressionError` where they read what the call did not give."""
+        rendered = self.arguments.render(
+            {"inputs": parameters, "output": context.output, "key": context.key}, Budget()
+        )
+        assert isinstance(rendered, dict), "as above"
+        return rendered
+
+
+class Asks(_Mapping):
+    """How a server is asked whether a call happened."""
+
+    def __init__(self, server: Server, of: str, said: Ask, trusted: Mapping[str, Tool]) -> None:
+        known = frozenset({"inputs", "key"})
+        super().__init__(f"{server.name}.tools.{of}.reconcile", said, trusted, known)
+        self._known = known | {"result"}
+        self.output: Final = self.compiled(said.output)
+        try:
+            self._happened: Final = Expression(said.happened)
+        except InputError as error:
+            self._refuse(error.message)
+        self._require_known(self._happened.roots)
+
+    def filled(self, context: LocalContext, parameters: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments of the question."""
+        rendered = self.arguments.render({"inputs": parameters, "key": context.key}, Budget())
+        assert isinstance(rendered, dict), "arguments are a table"
+        return rendered
+
+    def answer(self, context: LocalContext, parameters: Mapping[str, Json], result: Json) -> Reconciliation:
+        """What an answer means. `ExpressionError` where it does not hold what it is read for."""
+        known = {"inputs": parameters, "key": context.key, "result": result}
+        happened = self._happened.evaluate(known)
+        if not isinstance(happened, bool):
+            return Reconciliation(Verdict.UNKNOWN)
+        if not happened:
+            return Reconciliation(Verdict.NO)
+        return Reconciliation(Verdict.YES, self.output.render(known, Budget()))
+
+
+class Performed:
+    """The parts of a tool's handler."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        tool: Tool,
+        said: ToolSettings,
+        takes_back: TakesBack | None,
+        asks: Asks | None,
+    ) -> None:
+        self._connection = connection
+        self._tool = tool
+        self._said = said
+        self._takes_back = takes_back
+        self._asks = asks
+
+    async def execute(self, context: LocalContext, parameters: Mapping[str, Json]) -> Json:
+        """Call the tool."""
+        return await self._given(context, self._tool, parameters, fails_clean=self._said.fails_clean)
+
+    async def compensate(self, context: LocalContext, parameters: Mapping[str, Json]) -> None:
+        """Call the tool that takes it back; where the server can be asked, not for what is not there (any more)."""
+        assert self._takes_back is not None, "a handler without it has no such part"
+        if self._asks is not None and (await self.reconcile(context, parameters)).verdict is Verdict.NO:
+            return
+        await self._given(context, self._takes_back.tool, self._takes_back.filled(context, parameters))
+
+    async def reconcile(self, context: LocalContext, parameters: Mapping[str, Json]) -> Reconciliation:
+        """Ask the server whether the call happened."""
+        assert self._asks is not None, "as above"
+        given = await self._given(context, self._asks.tool, self._asks.filled(context, parameters))
+        return self._asks.answer(context, parameters, given)
+
+    async def _given(
+        self,
+        context: LocalContext,
+        tool: Tool,
+        arguments: Mapping[str, Json],
+        *,
+        fails_clean: bool = False,
+    ) -> Json:
+        result = await self._connection.call(
+            tool.name,
+            arguments,
+            pinned=tool.definition,
+            reveal=partial(_revealed, context, self._connection.server.host),
+            key=context.key,
+        )
+        if result.get("isError"):
+            kind = NoEffectError if fails_clean else WorldError
+            raise kind(
+                "MCP_TOOL_FAILED",
+                f"`{tool.name}` of MCP server `{self._connection.server.name}` says that it failed: {_words(result)}",
+                details={"content": result.get("content", [])},
+            )
+        if tool.definition.get("outputSchema") is not None:
+            structured: Json = result.get("structuredContent")
+            return structured
+        free: dict[str, Json] = {"content": result.get("content", [])}
+        if "structuredContent" in result:
+            free["structured"] = result["structuredContent"]
+        return free
+
+
+async def _revealed(
+    context: LocalContext, host: str | None, given: Mapping[str, Any]
+) -> Mapping[str, str]:  # `Any`: texts with references
+    revealed: dict[str, str] = await context.reveal(dict(given), host=host)
+    return revealed
+
+
+def _words(result: Mapping[str, Any]) -> str:  # `Any`: JSON
+    texts = [str(one.get("text", "")) for one in result.get("content", []) if isinstance(one, Mapping)]
+    return " ".join(" ".join(texts).split())[:300] or "no reason given"

@@ -1,0 +1,283 @@
+"""The one client of a server: connected when it is first needed, and again when it was lost. It belongs to who owns the state.
+
+A call asks a tool only while that is defined as somebody agreed to. What a server lists is looked at before each call, unless it
+promised to tell of changes and has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+from assent.errors import AssentError, Json, WorldError
+from assent.invocation import NoEffectError, Spawn
+from assent.plugins._differences import SHOWN_MAX, manifest_differences
+from assent.plugins.upstream._servers import Server
+from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
+from assent.spec.secret_text import SecretText
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.client._transport import TransportStreams
+
+CONNECT_S: Final = 30.0
+"""How long a server may take until it can be asked for its tools, and again to list them."""
+
+LISTED_S: Final = 60.0
+"""How long a list counts of a server that tells of changes."""
+
+Reveal: TypeAlias = Callable[[Mapping[str, SecretText]], Awaitable[Mapping[str, str]]]
+"""What a server is given, with the secrets in it. It is asked when the server is connected, and puts that on the record."""
+
+
+class Link(Protocol):
+    """A way to a server that was opened: `fault` and `printed` are what is known of its end."""
+
+    @property
+    def fault(self) -> str | None: ...
+
+    @property
+    def printed(self) -> str: ...
+
+    def streams(self) -> AbstractAsyncContextManager[TransportStreams]:
+        """Its transport, as long as the block lasts."""
+        ...
+
+
+Open: TypeAlias = Callable[[Server, Mapping[str, str]], Awaitable[Link]]
+"""Opens a way to a server that is given these variables or headers. Raises what keeps it from being opened."""
+
+
+class _Live:
+    """One connection. The task that made it ends it too, as the SDK's scopes ask for; calls come from others."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.client: Client | None = None
+        self.is_over = False
+        self.is_stale = True
+        self.listed_s = 0.0
+        self.heard_s = 0.0
+        self.tools: dict[str, Tool] = {}
+        self.stop = asyncio.Event()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+
+    async def run(self) -> None:
+        from mcp import Client, types
+
+        async def hear(message: object) -> None:
+            if isinstance(message, types.ToolListChangedNotification):
+                self.is_stale = True
+
+        failure: BaseException | None = None
+        try:
+            # Its own answers are not kept: a list that it calls good for an hour would hide what it changed.
+            async with Client(self.link.streams(), cache=None, message_handler=hear) as client:
+                self.client = client
+                self.ready.set_result(None)
+                await self.stop.wait()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # groups of them too: whatever ended it is how it ended
+            failure = error
+        finally:
+            self.is_over = True
+            self.ended.set()
+            if not self.ready.done():
+                self.ready.set_exception(failure or ConnectionError("it ended"))
+                self.ready.exception()  # looked at: a caller that was cancelled does not look
+
+    async def close(self) -> None:
+        self.stop.set()
+        await self.ended.wait()
+
+
+class Connection:
+    """What asks one server. Making one costs nothing; the SDK is imported, and the server started, by the first who asks."""
+
+    def __init__(self, server: Server, open_: Open, *, spawn: Spawn) -> None:
+        self.server: Final = server
+        self._open = open_
+        self._spawn = spawn
+        self._live: _Live | None = None
+        self._lock = asyncio.Lock()
+
+    async def list_tools(self, reveal: Reveal) -> list[Tool]:
+        """The tools that there are now. `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_SERVER_FAILED."""
+        async with self._lock:
+            live = await self._connected(reveal)
+            await self._list(live)
+        return [*live.tools.values()]
+
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json],
+        *,
+        pinned: Mapping[str, Json],
+        reveal: Reveal,
+        key: str,
+    ) -> dict[str, Any]:  # `Any`: JSON
+        """The result of a tool, as the protocol has it, whether it says that it failed or not.
+
+        `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_TOOL_CHANGED: it was not asked. `WorldError` MCP_SERVER_FAILED: it was, and
+        what came of it is not known.
+        """
+        async with self._lock:
+            live = await self._connected(reveal)
+            if self._must_list(live):
+                await self._list(live)
+        self._require_same(live.tools.get(tool), tool, pinned)
+        return await self._ask(live, tool, arguments, key)
+
+    async def _ask(
+        self, live: _Live, tool: str, arguments: Mapping[str, Json], key: str
+    ) -> dict[str, Any]:  # `Any`: JSON
+        from mcp import types
+
+        assert live.client is not None, "a connection is handed out when it is ready"
+        named = {"name": tool, "arguments": dict(arguments), "_meta": {"assent/key": key}}
+        params = types.CallToolRequestParams.model_validate(named)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            # Not `call_tool`, which would try the answer by the schema of the list: ours is tried by the pinned one, with
+            # patterns that take linear time.
+            given = await live.client.session.send_request(
+                types.CallToolRequest(params=params), types.CallToolResult
+            )
+        except asyncio.CancelledError:
+            if (
+                live.heard_s <= began_s
+            ):  # nothing came from it in all that time: the next call finds another one
+                live.stop.set()
+            raise
+        except Exception as error:  # noqa: BLE001  # the SDK's own, pydantic's, or the transport's
+            raise await self._failed(live, error, was_asked=True) from None
+        live.heard_s = loop.time()
+        told: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return told
+
+    def _must_list(self, live: _Live) -> bool:
+        assert live.client is not None, "as above"
+        tools = live.client.server_capabilities.tools
+        # A promise counts where the protocol has the server keep it unasked.
+        tells = tools is not None and bool(tools.list_changed) and live.client.protocol_version < "2026"
+        return live.is_stale or not tells or asyncio.get_running_loop().time() - live.listed_s > LISTED_S
+
+    async def _list(self, live: _Live) -> None:
+        from mcp import types
+
+        assert live.client is not None, "as above"
+        listed: list[dict[str, Json]] = []
+        cursor: str | None = None
+        live.is_stale = False  # before it is asked: a change that is told meanwhile counts
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                while True:
+                    page = await live.client.session.list_tools(
+                        params=types.PaginatedRequestParams(cursor=cursor) if cursor else None
+                    )
+                    listed += [
+                        one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in page.tools
+                    ]
+                    if len(listed) > TOOLS_MAX:
+                        raise ValueError(f"it lists more than {TOOLS_MAX} tools")  # noqa: TRY301  # like what else may be wrong
+                    if not page.next_cursor or page.next_cursor == cursor:
+                        break
+                    cursor = page.next_cursor
+        except asyncio.CancelledError:
+            live.is_stale = True
+            raise
+        except Exception as error:  # noqa: BLE001  # as above
+            live.is_stale = True
+            raise await self._failed(live, error, was_asked=False) from None
+        live.listed_s = live.heard_s = asyncio.get_running_loop().time()
+        live.tools = {tool.name: tool for tool in tools_of(self.server.name, listed)}
+
+    async def _connected(self, reveal: Reveal) -> _Live:
+        if self._live is not None and not self._live.is_over and not self._live.stop.is_set():
+            return self._live
+        if self._live is not None:
+            await self._live.close()
+            self._live = None
+        server = self.server
+        try:
+            given = await reveal(server.granted)
+            live = _Live(await self._open(server, given))
+        except NoEffectError:
+            raise
+        except AssentError as error:
+            raise NoEffectError(error.code, error.message, hint=error.hint, details=error.details) from error
+        task = self._spawn(live.run(), name=f"mcp server {server.name}")
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await asyncio.shield(live.ready)
+        except BaseException as error:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise await self._failed(live, error, was_asked=False) from None
+        self._live = live
+        return live
+
+    async def _failed(self, live: _Live, error: BaseException, *, was_asked: bool) -> AssentError:
+        """The error of a call that got no answer. The connection goes where that is what failed."""
+        from mcp import MCPError
+        from mcp_types import CONNECTION_CLOSED
+
+        if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED and was_asked:
+            return WorldError(
+                "MCP_TOOL_FAILED",
+                f"MCP server `{self.server.name}` refused the call: {_said(error)}",
+                details={"code": error.code},
+            )
+        await live.close()
+        how = live.link.fault or (
+            "it did not answer in time" if isinstance(error, TimeoutError) else _said(error)
+        )
+        printed = live.link.printed
+        last = printed.rstrip().rpartition("\n")[2].strip()
+        kind = WorldError if was_asked else NoEffectError
+        return kind(
+            "MCP_SERVER_FAILED" if was_asked else "MCP_SERVER_UNREACHABLE",
+            f"MCP server `{self.server.name}` gave no answer: {how}{f'; it printed `{last[-200:]}`' if last else ''}",
+            hint="the next call connects anew; `details` holds the end of what it printed",
+            details={"printed": printed},
+        )
+
+    def _require_same(self, found: Tool | None, name: str, pinned: Mapping[str, Json]) -> None:
+        if found is not None and found.fault is None and found.definition == pinned:
+            return
+        now = {} if found is None else found.definition
+        differences = manifest_differences(pinned, now) if found is not None else []
+        how = (
+            "is not there any more"
+            if found is None
+            else f"stays out: {found.fault}"
+            if found.fault is not None
+            else f"is not what was trusted: {differences[0] if differences else 'another definition'}"
+        )
+        raise NoEffectError(
+            "MCP_TOOL_CHANGED",
+            f"`{name}` of MCP server `{self.server.name}` {how}",
+            hint=f"see every difference, and decide anew: assent mcp trust {self.server.name}",
+            details={"differences": [one.to_json() for one in differences[:SHOWN_MAX]]},
+        )
+
+    async def close(self) -> None:
+        """End the connection, and the program behind it; harmless when there is none."""
+        live, self._live = self._live, None
+        if live is not None:
+            await live.close()
+
+
+def _said(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,169 @@
+"""The standard streams of a server's program as the SDK's transport: bounded, and nothing that comes over them is believed.
+
+A line is one message. One that is too long or is no message, an answer to nothing that was asked, or messages without end that
+nobody asked for: each ends the program, and whoever waits is told which it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from mcp.client._transport import TransportStreams
+    from mcp.shared.message import SessionMessage
+
+    from assent.plugins.worker import Child
+
+UNASKED_MAX: Final = 10_000
+"""Messages that nobody asked for, between two answers."""
+
+PRINTED_MAX: Final = 4096
+"""The end of what a program printed on its standard error, in bytes, that is shown when it fails."""
+
+_READ_BYTES: Final = 1 << 16
+
+
+class Pipes:
+    """The pipes of one program. `fault` says what it did wrong, `printed` how its standard error ended."""
+
+    def __init__(self, child: Child, *, frame_bytes: int) -> None:
+        self._child = child
+        self._frame_bytes = frame_bytes
+        self._asked: set[int | str] = set()
+        self._unasked = 0
+        self._printed = bytearray()
+        self._end: str | None = None
+        self.fault: str | None = None
+        for descriptor in (child.stdin, child.stdout, child.stderr):
+            os.set_blocking(descriptor, False)
+
+    @property
+    def printed(self) -> str:
+        """The end of what the program printed."""
+        return self._printed.decode(errors="replace")
+
+    @asynccontextmanager
+    async def streams(self) -> AsyncIterator[TransportStreams]:
+        """The streams, as long as the block lasts; afterwards nothing of the program runs any more."""
+        import anyio
+        from mcp.shared.message import SessionMessage
+
+        to_us, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        outgoing, from_us = anyio.create_memory_object_stream[SessionMessage](0)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read, to_us)
+                group.start_soon(self._write, from_us, to_us)
+                group.start_soon(self._listen)
+                yield incoming, outgoing
+                group.cancel_scope.cancel()
+        finally:
+            child = self._child
+            child.kill()
+            with anyio.CancelScope(shield=True):
+                how = await child.wait()
+            self._take_printed()
+            if self._end is not None:
+                self.fault = self.fault or f"{self._end} ({how})"
+            for descriptor in (child.stdin, child.stdout, child.stderr):
+                with suppress(OSError):
+                    os.close(descriptor)
+            for stream in (to_us, incoming, outgoing, from_us):
+                stream.close()
+
+    async def _read(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
+        import anyio
+        from mcp.shared.message import SessionMessage
+        from mcp_types import jsonrpc_message_adapter
+
+        buffer = bytearray()
+        with to_us, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while data := await self._readable(self._child.stdout):
+                for line in _lines(buffer, data):
+                    try:
+                        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+                    except ValueError:
+                        self.fault = "it wrote a line that is no message"
+                        return
+                    if not self._takes(message):
+                        return
+                    await to_us.send(SessionMessage(message))
+                if len(buffer) > self._frame_bytes:
+                    self.fault = f"it wrote a message of more than {self._frame_bytes} bytes"
+                    return
+            self._end = "its output ended in the middle of a message" if buffer else "its output ended"
+
+    def _takes(self, message: object) -> bool:
+        if hasattr(message, "method"):
+            self._unasked += 1
+            if self._unasked > UNASKED_MAX:
+                self.fault = f"it wrote more than {UNASKED_MAX} messages that nobody asked for"
+        elif getattr(message, "id", None) in self._asked:
+            self._asked.discard(getattr(message, "id", 0))
+            self._unasked = 0
+        else:
+            self.fault = "it answered what it was not asked"
+        return self.fault is None
+
+    async def _write(
+        self,
+        from_us: MemoryObjectReceiveStream[SessionMessage],
+        to_us: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        import anyio
+
+        async for one in from_us:
+            message = one.message
+            number = getattr(message, "id", None)
+            if number is not None and hasattr(message, "method"):
+                self._asked.add(number)
+            left = memoryview(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+            while left:
+                await anyio.wait_writable(self._child.stdin)
+                try:
+                    left = left[os.write(self._child.stdin, left) :]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    to_us.close()  # who waits for an answer learns that none comes
+                    return
+
+    async def _readable(self, descriptor: int) -> bytes:
+        """What there is to read; empty at the end."""
+        import anyio
+
+        while True:
+            await anyio.wait_readable(descriptor)
+            try:
+                return os.read(descriptor, _READ_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return b""
+
+    async def _listen(self) -> None:
+        while data := await self._readable(self._child.stderr):
+            self._keep(data)
+
+    def _take_printed(self) -> None:
+        with suppress(OSError):
+            while data := os.read(self._child.stderr, _READ_BYTES):
+                self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._printed += data
+        del self._printed[:-PRINTED_MAX]
+
+
+def _lines(buffer: bytearray, data: bytes) -> Iterator[bytes]:
+    """The lines that are complete with these bytes; what is left of the last stays in the buffer."""
+    start = len(buffer)
+    buffer += data
+    while (end := buffer.find(b"\n", start)) >= 0:
+        yield bytes(buffer[:end])
+        del buffer[: end + 1]
+        start = 0

@@ -1,0 +1,153 @@
+"""Tools as a server defines them: what of a definition is pinned, what it is called here, and what a person should know of it.
+
+A definition is somebody else's text that a model will read as if it were ours. So it is taken for hostile: it is bounded, what
+nobody can see in it is refused, and what it says to the model is pointed out before anybody trusts it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from assent.errors import Json
+from assent.plugins.manifest import PluginWarning
+from assent.spec.values.canonical import fingerprint
+from assent.spec.words.legible import safe, safe_line
+
+TOOLS_MAX: Final = 1000
+"""Tools of one server."""
+
+DEFINITION_BYTES_MAX: Final = 64 << 10
+"""One definition, as JSON."""
+
+DESCRIPTION_MAX: Final = 4096
+"""Characters of a description from which on it is called long."""
+
+_PINNED: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+_EMOJI_JOINED: Final = re.compile("(?<=[\u2190-\U0001faff])[\u200d\ufe0f]+")
+"""What joins and colours pictures has a meaning that is seen."""
+
+_INSTRUCTS: Final = re.compile(
+    r"""
+    \b(ignore|disregard|forget|override)\b.{0,40}\b(previous|prior|above|earlier|other|all|any|system)\b
+    | \b(do\s+not|don't|never|without)\b.{0,30}\b(tell|telling|mention|inform|notify|reveal|show|ask|asking)\b
+      .{0,30}\b(user|person|human|anybody|anyone)\b
+    | \b(before|after|whenever|every\s+time)\b.{0,40}\b(us|call|invok)ing\b.{0,40}\b(any|another|other|this|a)\b.{0,20}\btools?\b
+    | \b(you\s+must|always|first)\b.{0,30}\b(call|read|send|include|pass|append|use)\b
+    | <\s*/?\s*(important|system|instructions?|secret)\b
+    | \b(system\s+prompt|jailbreak|hidden\s+instruction)
+    | (~|/home/\w+|/root)/\.(ssh|aws|config|cursor|env)\b | \bid_rsa\b | \bmcp\.json\b
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """One tool of a server. `fault` is why nobody can trust it."""
+
+    name: str
+    definition: dict[str, Json]
+    fault: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The fingerprint of its definition."""
+        return fingerprint(self.definition)
+
+
+def capability_id(server: str, tool: str) -> str:
+    """What a tool is called as a capability: `mcp.SERVER.TOOL`, in lower case, with `_` for whatever no id may hold."""
+    plain = re.sub(r"[^a-z0-9_]", "_", tool.lower())
+    return f"mcp.{server}.{plain if plain[:1].isalpha() else f't_{plain}'}"
+
+
+def tools_of(server: str, listed: list[dict[str, Json]]) -> list[Tool]:
+    """The tools that a server lists, in its order, each name once."""
+    found: dict[str, Tool] = {}
+    ids: dict[str, list[str]] = {}
+    for one in listed:
+        definition = {key: one[key] for key in _PINNED if one.get(key) is not None}
+        name = str(definition.get("name"))
+        ids.setdefault(capability_id(server, name), []).append(name)
+        found[name] = Tool(name, definition, _fault(definition))
+    for id_, names in ids.items():
+        if len(names) > 1:  # whoever is called must not depend on the order in which a server lists them
+            for name in names:
+                found[name] = msgspec.structs.replace(found[name], fault=f"more than one tool is `{id_}`")
+    return [*found.values()]
+
+
+def _fault(definition: dict[str, Json]) -> str | None:
+    if len(json.dumps(definition)) > DEFINITION_BYTES_MAX:
+        return f"its definition is larger than {DEFINITION_BYTES_MAX} bytes"
+    for text in texts_in(definition):
+        seen = _EMOJI_JOINED.sub("", text)
+        if safe(seen) != seen:
+            return f"its definition holds what nobody can see: `{safe_line(seen, 120)}`"
+    return None
+
+
+def texts_in(value: Json) -> Iterator[str]:
+    """Every text in a value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_in(item)
+
+
+def warnings_of(tools: list[Tool], others: Mapping[str, str]) -> list[PluginWarning]:
+    """What a person should know before trusting these tools.
+
+    `others` are the tools of other servers, and capabilities, that are there already: name → id.
+    """
+    found: list[PluginWarning] = []
+    for tool in tools:
+
+        def warn(code: str, message: str, hint: str, *, path: str = tool.name) -> None:
+            found.append(PluginWarning(code=code, message=message, path=path, hint=hint))
+
+        if tool.fault is not None:
+            warn(
+                "MCP_TOOL_REFUSED",
+                f"`{safe_line(tool.name, 80)}` stays out: {tool.fault}",
+                "ask its maker why",
+                path=safe_line(tool.name, 80),
+            )
+            continue
+        texts = [*texts_in(tool.definition)]
+        said = next((hit for text in texts if (hit := _INSTRUCTS.search(text))), None)
+        if said is not None:
+            warn(
+                "MCP_TOOL_INSTRUCTS",
+                f"`{tool.name}` tells the model what to do: `{safe_line(said[0], 120)}`",
+                "a description says what a tool does; do not trust one that gives orders",
+            )
+        words = {word.strip(".-") for text in texts for word in re.findall(r"[A-Za-z0-9_.-]{4,}", text)}
+        for name in sorted(words & (others.keys() | {*others.values()}) - {tool.name}):
+            warn(
+                "MCP_TOOL_REFERS",
+                f"`{tool.name}` speaks of `{name}`, which is not of this server",
+                "a tool has no reason to say how others are used",
+            )
+        if tool.name in others:
+            warn(
+                "MCP_TOOL_SHADOWS",
+                f"`{tool.name}` is called like `{others[tool.name]}`, and a model may take one for the other",
+                "trust it only if both are meant to be there",
+            )
+        if len(str(tool.definition.get("description", ""))) > DESCRIPTION_MAX:
+            warn(
+                "MCP_TOOL_LONG",
+                f"`{tool.name}` is described in more than {DESCRIPTION_MAX} characters",
+                "read all of it: what is meant for the model stands at the end",
+            )
+    return found

@@ -1,0 +1,283 @@
+"""What `assent mcp add|list|inspect|trust|remove` does: MCP servers written into assent.toml, looked at, and trusted in the lock.
+
+Nothing here owns the state directory. A server that is looked at is started, confined as for a call, and ended again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.runtime.service import answers, requests
+from assent.runtime.settings._configuration import PROJECT_FILE
+from assent.runtime.settings._servers import MCP, SERVER_NAME
+from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring._servers import Servers, entry_of
+from assent.spec.documents.settings import Named, Setting
+from assent.spec.documents.toml import parse_toml
+
+if TYPE_CHECKING:
+    from assent.plugins import PluginWarning
+    from assent.plugins.upstream import Pinned, Server, Tool
+    from assent.runtime._core import Core
+
+
+def listed(settings: Settings, runtime: Core) -> answers.Servers:
+    """The servers that assent.toml names, and how far each is trusted. None is asked."""
+    from assent.plugins.upstream import load_pins
+    from assent.runtime.wiring._servers import origin_of
+
+    registry, faults = runtime.registry, runtime.servers.faults
+    pins = load_pins(settings.server_lock)
+    found = []
+    for name, server in settings.servers.items():
+        pinned = pins.get(name)
+        own = {key: fault for key, fault in faults.items() if key == name or key.startswith(f"{name}.")}
+        status = "untrusted" if pinned is None else "changed" if pinned.place != server.place else "trusted"
+        found.append(
+            answers.Server(
+                name=name,
+                status=status,
+                place=server.place,
+                capabilities=[
+                    spec.id
+                    for spec in registry.installed()
+                    if registry.origin(spec.reference) == origin_of(name)
+                ],
+                secrets=[*server.secrets],
+                trusted_by=None if pinned is None else pinned.trusted_by,
+                faults={key: msgspec.convert(one.to_dict(), answers.Fault) for key, one in own.items()},
+            )
+        )
+    return answers.Servers(servers=found)
+
+
+async def look(settings: Settings, runtime: Core, name: str) -> answers.ServerFound:
+    """What trusting a server's tools would agree to."""
+    tools = await runtime.servers.look(name)
+    return _found(settings, runtime, name, tools)
+
+
+async def trust(
+    settings: Settings, runtime: Core, request: requests.TrustServer, by: str
+) -> answers.ServerFound:
+    """Trust exactly what was looked at; MCP_TOOL_CHANGED where that is another by now."""
+    from assent.plugins.upstream import load_pins, save_pins
+
+    tools = await runtime.servers.look(request.name)
+    found = _found(settings, runtime, request.name, tools)
+    if request.digest != found.digest:
+        raise RefusedError(
+            "MCP_TOOL_CHANGED",
+            f"the tools of MCP server `{request.name}` are not what `{request.digest[:64]}` names",
+            hint=f"look again: assent mcp trust {request.name}",
+            details={"digest": found.digest},
+        )
+    pins = load_pins(settings.server_lock)
+    pins[request.name] = entry_of(runtime.servers.server(request.name), tools, by)
+    save_pins(settings.server_lock, pins)
+    return msgspec.structs.replace(found, trusted=True)
+
+
+def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> answers.ServerFound:
+    from assent.invocation import BoundCapability
+    from assent.plugins import PluginWarning
+    from assent.plugins._differences import manifest_differences
+    from assent.plugins.upstream import capability_id, capability_of, load_pins, warnings_of
+
+    server = runtime.servers.server(name)
+    pins = load_pins(settings.server_lock)
+    warnings = warnings_of(tools, _others(runtime, pins, name))
+    trusted = {tool.name: tool for tool in tools if tool.fault is None}
+    told: list[answers.ServerTool] = []
+    for tool in trusted.values():
+        risk: str | None = None
+        try:
+            spec, handler = capability_of(server, tool, trusted, runtime.servers.connection(name))
+            BoundCapability(spec, handler)  # refuses schemas that are none
+            risk = spec.risk.level.value
+        except AssentError as error:
+            warnings.insert(
+                0, PluginWarning(code=error.code, message=error.message, path=tool.name, hint=error.hint)
+            )
+        told.append(
+            answers.ServerTool(
+                name=tool.name,
+                capability=capability_id(name, tool.name),
+                description=str(tool.definition.get("description", "")),
+                risk=risk,
+                definition=tool.definition,
+            )
+        )
+    for one in sorted(server.tools.keys() - trusted.keys()):
+        warnings.append(_unnamed(name, one))
+    entry, before = entry_of(server, tools, ""), pins.get(name)
+    return answers.ServerFound(
+        name=name,
+        digest=entry.digest,
+        trusted=before is not None and before.digest == entry.digest,
+        is_new=before is None,
+        lock=str(settings.server_lock),
+        place=server.place,
+        tools=told,
+        differences=[]
+        if before is None
+        else [one.to_json() for one in manifest_differences(_told(before), _told(entry))],
+        warnings=[one.to_json() for one in warnings],
+    )
+
+
+def _told(entry: Pinned) -> dict[str, Json]:
+    return {"place": entry.place, "tools": dict(entry.tools)}
+
+
+def _unnamed(server: str, tool: str) -> PluginWarning:
+    from assent.plugins import PluginWarning
+
+    return PluginWarning(
+        code="MCP_TOOL_INVALID",
+        message=f"`[mcp.servers.{server}.tools.{tool}]` speaks of a tool that the server does not list",
+        path=tool,
+        hint="look at how it is written",
+    )
+
+
+def _others(runtime: Core, pins: Mapping[str, Pinned], name: str) -> dict[str, str]:
+    """What a tool of this server should not speak of or be called like: tools of others, and capabilities."""
+    from assent.plugins.upstream import capability_id
+
+    found = {
+        spec.id: spec.id for spec in runtime.registry.installed() if not spec.id.startswith(f"mcp.{name}.")
+    }
+    for other, pinned in pins.items():
+        if other != name:
+            found |= {tool: capability_id(other, tool) for tool in pinned.tools}
+    return found
+
+
+def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritten:
+    """Write a server into assent.toml. `InputError` MCP_SERVER_EXISTS, INVALID_INPUT, CONFIG_INVALID."""
+    if SERVER_NAME.match(request.name) is None:
+        raise _invalid("name", "must be lower-case letters, digits and `_`, beginning with a letter")
+    if request.name in settings.servers:
+        raise InputError(
+            "MCP_SERVER_EXISTS",
+            f"assent.toml names an MCP server `{request.name}` already",
+            hint=f"change it there, or: assent mcp remove {request.name}",
+        )
+    if bool(request.command) is (request.url is not None):
+        raise _invalid("command", "or a `url` is needed, and not both")
+    given: dict[str, Any] = {  # `Any`: what TOML holds
+        "command": request.command,
+        "url": request.url,
+        "env": request.env,
+        "headers": request.headers,
+        "read_only": request.read_only,
+        "network": request.network,
+    }
+    said = {key: value for key, value in given.items() if value}
+    servers = MCP["servers"]
+    assert isinstance(servers, Named), "servers are named"
+    for key, value in said.items():
+        setting: Setting = servers.table[key]
+        try:
+            setting.read(value)
+        except ValueError as error:
+            raise _invalid(key, str(error)) from None
+    lines = [f"[mcp.servers.{request.name}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
+    path = _file(settings)
+    text = _text(path)
+    new = "\n".join([*([text.rstrip("\n"), ""] if text.strip() else []), *lines, ""])
+    wanted = _tables(text, path)
+    wanted.setdefault("mcp", {}).setdefault("servers", {})[request.name] = said
+    _write(path, new, wanted)
+    return answers.ServerWritten(name=request.name, path=str(path))
+
+
+def remove(settings: Settings, servers: Servers, request: requests.RemoveServer) -> answers.ServerWritten:
+    """Take a server out of assent.toml and of the lock. MCP_SERVER_UNKNOWN, CONFIG_INVALID."""
+    from assent.plugins.upstream import load_pins, save_pins
+
+    name = request.name
+    server: Server = servers.server(name)
+    path = _file(settings)
+    text = _text(path)
+    kept: list[str] = []
+    is_ours = False
+    header = re.compile(rf"""\s*\[\s*mcp\s*\.\s*servers\s*\.\s*(["']?){server.name}\1\s*[.\]]""")
+    for line in text.splitlines(keepends=True):
+        if line.lstrip().startswith("["):
+            is_ours = header.match(line) is not None
+        if not is_ours:
+            kept.append(line)
+    wanted = _tables(text, path)
+    del wanted["mcp"]["servers"][name]
+    _write(path, "".join(kept), wanted)
+    pins = load_pins(settings.server_lock)
+    if pins.pop(name, None) is not None:
+        save_pins(settings.server_lock, pins)
+    return answers.ServerWritten(name=name, path=str(path))
+
+
+def _file(settings: Settings) -> Path:
+    return settings.config_path or settings.workspace / PROJECT_FILE
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _tables(text: str, path: Path) -> dict[str, Any]:  # `Any`: what TOML holds
+    return parse_toml(text.encode(), str(path), code="CONFIG_INVALID")[0]
+
+
+def _write(path: Path, text: str, wanted: Mapping[str, Any]) -> None:  # `Any`: as above
+    """Write the file, if it then says what it said before but for the change; a person's file is edited, not made anew."""
+    from assent.plugins._lock_file import replace_file
+
+    try:
+        now = _tables(text, path)
+    except InputError:
+        now = {}
+    if _plain(now) != _plain(wanted):
+        raise InputError(
+            "CONFIG_INVALID",
+            "assent.toml is written in a way that can't be edited safely",
+            path=str(path),
+            hint="change `[mcp.servers]` there by hand",
+        )
+    replace_file(path, text, "configuration")
+
+
+def _plain(tables: Mapping[str, Any]) -> Mapping[str, Any]:  # `Any`: as above
+    """Without tables of ours that nothing is left in, which no file has to name."""
+    mcp = {key: one for key, one in tables.get("mcp", {}).items() if key != "servers" or one}
+    rest = {key: one for key, one in tables.items() if key != "mcp"}
+    return {**rest, "mcp": mcp} if mcp else rest
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case list() | tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case dict():
+            inner = ", ".join(
+                f"{json.dumps(key, ensure_ascii=False)} = {_toml(one)}" for key, one in value.items()
+            )
+            return f"{{ {inner} }}"
+        case _:
+            raise AssertionError("nothing else is written")
+
+
+def _invalid(key: str, why: str) -> InputError:
+    return InputError("INVALID_INPUT", f"`{key}` {why}", path=key)

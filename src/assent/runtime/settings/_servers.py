@@ -1,0 +1,148 @@
+"""`[mcp]` of assent.toml: MCP servers of others, whose tools become capabilities once they are trusted.
+
+[mcp.servers.tickets]
+command = ["tickets-mcp", "--project", "core"]
+env = { TICKETS_TOKEN = "secret://tickets/token" }
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from assent._lazy import compiled_when_asked
+from assent.errors import InputError, Json
+from assent.spec.documents.settings import DURATION, Named, Setting, Table, Texts, Whole, flag, listed, tables
+from assent.spec.secret_text import SecretText
+
+if TYPE_CHECKING:
+    from assent.plugins.upstream import Server
+
+SERVER_NAME: Final = compiled_when_asked(r"[a-z][a-z0-9_]{0,62}\Z")
+_NETWORKS: Final = Texts('must be a list of networks: `["127.0.0.1/32"]`')
+_URL: Final = compiled_when_asked(r"https?://[^\s/?#@]+(/[^\s#]*)?\Z")
+
+
+def _url(value: object) -> Json:
+    if not isinstance(value, str) or not _URL.match(value):
+        raise ValueError('must be an address without a name and a password: `"https://mcp.example.org/mcp"`')
+    return value
+
+
+def _command(value: object) -> Json:
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(one, str) and "\0" not in one for one in value)
+    ):
+        raise ValueError('must be a program and its arguments: `["tickets-mcp", "--stdio"]`')
+    return value
+
+
+def _networks(value: object) -> Json:
+    import ipaddress
+
+    written = _NETWORKS(value)
+    try:
+        return [str(ipaddress.ip_network(str(one))) for one in written]
+    except ValueError as error:
+        raise ValueError(f"{_NETWORKS.form}; {error}") from None
+
+
+def _granted(value: object) -> Json:
+    if not isinstance(value, dict) or not all(
+        isinstance(one, str) and not re.search(r"[\0\r\n]", one) for one in value.values()
+    ):
+        raise ValueError('must be a table of texts: `{ TOKEN = "secret://tickets/token" }`')
+    for text in value.values():
+        SecretText.parse(text)
+    return value
+
+
+def _tools(value: object) -> Json:
+    """The operator's word on tools, by name."""
+    import msgspec
+
+    from assent.plugins.upstream import ToolSettings
+
+    try:
+        msgspec.convert(value, dict[str, ToolSettings])
+    except msgspec.ValidationError as error:
+        text = str(error)
+        raise ValueError(f"can't hold that: {text[:1].lower()}{text[1:]}") from None
+    return value  # type: ignore[return-value]  # it was read from TOML, and holds what a table of ours may
+
+
+def _shown(said: Mapping[str, Json]) -> dict[str, Json]:
+    """What people see: of variables and headers the names alone, because somebody may have written a value there."""
+    return {
+        name: [*value] if name in ("env", "headers") and isinstance(value, dict) else value
+        for name, value in said.items()
+    }
+
+
+MCP: Final[Table] = {
+    "servers": Named(
+        "name of a server",
+        {
+            "command": Setting(_command, "the program and its arguments, where the server is one"),
+            "url": Setting(_url, "its address, where it is not"),
+            "env": Setting(
+                _granted, "variables of the program; values may hold [`secret://NAME`](secrets.md)"
+            ),
+            "headers": Setting(_granted, "headers of each request, in the same way"),
+            "network": Setting(flag, "whether the program may use the network", default=False),
+            "read_only": Setting(
+                Texts('must be a list of folders and files: `["/opt/tickets"]`'),
+                "folders and files that the program can read",
+            ),
+            "private": Setting(_networks, "private networks that the address may lie in"),
+            "timeout": Setting(DURATION, "one call of a tool", 60_000),
+            "answer_bytes": Setting(Whole(1024, 64 << 20), "one message of the server", 4 << 20),
+            "tools": Setting(_tools, "[your word on its tools](mcp.md#your-word), by name"),
+        },
+        is_name=lambda name: SERVER_NAME.match(name) is not None,
+        signs="_",
+        shown=_shown,
+    )
+}
+"""What `[mcp]` may hold."""
+
+
+def servers_of(said: Mapping[str, Json], workspace: Path) -> dict[str, Server]:
+    """The servers from checked values, by name; a program in the workspace (`./…`) by its absolute path."""
+    found = tables(said, "servers")
+    if not found:
+        return {}
+    import msgspec
+
+    from assent.plugins.upstream import Server, ToolSettings
+
+    servers: dict[str, Server] = {}
+    for name, one in found.items():
+        command = msgspec.convert(one.get("command") or (), tuple[str, ...])
+        if bool(command) is ("url" in one):
+            raise InputError(
+                "CONFIG_INVALID",
+                f"`[mcp.servers.{name}]` needs a `command` or a `url`, and not both",
+                path=str(workspace / "assent.toml"),
+            )
+        if command and command[0].startswith("./"):
+            command = (str(workspace / command[0]), *command[1:])
+        url = one.get("url")
+        servers[name] = Server(
+            name=name,
+            command=command,
+            url=None if url is None else str(url),
+            env=msgspec.convert(one.get("env") or {}, dict[str, str]),
+            headers=msgspec.convert(one.get("headers") or {}, dict[str, str]),
+            network=one.get("network") is True,
+            read_only=tuple(workspace / Path(path).expanduser() for path in listed(one, "read_only")),
+            private=listed(one, "private"),
+            timeout_ms=msgspec.convert(one.get("timeout", 60_000), int),
+            answer_bytes=msgspec.convert(one.get("answer_bytes", 4 << 20), int),
+            tools=msgspec.convert(one.get("tools") or {}, dict[str, ToolSettings]),
+        )
+    return servers

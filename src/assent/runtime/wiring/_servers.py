@@ -1,0 +1,243 @@
+"""MCP servers of others in one runtime: their trusted tools registered, and the ways to them.
+
+What is registered comes from the lock alone: no server is started, and the SDK is not imported, before a tool is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from assent import system
+from assent.errors import AssentError, InputError
+from assent.runtime.capabilities._registered import Capabilities
+
+if TYPE_CHECKING:
+    import httpx2
+    from mcp.client._transport import TransportStreams
+
+    from assent.capabilities.net import Http
+    from assent.plugins.upstream import Connection, Link, Pinned, Server, Tool
+    from assent.runtime.settings.effective import Settings
+    from assent.runtime.wiring._plugin_hosts import Launcher
+    from assent.spec.secret_text import SecretText
+
+
+def origin_of(name: str) -> str:
+    """What the registry says of where a server's tools come from."""
+    return f"mcp server {name}"
+
+
+class Servers:
+    """The servers of a runtime, by name. `faults`: why a server or a tool (`SERVER.TOOL`) is left out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connections: dict[str, Connection] = {}
+        self._launcher: Launcher | None = None
+        self.faults: dict[str, AssentError] = {}
+
+    def register(self, capabilities: Capabilities) -> None:
+        """Register every tool that is trusted as it is written down. What can't be is left out, and `faults` says why."""
+        settings = self._settings
+        if not settings.servers or not settings.server_lock.exists():
+            return
+        from assent.plugins.upstream import capability_of, load_pins, tools_of
+
+        try:
+            pins = load_pins(settings.server_lock)
+        except AssentError as error:
+            self.faults[settings.server_lock.name] = error
+            return
+        for name, server in settings.servers.items():
+            pinned = pins.get(name)
+            if pinned is None:
+                continue
+            if pinned.place != server.place:
+                self.faults[name] = moved(server)
+                continue
+            trusted = {
+                tool.name: tool for tool in tools_of(name, [*pinned.tools.values()]) if tool.fault is None
+            }
+            for tool in trusted.values():
+                try:
+                    spec, handler = capability_of(server, tool, trusted, self.connection(name))
+                    # It is meant that a tool changes under one version: somebody looked at the change and agreed.
+                    capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
+                except AssentError as error:
+                    self.faults[f"{name}.{tool.name}"] = error
+
+    def connection(self, name: str) -> Connection:
+        """The one client of a server. `InputError` MCP_SERVER_UNKNOWN."""
+        if name not in self._connections:
+            from assent.plugins.upstream import Connection
+
+            self._connections[name] = Connection(self.server(name), self._open, spawn=system.spawn)
+        return self._connections[name]
+
+    def server(self, name: str) -> Server:
+        """What assent.toml says of a server. `InputError` MCP_SERVER_UNKNOWN."""
+        found = self._settings.servers.get(name)
+        if found is None:
+            raise InputError(
+                "MCP_SERVER_UNKNOWN",
+                f"assent.toml names no MCP server `{name[:80]}`",
+                hint="see: assent mcp list",
+            )
+        return found
+
+    async def look(self, name: str) -> list[Tool]:
+        """The tools that a server lists now, whoever trusts it. `AssentError` as `Connection.list_tools` raises."""
+        from assent.invocation import Metrics
+        from assent.runtime.wiring._secrets import runtime_secrets
+
+        server = self.server(name)
+        secrets = runtime_secrets(Metrics(), self._settings.secrets)
+
+        async def reveal(given: Mapping[str, SecretText]) -> Mapping[str, str]:
+            values = {
+                one: (
+                    await secrets.read(
+                        one, capability=f"mcp.{name}", granted=server.secrets, host=server.host
+                    )
+                ).reveal()
+                for one in server.secrets
+            }
+            return {key: text.filled(values.__getitem__) for key, text in given.items()}
+
+        return await self.connection(name).list_tools(reveal)
+
+    async def _open(self, server: Server, given: Mapping[str, str]) -> Link:
+        if server.url is not None:
+            return _Web(server, given)
+        from assent.plugins.upstream import Pipes
+        from assent.runtime.wiring._plugin_hosts import Launcher
+
+        if self._launcher is None:
+            self._launcher = Launcher(self._settings)
+        program = server.command[0]
+        child = await self._launcher.start(
+            server.command,
+            readable=[*map(str, server.read_only), *([program] if program.startswith("/") else [])],
+            environment=given,
+            programs=True,
+            network=server.network,
+        )
+        return Pipes(child, frame_bytes=server.answer_bytes)
+
+    async def close(self) -> None:
+        """End every connection and program; harmless when done twice."""
+        for connection in self._connections.values():
+            await connection.close()
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
+
+
+def moved(server: Server) -> InputError:
+    """Of a server that was trusted as another program or address."""
+    return InputError(
+        "MCP_TOOL_CHANGED",
+        f"MCP server `{server.name}` was trusted as another program or address than assent.toml names now",
+        hint=f"look at it, and decide anew: assent mcp trust {server.name}",
+    )
+
+
+_OURS: Final = frozenset(
+    {"host", "content-length", "connection", "accept-encoding", "user-agent", "transfer-encoding"}
+)
+_OF_THE_BODY: Final = frozenset({"content-length", "content-encoding", "transfer-encoding", "connection"})
+
+
+@dataclass
+class _Web:
+    """A server behind an address: reached by the client that all requests go through, and nowhere but there."""
+
+    server: Server
+    headers: Mapping[str, str]
+    fault: str | None = None
+    printed: str = ""
+
+    @asynccontextmanager
+    async def streams(self) -> AsyncIterator[TransportStreams]:
+        import httpx2
+        from mcp.client.streamable_http import streamable_http_client
+
+        from assent.capabilities.net import Egress, EgressRule, Http, NetLimits
+        from assent.capabilities.net._url import parse_url
+
+        server = self.server
+        assert server.url is not None, "a program has pipes"
+        import ipaddress
+
+        target = parse_url(server.url)
+        rule = EgressRule(
+            name=f"mcp server {server.name}",
+            hosts=(target.host,),
+            methods=frozenset({"POST", "DELETE"}),
+            schemes=frozenset({target.scheme}),
+            ports=frozenset({target.port}),
+            private=tuple(map(ipaddress.ip_network, server.private)),
+        )
+        limits = NetLimits(
+            timeout_ms=server.timeout_ms, idle_timeout_ms=server.timeout_ms, answer_bytes=server.answer_bytes
+        )
+        http = Http(Egress([rule]), limits)
+        try:
+            async with (
+                httpx2.AsyncClient(transport=_sending(self, http), trust_env=False) as client,
+                streamable_http_client(server.url, http_client=client) as streams,
+            ):
+                yield streams
+        finally:
+            await http.close()
+
+
+def _sending(web: _Web, http: Http) -> httpx2.AsyncBaseTransport:
+    """What carries the SDK's requests through our client. There is no stream of what a server says unasked."""
+    import httpx2
+
+    from assent.capabilities.net._client import Header, Wire
+    from assent.capabilities.net._failure import HttpFailure
+    from assent.capabilities.net._url import parse_url
+
+    class Sending(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if request.method == "GET":
+                return httpx2.Response(405, request=request)
+            body = await request.aread()
+            own = {name.lower(): value for name, value in web.headers.items()}
+            sent = {
+                name.lower(): value
+                for name, value in request.headers.items()
+                if name.lower() not in _OURS and name.lower() not in own
+            }
+            headers = [Header(name, value) for name, value in sent.items()]
+            headers += [Header(name, value, is_private=True) for name, value in own.items()]
+            target = parse_url(str(request.url))
+            wire = Wire(request.method, target, tuple(headers), body, target.origin)
+            try:
+                got = await http.send(wire, principal="", bytes_max=web.server.answer_bytes)
+            except (HttpFailure, AssentError) as failure:
+                raise self._failed(failure.message, request) from failure
+            if got.fault is not None:
+                raise self._failed(f"its answer can't be read: {got.fault}", request)
+            kept = [(name, value) for name, value in got.headers if name.lower() not in _OF_THE_BODY]
+            return httpx2.Response(got.status, headers=kept, content=got.body, request=request)
+
+        def _failed(
+            self, why: str, request: Any
+        ) -> httpx2.TransportError:  # `Any`: the library's own request
+            web.fault = why
+            return httpx2.TransportError(why, request=request)
+
+    return Sending()
+
+
+def entry_of(server: Server, tools: list[Tool], by: str) -> Pinned:
+    """What the lock says once somebody trusts these tools; those that nobody can trust stay out."""
+    from assent.plugins.upstream import Pinned
+
+    return Pinned.of(server, {tool.name: tool.definition for tool in tools if tool.fault is None}, by)

@@ -1,0 +1,343 @@
+"""MCP servers of others: written, looked at, trusted, and called only as they were trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent import Runtime
+from assent.errors import AssentError
+from assent.runtime.service import requests
+from tests.support.gateway import COMPENSATED, Gateway
+from tests.support.plugins import refused
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ASSENT_SECRET_TOKEN", "a-long-token")
+    return Gateway(tmp_path / "work")
+
+
+async def call(rt: Any, tool: str = "add_note", server: str = "notes", **given: Any) -> Any:
+    """The one step of a call."""
+    given = given or ({"title": "milk"} if tool == "add_note" else {})
+    return (await rt.call(f"mcp.{server}.{tool}", given)).steps[0]
+
+
+def faults_of(rt: Runtime) -> Mapping[str, AssentError]:
+    return rt._core.servers.faults
+
+
+async def test_a_trusted_tool_is_called_like_any_capability(gateway: Gateway) -> None:
+    gateway.program(more=COMPENSATED)
+    assert not gateway.look().trusted
+    assert gateway.trust().trusted
+    assert gateway.look().trusted
+    async with Runtime.open(gateway.folder) as rt:
+        spec = rt.registry.get("mcp.notes.add_note")
+        assert spec is not None
+        assert (spec.risk.level.value, spec.operation_type.value) == ("HIGH", "EXECUTE")
+        assert spec.labels == {"reads_untrusted", "sends_external"}
+        done = await rt.call("mcp.notes.add_note", {"title": "milk"})
+        assert done.outputs == {"id": 1}
+        assert (await call(rt, "find_note", title="milk")).output == {
+            "content": [],
+            "structured": {"ids": [1]},
+        }
+        assert (await rt.undo(done.run_id)).status == "undone"
+        assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+        refusal = await call(rt, "add_note", titel="milk")
+        assert refusal.error["code"] == "INVALID_INPUT"
+
+
+async def test_nothing_is_there_before_somebody_trusts_it(gateway: Gateway) -> None:
+    gateway.program()
+    async with Runtime.open(gateway.folder) as rt:
+        assert rt.registry.get("mcp.notes.add_note") is None
+    gateway.trust()
+    digest = "0" * 64
+    error = refused(lambda: gateway.perform(requests.TrustServer(name="notes", digest=digest)))
+    assert error.code == "MCP_TOOL_CHANGED"
+
+
+@pytest.mark.parametrize(
+    ("hints", "said", "rated"),
+    [
+        ({}, "", ("CRITICAL", "EXECUTE")),
+        (
+            {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True},
+            "",
+            ("CRITICAL", "EXECUTE"),
+        ),
+        ({"destructiveHint": True}, "", ("CRITICAL", "DELETE")),
+        ({"destructiveHint": True}, "reads_only = true", ("MEDIUM", "READ")),
+        ({}, 'reads_only = true\nrisk = "LOW"', ("LOW", "READ")),
+        ({}, 'risk = "MEDIUM"', None),
+        ({}, 'compensate = { tool = "remove_note" }', ("HIGH", "EXECUTE")),
+        ({}, 'compensate = { tool = "remove_note" }\nrisk = "LOW"', None),
+        ({}, 'compensate = { tool = "remove_note", restores = true }\nrisk = "LOW"', ("LOW", "EXECUTE")),
+        ({}, 'compensate = { tool = "nothing" }', None),
+        ({}, 'compensate = { tool = "remove_note", arguments = { id = "${{ outputs.id }}" } }', None),
+        ({}, 'reconcile = { tool = "find_note", happened = "size(" }', None),
+        ({}, 'reconcile = { tool = "find_note", happened = "output == 1" }', None),
+    ],
+)
+async def test_only_the_operators_word_lowers_a_risk(
+    gateway: Gateway, hints: dict[str, bool], said: str, rated: tuple[str, str] | None
+) -> None:
+    """And what it may say is what the law of specs takes: everything else leaves the tool out, and says why."""
+    gateway.program()
+    gateway.trust()
+    path = gateway.folder / "assent-mcp.lock"
+    lock = json.loads(path.read_text())
+    lock["servers"]["notes"]["tools"]["add_note"]["annotations"] = hints
+    path.write_text(json.dumps(lock))
+    gateway.say(f"\n[mcp.servers.notes.tools.add_note]\n{said}\n")
+    async with Runtime.open(gateway.folder) as rt:
+        spec = rt.registry.get("mcp.notes.add_note")
+        told = None if spec is None else (spec.risk.level.value, spec.operation_type.value)
+        assert told == rated
+        assert ("notes.add_note" in faults_of(rt)) is (rated is None)
+        assert rt.registry.get("mcp.notes.remove_note") is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("rug", "is not what was trusted: ~ description"),
+        ("schema", "is not what was trusted: + inputSchema.properties.key"),
+        ("gone", "is not there any more"),
+        ("tells", "is not what was trusted: ~ description"),
+    ],
+)
+async def test_a_tool_that_changed_is_not_called(gateway: Gateway, mode: str, what: str) -> None:
+    """SAFE-MCP's rug pull, and its kin: each shows a list that is trusted first, and another one later."""
+    gateway.program(mode)
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await call(rt)).status == "succeeded"
+        refusal = await call(rt)
+        assert (refusal.status, refusal.error["code"]) == ("failed", "MCP_TOOL_CHANGED")
+        assert what in refusal.error["message"]
+        assert (await call(rt, "find_note", title="milk")).output["structured"] == {
+            "ids": [1]
+        }  # it was called once
+    again = gateway.perform(requests.Servers()).servers
+    assert [one.status for one in again] == ["trusted"]
+
+
+async def test_another_program_is_not_what_was_trusted(gateway: Gateway) -> None:
+    gateway.program()
+    gateway.trust()
+    path = gateway.folder / "assent.toml"
+    path.write_text(path.read_text().replace('"plain"', '"other"'))
+    async with Runtime.open(gateway.folder) as rt:
+        assert rt.registry.get("mcp.notes.add_note") is None
+        assert faults_of(rt)["notes"].code == "MCP_TOOL_CHANGED"
+    found = gateway.look()
+    assert [one["path"] for one in found.differences] == ["place.command[other]", "place.command[plain]"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "codes", "is_in"),
+    [
+        ("plain", [], True),
+        ("emoji", [], True),
+        ("more", [], True),
+        ("hidden", ["MCP_TOOL_REFUSED"], False),
+        ("twice", ["MCP_TOOL_REFUSED", "MCP_TOOL_REFUSED"], False),
+        ("orders", ["MCP_TOOL_INSTRUCTS"], True),
+        ("refers", ["MCP_TOOL_REFERS"], True),
+        ("schema_bad", ["SCHEMA_INVALID"], True),
+    ],
+)
+def test_what_a_definition_hides_or_orders_is_told(
+    gateway: Gateway, mode: str, codes: list[str], *, is_in: bool
+) -> None:
+    gateway.program(mode)
+    found = gateway.trust()
+    assert [one["code"] for one in found.warnings] == codes
+    assert ("add_note" in gateway.lock["notes"]["tools"]) is is_in
+    assert "remove_note" in gateway.lock["notes"]["tools"]
+
+
+def test_a_tool_that_is_called_like_anothers_is_pointed_out(gateway: Gateway) -> None:
+    gateway.program()
+    gateway.program(name="more")
+    gateway.trust()
+    shadowing = {one["path"] for one in gateway.look("more").warnings if one["code"] == "MCP_TOOL_SHADOWS"}
+    assert "add_note" in shadowing
+    assert not gateway.look().warnings
+
+
+ONE_ERROR = {
+    "crash": "it printed `out of luck`",
+    "huge": "it wrote a message of more than 65536 bytes",
+    "endless": "it wrote a message of more than 65536 bytes",
+    "flood": "it wrote more than 500 messages that nobody asked for",
+    "noise": "it wrote a line that is no message",
+    "deep": "it wrote a",
+    "half": "its output ended in the middle of a message",
+    "other": "it answered what it was not asked",
+}
+
+
+@pytest.mark.parametrize("mode", ONE_ERROR)
+async def test_a_server_that_misbehaves_gives_one_clear_error_and_harms_no_other(
+    gateway: Gateway, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next call meets a server that was started anew."""
+    monkeypatch.setattr("assent.plugins.upstream._pipes.UNASKED_MAX", 500)
+    said = "[mcp.servers.notes.tools.add_note]\nreads_only = true\n"
+    gateway.program(mode, more=f"answer_bytes = 65536\n{said}")
+    gateway.program(name="good")
+    gateway.trust()
+    gateway.trust("good")
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await call(rt, server="good")).output == {"id": 1}
+        failed = await call(rt)
+        assert (failed.status, failed.error["code"]) == ("failed", "MCP_SERVER_FAILED")
+        assert ONE_ERROR[mode] in failed.error["message"]
+        assert len(json.dumps(failed.error)) < 8192
+        assert (await call(rt, server="good")).output == {"id": 2}
+        assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+
+
+async def test_a_server_that_hangs_is_started_anew(gateway: Gateway) -> None:
+    gateway.program("hang", more='timeout = "2s"\n')
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await call(rt)).status == "in_doubt"
+        assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+
+
+async def test_an_answer_that_came_twice_ends_the_server_not_the_call(gateway: Gateway) -> None:
+    gateway.program("double")
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await call(rt)).output == {"id": 1}
+        assert (await call(rt, "find_note", title="milk")).status in {"succeeded", "failed"}
+        assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+
+
+async def test_an_answer_that_does_not_fit_the_pinned_schema_is_refused(gateway: Gateway) -> None:
+    gateway.program("unfit", more="[mcp.servers.notes.tools.add_note]\nreads_only = true\n")
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        step = await call(rt)
+        assert step.error["code"] == "INVALID_OUTPUT"
+        assert step.output is None
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [("", "in_doubt"), ("fails_clean = true", "failed"), ("reads_only = true", "failed")],
+)
+async def test_an_error_of_a_tool_leaves_open_what_happened_unless_the_operator_says_more(
+    gateway: Gateway, said: str, status: str
+) -> None:
+    gateway.program(more=f"[mcp.servers.notes.tools.fail]\n{said}\n")
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        step = await call(rt, "fail")
+        assert step.status == status
+        assert step.error["code"] == ("EFFECT_UNKNOWN" if status == "in_doubt" else "MCP_TOOL_FAILED")
+        assert "it can't" in str(step.error)
+
+
+async def test_a_program_has_what_it_is_granted_and_nothing_else(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its secret goes to it alone, is on the record, and is hidden in what it tells."""
+    monkeypatch.setenv("SOMETHING", "of the owner's")
+    gateway.program(more='env = { TOKEN = "Bearer secret://token" }\n')
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        done = await rt.call("mcp.notes.env", {})
+        outputs: Any = done.outputs
+        told = json.loads(outputs["content"][0]["text"])
+        assert told["TOKEN"] == "Bearer ***"
+        assert {"HOME", "SOMETHING", "ASSENT_SECRET_TOKEN"}.isdisjoint(told)
+        kinds = [str(event.event["kind"]) async for event in rt.events(done.run_id)]
+        assert kinds.count("secret.accessed") == 1
+    listed = gateway.perform(requests.Servers()).servers[0]
+    assert listed.secrets == ["token"]
+    assert "a-long-token" not in (gateway.folder / "assent-mcp.lock").read_text()
+
+
+async def test_a_secret_that_is_bound_to_hosts_goes_to_no_program(gateway: Gateway) -> None:
+    gateway.program()
+    gateway.trust()
+    gateway.say('\n[secrets.token]\nhosts = ["api.example.org"]\n')
+    path = gateway.folder / "assent.toml"
+    path.write_text(path.read_text().replace("read_only", 'env = { TOKEN = "secret://token" }\nread_only', 1))
+    assert refused(gateway.look).code == "SECRET_NOT_GRANTED"
+    async with Runtime.open(gateway.folder) as rt:
+        step = await call(rt)
+        assert (step.status, step.error["code"]) == ("failed", "SECRET_NOT_GRANTED")
+
+
+def test_the_configuration_is_edited_and_nothing_else_of_it_changes(gateway: Gateway) -> None:
+    before = '# mine\npolicy = "policy.yaml"\n\n[app]\nkey = 1  # kept\n'
+    path = gateway.folder / "assent.toml"
+    path.write_text(before)
+
+    perform = gateway.perform
+    add = requests.AddServer(name="notes", command=["a", "b", "b"], env={"A-B": 'say "é"'}, network=True)
+    perform(add)
+    assert path.read_text().startswith(before)
+    server = gateway.settings.servers["notes"]
+    assert (server.command, server.env, server.network) == (("a", "b", "b"), {"A-B": 'say "é"'}, True)
+    assert refused(lambda: perform(add)).code == "MCP_SERVER_EXISTS"
+    gateway.say('\n[mcp.servers.notes.tools.x]\nrisk = "HIGH"\n\n[limits]\nruns = 7\n')
+    perform(requests.RemoveServer(name="notes"))
+    assert path.read_text() == before + "\n[limits]\nruns = 7\n"
+    assert refused(lambda: perform(requests.RemoveServer(name="notes"))).code == "MCP_SERVER_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"name": "A.b", "command": ["x"]}, "INVALID_INPUT"),
+        ({"name": "notes"}, "INVALID_INPUT"),
+        ({"name": "notes", "command": ["x"], "url": "https://example.org"}, "INVALID_INPUT"),
+        ({"name": "notes", "url": "ftp://example.org"}, "INVALID_INPUT"),
+        ({"name": "notes", "url": "https://user:word@example.org/"}, "INVALID_INPUT"),
+        ({"name": "notes", "url": "https://example.org", "headers": {"A": "secret://"}}, "INVALID_INPUT"),
+        ({"name": "notes", "url": "https://example.org", "headers": {"A": "x\r\nB: y"}}, "INVALID_INPUT"),
+    ],
+)
+def test_what_is_no_server_is_not_written(gateway: Gateway, said: dict[str, Any], code: str) -> None:
+    path = gateway.folder / "assent.toml"
+    before = path.read_text()
+    assert refused(lambda: gateway.perform(requests.AddServer(**said))).code == code
+    assert path.read_text() == before
+
+
+def test_a_file_that_can_not_be_edited_safely_is_left_alone(gateway: Gateway) -> None:
+    path = gateway.folder / "assent.toml"
+    path.write_text('mcp = { servers = { other = { command = ["x"] } } }\n')
+    for request in (requests.AddServer(name="notes", command=["x"]), requests.RemoveServer(name="other")):
+        error = refused(lambda request=request: gateway.perform(request))  # type: ignore[misc]
+        assert error.code == "CONFIG_INVALID"
+    assert path.read_text() == 'mcp = { servers = { other = { command = ["x"] } } }\n'
+
+
+def test_no_capability_writes_the_lock(gateway: Gateway) -> None:
+    assert gateway.folder / "assent-mcp.lock" in gateway.settings.control_files
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"lock_version": 2, "servers": {}}'])
+async def test_a_lock_that_can_not_be_read_trusts_nothing(gateway: Gateway, text: str) -> None:
+    gateway.program()
+    gateway.trust()
+    (gateway.folder / "assent-mcp.lock").write_text(text)
+    async with Runtime.open(gateway.folder) as rt:
+        assert rt.registry.get("mcp.notes.add_note") is None
+        fault: AssentError = faults_of(rt)["assent-mcp.lock"]
+        assert fault.code == "PLUGIN_LOCK_INVALID"

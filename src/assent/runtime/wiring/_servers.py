@@ -91,6 +91,7 @@ class Servers:
     async def look(self, name: str) -> list[Tool]:
         """The tools that a server lists now, whoever trusts it. `AssentError` as `Connection.list_tools` raises."""
         from assent.invocation import Metrics
+        from assent.plugins.upstream import Tool
         from assent.runtime.wiring._secrets import runtime_secrets
 
         server = self.server(name)
@@ -107,7 +108,19 @@ class Servers:
             }
             return {key: text.filled(values.__getitem__) for key, text in given.items()}
 
-        return await self.connection(name).list_tools(reveal)
+        redactor = secrets.redactor
+        try:
+            tools = await self.connection(name).list_tools(reveal)
+        except AssentError as error:
+            hidden: Any = redactor.json(dict(error.to_dict()))  # `Any`: an object stays one
+            raise type(error).from_dict(hidden) from None
+        # What is trusted is written down and shown: a secret is given back by nobody who means well.
+        why = "its definition holds a secret that it was given"
+        shown: list[Any] = [redactor.json(tool.definition) for tool in tools]  # `Any`: as above
+        return [
+            tool if tool.definition == told else Tool(tool.name, told, why)
+            for tool, told in zip(tools, shown, strict=True)
+        ]
 
     async def _open(self, server: Server, given: Mapping[str, str]) -> Link:
         if server.url is not None:
@@ -159,6 +172,10 @@ class _Web:
     headers: Mapping[str, str]
     fault: str | None = None
     printed: str = ""
+    has_changed: None = None
+
+    def heed_changes(self) -> None:
+        """Nothing: there is no stream on which changes would be told."""
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[TransportStreams]:

@@ -26,6 +26,7 @@ from benchmarks._table import Target, show_targets  # noqa: E402  # see above
 
 PARTS = (
     "startup",
+    "hooks",
     "policy",
     "simulate",
     "manifests",

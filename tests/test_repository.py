@@ -177,7 +177,6 @@ SMALL: Final = {
     "capabilities.info._machine": _LOADED_LATER,
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
-    "cli.hook._group": _LOADED_LATER,
     "cli.plugins._group": _LOADED_LATER,
     "engine.waiting._inbox": "hides why a queue of the library is not used",
     "engine.steps._retry": "a rule without a shell, tried alone",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from assent import Runtime
 from assent.errors import AssentError
 from assent.runtime.service import requests
+from tests.support import sdk_upstream
 from tests.support.gateway import COMPENSATED, Gateway
 from tests.support.plugins import refused
 
@@ -53,6 +57,21 @@ async def test_a_trusted_tool_is_called_like_any_capability(gateway: Gateway) ->
         assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
         refusal = await call(rt, "add_note", titel="milk")
         assert refusal.error["code"] == "INVALID_INPUT"
+
+
+async def test_a_server_made_with_the_sdk_is_called_and_several_calls_at_once(gateway: Gateway) -> None:
+    """Its era is the newest that both know; no start imports the SDK for what is only trusted."""
+    path = Path(sdk_upstream.__file__)
+    gateway.say(f'\n[mcp.servers.sums]\ncommand = ["{sys.executable}", "{path}"]\nread_only = ["{path}"]\n')
+    gateway.trust("sums")
+    asked = (
+        f"from assent import Runtime; Runtime.open({str(gateway.folder)!r}).registry.get('mcp.sums.add').id"
+    )
+    script = f"import sys; {asked}; sys.exit('mcp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    async with Runtime.open(gateway.folder) as rt:
+        steps = await asyncio.gather(*(call(rt, "add", "sums", a=one, b=1) for one in range(5)))
+        assert [step.output for step in steps] == [{"result": one + 1} for one in range(5)]
 
 
 async def test_nothing_is_there_before_somebody_trusts_it(gateway: Gateway) -> None:
@@ -270,6 +289,14 @@ async def test_a_program_has_what_it_is_granted_and_nothing_else(
     assert "a-long-token" not in (gateway.folder / "assent-mcp.lock").read_text()
 
 
+def test_a_secret_that_a_server_gives_back_is_not_written_down(gateway: Gateway) -> None:
+    gateway.program("tells_secret", more='env = { TOKEN = "secret://token" }\n')
+    found = gateway.trust()
+    assert [one["code"] for one in found.warnings] == ["MCP_TOOL_REFUSED"]
+    assert "add_note" not in gateway.lock["notes"]["tools"]
+    assert "a-long-token" not in (gateway.folder / "assent-mcp.lock").read_text() + str(found)
+
+
 async def test_a_secret_that_is_bound_to_hosts_goes_to_no_program(gateway: Gateway) -> None:
     gateway.program()
     gateway.trust()
@@ -326,6 +353,20 @@ def test_a_file_that_can_not_be_edited_safely_is_left_alone(gateway: Gateway) ->
         error = refused(lambda request=request: gateway.perform(request))  # type: ignore[misc]
         assert error.code == "CONFIG_INVALID"
     assert path.read_text() == 'mcp = { servers = { other = { command = ["x"] } } }\n'
+
+
+def test_doctor_tells_how_each_server_stands(gateway: Gateway) -> None:
+    gateway.program()
+    gateway.program(name="wrong", more='[mcp.servers.wrong.tools.add_note]\nrisk = "LOW"\n')
+    gateway.trust("wrong")
+
+    def told() -> dict[str, str]:
+        checks = gateway.perform(requests.Doctor()).checks
+        return {one.name: one.status for one in checks if one.name.startswith("mcp server")}
+
+    assert told() == {"mcp server: notes": "warning", "mcp server: wrong": "warning"}
+    gateway.trust()
+    assert told() == {"mcp server: notes": "ok", "mcp server: wrong": "warning"}
 
 
 def test_no_capability_writes_the_lock(gateway: Gateway) -> None:

@@ -12,12 +12,14 @@ import sys
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from assent.cli.hook import _acts
-from assent.cli.hook._deciding import Answer, add, close, refused, told_of
+from assent.cli.hook._deciding import Answer, Ask, add, close, refused, told_of
 from assent.cli.hook._place import Place
 from assent.errors import AssentError, InputError
+
+T = TypeVar("T")
 
 GRACE_S: Final = 30
 """So long everything else may take: a state that others write to, an owner that is busy."""
@@ -98,19 +100,40 @@ def answer(host: _Host, place: Place, data: bytes) -> dict[str, Any]:
 
 
 def _decided(act: _acts.Act, place: Place) -> Answer:
+    run = _by_owner(place, lambda ask: add(act, place.principal, ask))
+    if run is not None and run["steps"][0]["status"] != "awaiting_approval":
+        return told_of(run)
     from assent.cli.hook._runtime import WholeRuntime
 
     runtime = WholeRuntime(place)
-    run = add(act, place.principal, runtime.ask)
+    run = run or add(act, place.principal, runtime.ask)
     if run["steps"][0]["status"] == "awaiting_approval":
         return runtime.decided(run, place.patience_ms)
     return told_of(run)
 
 
 def _end(end: _acts.End, place: Place) -> str | None:
+    closed = _by_owner(place, lambda ask: (close(end, place.principal, ask),))
+    if closed is not None:
+        return closed[0]
     from assent.cli.hook._runtime import WholeRuntime
 
     return close(end, place.principal, WholeRuntime(place).ask)
+
+
+def _by_owner(place: Place, of: Callable[[Ask], T]) -> T | None:
+    """What comes of asking the process that owns the state; None where there is none, or more has to be known than where it is.
+
+    What has been done by then under an id is not done again.
+    """
+    state = place.path("state")
+    if state is None or place.path("policy") is not None or not place.principal.startswith("agent:"):
+        return None
+    from assent.cli.hook._owner import NotTakenError, Owner
+
+    with suppress(NotTakenError), Owner(state, place.principal) as owner:
+        return of(owner.ask)
+    return None
 
 
 def _flags(words: Sequence[str]) -> dict[str, str]:

@@ -33,6 +33,9 @@ _FREE: Final[Mapping[str, Json]] = {
 }
 """What a tool gives that has not said what it gives."""
 
+SAID_MAX: Final = 4096
+"""Characters that are kept of what a tool says of its failure."""
+
 Names: TypeAlias = frozenset[str]
 
 
@@ -254,20 +257,20 @@ class Performed:
         *,
         fails_clean: bool = False,
     ) -> Json:
-        result = await self._connection.call(
-            tool.name,
-            arguments,
-            pinned=tool.definition,
-            reveal=partial(_revealed, context, self._connection.server.host),
-            key=context.key,
-        )
-        if result.get("isError"):
-            kind = NoEffectError if fails_clean else WorldError
-            raise kind(
-                "MCP_TOOL_FAILED",
-                f"`{tool.name}` of MCP server `{self._connection.server.name}` says that it failed: {_words(result)}",
-                details={"content": result.get("content", [])},
+        try:
+            result = await self._connection.call(
+                tool.name,
+                arguments,
+                pinned=tool.definition,
+                reveal=partial(_revealed, context, self._connection.server.host),
+                key=context.key,
             )
+            if result.get("isError"):
+                raise self._failed(tool, result)
+        except WorldError as error:
+            if fails_clean and error.code == "MCP_TOOL_FAILED":
+                raise NoEffectError(error.code, error.message, details=error.details) from error
+            raise
         if tool.definition.get("outputSchema") is not None:
             structured: Json = result.get("structuredContent")
             return structured
@@ -276,14 +279,19 @@ class Performed:
             free["structured"] = result["structuredContent"]
         return free
 
+    def _failed(self, tool: Tool, result: Mapping[str, Any]) -> WorldError:  # `Any`: JSON
+        texts = (str(one.get("text", "")) for one in result.get("content", []) if isinstance(one, Mapping))
+        said = "\n".join(texts)[:SAID_MAX]
+        return WorldError(
+            "MCP_TOOL_FAILED",
+            f"`{tool.name}` of MCP server `{self._connection.server.name}` says that it failed: "
+            + (" ".join(said.split())[:300] or "no reason given"),
+            details={"said": said},
+        )
+
 
 async def _revealed(
     context: LocalContext, host: str | None, given: Mapping[str, Any]
 ) -> Mapping[str, str]:  # `Any`: texts with references
     revealed: dict[str, str] = await context.reveal(dict(given), host=host)
     return revealed
-
-
-def _words(result: Mapping[str, Any]) -> str:  # `Any`: JSON
-    texts = [str(one.get("text", "")) for one in result.get("content", []) if isinstance(one, Mapping)]
-    return " ".join(" ".join(texts).split())[:300] or "no reason given"

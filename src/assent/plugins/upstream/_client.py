@@ -33,13 +33,23 @@ Reveal: TypeAlias = Callable[[Mapping[str, SecretText]], Awaitable[Mapping[str, 
 
 
 class Link(Protocol):
-    """A way to a server that was opened: `fault` and `printed` are what is known of its end."""
+    """A way to a server that was opened: `fault` and `printed` are what is known of its end.
+
+    `has_changed`: whether the server told that it has other tools, since `heed_changes`; None where nobody would hear that.
+    """
 
     @property
     def fault(self) -> str | None: ...
 
     @property
     def printed(self) -> str: ...
+
+    @property
+    def has_changed(self) -> bool | None: ...
+
+    def heed_changes(self) -> None:
+        """Forget what was told of changes so far."""
+        ...
 
     def streams(self) -> AbstractAsyncContextManager[TransportStreams]:
         """Its transport, as long as the block lasts."""
@@ -66,16 +76,12 @@ class _Live:
         self.ended = asyncio.Event()
 
     async def run(self) -> None:
-        from mcp import Client, types
-
-        async def hear(message: object) -> None:
-            if isinstance(message, types.ToolListChangedNotification):
-                self.is_stale = True
+        from mcp import Client
 
         failure: BaseException | None = None
         try:
             # Its own answers are not kept: a list that it calls good for an hour would hide what it changed.
-            async with Client(self.link.streams(), cache=None, message_handler=hear) as client:
+            async with Client(self.link.streams(), cache=None) as client:
                 self.client = client
                 self.ready.set_result(None)
                 await self.stop.wait()
@@ -164,9 +170,10 @@ class Connection:
     def _must_list(self, live: _Live) -> bool:
         assert live.client is not None, "as above"
         tools = live.client.server_capabilities.tools
-        # A promise counts where the protocol has the server keep it unasked.
+        # A promise counts where the protocol has the server keep it unasked, and it would be heard.
         tells = tools is not None and bool(tools.list_changed) and live.client.protocol_version < "2026"
-        return live.is_stale or not tells or asyncio.get_running_loop().time() - live.listed_s > LISTED_S
+        is_current = tells and live.link.has_changed is False and not live.is_stale
+        return not is_current or asyncio.get_running_loop().time() - live.listed_s > LISTED_S
 
     async def _list(self, live: _Live) -> None:
         from mcp import types
@@ -174,7 +181,8 @@ class Connection:
         assert live.client is not None, "as above"
         listed: list[dict[str, Json]] = []
         cursor: str | None = None
-        live.is_stale = False  # before it is asked: a change that is told meanwhile counts
+        live.is_stale = False
+        live.link.heed_changes()  # before it is asked: a change that is told meanwhile counts
         try:
             async with asyncio.timeout(CONNECT_S):
                 while True:

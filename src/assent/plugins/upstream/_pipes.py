@@ -24,6 +24,7 @@ UNASKED_MAX: Final = 10_000
 PRINTED_MAX: Final = 4096
 """The end of what a program printed on its standard error, in bytes, that is shown when it fails."""
 
+_CHANGED: Final = "notifications/tools/list_changed"
 _READ_BYTES: Final = 1 << 16
 
 
@@ -37,6 +38,7 @@ class Pipes:
         self._unasked = 0
         self._printed = bytearray()
         self._end: str | None = None
+        self.has_changed = False
         self.fault: str | None = None
         for descriptor in (child.stdin, child.stdout, child.stderr):
             os.set_blocking(descriptor, False)
@@ -45,6 +47,10 @@ class Pipes:
     def printed(self) -> str:
         """The end of what the program printed."""
         return self._printed.decode(errors="replace")
+
+    def heed_changes(self) -> None:
+        """Forget what was told of changes so far."""
+        self.has_changed = False
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[TransportStreams]:
@@ -99,6 +105,8 @@ class Pipes:
 
     def _takes(self, message: object) -> bool:
         if hasattr(message, "method"):
+            # Noted here, where it comes before an answer that was written after it.
+            self.has_changed = self.has_changed or message.method == _CHANGED
             self._unasked += 1
             if self._unasked > UNASKED_MAX:
                 self.fault = f"it wrote more than {UNASKED_MAX} messages that nobody asked for"

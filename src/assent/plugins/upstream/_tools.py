@@ -24,6 +24,9 @@ TOOLS_MAX: Final = 1000
 DEFINITION_BYTES_MAX: Final = 64 << 10
 """One definition, as JSON."""
 
+NAME_MAX: Final = 128
+"""Characters of a name, as the protocol bounds it."""
+
 DESCRIPTION_MAX: Final = 4096
 """Characters of a description from which on it is called long."""
 
@@ -82,6 +85,8 @@ def tools_of(server: str, listed: list[dict[str, Json]]) -> list[Tool]:
 
 
 def _fault(definition: dict[str, Json]) -> str | None:
+    if not 1 <= len(str(definition["name"])) <= NAME_MAX:
+        return f"its name is not of 1 to {NAME_MAX} characters"
     if len(json.dumps(definition)) > DEFINITION_BYTES_MAX:
         return f"its definition is larger than {DEFINITION_BYTES_MAX} bytes"
     for text in texts_in(definition):

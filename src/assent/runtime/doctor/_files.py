@@ -11,7 +11,7 @@ from pathlib import Path
 from assent.capabilities.area import Check
 from assent.errors import AssentError
 from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
-from assent.runtime.doctor._plugins import reach_checks
+from assent.runtime.doctor._plugins import reach_checks, server_checks
 from assent.runtime.doctor._secrets import is_within, secret_checks
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.settings._places import fault_of_state
@@ -29,6 +29,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("approvers", lambda: _approvers(settings))
     yield from reach_checks(settings)
+    yield from server_checks(settings)
     yield from sandbox_checks(settings)
     yield _guarded("temporary folders", scratch_check)
     yield from area_checks(settings)

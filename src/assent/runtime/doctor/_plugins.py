@@ -1,10 +1,11 @@
-"""What `assent doctor` says of what trusted plugins were granted: services that `[net]` shuts, and secrets by their values."""
+"""What `assent doctor` says of others' code: what plugins were granted (services, secrets by value), and MCP servers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from assent.capabilities.area import Check
+from assent.errors import AssentError
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._plugin_reach import shut_services, trusted_manifests
 from assent.spec.words.sizes import count_text
@@ -46,3 +47,31 @@ def reach_checks(settings: Settings) -> Iterator[Check]:
         if declared and not shut:
             seen = f"{count_text(len(declared), 'service')} declared, and let out by `[net]`"
             yield Check(f"plugin: {plugin}", "ok", seen)
+
+
+def server_checks(settings: Settings) -> Iterator[Check]:
+    """For each MCP server, whether its tools are there; none is asked."""
+    if not settings.servers:
+        return
+    from assent.plugins.upstream import load_pins
+    from assent.runtime.capabilities._registered import Capabilities
+    from assent.runtime.wiring._servers import Servers
+
+    try:
+        pins = load_pins(settings.server_lock)
+    except AssentError as error:
+        yield Check(settings.server_lock.name, "fault", error.message, error.hint)
+        return
+    servers = Servers(settings)
+    servers.register(Capabilities())
+    for name in settings.servers:
+        faults = [fault for key, fault in servers.faults.items() if key.partition(".")[0] == name]
+        if name not in pins:
+            seen, hint = "nobody has trusted it, so none of its tools is there", f"assent mcp trust {name}"
+            yield Check(f"mcp server: {name}", "warning", seen, hint)
+        elif faults:
+            seen = "; ".join(fault.message for fault in faults)
+            yield Check(f"mcp server: {name}", "warning", seen, faults[0].hint)
+        else:
+            seen = f"{count_text(len(pins[name].tools), 'tool')} trusted by {pins[name].trusted_by}"
+            yield Check(f"mcp server: {name}", "ok", seen)

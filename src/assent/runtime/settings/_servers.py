@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SERVER_NAME: Final = compiled_when_asked(r"[a-z][a-z0-9_]{0,62}\Z")
 _NETWORKS: Final = Texts('must be a list of networks: `["127.0.0.1/32"]`')
-_URL: Final = compiled_when_asked(r"https?://[^\s/?#@]+(/[^\s#]*)?\Z")
+_URL: Final = compiled_when_asked(r"https?://[^\s/?#@\\]+(/[^\s#]*)?\Z")
 
 
 def _url(value: object) -> Json:

@@ -585,3 +585,42 @@ async def test_two_steps_that_were_prepared_at_once_do_not_overwrite_each_other(
         assert (result.status, code(result)) == (RunState.ROLLED_BACK, "FILE_CHANGED")
         assert sorted(states(result).values()) == ["compensated", "failed"]
         assert (place.workspace / "f").read_text() == "before"
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+@pytest.mark.parametrize(
+    ("deed", "heard", "ends"),
+    [
+        ("approve", ("approval.granted", "b"), (RunState.SUCCEEDED, RunState.SUCCEEDED)),
+        ("reject", ("approval.rejected", "b"), (RunState.FAILED, RunState.ROLLED_BACK)),
+        ("cancel", ("run.cancel_requested", ""), (RunState.CANCELLED, RunState.CANCELLED)),
+        ("undo", ("approval.granted", "b"), (RunState.UNDONE, RunState.UNDONE)),
+    ],
+)
+async def test_what_people_say_after_a_step_was_approved_and_before_it_has_begun_is_replayed(
+    place: Place,
+    slow: Slow,
+    deed: str,
+    heard: tuple[str, str],
+    ends: tuple[RunState, ...],
+    *,
+    has_begun: bool,
+) -> None:
+    """And what they say after it has begun. What replays it is a fixture of this module."""
+    place.policy = ASK
+    pause, told = Pause(), Told()
+    (place.box.before if has_begun else slow.hooks)["a"] = pause
+    async with place.open() as rt:
+        slow.register(rt)
+        run = (await rt.run(workflow(alone("a"), alone("b")))).run_id
+        with rt.telling(told):
+            approving = asyncio.ensure_future(rt.approve(run, "a"))
+            await pause.reached.wait()
+            words = {"reject": lambda: rt.reject(run, "b"), "cancel": lambda: rt.cancel(run)}
+            saying = asyncio.ensure_future(words.get(deed, lambda: rt.approve(run, "b"))())
+            await told.until(*heard)
+        pause.go_on.set()
+        await asyncio.gather(approving, saying)
+        if deed == "undo":
+            await rt.undo(run)
+        assert (await rt.show(run)).status is ends[has_begun]

@@ -698,7 +698,7 @@ class RunActor:
         match step.state:
             case StepState.AWAITING_APPROVAL if step.approval is not None and not self.record.is_stopping:
                 if step.approval.has_quorum:
-                    if self._is_held or self._is_full or not self._forward.take(key):
+                    if self._is_held or self._is_full or not self._take_turn(key):
                         self._waiting[key] = None
                         return False
                     return self._admit(key)
@@ -772,13 +772,13 @@ class RunActor:
         if self._is_held:
             return moved
         for due in self._due() if self._retries else ():
-            if self._is_full or self._is_ending or not self._forward.take(due):
+            if self._is_full or self._is_ending or not self._take_turn(due):
                 return moved
             del self._retries[due]
             moved |= self._admit(due)
         while not self._is_ending and not self._is_full:
             key = self._next_ready()
-            if key is None or not self._forward.take(key):
+            if key is None or not self._take_turn(key):
                 break
             del self._readiness.ready[key]
             moved |= self._admit(key)
@@ -871,6 +871,10 @@ class RunActor:
     def _next_ready(self) -> StepKey | None:
         """The step that is admitted next, of those that may begin."""
         return next(iter(self._readiness.ready), None)
+
+    def _take_turn(self, key: StepKey) -> bool:
+        """Whether a step may be admitted now, which then has its turn."""
+        return self._forward.take(key)
 
     def _finish(self) -> bool:
         record = self.record

@@ -219,6 +219,10 @@ class _ReplayActor(RunActor):
     def _next_ready(self) -> StepKey | None:
         return next((key for key in self._readiness.ready if self._script.may_begin(key)), None)
 
+    def _take_turn(self, key: StepKey) -> bool:
+        # One that a person agreed to is not among those that are ready, and was perhaps called off before it began.
+        return self._script.may_begin(key) and super()._take_turn(key)
+
     async def _rehearse(self, *, partial: bool) -> Rehearsal:
         self._script.is_rehearsing = True
         try:

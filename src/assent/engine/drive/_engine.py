@@ -24,7 +24,7 @@ from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import KeyAsked, RunFacts, ask_gate_about_key
-from assent.engine.waiting._keys import CANCELLING, Claim
+from assent.engine.waiting._keys import CANCELLING, Claim, has_room
 from assent.engine.waiting._lines import Rank
 from assent.engine.waiting._starts import Admission, Starts, taken
 from assent.engine.waiting._timers import RunTimers, Timers
@@ -254,16 +254,26 @@ class Engine:
         if claim.on_busy not in CANCELLING:
             return
         held, waiting = [await self._with_key(claim.key, status) for status in ("held", "waiting")]
-        more = len(held) - claim.limit + 1 if claim.on_busy is OnBusy.CANCEL_RUNNING else 0
-        new, is_free = record.created, record.created.may_cancel_others
-        former = [run for run in held if is_free or is_own(held[run], new)][: max(0, more)]
-        former += [run for run in waiting if is_free or is_own(waiting[run], new)]
+
+        def may_stop(run: RunId, created: ev.RunCreated) -> bool:
+            return run < record.run and (record.created.may_cancel_others or is_own(created, record.created))
+
+        former = []
+        if claim.on_busy is OnBusy.CANCEL_RUNNING:
+            # Room is made by the smallest limit that counts then. The run itself may have got the key meanwhile.
+            staying = {run: created.concurrency_limit for run, created in held.items() if run != record.run}
+            for run, created in held.items():
+                if has_room(staying, claim.limit):
+                    break
+                if may_stop(run, created):
+                    del staying[run]
+                    former.append(run)
+        former += [run for run, created in waiting.items() if may_stop(run, created)]
         for run in former:
-            if run < record.run:
-                # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
-                # Whoever listens asked for the new run, and takes what it hears first for that run's.
-                with suppress(AssentError), telling(None):
-                    await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
+            # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
+            # Whoever listens asked for the new run, and takes what it hears first for that run's.
+            with suppress(AssentError), telling(None):
+                await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
 
     async def _with_key(self, key: str, status: str) -> dict[RunId, ev.RunCreated]:
         """The runs that the journal says have a key, or wait for it, oldest first."""

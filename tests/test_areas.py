@@ -40,7 +40,7 @@ LEAKS: Final = {
     ): "URLs reach the gate in the form in which requests are made",
     (
         "net",
-        "runtime/wiring/_servers.py",
+        "runtime/wiring/_server_web.py",
     ): "MCP servers of others are reached by the client of all requests, each at its address alone",
     ("net", "runtime/wiring/_plugin_reach.py"): "what plugins declare is held against the rules for requests",
     (

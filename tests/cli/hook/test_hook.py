@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assent import Runtime
 from tests.cli.hook.conftest import Agent, decision
 
 
@@ -237,3 +241,30 @@ def _question(agent: Agent) -> dict[str, Any]:
             return dict(found[0])
         time.sleep(0.05)
     raise AssertionError("nobody was asked")
+
+
+def test_a_hook_that_hangs_ends_itself_and_denies(agent: Agent) -> None:
+    """Here because what starts it never says what it wants; programs take a hook that they stop for no answer."""
+    hangs = "from assent.cli.hook import _entry; _entry.GRACE_S = 0; _entry.run(['claude-code', '--patience=50ms'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", hangs],
+        env=agent.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.wait(timeout=60) == 2
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert (process.stdout.read(), process.stderr.read()) == (
+            b"",
+            b"denied: Assent did not answer in time\n",
+        )
+
+
+async def test_what_stands_for_an_agents_own_tools_is_no_tool_of_others(tmp_path: Path) -> None:
+    """Who calls one does nothing and would believe that it did."""
+    async with Runtime.open(workspace=tmp_path) as rt:
+        names = {tool["title"] for tool in rt.tools("json-schema")}
+    assert "io-fs-read_file" in names
+    assert not [name for name in names if str(name).startswith("agent-")]

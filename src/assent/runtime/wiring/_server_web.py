@@ -1,0 +1,106 @@
+"""An MCP server behind an address: the SDK's transport, whose requests our own client sends.
+
+Imported when the first such server is connected to, with the libraries that it needs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+from mcp.client.streamable_http import streamable_http_client
+
+from assent.capabilities.net import Egress, EgressRule, Http, NetLimits
+from assent.capabilities.net._client import Header, Wire
+from assent.capabilities.net._failure import HttpFailure
+from assent.capabilities.net._url import parse_url
+from assent.errors import AssentError
+from assent.plugins.upstream import Server
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
+
+_OURS: Final = frozenset(
+    {"host", "content-length", "connection", "accept-encoding", "user-agent", "transfer-encoding"}
+)
+_OF_THE_BODY: Final = frozenset({"content-length", "content-encoding", "transfer-encoding", "connection"})
+
+
+@dataclass
+class Web:
+    """A server behind an address: reached by the client that all requests go through, and nowhere but there."""
+
+    server: Server
+    headers: Mapping[str, str]
+    fault: str | None = None
+    printed: str = ""
+    has_changed: None = None
+
+    def heed_changes(self) -> None:
+        """Nothing: there is no stream on which changes would be told."""
+
+    @asynccontextmanager
+    async def streams(self) -> AsyncIterator[TransportStreams]:
+        server = self.server
+        assert server.url is not None, "a program has pipes"
+        target = parse_url(server.url)
+        rule = EgressRule(
+            name=f"mcp server {server.name}",
+            hosts=(target.host,),
+            methods=frozenset({"POST", "DELETE"}),
+            schemes=frozenset({target.scheme}),
+            ports=frozenset({target.port}),
+            private=tuple(map(ipaddress.ip_network, server.private)),
+        )
+        limits = NetLimits(
+            timeout_ms=server.timeout_ms, idle_timeout_ms=server.timeout_ms, answer_bytes=server.answer_bytes
+        )
+        http = Http(Egress([rule]), limits)
+        try:
+            async with (
+                httpx2.AsyncClient(transport=_sending(self, http), trust_env=False) as client,
+                streamable_http_client(server.url, http_client=client) as streams,
+            ):
+                yield streams
+        finally:
+            await http.close()
+
+
+def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
+    """What carries the SDK's requests through our client. There is no stream of what a server says unasked."""
+
+    class Sending(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if request.method == "GET":
+                return httpx2.Response(405, request=request)
+            body = await request.aread()
+            own = {name.lower(): value for name, value in web.headers.items()}
+            sent = {
+                name.lower(): value
+                for name, value in request.headers.items()
+                if name.lower() not in _OURS and name.lower() not in own
+            }
+            headers = [Header(name, value) for name, value in sent.items()]
+            headers += [Header(name, value, is_private=True) for name, value in own.items()]
+            target = parse_url(str(request.url))
+            wire = Wire(request.method, target, tuple(headers), body, target.origin)
+            try:
+                got = await http.send(wire, principal="", bytes_max=web.server.answer_bytes)
+            except (HttpFailure, AssentError) as failure:
+                raise self._failed(failure.message, request) from failure
+            if got.fault is not None:
+                raise self._failed(f"its answer can't be read: {got.fault}", request)
+            kept = [(name, value) for name, value in got.headers if name.lower() not in _OF_THE_BODY]
+            return httpx2.Response(got.status, headers=kept, content=got.body, request=request)
+
+        def _failed(
+            self, why: str, request: Any
+        ) -> httpx2.TransportError:  # `Any`: the library's own request
+            web.fault = why
+            return httpx2.TransportError(why, request=request)
+
+    return Sending()

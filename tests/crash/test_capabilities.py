@@ -180,7 +180,7 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
                 what = f"killed at {place}, {trace[place - 1]}, then at {second} of {reached}"
                 with noted(what), worlds.world() as world:
                     world.scene.kill_at(place, *world.run)
-                    world.scene.kill_at(second, *world.recovery())
+                    world.scene.kill_at(second, *world.recovery(), recovers=True)
                     world.assert_settled(after)
 
 

@@ -233,6 +233,29 @@ async def test_a_newer_run_takes_the_place_of_older_ones_of_its_principal(
         assert told["replaced_by"] == newest.run_id
 
 
+@pytest.mark.parametrize(
+    ("limits", "limit", "cancelled"),
+    [
+        ([1], 2, 1),  # the holder counts on being alone: its limit is the one that has to be made room by
+        ([3, 2], 3, 1),
+        ([2, 2], 3, 1),
+        ([2, 2], 1, 2),
+        ([3, 3], 3, 0),
+    ],
+)
+async def test_a_run_that_cancels_makes_room_by_the_smallest_limit(
+    place: Place, limits: list[int], limit: int, cancelled: int
+) -> None:
+    """The oldest first, and no more than that takes."""
+    async with place.open() as rt:
+        held = [await rt.run(keyed("a", ASK, limit=one)) for one in limits]
+        newest = await rt.run(keyed("b", limit=limit, on_busy="cancel_running"))
+        await ended(rt, newest.run_id)
+        assert (await rt.show(newest.run_id)).status is RunState.SUCCEEDED
+        found = [(await rt.show(run.run_id)).status.value for run in held]
+        assert found == ["cancelled"] * cancelled + ["waiting"] * (len(limits) - cancelled)
+
+
 async def test_who_came_in_by_a_key_stops_only_what_came_in_by_it(place: Place) -> None:
     """It may have been let in to begin runs, and not to stop others'."""
     ann = Principal.parse("user:ann")

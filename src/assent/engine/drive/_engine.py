@@ -24,7 +24,7 @@ from assent.engine.record.projection import changed_rows, fold
 from assent.engine.steps._rehearsal import UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import KeyAsked, RunFacts, ask_gate_about_key
-from assent.engine.waiting._keys import CANCELLING, Claim
+from assent.engine.waiting._keys import CANCELLING, Claim, has_room
 from assent.engine.waiting._lines import Rank
 from assent.engine.waiting._starts import Admission, Starts, taken
 from assent.engine.waiting._timers import RunTimers, Timers
@@ -70,6 +70,29 @@ LOGGER: Final = logging.getLogger("assent.engine")
 _UNBOUND: Final = Commitment("")
 
 
+class _Look:
+    """A look at the journal that takes a while."""
+
+    is_outdated = False
+
+
+class _Looks:
+    """The looks that are being taken, by what is looked at: a run or a key."""
+
+    def __init__(self) -> None:
+        self._taken: WeakValueDictionary[str, _Look] = WeakValueDictionary()
+
+    def at(self, name: str) -> _Look:
+        """One that is taken from now on; who looks at the same at the same time has the same."""
+        return self._taken.setdefault(name, _Look())
+
+    def outdate(self, name: str) -> None:
+        """What was seen may be so no more: who looks has to look again."""
+        look = self._taken.pop(name, None)
+        if look is not None:
+            look.is_outdated = True
+
+
 class Engine:
     """The `Driver` of the embedded form: runs of this process, each with an actor while anything of it moves."""
 
@@ -85,6 +108,7 @@ class Engine:
         self._stopped: dict[RunId, str] = {}
         self._watches = False
         self._timers = Timers(services.clock, self._wake)
+        self._looks = _Looks()
         self._woken: dict[RunId, None] = {}
         self._waking: Task[None] | None = None
         self._takes_over = False
@@ -236,14 +260,18 @@ class Engine:
 
     async def _learn(self, key: str) -> None:
         """Know which runs have a key, before anything is done about it here."""
-        if self._starts.keys.knows(key):
-            return
-        held = await self._with_key(key, "held")
-        waiting = await self._with_key(key, "waiting") if self._takes_over else {}
-        records = [await self._load(run) for run in waiting]
-        if not self._starts.keys.knows(key):
-            self._starts.keys.learn(key, {run: created.concurrency_limit for run, created in held.items()})
-            await self._line_up(records)
+        while not self._starts.keys.knows(key):
+            look = self._looks.at(key)
+            held = await self._with_key(key, "held")
+            waiting = await self._with_key(key, "waiting") if self._takes_over else {}
+            records = [await self._load(run) for run in waiting]
+            # Somebody else may have learned it meanwhile, and it been forgotten: then none of these runs need have it now.
+            if not look.is_outdated:
+                self._looks.outdate(key)
+                self._starts.keys.learn(
+                    key, {run: created.concurrency_limit for run, created in held.items()}
+                )
+                await self._line_up(records)
 
     async def _make_way(self, record: RunRecord, claim: Claim, actor: Actor) -> None:
         """Cancel the runs that a new one takes the place of: those that came before it, and that are its principal's own unless
@@ -254,16 +282,26 @@ class Engine:
         if claim.on_busy not in CANCELLING:
             return
         held, waiting = [await self._with_key(claim.key, status) for status in ("held", "waiting")]
-        more = len(held) - claim.limit + 1 if claim.on_busy is OnBusy.CANCEL_RUNNING else 0
-        new, is_free = record.created, record.created.may_cancel_others
-        former = [run for run in held if is_free or is_own(held[run], new)][: max(0, more)]
-        former += [run for run in waiting if is_free or is_own(waiting[run], new)]
+
+        def may_stop(run: RunId, created: ev.RunCreated) -> bool:
+            return run < record.run and (record.created.may_cancel_others or is_own(created, record.created))
+
+        former = []
+        if claim.on_busy is OnBusy.CANCEL_RUNNING:
+            # Room is made by the smallest limit that counts then. The run itself may have got the key meanwhile.
+            staying = {run: created.concurrency_limit for run, created in held.items() if run != record.run}
+            for run, created in held.items():
+                if has_room(staying, claim.limit):
+                    break
+                if may_stop(run, created):
+                    del staying[run]
+                    former.append(run)
+        former += [run for run, created in waiting.items() if may_stop(run, created)]
         for run in former:
-            if run < record.run:
-                # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
-                # Whoever listens asked for the new run, and takes what it hears first for that run's.
-                with suppress(AssentError), telling(None):
-                    await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
+            # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
+            # Whoever listens asked for the new run, and takes what it hears first for that run's.
+            with suppress(AssentError), telling(None):
+                await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
 
     async def _with_key(self, key: str, status: str) -> dict[RunId, ev.RunCreated]:
         """The runs that the journal says have a key, or wait for it, oldest first."""
@@ -423,6 +461,7 @@ class Engine:
         if self._actors.get(run) is not actor:
             return
         del self._actors[run]
+        self._looks.outdate(run)
         if is_over or actor.is_broken:
             self._taken_on.discard(run)
         if is_over:
@@ -548,9 +587,28 @@ class Engine:
     async def actor(self, run: RunId) -> RunActor:
         """The run's actor, made from the journal when this process has none. `RUN_UNKNOWN` when there is no such run."""
         self._require_open()
-        known = self._actors.get(run)
-        if known is not None and not known.is_broken:
-            return known
+        while True:
+            known = self._actors.get(run)
+            if known is not None and not known.is_broken:
+                return known
+            look = self._looks.at(run)
+            scope, claim = await self._read(run)
+            if claim is not None:
+                await self._learn(claim.key)
+            # What was read may have been waited for, and somebody else have made it meanwhile: a run has one. And that one may
+            # have moved the run and left again: who acts on what was read before would have the key of a run that has ended.
+            known = self._actors.get(run)
+            if not look.is_outdated and (known is None or known.is_broken):
+                break
+        record = scope.record
+        actor = self.make_actor(scope, durable_n=record.n)
+        self._keep(actor)
+        if claim is not None and not self._starts.claim(run, claim, rank_of(record)):
+            self._wait_in_line(record)
+        return actor
+
+    async def _read(self, run: RunId) -> tuple[RunScope, Claim | None]:
+        """What an actor of a run is made of, and the key that the run wants or has."""
         record = await self._load(run)
         values = Values(self._services.journal, {})
         inputs = await values.load_object(record.created.inputs)
@@ -563,18 +621,7 @@ class Engine:
         timers = self.make_timers(run)
         facts = _facts(run, record.created, requester_of(record.created, self._services.roles()))
         scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
-        claim = None if record.state.is_finished else Claim.of(record.created)
-        if claim is not None:
-            await self._learn(claim.key)
-        # What was read may have been waited for, and somebody else have made it meanwhile: a run has one.
-        known = self._actors.get(run)
-        if known is not None and not known.is_broken:
-            return known
-        actor = self.make_actor(scope, durable_n=record.n)
-        self._keep(actor)
-        if claim is not None and not self._starts.claim(run, claim, rank_of(record)):
-            self._wait_in_line(record)
-        return actor
+        return scope, None if record.state.is_finished else Claim.of(record.created)
 
     def _roles_given(self, principal: Principal) -> tuple[str, ...] | None:
         """Roles that are not those which are configured: a run that leaves memory would come back without them."""

@@ -75,7 +75,7 @@ class Keys:
     def is_free(self, claim: Claim) -> bool:
         """Whether a run may have a known key now: nobody waits for it, and there is room for one more."""
         known = self._known[claim.key]
-        return not known.line and _has_room(known, claim.limit)
+        return not known.line and has_room(known.holders, claim.limit)
 
     def wait(self, run: RunId, claim: Claim, rank: Rank) -> None:
         """Stand in line for a key that could not be taken."""
@@ -98,7 +98,7 @@ class Keys:
         while known.line:
             following = known.line.first
             wanted = self._wanted[following][0]
-            if not _has_room(known, wanted.limit):
+            if not has_room(known.holders, wanted.limit):
                 break
             known.line.next()
             del self._wanted[following]
@@ -134,5 +134,6 @@ class Keys:
         self._held[run] = claim.key
 
 
-def _has_room(known: _Key, limit: int) -> bool:
-    return len(known.holders) < min([limit, *known.holders.values()])
+def has_room(holders: Mapping[RunId, int], limit: int) -> bool:
+    """Whether one more run may have a key that these have, each with its limit."""
+    return len(holders) < min([limit, *holders.values()])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.engine import Actor, Claim
+from assent.engine import Actor, Claim, Engine
 from assent.engine.waiting._keys import Keys
 from assent.engine.waiting._lines import Rank
 from assent.errors import AssentError, RefusedError
@@ -379,3 +381,27 @@ async def test_those_in_line_keep_their_order_for_the_next_owner(place: Place) -
         await all_ended(rt)
     assert begun(place) == ["a", *(f"n{number}" for number in range(12)), "last"]
     assert len(behind) == 12
+
+
+@pytest.mark.parametrize("first", ["line_up", "cancel"])
+async def test_a_run_that_is_cancelled_while_it_is_looked_at_has_no_key_after(
+    place: Place, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Whoever had read of it before would take the key for it, which nobody would ever give back."""
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "_make_way", AsyncMock())  # the process ends before that
+        async with place.open() as rt:
+            holder = (await rt.run(keyed("a", ASK))).run_id
+            former = (await rt.run(keyed("b"))).run_id
+            newest = (await rt.run(keyed("c", on_busy="cancel_waiting"))).run_id
+    async with place.open() as rt, asyncio.timeout(20):
+        rt.engine.take_over()
+        if first == "line_up":
+            assert not await rt.engine.line_up(former)
+        else:
+            with suppress(AssentError):
+                await rt.cancel(former)
+        assert (await rt.show(former)).status is RunState.CANCELLED
+        await rt.cancel(holder)
+        await ended(rt, newest)
+        assert (await rt.run(keyed("d"))).status is RunState.SUCCEEDED

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from typing import Final
+from weakref import WeakValueDictionary
 
 from msgspec import structs
 
@@ -232,12 +233,15 @@ class Engine:
         """Have a run that has not begun stand in line, to begin by itself when its turn comes. False for any other."""
         if self.drives(run):
             return False
+        look = self._looks.at(run)
         record = await self._load(run)
         if record.has_begun or record.state.is_finished:
             return False
         claim = Claim.of(record.created)
         if claim is not None:
-            await self._learn(claim.key)
+            await self._learn(claim.key)  # whoever came after it may cancel it by that
+        if look.is_outdated:
+            return await self.line_up(run)
         await self._line_up([record])
         return True
 

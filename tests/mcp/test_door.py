@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -46,7 +47,8 @@ class Met(NamedTuple):
 
     async def refused(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """What a call is told that did not happen."""
-        result = await self.client.call_tool(name, arguments)
+        at_once: Any = {"assent/patience_ms": 0}
+        result = await self.client.call_tool(name, arguments, meta=at_once)
         assert result.is_error
         told: dict[str, Any] = result.structured_content
         assert told["error"]["code"] in _words(result)  # who reads the text alone can act on it
@@ -277,3 +279,46 @@ async def test_a_call_judges_one_tool(meet: Meet, monkeypatch: pytest.MonkeyPatc
         judged.clear()
         await met.client.call_tool("sys_noop", {})
     assert judged == ["sys*noop"]
+
+
+DELETES: dict[str, Any] = {"tool": "io_fs_delete", "arguments": {"path": "a.txt"}}
+
+
+@pytest.mark.parametrize("within", ["a call", "a workflow"])
+@pytest.mark.parametrize("is_patient", [True, False])
+async def test_a_call_that_waits_has_its_result_if_somebody_decides_in_time(
+    meet: Meet, root: Path, env: dict[str, str], within: str, *, is_patient: bool
+) -> None:
+    (root / "a.txt").write_text("hi")
+    name, arguments = ("assent_run", {"calls": [DELETES]}) if within == "a workflow" else (*DELETES.values(),)
+    patience: Any = {"assent/patience_ms": 30_000 if is_patient else 0}
+    async with meet() as met:
+        calling = asyncio.ensure_future(met.client.call_tool(str(name), arguments, meta=patience))
+        if not is_patient:
+            waits = (await calling).structured_content
+            assert waits["error"]["code"] == "APPROVAL_REQUIRED"
+            assert ("inner_run" in waits) == (within == "a workflow")
+        async with Answering(settings_of(root, env, "user:bob")) as person:
+            by = asker_of(person.settings)
+            while not (  # noqa: ASYNC110 - another process asks
+                found := (await person.perform(requests.Approvals(), by)).approvals
+            ):
+                await asyncio.sleep(0.02)
+            agreed = requests.Approve(run=found[0].run_id, step=found[0].step, digest=found[0].digest)
+            await person.perform(agreed, by)
+        if is_patient:
+            result = await calling
+            assert not result.is_error, result.content
+        while (await met.run())["steps"][0]["status"] != "succeeded":  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
+        assert not (root / "a.txt").exists()
+        assert (await met.call("assent_undo", scope="session"))["status"] == "cancelled"
+        assert (root / "a.txt").exists()
+
+
+async def test_patience_is_a_number_of_milliseconds(meet: Meet) -> None:
+    async with meet() as met:
+        for said in (-1, 3_600_001, "5s", True):
+            meta: Any = {"assent/patience_ms": said}
+            result = await met.client.call_tool("io_fs_list_dir", {"path": "."}, meta=meta)
+            assert result.structured_content["error"]["code"] == "INVALID_INPUT"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -101,10 +102,13 @@ async def test_a_call_ends_when_a_person_has_decided(
         assert set(known.seen[:-1]) == {"working"}
         assert known.seen[-1] == "completed"
         assert (root / "a.txt").exists() is not agrees
-        if tool == "assent_run":
-            assert result.structured_content["status"] == ("succeeded" if agrees else "failed")
-        else:
-            assert result.is_error is not agrees
+        assert result.is_error is not agrees
+        (session,) = (await met.client.read_resource("assent://runs")).contents[:1]
+        assert isinstance(session, wire.TextResourceContents)
+        runs = json.loads(session.text)["runs"]
+        assert [run.get("part_of") for run in runs[1:]] == [
+            {"run_id": met.visit.run, "step": "step_1"} for _ in runs[1:]
+        ]
 
 
 async def test_tasks_are_their_agents_own_and_for_clients_that_declare_them(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
-    from assent.engine.drive._engine import Engine, require_ended
+    from assent.engine.drive._engine import Engine, asker_of, require_ended
     from assent.engine.machine._commands import (
         Actor,
         Approve,
@@ -70,7 +70,7 @@ _HOMES = {
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
     ".machine._interventions": "check_approver is_undoable not_a_session session_closed signal_refusal",
-    ".drive._engine": "Engine require_ended",
+    ".drive._engine": "Engine asker_of require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",

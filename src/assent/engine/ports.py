@@ -24,7 +24,7 @@ from assent.invocation import BlobStore, BoundCapability, Gate, Hook, Pipeline, 
 from assent.invocation.context.telling import Listener
 from assent.journal.ports import Journal
 from assent.policy import PolicyEngine
-from assent.spec.events.kinds import RunCreated
+from assent.spec.events.kinds import Inner, RunCreated
 from assent.spec.ids import PlanId, RunId, StepKey
 from assent.spec.ports import Clock, Entropy, Ids
 from assent.spec.states import PRIORITY
@@ -221,6 +221,14 @@ class Driver(Protocol):
 
     async def look(self, run: RunId) -> Driven:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
+        ...
+
+    async def inner_of(self, run: RunId, step: StepKey) -> Inner | None:
+        """The run that a step of a session has begun, as it stands; None where it has begun none."""
+        ...
+
+    async def labels(self, run: RunId) -> frozenset[str]:
+        """What a run may have read by now, and where it may have sent that. `RUN_UNKNOWN`."""
         ...
 
     async def created(self, run: RunId) -> RunCreated:

@@ -14,10 +14,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from assent.errors import InputError
+from assent.mcp._patience import StepOfSession
 from assent.mcp._tools import DIALECT, Offer
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import OnProgress
+from assent.spec.ids import RUN_CAPABILITY
+from assent.spec.workflow.definition import WorkflowSpec
 
 if TYPE_CHECKING:
     from assent.errors import Json
@@ -46,7 +49,7 @@ class OwnTool(NamedTuple):
 
     told: wire.Tool
     takes: type[Arguments]
-    answer: Callable[[Asked[Any]], Awaitable[answers.Answer]]
+    answer: Callable[[Asked[Any]], Awaitable[answers.Answer | StepOfSession]]
 
     def read(self, arguments: Mapping[str, Json]) -> Any:  # `Any`: its own arguments
         """The arguments of a call. `INVALID_INPUT`."""
@@ -80,8 +83,8 @@ class _Planned(Arguments, frozen=True):
         | None
     ) = None
 
-    def document(self, offer: Offer) -> tuple[str, dict[str, Json]]:
-        """The workflow's text, and its inputs. `INVALID_INPUT`: exactly one of `workflow` and `calls` is given."""
+    def document(self, offer: Offer) -> tuple[dict[str, Json], dict[str, Json]]:
+        """The workflow's document, and its inputs. `INVALID_INPUT`: exactly one of `workflow` and `calls` is given."""
         if (self.workflow is None) == (self.calls is None):
             raise InputError("INVALID_INPUT", "exactly one of `workflow` and `calls` must be given")
         if self.calls is not None:
@@ -90,7 +93,8 @@ class _Planned(Arguments, frozen=True):
                     "INVALID_INPUT", "`inputs` are a workflow's; each call has `arguments`", path="inputs"
                 )
             return _of_calls(offer, self.calls)
-        return (self.workflow if isinstance(self.workflow, str) else json.dumps(self.workflow)), self.inputs
+        text = self.workflow if isinstance(self.workflow, str) else json.dumps(self.workflow)
+        return WorkflowSpec.load(text, source="workflow").to_json(), self.inputs
 
 
 class _Run(_Planned, frozen=True):
@@ -114,22 +118,25 @@ class _Explain(Arguments, frozen=True):
 
 
 async def _plan(asked: Asked[_Planned]) -> answers.Answer:
-    text, inputs = asked.arguments.document(asked.offer)
-    return await asked.visit.ask(requests.Plan(text=text, source="workflow", base="", inputs=inputs))
+    document, inputs = asked.arguments.document(asked.offer)
+    return await asked.visit.ask(
+        requests.Plan(text=json.dumps(document), source="workflow", base="", inputs=inputs)
+    )
 
 
-async def _run(asked: Asked[_Run]) -> answers.Answer:
+async def _run(asked: Asked[_Run]) -> StepOfSession:
     said = asked.arguments
+    parameters: dict[str, Json]
     if said.plan is None:
-        text, inputs = said.document(asked.offer)
-        request = requests.Run(text=text, source="workflow", base="", inputs=inputs)
+        document, inputs = said.document(asked.offer)
+        parameters = {"workflow": document, "inputs": inputs}
     elif said != _Run(plan=said.plan):
         raise InputError(
             "INVALID_INPUT", "a plan is run as it was shown: nothing else is given with it", path="plan"
         )
     else:
-        request = requests.Run(plan=said.plan)
-    return await asked.visit.act(request, tell=asked.tell)
+        parameters = {"plan": said.plan}
+    return StepOfSession(RUN_CAPABILITY, parameters)
 
 
 async def _status(asked: Asked[_Status]) -> answers.Answer:
@@ -160,10 +167,10 @@ def _capability(offer: Offer, name: str) -> str:
     return name if found is None else found.capability.id
 
 
-def _of_calls(offer: Offer, calls: list[OneCall]) -> tuple[str, dict[str, Json]]:
+def _of_calls(offer: Offer, calls: list[OneCall]) -> tuple[dict[str, Json], dict[str, Json]]:
     """A workflow of calls one after the other. What they are given goes in as inputs, so that nothing in it is a reference."""
     named = {f"call_{number}": call for number, call in enumerate(calls, 1)}
-    document = {
+    document: dict[str, Json] = {
         "name": "calls",
         "inputs": {name: {"type": "object"} for name in named},
         "steps": [
@@ -175,13 +182,13 @@ def _of_calls(offer: Offer, calls: list[OneCall]) -> tuple[str, dict[str, Json]]
             for name, call in named.items()
         ],
     }
-    return json.dumps(document), {name: call.arguments for name, call in named.items()}
+    return document, {name: call.arguments for name, call in named.items()}
 
 
 def _tool(
     name: str,
     takes: type[Arguments],
-    answer: Callable[[Asked[Any]], Awaitable[answers.Answer]],
+    answer: Callable[[Asked[Any]], Awaitable[answers.Answer | StepOfSession]],
     description: str,
     *,
     looks: bool = True,
@@ -214,8 +221,8 @@ TOOLS: Final[Mapping[str, OwnTool]] = {
             "assent_run",
             _Run,
             _run,
-            "Runs a plan exactly as it was shown, or a workflow, or some calls. If a step fails, what was done before it is "
-            "taken back.",
+            "Runs a plan exactly as it was shown, or a workflow, or some calls, as one step of this session. If a step of it "
+            "fails, what it did before is taken back.",
             looks=False,
         ),
         _tool(

@@ -11,11 +11,16 @@ import msgspec
 from assent.errors import AssentError, Json
 from assent.runtime.service import answers
 
-_WAITS: Final = "awaiting_approval"
+WAITS: Final = "awaiting_approval"
 
 
-def of_step(run: answers.Run, *, only_objects: bool) -> wire.CallToolResult:
-    """The outcome of a session's step. Its session and name go along, so that it can be looked at and asked for again."""
+def of_step(
+    run: answers.Run, *, only_objects: bool, inner: answers.ShownRun | None = None
+) -> wire.CallToolResult:
+    """The outcome of a session's step. Its session and name go along, so that it can be looked at and asked for again.
+
+    `inner`: the run that it has begun, and that waits.
+    """
     step = run.steps[0]
     place = {"assent/run": run.run_id, "assent/step": step.name}
     if step.status == "succeeded":
@@ -30,11 +35,21 @@ def of_step(run: answers.Run, *, only_objects: bool) -> wire.CallToolResult:
         "risk_level": step.risk_level,
     }
     fault = step.fault or (run.error if run.status not in ("running", "waiting") else None)
-    if step.status == _WAITS:
+    if inner is not None:
+        told["inner_run"] = inner.run_id
+    asked = [(run.run_id, step)] if inner is None else [(inner.run_id, one) for one in inner.steps]
+    waits = [f"`{of}` `{one.name}`" for of, one in asked if one.status == WAITS]
+    if waits:
         told["error"] = {
             "code": "APPROVAL_REQUIRED",
-            "message": f"a person has to decide about this call; it waits as `{run.run_id}` `{step.name}`",
+            "message": f"a person has to decide about this call; it waits as {', '.join(waits)}",
             "hint": "ask for it with `assent_status`; a person decides with `assent approvals`, not you",
+        }
+    elif inner is not None:
+        told["error"] = {
+            "code": "RUN_UNFINISHED",
+            "message": f"the run has not ended: `{inner.run_id}` is {inner.status.replace('_', ' ')}",
+            "hint": "ask for it with `assent_status`; nothing of it is lost",
         }
     elif fault is not None:
         told["error"] = _builtins(fault)

@@ -19,13 +19,25 @@ from assent.mcp import _looks as looks
 from assent.mcp import _results as results
 from assent.mcp import _tasks as tasks
 from assent.mcp._own import TOOLS, Asked
-from assent.mcp._telling import Calls, Context
+from assent.mcp._patience import StepOfSession, outcome
+from assent.mcp._telling import Call, Calls, Context
 from assent.mcp._tools import Offer, pattern_of
 from assent.mcp._visit import Visit
-from assent.runtime.service import answers, requests
+from assent.runtime.service import requests
 
 PAGE: Final = 256
 """Tools of a page: a client that asks for one page only still has ours and 200 others."""
+
+PATIENCE: Final = "assent/patience_ms"
+"""The key in `_meta` by which a client says how long one call of it may wait for a person."""
+
+PATIENCE_MS_MAX: Final = 3_600_000
+
+HASTY_S: Final = 5.0
+"""So long a client waits that says nothing: short of what clients give up after."""
+
+PATIENT_S: Final = 30.0
+"""So long one that hears of progress meanwhile."""
 
 _OBJECTS_ONLY_BEFORE: Final = "2026-07-28"
 
@@ -102,22 +114,31 @@ class Door:
             visit = self._visit(context)
             offer = await self._offer(visit, params.name)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
-            async with self._calls.begun(context, visit, is_step=own is None) as call:
+            async with self._calls.begun(context, visit) as call:
                 if own is not None:
                     answer = await own.answer(Asked(visit, offer, own.read(given), call.hear))
-                    if type(answer) is answers.Run and (task := await tasks.begun(context, visit, answer)):
-                        return task
-                    return results.of_answer(answer)
+                    if not isinstance(answer, StepOfSession):
+                        return results.of_answer(answer)
+                    return await self._carry_out(context, visit, call, answer)
                 if tool is not None:
-                    self._admit(context, tool.capability.id)
-                    run = await visit.add(tool.capability.id, given, tell=call.hear)
-                    task = await tasks.begun(context, visit, run, of_step=run.steps[0])
-                    return task or results.of_step(run, only_objects=_only_objects(context))
+                    step = StepOfSession(tool.capability.id, dict(given))
+                    return await self._carry_out(context, visit, call, step)
         except AssentError as error:
             return results.of_error(error)
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
             return results.of_error(self._fault(error))
         raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`")
+
+    async def _carry_out(
+        self, context: Context, visit: Visit, call: Call, step: StepOfSession
+    ) -> HandlerResult:
+        """The outcome of a step, or what it waits for once the client has had patience; a task where the client knows those."""
+        self._admit(context, step.capability)
+        has_tasks = tasks.is_wanted(context)
+        run, inner = await outcome(visit, call, step, 0.0 if has_tasks else _patience(context, call))
+        if has_tasks and (inner is not None or run.steps[0].status == results.WAITS):
+            return await tasks.begun(context, visit, run)
+        return results.of_step(run, only_objects=_only_objects(context), inner=inner)
 
     async def _cancelled(self, context: Context, params: wire.CancelledNotificationParams) -> None:
         if params.request_id is not None:
@@ -182,6 +203,16 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
             fault = self._fault(error)
             raise MCPError(wire.INTERNAL_ERROR, fault.message, fault.to_dict()) from None
+
+
+def _patience(context: Context, call: Call) -> float:
+    """How long the client waits for a person, in seconds, as it says itself; longer where it hears how its call goes."""
+    said = (context.meta or {}).get(PATIENCE)
+    if said is None:
+        return PATIENT_S if call.asks_for_progress else HASTY_S
+    if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said <= PATIENCE_MS_MAX:
+        raise InputError("INVALID_INPUT", f"`{PATIENCE}` must be milliseconds, at most {PATIENCE_MS_MAX}")
+    return said / 1000
 
 
 def _only_objects(context: Context) -> bool:

@@ -1,7 +1,7 @@
 """Calls that wait for a person, as tasks (the extension `io.modelcontextprotocol/tasks` of revision 2026-07-28).
 
-A task is nothing that is kept: it is a step of a session, or a run, by its address in the record. So it is there after every
-restart and for as long as the record is, and nobody has to remember it.
+A task is nothing that is kept: it is a step of a session, by its address in the record. So it is there after every restart and
+for as long as the record is, and nobody has to remember it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ POLL_MS: Final = 2_000
 _SINCE: Final = "2026-07-28"
 _MISSING_CAPABILITY: Final = -32021
 _UNDER_WAY: Final = frozenset({"pending", "awaiting_approval", "waiting", "running", "in_doubt"})
-_ADDRESS: Final = re.compile(r"(run_[0-9a-z]{26})(?:/([\w.\[\]-]{1,200}))?")
+_ADDRESS: Final = re.compile(r"(run_[0-9a-z]{26})/([\w.\[\]-]{1,200})")
 _WORDS: Final = {
     "awaiting_approval": "waits until a person has decided",
     "in_doubt": "waits until a person has said what happened",
@@ -52,14 +52,9 @@ def is_wanted(context: Context) -> bool:
     return EXTENSION in ((capabilities.extensions if capabilities is not None else None) or {})
 
 
-async def begun(
-    context: Context, visit: Visit, run: answers.Run, of_step: answers.Step | None = None
-) -> dict[str, Any] | None:
-    """The task that a call has become: one that waits, of a client that knows tasks. None for any other."""
-    waits = run.status == "waiting" if of_step is None else of_step.status == "awaiting_approval"
-    if not waits or not is_wanted(context):
-        return None
-    task = run.run_id if of_step is None else f"{run.run_id}/{of_step.name}"
+async def begun(context: Context, visit: Visit, run: answers.Run) -> dict[str, Any]:
+    """The task that a call has become: the session's step, which waits."""
+    task = f"{run.run_id}/{run.steps[0].name}"
     return {**await get(context, visit, TaskParams(task_id=task)), "resultType": "task"}
 
 
@@ -74,16 +69,17 @@ def _seed(status: str) -> dict[str, Any]:
 
 async def get(context: Context, visit: Visit, params: TaskParams) -> dict[str, Any]:
     """How a task stands."""
-    shown, step = await _find(context, visit, params)
+    shown = await _find(context, visit, params)
     times = [instant(cast("int", event["at_ms"])) for event in shown.events] or [shown.started_at]
     task: dict[str, Any] = {"taskId": params.task_id, "createdAt": times[0], "lastUpdatedAt": times[-1]}
-    status = shown.status if step is None else shown.steps[0].status
-    if status in _UNDER_WAY and not (step is not None and shown.status in ("cancelled", "failed")):
+    status = shown.steps[0].status
+    has_ended = shown.status in ("cancelled", "failed")
+    if status in _UNDER_WAY and not has_ended:
         return {**task, **_seed(status)}
     if shown.status == "cancelled":
         return {**task, "status": "cancelled", "ttlMs": None}
     run = msgspec.convert(msgspec.to_builtins(shown), answers.Run)
-    result = results.of_answer(run) if step is None else results.of_step(run, only_objects=False)
+    result = results.of_step(run, only_objects=False)
     told = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return {**task, "status": "completed", "ttlMs": None, "result": told}
 
@@ -95,15 +91,18 @@ async def update(context: Context, visit: Visit, params: TaskParams) -> wire.Emp
 
 
 async def cancel(context: Context, visit: Visit, params: TaskParams) -> wire.EmptyResult:
-    """A run is stopped and taken back. A step of the session stays a question: only a person withdraws that, or `assent_undo`."""
-    shown, step = await _find(context, visit, params)
-    if step is None:
-        await visit.act(requests.Cancel(run=shown.run_id))
+    """The run of a workflow is stopped and taken back. Any other step stays a question: only a person withdraws that, or
+    `assent_undo`.
+    """
+    shown = await _find(context, visit, params)
+    inner = shown.steps[0].inner_run
+    if isinstance(inner, str) and shown.steps[0].status == "running":
+        await visit.act(requests.Cancel(run=inner))
     return wire.EmptyResult()
 
 
-async def _find(context: Context, visit: Visit, params: TaskParams) -> tuple[answers.ShownRun, str | None]:
-    """The run, looked at from this step. Another's task is not there for whoever asks."""
+async def _find(context: Context, visit: Visit, params: TaskParams) -> answers.ShownRun:
+    """The session, looked at from this step. Another's task is not there for whoever asks."""
     if not is_wanted(context):
         raise MCPError(
             _MISSING_CAPABILITY,
@@ -115,7 +114,7 @@ async def _find(context: Context, visit: Visit, params: TaskParams) -> tuple[ans
         if found is not None:
             shown = await visit.ask(requests.Show(run=found[1], step=found[2]))
             if shown.principal == visit.by.principal:
-                return shown, found[2]
+                return shown
     except InputError:
         pass  # no such run, or no such step
     raise MCPError(wire.INVALID_PARAMS, "there is no such task")

@@ -19,37 +19,53 @@ Context: TypeAlias = ServerRequestContext[Any, Any]  # `Any`: what a transport a
 _AHEAD: Final = 64
 """Reports that a slow client may be behind; further ones are left out, since only the newest matter."""
 
+_RESTS: Final = frozenset({"approval.requested", "wait.started", "step.in_doubt", "run.needs_attention"})
+"""After these a run goes on when somebody says something, or a time comes."""
+
 _LINE_MAX: Final = 1000
 _TOLD_LATER_S: Final = 5.0
 
 
 class Call:
-    """One call on its way: hears what happens in its run, and tells a client that asked for progress."""
+    """One call on its way: hears what happens in its run, and tells a client that asked for progress.
 
-    def __init__(self, context: Context, visit: Visit, *, is_step: bool) -> None:
+    `inner` is the run that its step has begun, if it runs a workflow, `rests` whether that waits by now.
+    """
+
+    def __init__(self, context: Context, visit: Visit) -> None:
         self._context = context
-        self._is_step = is_step
         self._visit = visit
         self._said: asyncio.Queue[str] = asyncio.Queue(_AHEAD)
-        self.run: str | None = None
+        self.inner: str | None = None
+        self.rests: Final = asyncio.Event()
+
+    @property
+    def asks_for_progress(self) -> bool:
+        """The client wants to hear how it goes."""
+        return "progress_token" in (self._context.meta or {})
 
     def hear(self, report: Mapping[str, Json]) -> None:
         """Take in what the service tells while it carries out a request."""
         run, event = report.get("run"), report.get("event")
-        if isinstance(run, str):
-            self.run = run
-        if isinstance(event, dict):
-            with suppress(asyncio.QueueFull):
-                self._said.put_nowait(_words(event))
+        if not isinstance(event, dict):
+            return
+        if isinstance(run, str) and run != self._visit.run:
+            self.inner = run
+            if event.get("kind") in _RESTS:
+                self.rests.set()
+            else:
+                self.rests.clear()
+        with suppress(asyncio.QueueFull):
+            self._said.put_nowait(_words(event))
 
     async def stop(self) -> None:
-        """The client does not want it any more: a run of its own is stopped between effects and taken back.
+        """The client does not want it any more: the run of a workflow is stopped between effects and taken back.
 
-        A step of the session is carried out to its end: what else the session did shall stay.
+        Any other step of the session is carried out to its end, and all else that the session did stays.
         """
-        if self.run is not None and not self._is_step:
+        if self.inner is not None:
             with suppress(AssentError):
-                await self._visit.act(requests.Cancel(run=self.run))
+                await self._visit.act(requests.Cancel(run=self.inner))
 
     async def tell(self) -> None:
         """Pass on what was heard, for as long as the call takes."""
@@ -72,11 +88,11 @@ class Calls:
         self._under_way: dict[tuple[Visit, str | int | None], Call] = {}
 
     @asynccontextmanager
-    async def begun(self, context: Context, visit: Visit, *, is_step: bool) -> AsyncIterator[Call]:
+    async def begun(self, context: Context, visit: Visit) -> AsyncIterator[Call]:
         """One call, while it is carried out."""
-        call, key = Call(context, visit, is_step=is_step), (visit, context.request_id)
+        call, key = Call(context, visit), (visit, context.request_id)
         telling = None
-        if "progress_token" in (context.meta or {}):
+        if call.asks_for_progress:
             telling = system.spawn(call.tell(), name="progress of a call")
         self._under_way[key] = call
         forget_in_s = 0.0

@@ -8,6 +8,7 @@ from typing import Final
 import mcp_types as wire
 
 from assent.runtime.service import answers
+from assent.spec.ids import RUN_CAPABILITY
 
 OWN: Final = "assent."
 """Capabilities that change Assent itself (keys, schedules, the record) are no tools: no agent opens doors or erases."""
@@ -19,7 +20,11 @@ class Offer:
     """The tools that one caller may use, by name, in the order in which they are listed."""
 
     def __init__(self, tools: Iterable[answers.Tool]) -> None:
-        shown = [one for one in tools if not one.capability.id.startswith(OWN)]
+        shown = [
+            one
+            for one in tools
+            if not one.capability.id.startswith(OWN) and one.capability.id != RUN_CAPABILITY
+        ]
         names = [_name(one.capability.id) for one in shown]
         self.capabilities: Final[Mapping[str, answers.Tool]] = {
             # Where two ids would have one name, each keeps its dots: ids are names too, and no two are alike.

@@ -32,6 +32,7 @@ from assent.policy._limits import Limits
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
+from assent.spec.ids import RUN_CAPABILITY
 from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
 from assent.spec.language.work import WORK_MAX
 from assent.spec.policy import Limit, Policy
@@ -130,8 +131,12 @@ class PolicyEngine:
         return self._limits.deny(decision, context) if context.counts else decision
 
     def limits_on(self, context: PolicyContext) -> tuple[Limit, ...]:
-        """The limits that a question is held against: of these its `counts` are to tell."""
-        return self._limits.on(context) if self.policy.limits else ()
+        """The limits that a question is held against: of these its `counts` are to tell.
+
+        None for the step that runs a workflow: the calls of that are what counts, and each does once.
+        """
+        is_counted = self.policy.limits and context.capability != RUN_CAPABILITY
+        return self._limits.on(context) if is_counted else ()
 
     def foresee(self, context: PolicyContext, unknown_inputs: UnknownInputs = "all") -> Decision | None:
         """The answer before all inputs are known: None when the rule that decides reads one that is not.

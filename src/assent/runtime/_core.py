@@ -27,6 +27,7 @@ from assent.engine import (
     Recover,
     Reject,
     Resolve,
+    RunRecord,
     RunResult,
     SendSignal,
     Wish,
@@ -41,13 +42,22 @@ from assent.policy import PolicyEngine
 from assent.runtime._find_run import UNFINISHED, undo_refusal
 from assent.runtime._outlook import Outlook
 from assent.runtime._parts import Who, literal
+from assent.runtime.runs._inner_runs import InnerRuns
 from assent.runtime.runs._loading import WorkflowSource, load_workflow
 from assent.runtime.runs._saved_plans import anothers, stale, used
 from assent.runtime.runs._session import Held
 from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import Act, ApprovalRefused
-from assent.spec.ids import ERASE_CAPABILITY, SCHEDULE_CAPABILITIES, PlanId, RunId, StepKey, plans_apart
-from assent.spec.states import PRIORITY, Resolution, RunState
+from assent.spec.ids import (
+    ERASE_CAPABILITY,
+    SCHEDULE_CAPABILITIES,
+    PlanId,
+    RunId,
+    StepKey,
+    plans_apart,
+    step_of_request,
+)
+from assent.spec.states import PRIORITY, Resolution, RunState, StepState
 from assent.spec.workflow.definition import WorkflowSpec
 
 RESUMED_AT_ONCE: Final = 32
@@ -65,6 +75,7 @@ class Core(Outlook):
         self._coming: set[RunId] = set()
         self._turns: dict[str, asyncio.Event] = {}
         self._kept: OrderedDict[RunId, Held] = OrderedDict()
+        self.app.offer("assent.capabilities.workflow._run.WorkflowRuns", InnerRuns(self, self._drive).offered)
 
     async def run(
         self,
@@ -100,7 +111,7 @@ class Core(Outlook):
         labels: frozenset[str] = frozenset(),
         priority: int = PRIORITY,
     ) -> RunResult:
-        """Run a parsed workflow for somebody. `labels` are those of what `plan` has read."""
+        """Run a parsed workflow for somebody. `labels`: of what `plan` has read, and of the session that it is run in."""
         bound = self.check_spec(spec, inputs)
         blueprint = Blueprint.of_workflow(spec)
         environment = environment or self.settings.environment
@@ -430,12 +441,24 @@ class Core(Outlook):
     async def _change_schedule(self, verb: str, name: str, principal: Who) -> RunResult:
         return await self.call(f"{SCHEDULE_CAPABILITIES}{verb}", {"name": name}, principal=principal)
 
-    async def run_plan(self, plan_id: str, actor: Actor, *, priority: int = PRIORITY) -> RunResult:
-        """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE."""
-        with self._plans.claimed(plan_id):
-            return await self._run_claimed(plan_id, actor, priority)
+    async def run_plan(
+        self,
+        plan_id: str,
+        actor: Actor,
+        *,
+        priority: int = PRIORITY,
+        labels: frozenset[str] = frozenset(),
+    ) -> RunResult:
+        """Run a saved plan, once, if it would still do what it showed. PLAN_UNKNOWN, _EXPIRED, _USED, _STALE.
 
-    async def _run_claimed(self, plan_id: str, actor: Actor, priority: int) -> RunResult:
+        `labels` are those of the session that it is run in.
+        """
+        with self._plans.claimed(plan_id):
+            return await self._run_claimed(plan_id, actor, priority, labels)
+
+    async def _run_claimed(
+        self, plan_id: str, actor: Actor, priority: int, labels: frozenset[str]
+    ) -> RunResult:
         # The journal is asked first: the file of a plan that was run may have been erased with its run.
         runs = await self.ready.journal.rows("runs", {"plan_id": plan_id}, limit=1)
         if runs:
@@ -446,7 +469,7 @@ class Core(Outlook):
         spec = WorkflowSpec.from_dict(workflow)
         if str(actor.principal) != saved.principal:
             raise anothers(saved, str(actor.principal))
-        now, labels = await self.look_ahead(
+        now, read = await self.look_ahead(
             saved.plan_id,
             spec,
             saved.inputs,
@@ -463,7 +486,7 @@ class Core(Outlook):
             actor,
             environment=saved.environment,
             plan=saved.plan_id,
-            labels=labels,
+            labels=labels | read,
             priority=priority,
         )
 
@@ -537,7 +560,25 @@ class Core(Outlook):
         if driven.record.state.is_finished:
             self._kept.pop(run, None)
         await self._captures.after_run(driven.record)
+        if driven.record.state.is_finished:
+            await self._tell_outer(driven.record)
         return self.gate.explain_pause(await self._result(driven), driven.record.mode)
+
+    async def _tell_outer(self, record: RunRecord) -> None:
+        """Have a step of a session that an earlier process left learn how the run ended that it has begun."""
+        outer = step_of_request(record.created.request)
+        if outer is None or self.drives(outer[0]):
+            return
+        session, step = outer
+        with self.ready.journal.follow(session) as news:
+            while True:
+                heard = news.count
+                found = (await self.running.look(session)).record
+                if found.steps[step].state is not StepState.RUNNING:
+                    return
+                await self.running.drive(session)
+                if not await news.beyond(heard):
+                    return
 
     async def note_refusal(self, run: str, step: str | None, actor: Actor, code: str) -> None:
         """Put a refused attempt to decide on record. `RUN_UNKNOWN`, `RUN_AMBIGUOUS`."""

@@ -67,6 +67,12 @@ AGENT_CAPABILITIES: Final = "agent."
 OF_SCHEDULES: Final = "schedule:"
 """What the ids of requests begin with that ticks of schedules make; nobody else may ask under such an id."""
 
+RUN_CAPABILITY: Final = "workflow.run"
+"""The capability by which a session runs a workflow as one of its steps."""
+
+OF_STEPS: Final = "step:"
+"""What the ids of requests begin with by which a step of a session begins a run; nobody else may ask under such an id."""
+
 Commitment = NewType("Commitment", str)
 """64 hex digits that bind a payload without revealing it: SHA-256 over a salt and the payload's bytes."""
 
@@ -92,6 +98,19 @@ LABEL: Final = compiled_when_asked(r"[A-Za-z0-9][A-Za-z0-9 ._/:@+-]{0,127}\Z")
 PRINCIPAL_ID: Final = compiled_when_asked(r"[A-Za-z0-9][A-Za-z0-9._@+\-/]{0,127}\Z")
 
 NAME_LENGTH_MAX: Final = 64
+
+
+def request_of_step(run: str, step: str) -> str:
+    """The request in which a step of a session begins a run: it has one, however often it is carried out."""
+    return f"{OF_STEPS}{run}:{step}"
+
+
+def step_of_request(request: str | None) -> tuple[RunId, StepKey] | None:
+    """The session and its step that began a run in this request; None for a run that is no part of another."""
+    if request is None or not request.startswith(OF_STEPS):
+        return None
+    run, _, step = request.removeprefix(OF_STEPS).partition(":")
+    return RunId(run), StepKey(step)
 
 
 def iteration_key(key: StepKey, index: int) -> StepKey:

@@ -57,6 +57,10 @@ def written(**more: Json) -> dict[str, Json]:
         (answered(206, body="", body_type="base64", size=999), "206 Partial Content, 999 bytes"),
         (answered(204, body=None, body_type="none", size=0), "204 No Content"),
         (answered(299), "299"),
+        (
+            {"run_id": RUN, "workflow": "w", "status": "failed", "steps": [{}], "outputs": {}},
+            f"failed as {RUN}, 1 step",
+        ),
         (written(), "wrote 14 bytes to a.txt"),
         (written(changed=False), "a.txt is as it was, 14 bytes"),
         (written(url="https://x.example.org/"), "fetched 14 bytes to a.txt"),

@@ -157,6 +157,9 @@ _SHAPES: Final[Words] = {
     frozenset({"id", "name", "principal", "scopes", "expires_at"}): lambda found: (
         f"key {text(found, 'name')} ({text(found, 'id')}) for {text(found, 'principal')}"
     ),
+    frozenset({"run_id", "workflow", "status", "steps", "outputs"}): lambda found: (
+        f"{text(found, 'status')} as {text(found, 'run_id')}, {count_text(_length(found, 'steps'), 'step')}"
+    ),
     frozenset({"path", "format", "bytes_in", "size"}): _packed,
     frozenset({"path", "format", "files", "folders", "size"}): _unpacked,
     frozenset({"path", "size", "sha256", "changed"}): _file,

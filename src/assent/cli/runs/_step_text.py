@@ -35,6 +35,7 @@ def _head(run_id: str, step: answers.ShownStep, paint: Paint) -> str:
         safe_line(f"{step.capability or ''}{version}"),
         paint(step.risk_level or "", RISK_STYLE.get(step.risk_level or "")),
         f"of {run_id}",
+        f"as {step.inner_run}" if step.inner_run else "",
     ]
     lines = ["  ".join(word for word in words if word)]
     fault = step.fault

@@ -84,6 +84,8 @@ def _head(run: answers.ShownRun, events: Sequence[Object], paint: Paint) -> str:
         words.append(f"started {time_text(times[0])}, took {duration_text(max(0, times[-1] - times[0]))}")
     if run.status == "interrupted" or (run.status == "running" and not run.owner_alive):
         words.append("interrupted: nobody drives it")
+    if run.part_of:
+        words.append(f"a step of {run.part_of.run_id}: {safe_line(run.part_of.step)}")
     words += _key_words(run)
     return flow(words, paint=paint, indent="  ")
 

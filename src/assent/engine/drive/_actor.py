@@ -64,7 +64,7 @@ from assent.engine.record._record import (
     to_take_back,
 )
 from assent.engine.record._record import Task as Work
-from assent.engine.steps._admission import Admission
+from assent.engine.steps._admission import Admission, risk_of_undo
 from assent.engine.steps._effects import Effects
 from assent.engine.steps._pending_events import PendingEvents
 from assent.engine.steps._rehearsal import Rehearsal, RehearsedStep, UndoPlan
@@ -74,11 +74,18 @@ from assent.engine.waiting._inbox import Inbox
 from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import Hook, Place, Rest, Share, require_unexposed
-from assent.invocation.context.telling import listener_here
+from assent.invocation import Hook, Place, Rest, Share, World, require_unexposed
+from assent.invocation.context.telling import Listener, listener_here, telling
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey, iteration_of, session_step
+from assent.spec.ids import (
+    RUN_CAPABILITY,
+    Commitment,
+    StepKey,
+    iteration_of,
+    session_step,
+    step_of_request,
+)
 from assent.spec.states import Effect, Mode, Resolution, StepState, Undo
 from assent.spec.words.durations import write_duration
 
@@ -130,6 +137,8 @@ class RunActor:
         )
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record, scope.blueprint.finally_steps)
         self._busy: dict[StepKey, Task[None]] = {}
+        self._parked: set[StepKey] = set()
+        self._hears: dict[StepKey, Listener] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
         self._waiting: dict[StepKey, None] = {}
         # A run that begins while the gate is shut is denied; one under way when it shuts pauses.
@@ -155,8 +164,10 @@ class RunActor:
         """Somebody was told of what broke the run."""
         self._is_stopped = False
         share = Share(str(scope.requester), scope.record.run)
-        self._forward = Turns(scope.bound.forward, share, self._look_again)
-        self._settling = Turns(scope.bound.settling, share, self._look_again)
+        # Of a run that a step of another began: that step has given its place back, also where its handler is what drives this.
+        is_counted = not INSIDE.get() or step_of_request(scope.record.created.request) is not None
+        self._forward = Turns(scope.bound.forward, share, self._look_again, is_counted=is_counted)
+        self._settling = Turns(scope.bound.settling, share, self._look_again, is_counted=is_counted)
 
     @property
     def is_broken(self) -> bool:
@@ -287,16 +298,23 @@ class RunActor:
             self._adding[request] = key
         self.blueprint.add_call(key, capability, parameters, hooks)
         answer = self._callers.watch(key)
+        listener = listener_here()
+        if listener is not None and capability.partition("@")[0] == RUN_CAPABILITY:
+            self._hears[key] = listener
         try:
             await self.deliver(AddStep(added))
         except AssentError as error:
             self._callers.forget(key, error)
+            self._hears.pop(key, None)
             self._outbox.drop([added])
             del self.blueprint.steps[key]
             raise
         finally:
             self._adding.pop(request or "", None)
-        await answer
+        try:
+            await answer
+        finally:
+            self._hears.pop(key, None)
         return key
 
     def _added_in(self, request: str) -> StepKey | None:
@@ -469,7 +487,12 @@ class RunActor:
         if self.record.is_stopping:
             self._retries.clear()
         is_in_line = self._forward.is_waiting or self._settling.is_waiting
-        return await self._inbox.get() if self._busy or self._preparing.tasks or is_in_line else None
+        is_at_work = self._count_at_work() or self._preparing.tasks or is_in_line
+        return await self._inbox.get() if is_at_work else None
+
+    def _count_at_work(self) -> int:
+        """The steps whose outcome comes by itself; a run that stops waits for those as well that only wait for another run."""
+        return len(self._busy) - (0 if self.record.is_stopping else len(self._parked))
 
     async def _take(self, message: Message) -> None:
         command, answer = message
@@ -527,6 +550,8 @@ class RunActor:
     def _note(self, event: ev.AnyEvent) -> None:
         """Something was decided: its step has to be looked at."""
         step = getattr(event, "step", None)
+        if isinstance(event, ev.StepSucceeded | ev.StepFailed) and event.inner is not None:
+            self._admission.learn(event.step, event.inner)
         if step is not None:
             self._touched[step] = None
             if (one := self.record.steps.get(step)) is not None:
@@ -582,13 +607,22 @@ class RunActor:
             self._ahead = asyncio.get_running_loop().call_later(AHEAD_S, self._look_ahead, looks + 1)
 
     def _launch(self, key: StepKey, work: Coroutine[Any, Any, Command]) -> None:
-        task = self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
+        step = self.record.steps[key]
+        if step.capability == RUN_CAPABILITY:
+            # Its steps need the places, and it may wait for people: until it ends, nothing of this run is at work.
+            self._forward.give_back(key)
+            self._settling.give_back(key)
+            if step_task(step) is _EXECUTE:
+                self._parked.add(key)
+        # Whoever asked for a run hears of it, and not who happens to have had the session driven.
+        with telling(self._hears.pop(key, None) or listener_here()):
+            task = self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
         task.add_done_callback(lambda _: work.close())  # one that is cancelled before it begins never ran it
 
     @property
     def _is_full(self) -> bool:
         """As many steps are under way as may be at once."""
-        under_way = len(self._busy) + len(self._launches) + len(self._preparing.tasks)
+        under_way = self._count_at_work() + len(self._launches) + len(self._preparing.tasks)
         return under_way >= self._services.limits.concurrent_steps
 
     @property
@@ -841,7 +875,7 @@ class RunActor:
         match wish:
             case AskUndo():
                 decision, request = self._admission.ask_gate_about_undo(
-                    wish.actor, self._outbox, partial=wish.partial
+                    wish.actor, self._outbox, partial=wish.partial, is_inner=wish.is_inner
                 )
                 is_asked = decision.effect is PolicyDecision.REQUIRE_APPROVAL
                 is_new = is_undoable(self.record)
@@ -917,6 +951,26 @@ class RunActor:
         rehearsal = await self._rehearse(partial=undo.request.partial)
         return self._apply(await self._admission.begin_undo(undo, rehearsal, self._outbox))
 
+    @property
+    def inner(self) -> ev.Inner:
+        """What the run is to the step of another that began it."""
+        risk = risk_of_undo(self.record) if to_take_back(self.record) else None
+        return ev.Inner(
+            run=self.record.run,
+            risk=risk.value if risk is not None else None,
+            labels=tuple(sorted(self.labels)),
+        )
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """What the run may have read by now, and where it may have sent that."""
+        return self._admission.labels()
+
+    async def rehearse_in(self, world: World, *, partial: bool) -> Rehearsal:
+        """Try in a world of a larger undo to take back what the run has left."""
+        steps = [self.record.steps[key] for key in to_take_back(self.record)]
+        return Rehearsal(await self._effects.rehearse_in(world, steps, partial=partial), "", partial)
+
     async def _rehearse(self, *, partial: bool) -> Rehearsal:
         steps = [self.record.steps[key] for key in to_take_back(self.record)]
         return await self._effects.rehearse(steps, partial=partial)
@@ -951,6 +1005,9 @@ class RunActor:
         self._forward.give_back(key)
         self._settling.give_back(key)
         self._inbox.put((report, None))
+        if key in self._parked:
+            self._parked.remove(key)
+            self.wake()
 
     async def _flush(self) -> None:
         if self._ahead is not None:

@@ -22,7 +22,7 @@ from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord, StepRecord, begin, evolve
 from assent.engine.record._values import Values, load_json
 from assent.engine.record.projection import changed_rows, fold
-from assent.engine.steps._rehearsal import UndoPlan
+from assent.engine.steps._rehearsal import Rehearsal, UndoPlan
 from assent.engine.steps._scope import RunScope
 from assent.engine.steps._terms import KeyAsked, RunFacts, ask_gate_about_key
 from assent.engine.waiting._keys import CANCELLING, Claim, has_room
@@ -32,11 +32,11 @@ from assent.engine.waiting._timers import RunTimers, Timers
 from assent.engine.waiting._together import together
 from assent.engine.waiting._turns import INSIDE, Bound
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
-from assent.invocation import Hook, Share, require_unexposed
+from assent.invocation import Hook, Share, World, require_unexposed
 from assent.invocation.context.telling import telling
 from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, PlanId, RunId, StepKey
+from assent.spec.ids import Commitment, PlanId, RunId, StepKey, request_of_step
 from assent.spec.principal import Principal, is_account
 from assent.spec.states import PRIORITY, OnBusy, RunState, StepState
 
@@ -185,7 +185,9 @@ class Engine:
         values = Values(self._services.journal, inputs)
         timers = self.make_timers(run)
         facts = _facts(run, created, actor.principal)
-        scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
+        scope = RunScope(
+            self._services, blueprint, catalogue, values, record, facts, self._bound, timers, self
+        )
         running = self.make_actor(scope, durable_n=0)
         running.begin(
             created,
@@ -397,6 +399,34 @@ class Engine:
             return await actor.plan_undo(asker, partial=partial)
         finally:
             self._let_go(actor)
+
+    async def inner_of(self, run: RunId, step: StepKey) -> ev.Inner | None:
+        """The run that a step of a session has begun, as it stands; None where it has begun none."""
+        request = request_of_step(run, step)
+        known = [one.record for one in self._actors.values() if one.record.created.request == request]
+        found = [record.run for record in known] or [
+            RunId(str(row["run_id"]))
+            for row in await self._services.journal.rows("run_requests", {"request": request}, limit=1)
+        ]
+        if not found:
+            return None
+        actor = await self.actor(found[0])
+        try:
+            return actor.inner
+        finally:
+            self._let_go(actor)
+
+    async def rehearse_inner(self, inner: RunId, world: World, *, partial: bool) -> Rehearsal:
+        """Try on a simulated world to take back what a run has left that is a step of another. `PAYLOAD_ERASED`."""
+        actor = await self.actor(inner)
+        try:
+            return await actor.rehearse_in(world, partial=partial)
+        finally:
+            self._let_go(actor)
+
+    async def labels(self, run: RunId) -> frozenset[str]:
+        """What a run may have read by now, and where it may have sent that. `RUN_UNKNOWN`."""
+        return (await self.actor(run)).labels
 
     async def erase(self, run: RunId, act: RunId) -> None:
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
@@ -624,7 +654,9 @@ class Engine:
         catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
         timers = self.make_timers(run)
         facts = _facts(run, record.created, requester_of(record.created, self._services.roles()))
-        scope = RunScope(self._services, blueprint, catalogue, values, record, facts, self._bound, timers)
+        scope = RunScope(
+            self._services, blueprint, catalogue, values, record, facts, self._bound, timers, self
+        )
         return scope, None if record.state.is_finished else Claim.of(record.created)
 
     def _roles_given(self, principal: Principal) -> tuple[str, ...] | None:

@@ -79,6 +79,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     served: Commitment | None = None
     sent: int = 0
     keeps: tuple[ev.Counted, ...] = ()
+    inner: ev.Inner | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -96,6 +97,7 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     is_alive: bool = False
     sent: int = 0
     begun: bool = False
+    inner: ev.Inner | None = None
 
 
 class Reconciled(msgspec.Struct, frozen=True, gc=False):
@@ -227,10 +229,14 @@ class Recover(msgspec.Struct, frozen=True, gc=False):
 
 
 class AskUndo(msgspec.Struct, frozen=True, gc=False):
-    """A principal wants a run that has ended taken back: the gate is asked, and what it answers is a `RequestUndo`."""
+    """A principal wants a run that has ended taken back: the gate is asked, and what it answers is a `RequestUndo`.
+
+    `is_inner`: the run is a step of another that is taken back, and the gate was asked about that one.
+    """
 
     actor: Actor
     partial: bool
+    is_inner: bool = False
 
 
 class SendSignal(msgspec.Struct, frozen=True, gc=False):

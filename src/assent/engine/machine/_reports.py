@@ -50,6 +50,7 @@ def decide_report(
                     served=report.served,
                     sent=report.sent,
                     keeps=report.keeps,
+                    inner=report.inner,
                 )
             ]
         case Failed():
@@ -153,6 +154,7 @@ def _fail(record: RunRecord, step: StepRecord, report: Failed) -> Sequence[ev.An
             error=report.error,
             sent=report.sent,
             begun=report.begun,
+            inner=report.inner,
         )
     ]
 

@@ -166,6 +166,7 @@ class StepRecord(msgspec.Struct):
     consequences: tuple[ev.ConsequenceDecided, ...] = ()
     keeps: tuple[ev.Counted, ...] = ()
     checked: ev.ConsequenceChecked | None = None
+    inner: ev.Inner | None = None
     is_abandoned: bool = False
     spoken_of: int = 0
     """The number of the newest event about it."""
@@ -346,7 +347,8 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case ev.StepSucceeded():
             step = _move(record, event.step, _SUCCEEDED)
             step.attempt, step.output, step.effect = event.attempt, event.output, event.effect
-            step.served, step.keeps = event.served, event.keeps or step.keeps
+            step.served, step.inner = event.served, event.inner
+            step.keeps = event.keeps or step.keeps
             step.order, step.task, step.code, step.error = n, None, None, None
             _use_grant(step)
             if step.wait is not None:
@@ -354,7 +356,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case ev.StepFailed():
             step = _move(record, event.step, StepState.FAILED)
             step.effect, step.code, step.error = event.effect, event.code, event.error
-            step.order, step.task, step.retry_at_ms = n, None, None
+            step.order, step.task, step.retry_at_ms, step.inner = n, None, None, event.inner
             _fail(record, event.code, event.step)
         case ev.AttemptFailed():
             step = _move(record, event.step, StepState.PENDING)

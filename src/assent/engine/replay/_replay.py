@@ -37,12 +37,13 @@ from assent.engine.record._record import ApprovalRecord, RunRecord, StepRecord
 from assent.engine.replay._recording import Recording
 from assent.engine.replay._replayed_capabilities import UNDO_SUFFIX, ReplayCatalogue, ReplayedCapability
 from assent.engine.replay._script import Script
+from assent.engine.steps._admission import OF_THE_SESSION
 from assent.engine.steps._rehearsal import Rehearsal
 from assent.engine.steps._scope import RunScope
 from assent.engine.waiting._keys import Claim
 from assent.engine.waiting._timers import RunTimers, Timers
 from assent.errors import AssentError, Json, RefusedError
-from assent.invocation import Invocation, Pipeline, Prepared, Uses
+from assent.invocation import Invocation, Pipeline, Prepared, Uses, World
 from assent.invocation.context.telling import telling
 from assent.journal import Batch
 from assent.policy import PolicyContext
@@ -279,6 +280,16 @@ class _ReplayEngine(Engine):
     def make_actor(self, scope: RunScope, *, durable_n: int) -> RunActor:
         return _ReplayActor(scope, self._script, self._live, durable_n=durable_n)
 
+    async def inner_of(self, run: RunId, step: StepKey) -> ev.Inner | None:
+        """As it was on record: a replay begins no other run."""
+        del run
+        return self._script.inner(step)
+
+    async def rehearse_inner(self, inner: RunId, world: World, *, partial: bool) -> Rehearsal:
+        """As it came to: what kept it from being taken back is on record with the undo."""
+        del world
+        return Rehearsal(tuple(self._script.obstacles(inner)), "", partial)
+
     async def end_process(self, run: RunId) -> None:
         """Drop what is in memory of a run, as the end of its process did."""
         actor = self._actors.pop(run, None)
@@ -360,7 +371,8 @@ class _Director:
                         await self._engine.deliver(self._run, self._signal(event))
                 case ev.UndoRequested():
                     actor = self._actor(event.by, event)
-                    await self._engine.deliver(self._run, AskUndo(actor, event.partial))
+                    is_inner = event.rule == OF_THE_SESSION
+                    await self._engine.deliver(self._run, AskUndo(actor, event.partial, is_inner=is_inner))
                 case _:
                     command = await self._command(event)
                     if command is None:

@@ -17,6 +17,7 @@ import msgspec
 
 from assent.engine.record._record import RUN_STEP
 from assent.engine.replay._recording import CALLS, Recording
+from assent.engine.steps._rehearsal import RehearsedStep
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import (
     CallNotBegunError,
@@ -28,8 +29,8 @@ from assent.invocation import (
 )
 from assent.policy import Count
 from assent.spec.events import kinds as ev
-from assent.spec.ids import Commitment, StepKey
-from assent.spec.states import Effect, Verdict
+from assent.spec.ids import RUN_CAPABILITY, Commitment, RunId, StepKey
+from assent.spec.states import Effect, Undo, Verdict
 
 RUN: Final = RUN_STEP
 """Stands for the run itself where events are told apart by their step."""
@@ -245,6 +246,24 @@ class Script:
         if is_new and answers.preview:
             answers.shown = answers.preview.popleft()
         return answers.shown or Preview()
+
+    def inner(self, key: StepKey) -> ev.Inner | None:
+        """The run that the step began, if it did; of several attempts each joins the same."""
+        outcomes = (
+            event
+            for event in self.recording.events
+            if isinstance(event, ev.StepSucceeded | ev.StepFailed) and event.step == key
+        )
+        return next((event.inner for event in outcomes), None)
+
+    def obstacles(self, inner: RunId) -> Iterator[RehearsedStep]:
+        """What kept the undo that is tried now from taking a run back that a step began."""
+        refused = self.expected
+        if isinstance(refused, ev.UndoRefused) and refused.step is not None:
+            begun = self.inner(refused.step)
+            if begun is not None and begun.run == inner:
+                why = self.recording.error(refused.error, refused.code)
+                yield RehearsedStep(refused.step, RUN_CAPABILITY, "", Undo.AUTOMATIC, failure=why)
 
     def require_begun(self, key: StepKey) -> None:
         """Raise what kept the step from beginning: a hook, a preview or a preparation, none of which needs to be here now."""

@@ -25,7 +25,14 @@ from assent.engine.machine._commands import (
     Succeeded,
 )
 from assent.engine.ports import Services
-from assent.engine.record._record import UNDO_STEP, ApprovalRecord, StepRecord, UndoRecord, to_take_back
+from assent.engine.record._record import (
+    UNDO_STEP,
+    ApprovalRecord,
+    RunRecord,
+    StepRecord,
+    UndoRecord,
+    to_take_back,
+)
 from assent.engine.steps._approvals import approval_digest, approval_request
 from assent.engine.steps._consequences import (
     Consequence,
@@ -52,11 +59,21 @@ from assent.policy import PolicyContext
 from assent.spec.capability import FLOWS, OperationType, RiskLevel
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, StepKey, iteration_of, name_of
+from assent.spec.ids import (
+    APPROVAL_CAPABILITY,
+    UNDO_CAPABILITY,
+    Commitment,
+    StepKey,
+    iteration_of,
+    name_of,
+)
 from assent.spec.states import Effect, StepState, Undo
 from assent.spec.words.durations import instant
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow.definition import StepSpec, WaitSpec
+
+OF_THE_SESSION: Final = "builtin.session"
+"""The rule that lets a run be undone that is a step of a session, with all of that: the gate was asked about the whole."""
 
 _ANSWERS: Final = ("granted", "used")
 """An approval that answers the gate's question; a used one still does for further attempts of the very same call."""
@@ -135,12 +152,17 @@ class Admission:
                 if len(of) < 2:  # one of them is another's
                     of.add(key)
 
+    def learn(self, step: StepKey, inner: ev.Inner) -> None:
+        """A step has begun a run: what that may have read and sent, this one may have."""
+        self._add_labels(step, frozenset(inner.labels))
+
     def _labels_of(self, step: StepRecord) -> frozenset[str]:
         reference = self._blueprint.step_of(step.key).capability
         if reference is None or (step.attempt == 0 and step.state is not StepState.FAILED):
             return frozenset()
         try:
-            return self._bound(step.key, reference).spec.labels
+            own = self._bound(step.key, reference).spec.labels
+            return own if step.inner is None else own | frozenset(step.inner.labels)
         except AssentError:  # It was removed since; nobody can say what it did not read.
             return FLOWS
 
@@ -636,23 +658,23 @@ class Admission:
         )
 
     def ask_gate_about_undo(
-        self, actor: Actor, outbox: PendingEvents, *, partial: bool
+        self, actor: Actor, outbox: PendingEvents, *, partial: bool, is_inner: bool = False
     ) -> tuple[Decision, ev.UndoRequested]:
-        """The gate's one answer about undoing the whole run, and the same as it is recorded."""
-        record = self._record
-        steps = [record.steps[key] for key in to_take_back(record)]
-        # What takes a step back may be more dangerous than the step was.
-        ways_back = [one.risk for step in steps for one in step.consequences]
-        risk = max(
-            (RiskLevel(level) for level in (*(step.risk for step in steps), *ways_back) if level),
-            key=lambda level: level.rank,
-            default=RiskLevel.LOW,
-        )
+        """The gate's one answer about undoing the whole run, and the same as it is recorded.
+
+        It is not asked about a run that is a step of another, when that one is taken back: it was asked about all of that.
+        """
+        record, risk = self._record, risk_of_undo(self._record)
         created = record.created
         facts = RunFacts(actor.principal, created.workflow, created.environment, record.run, record.mode)
         gate = self._services.gate
         question = facts.undo_question(risk, self._services.clock.now_ms(), partial=partial)
-        decision = gate.decide(question)
+        if is_inner:
+            decision = Decision(
+                PolicyDecision.ALLOW, OF_THE_SESSION, "the session is taken back", gate.digest
+            )
+        else:
+            decision = gate.decide(question)
         context = outbox.bind(question.told(with_time=gate.reads_now))
         return decision, ev.UndoRequested(
             partial=partial,
@@ -739,6 +761,15 @@ class Admission:
             expires_at_ms=None if left_ms is None else self._services.clock.now_ms() + left_ms,
         )
         return BeginUndo(asked_again=(voided, again))
+
+
+def risk_of_undo(record: RunRecord) -> RiskLevel:
+    """The highest risk of what an undo takes back. What takes a step back may be more dangerous than the step was."""
+    steps = [record.steps[key] for key in to_take_back(record)]
+    ways_back = [one.risk for step in steps for one in step.consequences]
+    inner = [step.inner.risk for step in steps if step.inner is not None]
+    levels = (RiskLevel(level) for level in (*(step.risk for step in steps), *ways_back, *inner) if level)
+    return max(levels, key=lambda level: level.rank, default=RiskLevel.LOW)
 
 
 def undo_refusal(rehearsal: Rehearsal, outbox: PendingEvents) -> ev.UndoRefused | None:

@@ -61,7 +61,7 @@ from assent.policy import PolicyContext
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Decision
 from assent.spec.events import kinds as ev
-from assent.spec.ids import LABEL, Commitment, StepKey
+from assent.spec.ids import LABEL, RUN_CAPABILITY, Commitment, StepKey
 from assent.spec.policy import Measure
 from assent.spec.secret_text import is_secret_name
 from assent.spec.states import UNBEGUN, Effect, StepState, Undo, Verdict
@@ -135,7 +135,9 @@ class Effects:
                 await self._pipeline.abandon(call)
             why = self._gone(step, intent).code if bound is None else "EFFECT_ALIVE"
             return Doubted(step.key, intent.attempt, why)
-        timeout_s = timeout_of(self._blueprint.step_of(step.key), bound, self._services)
+        is_run = intent.capability == RUN_CAPABILITY
+        # A run takes as long as it takes, and may wait for people.
+        timeout_s = None if is_run else timeout_of(self._blueprint.step_of(step.key), bound, self._services)
         if call is None:
             call = self._continued(step, intent, bound, CallPhase.EXECUTING)
             if intent.counted:
@@ -168,6 +170,7 @@ class Effects:
                 begins_anew=isinstance(error, CallNotBegunError),
                 sent=_sent(call, intent),
                 begun=call.has_begun,
+                inner=await self._inner(step.key) if is_run else None,
             )
         except asyncio.CancelledError as error:
             await self._pipeline.fail(call, error)
@@ -177,7 +180,12 @@ class Effects:
             self._values.forget(intent.inputs, intent.prepared)
         self._values.put_output(step.key, told)
         effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE
-        return Succeeded(step.key, intent.attempt, commitment, effect, served, _sent(call, intent), keeps)
+        inner = await self._inner(step.key) if is_run else None
+        sent = _sent(call, intent)
+        return Succeeded(step.key, intent.attempt, commitment, effect, served, sent, keeps, inner)
+
+    async def _inner(self, step: StepKey) -> ev.Inner | None:
+        return await self._scope.inner.inner_of(self._record.run, step)
 
     async def _room_by_now(
         self, step: StepRecord, call: Invocation, told: Json, output: Json
@@ -224,6 +232,7 @@ class Effects:
         begins_anew: bool,
         sent: int,
         begun: bool,
+        inner: ev.Inner | None,
     ) -> Failed:
         """`begins_anew`: where the run was stopped and not cancelled, the step goes on as if it had not been launched."""
         retry_at_ms = self._not_before(failure, self._retry_at(step, failure.code))
@@ -238,6 +247,7 @@ class Effects:
             sent=sent,
             # Of any other code it goes without saying.
             begun=begun and failure.code in UNBEGUN,
+            inner=inner,
         )
 
     async def reconcile(self, step: StepRecord, outbox: PendingEvents) -> Command:
@@ -318,7 +328,7 @@ class Effects:
         take it for somebody else's.
         """
         world = self._services.world.simulate()
-        tried = [await self._try_to_take_back(step, world) for step in steps]
+        tried = [*await self.rehearse_in(world, steps, partial=partial)]
         # INVARIANT: nothing comes between this and the beginning of the undo, which keeps the room.
         planned: Uses = Counter()
         tried = [
@@ -333,7 +343,13 @@ class Effects:
         ]
         return Rehearsal(tuple(tried), self._services.difference(world), partial)
 
-    async def _try_to_take_back(self, step: StepRecord, world: World) -> RehearsedStep:
+    async def rehearse_in(
+        self, world: World, steps: Sequence[StepRecord], *, partial: bool
+    ) -> tuple[RehearsedStep, ...]:
+        """The same in a world that others of a larger undo have been tried in."""
+        return tuple([await self._try_to_take_back(step, world, partial=partial) for step in steps])
+
+    async def _try_to_take_back(self, step: StepRecord, world: World, *, partial: bool) -> RehearsedStep:
         intent = _intent(step)
         tried = RehearsedStep(step.key, intent.capability, intent.version, intent.undo)
         lead, leads = None, tuple[Lead, ...]()
@@ -343,6 +359,14 @@ class Effects:
             if lead is not None:
                 leads = (lead,)
                 await self._require_allowed(step, lead, *step.consequences[:1] or (None,))
+            elif step.inner is not None:
+                rehearsal = await self._scope.inner.rehearse_inner(step.inner.run, world, partial=partial)
+                obstacle = rehearsal.obstacle
+                return replace(
+                    tried,
+                    steps=rehearsal.steps,
+                    failure=obstacle.failure if obstacle is not None else None,
+                )
             elif bound.rehearsable:
                 await self._take_back(step, world)
             else:

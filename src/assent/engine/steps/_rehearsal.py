@@ -24,7 +24,8 @@ _WORDS = {
 class RehearsedStep(msgspec.Struct, frozen=True):
     """One step of an undo. `lead` is the other call that takes it back, `failure` what keeps it from being taken back.
 
-    `leads`: that, or what the capability's own `compensate` comes to; `keeps`: what these take of limits.
+    `leads`: that, or what the capability's own `compensate` comes to; `keeps`: what these take of limits. `steps` are those of
+    the run that it has begun, which are taken back with it.
     """
 
     key: StepKey
@@ -35,6 +36,7 @@ class RehearsedStep(msgspec.Struct, frozen=True):
     failure: AssentError | None = None
     leads: tuple[Lead, ...] = ()
     keeps: tuple[ev.Counted, ...] = ()
+    steps: tuple[RehearsedStep, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The step's object."""
@@ -48,6 +50,7 @@ class RehearsedStep(msgspec.Struct, frozen=True):
             "undo": self.undo.value,
             "by": by,
             "error": failure,
+            **({"steps": [step.to_json() for step in self.steps]} if self.steps else {}),
         }
 
     @property
@@ -58,7 +61,8 @@ class RehearsedStep(msgspec.Struct, frozen=True):
             words = f"{words} by {self.lead.bound.spec.id} {written(dict(self.lead.inputs))}"
         if self.failure is not None and self.undo is not Undo.NONE:
             words = f"{words}: {self.failure.message}"
-        return f"  {self.key}  {self.capability}  {words}"
+        inner = [f"\n  {self.key}:{step.line}" for step in self.steps]
+        return f"  {self.key}  {self.capability}  {words}{''.join(inner)}"
 
 
 class Rehearsal(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -15,17 +15,34 @@ from assent.engine.steps._terms import RunFacts
 from assent.engine.waiting._timers import RunTimers
 from assent.engine.waiting._turns import Bound
 from assent.invocation import BoundCapability, CallPhase, Invocation, World
-from assent.spec.ids import StepKey
+from assent.spec.events import kinds as ev
+from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from assent.spec.states import Undo
 
+if TYPE_CHECKING:
+    from assent.engine.steps._rehearsal import Rehearsal
+
 _NO_UNDO: Final = Undo.NONE  # see `_record.py` for what a look-up in the class costs
+
+
+class InnerRuns(Protocol):
+    """The runs that are steps of others."""
+
+    async def inner_of(self, run: RunId, step: StepKey) -> ev.Inner | None:
+        """The run that a step has begun, as it stands; None where it has begun none."""
+        ...
+
+    async def rehearse_inner(self, inner: RunId, world: World, *, partial: bool) -> Rehearsal:
+        """Try on a simulated world to take back what such a run has left. `PAYLOAD_ERASED`."""
+        ...
 
 
 class RunScope(msgspec.Struct, frozen=True):
     """One run: what it was to do, what became of it so far, on whose behalf, with which capabilities and services.
 
-    `bound` is that of all runs together; `calls` are prepared and wait for their effect to begin.
+    `bound` is that of all runs together; `calls` are prepared and wait for their effect to begin; `inner` are the runs that steps
+    of it begin.
     """
 
     services: Services
@@ -36,6 +53,7 @@ class RunScope(msgspec.Struct, frozen=True):
     facts: RunFacts
     bound: Bound
     timers: RunTimers
+    inner: InnerRuns
     calls: dict[StepKey, Invocation] = msgspec.field(default_factory=dict)
 
     @property

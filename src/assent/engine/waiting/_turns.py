@@ -7,7 +7,8 @@ another, and nothing waits in a circle.
 
 What asks about an effect or takes one back has places of its own, as many: steps that go on for hours keep no run from being
 rolled back. A run that a handler begins itself is not counted, because its place is the handler's; counted, as many handlers as
-there are places would wait for ever for a place each.
+there are places would wait for ever for a place each. A step of a session that runs a workflow holds none meanwhile: so the
+steps of that workflow are counted as all others are, and one that waits for a person holds up nobody.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Turns:
 
     __slots__ = ("_held", "_is_given", "_is_wanted", "_look", "_places", "_share", "is_waiting")
 
-    def __init__(self, places: Places, share: Share, look: Callable[[], None]) -> None:
-        self._places = None if INSIDE.get() else places
+    def __init__(self, places: Places, share: Share, look: Callable[[], None], *, is_counted: bool) -> None:
+        self._places = places if is_counted else None
         self._share = share
         self._look = look
         self._held: set[StepKey] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
@@ -29,7 +29,17 @@ from assent.runtime.service.answers import UnderWay
 from assent.runtime.service.requests import Asker, principal_of
 from assent.runtime.service.requests import UnderWay as AskUnderWay
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import CALL_STEP, UNDO_CAPABILITY, RunId, StepKey, approval_id, plans_apart
+from assent.spec.ids import (
+    CALL_STEP,
+    RUN_CAPABILITY,
+    UNDO_CAPABILITY,
+    RunId,
+    StepKey,
+    approval_id,
+    plans_apart,
+    request_of_step,
+    step_of_request,
+)
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.words.durations import instant
 from assent.system import SystemClock, cpu_seconds
@@ -108,12 +118,13 @@ class Reader:
             if capabilities.get(run) is None:  # It ended before a step knew of it.
                 capabilities[run] = _asked_for(journal, RunId(str(run)))
         shown, stopped = self._looked_at({str(row["run_id"]): str(row["status"]) for row in rows})
-        keys = self._keys_of(journal, rows)
+        keys, sessions = self._keys_of(journal, rows), _sessions_of(journal, rows)
         return [
             {
                 **self._run_line(row, shown, capabilities),
                 "code": row["code"] or stopped.get(str(row["run_id"])),
                 **keys.get(row["run_id"], {}),
+                **_part_of(sessions.get(row["run_id"])),
             }
             for row in rows
         ]
@@ -293,7 +304,11 @@ class Reader:
         return {
             **described.to_json(),
             "steps": [
-                {**one.to_json(), **stories.get(StepKey(name), StepStory()).to_json(journal)}
+                {
+                    **one.to_json(),
+                    **stories.get(StepKey(name), StepStory()).to_json(journal),
+                    **_inner_run(journal, run, one),
+                }
                 for name, one in steps.items()
             ],
             "undo": None if undo is None else _told_undo(journal, record, undo.request, stories),
@@ -307,6 +322,7 @@ class Reader:
                 {"seq": leaf.seq, "n": leaf.n, "at_ms": leaf.at_ms, "event": msgspec.to_builtins(leaf.event)}
                 for leaf in leaves
             ],
+            **_part_of(record.created.request),
         }
 
     def attachment(self, run_id: str, digest: str) -> Iterator[bytes]:
@@ -604,3 +620,24 @@ def _instant_in(row: Mapping[str, Any], column: str) -> str:
         return instant(int(row[column]))
     except (TypeError, ValueError, OverflowError):
         raise changed_row(row) from None
+
+
+def _sessions_of(journal: LedgerReader, rows: Sequence[Mapping[str, Cell]]) -> dict[Cell, str]:
+    """The requests in which runs began, of those that steps of sessions began."""
+    listed = OneOf(tuple(str(row["run_id"]) for row in rows))
+    found = rows_at_once(journal, "run_requests", {"run_id": listed}) if listed.cells else ()
+    return {row["run_id"]: str(row["request"]) for row in found}
+
+
+def _part_of(request: str | None) -> dict[str, Json]:
+    found = step_of_request(request)
+    return {} if found is None else {"part_of": {"run_id": found[0], "step": found[1]}}
+
+
+def _inner_run(journal: LedgerReader, run: RunId, step: engine.StepResult) -> dict[str, Json]:
+    """The run that a step of a session has begun."""
+    if step.capability != RUN_CAPABILITY:
+        return {}
+    begun = rows_at_once(journal, "run_requests", {"request": request_of_step(run, step.name)})
+    row = next(iter(begun), None)
+    return {} if row is None else {"inner_run": row["run_id"]}

@@ -138,6 +138,8 @@ class ShownStep(Step, frozen=True, kw_only=True):
     """The digest of the policy that decided it last."""
     approvals: list[AskedApproval]
     tries: list[Try]
+    inner_run: str | UnsetType = UNSET
+    """The run that the step began, where it runs a workflow."""
 
 
 class Ledger(Answer, frozen=True, kw_only=True):
@@ -373,10 +375,18 @@ class Schedules(Answer, frozen=True, kw_only=True):
     schedules: list[Schedule]
 
 
+class PartOf(Answer, frozen=True, kw_only=True):
+    """The step of a session that a run is."""
+
+    run_id: str
+    step: str
+
+
 class RunLine(Answer, frozen=True, kw_only=True):
     """One run in a list. `capability`: what a run that is a single call has called.
 
-    `concurrency_key`: which one it waits for (`status` is `pending`) or has, where it has not ended.
+    `concurrency_key`: which one it waits for (`status` is `pending`) or has, where it has not ended. `part_of`: the session that
+    it is a step of, where it is one's.
     """
 
     run_id: str
@@ -391,6 +401,7 @@ class RunLine(Answer, frozen=True, kw_only=True):
     mode: str
     code: str | None
     concurrency_key: str | UnsetType = UNSET
+    part_of: PartOf | UnsetType = UNSET
 
 
 class Runs(Answer, frozen=True, kw_only=True):
@@ -461,6 +472,7 @@ class RunEvent(Answer, frozen=True, kw_only=True):
 class ShownRun(Run, frozen=True, kw_only=True):
     """A run with what it was given and everything that happened to it, oldest first; `undo` where it was asked to be undone.
 
+    `part_of`: the session that it is a step of, where it is one's.
     Where one step was asked for, that step and its events alone.
     """
 
@@ -472,6 +484,7 @@ class ShownRun(Run, frozen=True, kw_only=True):
     owner_alive: bool
     inputs: Json
     events: list[dict[str, Json]]
+    part_of: PartOf | UnsetType = UNSET
 
 
 class Approvers(Answer, frozen=True, kw_only=True):

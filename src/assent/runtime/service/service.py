@@ -32,7 +32,7 @@ from assent.runtime.service.requests import (
     operation_of,
 )
 from assent.runtime.settings._places import fault_of_state
-from assent.spec.ids import OF_SCHEDULES, OWN_REQUESTS
+from assent.spec.ids import OF_SCHEDULES, OF_STEPS, OWN_REQUESTS
 
 if TYPE_CHECKING:
     from assent.engine import Admission
@@ -99,10 +99,10 @@ class Service:
         chose it, it means one thing only (`REQUEST_REUSED`).
         `tell` hears of each event of the runs that the request drives once it is durable, and of what their steps say.
         """
-        if ident is not None and ident.startswith(OF_SCHEDULES):
+        if ident is not None and ident.startswith((OF_SCHEDULES, OF_STEPS)):
             raise InputError(
                 "REQUEST_INVALID",
-                f"requests that begin with `{OF_SCHEDULES}` are those of schedules",
+                f"requests that begin with `{OF_SCHEDULES}` or `{OF_STEPS}` are those of schedules and of steps",
                 hint="ask under another id",
             )
         by = by or asker_of(self._settings)

@@ -359,12 +359,24 @@ class StepSkipped(OfStep, frozen=True, kw_only=True, tag="step.skipped"):
     """The step's `when` was false; its output is null."""
 
 
+class Inner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The run that a step began, as it stood when the step had its outcome.
+
+    `risk` is the highest of what there is to take back of it, `labels` what it may have read and sent.
+    """
+
+    run: RunId
+    risk: str | None = None
+    labels: tuple[str, ...] = ()
+
+
 class StepSucceeded(OfAttempt, frozen=True, kw_only=True, tag="step.succeeded"):
     """The step has its output. `effect` is `none` where there was none to have: a READ, an approval, a gathered `foreach`.
 
     Where another version served than the caller speaks, `output` is what the caller gets and `served` what the version gave.
-    `sent`, here and of a failure: bytes that the attempt sent beside its inputs, where a limit counts them. `keeps`: what is kept
-    of limits for taking it back, in place of what was kept before its output was known.
+    `sent`, here and of a failure: bytes that the attempt sent beside its inputs, where a limit counts them; `inner`,
+    likewise: the run that the step began. `keeps`: what is kept of limits for taking it back, in place of what was kept before
+    its output was known.
     """
 
     output: Commitment
@@ -372,6 +384,7 @@ class StepSucceeded(OfAttempt, frozen=True, kw_only=True, tag="step.succeeded"):
     served: Commitment | None = None
     sent: int = 0
     keeps: tuple[Counted, ...] = ()
+    inner: Inner | None = None
 
 
 class AttemptFailed(OfAttempt, frozen=True, kw_only=True, tag="step.attempt_failed"):
@@ -396,6 +409,7 @@ class StepFailed(OfAttempt, frozen=True, kw_only=True, tag="step.failed"):
     error: Commitment | None = None
     sent: int = 0
     begun: bool = False
+    inner: Inner | None = None
 
 
 class StepUnsettled(OfAttempt, frozen=True, kw_only=True, tag="step.unsettled"):

@@ -1,0 +1,83 @@
+"""A call that has to wait for a person: for how long the client waits with it, and what it is told then."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from assent import system
+from assent.errors import AssentError, Json
+from assent.mcp._telling import Call
+from assent.mcp._visit import Visit
+from assent.runtime.service import answers, requests
+
+_UNSETTLED: Final = frozenset({"pending", "awaiting_approval", "running"})
+
+
+class StepOfSession(NamedTuple):
+    """A call that is to be a step of the session."""
+
+    capability: str
+    parameters: dict[str, Json]
+
+
+class Outcome(NamedTuple):
+    """The session with that step alone; `inner` is the run that it began, where that waits."""
+
+    run: answers.Run
+    inner: answers.ShownRun | None = None
+
+
+async def outcome(visit: Visit, call: Call, step: StepOfSession, patience_s: float) -> Outcome:
+    """What came of a step, or how it stands when it has waited for others for so long. It goes on, whoever waits for it."""
+    adding = system.spawn(visit.add(step.capability, step.parameters, tell=call.hear), name="a call's step")
+    resting = system.spawn(_rests(call, patience_s), name="an agent's patience")
+    try:
+        await asyncio.wait({adding, resting}, return_when=asyncio.FIRST_COMPLETED)
+        if adding.done():
+            return Outcome(await _decided(visit, adding.result(), patience_s))
+        return await _as_it_stands(visit, str(call.inner)) or Outcome(await adding)
+    finally:
+        for task in (adding, resting):
+            task.cancel()
+
+
+async def _rests(call: Call, patience_s: float) -> None:
+    """Returns when the run that the call has begun has waited for so long."""
+    while True:
+        await call.rests.wait()
+        await asyncio.sleep(patience_s)
+        if call.rests.is_set():
+            return
+
+
+async def _decided(visit: Visit, run: answers.Run, patience_s: float) -> answers.Run:
+    """The step once people have decided, if they do so soon."""
+    (step,) = run.steps
+    if step.status != "awaiting_approval" or not patience_s:
+        return run
+    with suppress(TimeoutError, AssentError):  # who may not look waits for nobody
+        async with asyncio.timeout(patience_s):
+            async for told in visit.parts(requests.Events(run=run.run_id)):
+                if told.event.get("step") == step.name:
+                    run = _plain(await visit.ask(requests.Show(run=run.run_id, step=step.name)))
+                    if run.steps[0].status not in _UNSETTLED:
+                        break
+    return run
+
+
+async def _as_it_stands(visit: Visit, inner: str) -> Outcome | None:
+    """The step that began a run, and that run; None where it has ended by now."""
+    shown = await visit.ask(requests.Show(run=inner))
+    part = shown.part_of
+    if not isinstance(part, answers.PartOf) or shown.status not in ("waiting", "needs_attention", "running"):
+        return None
+    return Outcome(_plain(await visit.ask(requests.Show(run=part.run_id, step=part.step))), shown)
+
+
+def _plain(shown: answers.ShownRun) -> answers.Run:
+    told: Any = msgspec.to_builtins(shown)
+    return msgspec.convert(told, answers.Run)

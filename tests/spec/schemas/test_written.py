@@ -170,7 +170,7 @@ def test_each_knows_the_keys_of_its_reader() -> None:
     assert keys["workflow", "step"] == {*STEP_KEYS}
     assert keys["policy", "policy"] == {*TOP_KEYS}
     assert keys["policy", "rule"] == {*RULE_KEYS}
-    assert keys["policy", "when"] == {*MATCH_KEYS, "not"}
+    assert keys["policy", "when"] == {*MATCH_KEYS, "cancels_others", "not"}
     assert keys["policy", "approvers"] == keys["workflow", "approvers"] == {*Approvers.KEYS}
     assert keys["capability", "capability"] == {*CapabilitySpec.model_fields, "spec_version"}
     for name, model in (("side_effects", SideEffects), ("compensation", Compensation), ("risk", Risk)):

@@ -165,7 +165,7 @@ class TestGitBranch(CapabilityContract):
     cases = (Case({"action": "create", "name": "b"}, fails="GIT_MISSING"),)
 
 
-NEEDS_MORE = ("assent.", "net.", "notify.", "sys.exec.")
+NEEDS_MORE = ("agent.edit", "agent.read", "assent.", "net.", "notify.", "sys.exec.", "workflow.")
 """What needs an application, a server or a sandbox: `tests/conformance` tries it in a whole runtime."""
 
 SUITES = [one for one in globals().values() if isinstance(one, type) and issubclass(one, CapabilityContract)]

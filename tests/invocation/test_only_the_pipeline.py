@@ -19,7 +19,7 @@ WORKER: Final = "plugins/worker/_serving.py"
 """The other end of a pipe, in a process of its own, where what the pipeline calls is performed. Nobody else talks to it."""
 NAMED: Final = re.compile(r"handler\s*[.,]|[Ii]nvoker")
 """What stands in every source that might."""
-ROOF: Final = "runtime/_core.py"
+ROOF: Final = "runtime/_parts.py"
 """It makes the invoker and hands it to the pipeline."""
 
 

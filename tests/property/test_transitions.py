@@ -131,6 +131,8 @@ def walk(choose: Random) -> Iterator[Move]:
             command = Finish(BOUND) if choose.random() < 0.5 else Abort("F")
         elif readiness.is_exhausted and record.phase is Phase.FINALLY:
             command = EndFinally()
+        elif at_ms == 1 and len(keys) == 2 and not created.has_finally and choose.random() < 0.01:
+            command = Abort("POLICY_DENIED")  # it may not have its concurrency key
         with suppress(InputError, RefusedError):
             for event in advance(record, readiness, command, at_ms):
                 run_was, steps_were = shadow.state, {key: step.state for key, step in shadow.steps.items()}

@@ -64,6 +64,8 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "/v1/plugins/look": ({"plugin": "a"}, {"plugin": "b"}),
     "/v1/plugins/{plugin}/trust": ({"digest": "a"}, {"digest": "b"}),
     "/v1/plugins/{plugin}/untrust": ({}, None),
+    "/v1/mcp_servers/{server}/look": ({}, None),
+    "/v1/mcp_servers/{server}/trust": ({"digest": "a"}, {"digest": "b"}),
 }  # fmt: skip
 
 
@@ -105,7 +107,7 @@ async def test_one_key_is_one_request_of_every_post(served: Serving, root: Path)
         "waiting": await begun("/v1/runs", {"workflow": WAITS}),
         "heard": await begun("/v1/runs", {"workflow": WAITS}),
         "schedule": "hourly", "reference": "io.fs.write_file@1.0.0", "delivery": "msg_0", "secret": "token",
-        "key": KEY["id"], "plugin": "none",
+        "key": KEY["id"], "plugin": "none", "server": "none",
     }  # fmt: skip
     wrong = []
     for path, (body, other) in BODIES.items():

@@ -13,7 +13,18 @@ from assent.plugins.manifest import HTTP, Capability, Manifest, Permissions, Plu
 from assent.spec.reach import ANY, Reach
 from assent.spec.words.globs import glob_matches
 
-BUILTIN_NAMESPACES: Final = ("assent.", "data.", "io.fs.", "net.http.", "notify.", "sys.", "text.")
+BUILTIN_NAMESPACES: Final = (
+    "agent.",
+    "assent.",
+    "data.",
+    "io.fs.",
+    "mcp.",
+    "net.http.",
+    "notify.",
+    "sys.",
+    "text.",
+    "workflow.",
+)
 """Beginnings of ids that belong to Assent itself, whether or not the very id exists."""
 
 _HINTS: Final[Mapping[str, str | None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from assent import sync
 from assent.errors import InputError
 from assent.journal import Row, SqliteReader
 from assent.journal.ports import Batch, Cell
-from assent.runtime.service import process, requests
+from assent.runtime.service import answers, process, requests
 from assent.runtime.service._reading import Reader
 from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import RunRecovered
@@ -123,3 +125,21 @@ def test_where_nothing_ran_there_is_no_newest_run(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             ask()
         assert caught.value.code == "RUN_UNKNOWN"
+
+
+def test_a_run_that_ends_before_its_owner_is_asked_is_not_interrupted(tmp_path: Path) -> None:
+    """What was read is read again where nobody drives it: whoever drove it may be done."""
+    with sync.Runtime.open(tmp_path) as rt:
+        settings = rt.runtime.settings
+        sessions = [rt.session() for _ in range(2)]
+
+        def says(runs: Collection[str]) -> answers.UnderWay:
+            for session in sessions:
+                if session.run_id in runs:
+                    session.close()
+            return answers.UnderWay(runs=[])
+
+        with Reader.open(settings, says) as reader:
+            shown: dict[str, Any] = reader.show(sessions[0].run_id)
+            assert (shown["status"], shown["events"][-1]["event"]["kind"]) == ("succeeded", "run.succeeded")
+            assert [run["status"] for run in reader.runs()] == ["succeeded", "succeeded"]

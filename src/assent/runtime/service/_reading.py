@@ -172,8 +172,23 @@ class Reader:
         undriven = {
             run for run in asked if run in said.stopped or (stored[run] in _MOVING and run not in driven)
         }
-        shown = {run: "interrupted" if run in undriven else status for run, status in stored.items()}
+        # One that has moved since it was read was driven then: it may have ended before its owner was asked.
+        now = self._stored(undriven)
+        shown = {
+            run: status
+            if run not in undriven
+            else "interrupted"
+            if now.get(run, status) == status
+            else now[run]
+            for run, status in stored.items()
+        }
         return shown, said.stopped
+
+    def _stored(self, runs: Collection[str]) -> dict[str, str]:
+        if not runs or self._journal is None:
+            return {}
+        rows = rows_at_once(self._journal, "runs", {"run_id": OneOf(tuple(sorted(runs)))})
+        return {str(row["run_id"]): str(row["status"]) for row in rows}
 
     def _owner_on(self, runs: tuple[str, ...]) -> UnderWay:
         """What the owner says of them; where it lives and does not say, that it drives all."""
@@ -286,6 +301,10 @@ class Reader:
             record = engine.fold(record, leaf)
         if record is None:
             raise changed_row({"run_id": run})  # Nothing was recorded of it.
+        stored = record.state.value
+        status = self._shown_statuses({run: stored})[run]
+        if status not in (stored, "interrupted"):
+            return self.show(run_id, step)  # it has moved on meanwhile
         head = at_once(journal.head())
         document = at_once(engine.load_json(journal, record.created.document))
         planned = engine.outline(document) if document is not None else {}
@@ -312,7 +331,7 @@ class Reader:
                 for name, one in steps.items()
             ],
             "undo": None if undo is None else _told_undo(journal, record, undo.request, stories),
-            "status": self._shown_statuses({run: record.state.value})[run],
+            "status": status,
             "started_at": instant(record.started_at_ms),
             "started_at_ms": record.started_at_ms,
             "principal": record.created.principal,

@@ -14,6 +14,7 @@ from assent.journal import rows_at_once
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment
 from assent.spec.states import Effect, RunState, StepState
+from assent.spec.words.durations import instant
 from tests.engine.test_machine import ASKER, A, B, Driven
 from tests.engine.test_timers import JumpingClock, ended, in_memory, pass_time, until
 from tests.support.bodies import Bench, FakeClock, Place, code, policy, put, rule, states, workflow
@@ -65,13 +66,15 @@ async def test_a_run_goes_on_by_itself_once_the_time_has_come(
         assert (waits_of(rt), place.box.values) == ([], {"a": "a", "b": "b"})
 
 
+@pytest.mark.parametrize("is_until", [False, True])
 @pytest.mark.parametrize("days", [400, -400])
 async def test_a_clock_that_is_set_makes_no_wait_longer_and_none_in_a_living_runtime_shorter(
-    place: Place, days: int
+    place: Place, days: int, is_until: bool
 ) -> None:
     clock = place.clock = JumpingClock()
+    waits = {"until": instant(clock.now_ms() + HOUR_MS)} if is_until else "1h"
     async with place.open() as rt:
-        run = (await rt.run(workflow(wait("1h")))).run_id
+        run = (await rt.run(workflow(wait(waits)))).run_id
         clock.wrong_ms = days * 86_400_000
         pass_time(rt, clock, HOUR_MS - 1000)
         assert (await rt.show(run)).status is RunState.WAITING

@@ -15,6 +15,7 @@ from assent.runtime.service import requests
 from assent.runtime.service.service import Service
 from assent.spec import create_read_capability
 from assent.spec.events import kinds as ev
+from tests.engine.test_timers import JumpingClock
 from tests.support.bodies import KEYED, Bench, FakeClock, Place, code, policy, put, rule, states, workflow
 
 HOUR_MS = 3_600_000
@@ -258,3 +259,15 @@ async def test_what_a_resumed_call_sends_counts_at_once(place: Place) -> None:
         (run,) = await rt.unfinished()
         assert [one.status.value for one in await rt.resume(run)] == ["succeeded"]
         assert code(await rt.call("box.send", {"key": "k"})) == "LIMIT_REACHED"
+
+
+@pytest.mark.parametrize("days", [400, -400])
+async def test_a_clock_that_is_set_moves_no_window_of_a_living_runtime(place: Place, days: int) -> None:
+    clock = place.clock = JumpingClock()
+    async with place.open() as rt:
+        assert [(await rt.call("box.put", {"key": key})).status for key in "ab"] == ["succeeded"] * 2
+        clock.wrong_ms = days * 86_400_000
+        clock.ms += HOUR_MS // 2
+        assert code(await rt.call("box.put", {"key": "c"})) == "LIMIT_REACHED"
+        clock.ms += HOUR_MS // 2
+        assert (await rt.call("box.put", {"key": "c"})).status == "succeeded"

@@ -11,6 +11,7 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec, OperationType, RiskLevel
+from assent.spec.policy import Measure
 from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from assent.spec.values.frozen import freeze
@@ -40,13 +41,14 @@ class Count(msgspec.Struct, frozen=True, omit_defaults=True):
     """What calls have used of a limit within its window; `opens_at_ms`: where the call in question does not fit, when it will.
 
     Of what was used, `kept` is for calls that others may lead to, which has no time at which it counts no more; `own` is of calls
-    that come with the one in question.
+    that come with the one in question. `of` is what was counted, where that is on record: the limit may count something else now.
     """
 
     used: int
     opens_at_ms: int | None = None
     kept: int = 0
     own: int = 0
+    of: Measure | None = None
 
 
 KEY_INPUTS: Final = frozenset({"key", "limit", "on_busy"})

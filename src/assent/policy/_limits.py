@@ -53,7 +53,9 @@ class Limits:
         latest = -1
         for limit in self.on(context):
             count = context.counts.get(limit.id)
-            if count is None or not is_past(limit, count.used, amount := amount_of(limit, context)):
+            if count is None or count.of not in (None, limit.of):
+                continue
+            if not is_past(limit, count.used, amount := amount_of(limit, context)):
                 continue
             opens = _NEVER if count.opens_at_ms is None else count.opens_at_ms
             if opens > latest:

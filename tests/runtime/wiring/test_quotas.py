@@ -271,3 +271,20 @@ async def test_a_clock_that_is_set_moves_no_window_of_a_living_runtime(place: Pl
         assert code(await rt.call("box.put", {"key": "c"})) == "LIMIT_REACHED"
         clock.ms += HOUR_MS // 2
         assert (await rt.call("box.put", {"key": "c"})).status == "succeeded"
+
+
+async def test_what_was_counted_of_another_measure_says_nothing_of_a_limit_that_kept_its_id(
+    place: Place,
+) -> None:
+    """Units of cost are no calls: a replay would tell that too many were made."""
+    dear = {name: value for name, value in TWO_AN_HOUR.items() if name != "calls"} | {
+        "cost": 50,
+        "prices": {"box.*": 10},
+    }
+    place.policy = limited(dear)
+    async with place.open() as rt:
+        runs = [(await rt.call("box.put", {"key": key})).run_id for key in "ab"]
+    place.policy = limited(TWO_AN_HOUR)
+    async with place.open() as rt:
+        for run in runs:
+            assert (await rt.replay(run)).to_json()["differences"] == []

@@ -234,7 +234,7 @@ class Quotas:
             if is_past(limit, used, amount) and own[use] + amount + others <= limit.most:
                 excess = max(1, used + amount - limit.most)
                 opens_at_ms = question.now_ms + (full_ms or window.wait_ms(key, now, excess))
-            counts[limit.id] = Count(used, opens_at_ms, others, own[use])
+            counts[limit.id] = Count(used, opens_at_ms, others, own[use], limit.of)
         return msgspec.structs.replace(question, counts=counts)
 
     def hold(self, limits: Sequence[Limit], question: PolicyContext, place: Place | None = None) -> Hold:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assent.capabilities import builtin_capabilities
+from assent.capabilities.agent import Barrier
 from assent.capabilities.info import Machine
 from assent.invocation import GlobalContext
 from assent.system import SystemClock, spawn
@@ -165,7 +166,7 @@ class TestGitBranch(CapabilityContract):
     cases = (Case({"action": "create", "name": "b"}, fails="GIT_MISSING"),)
 
 
-NEEDS_MORE = ("agent.edit", "agent.read", "assent.", "net.", "notify.", "sys.exec.", "workflow.")
+NEEDS_MORE = ("assent.", "net.", "notify.", "sys.exec.", "workflow.")
 """What needs an application, a server or a sandbox: `tests/conformance` tries it in a whole runtime."""
 
 SUITES = [one for one in globals().values() if isinstance(one, type) and issubclass(one, CapabilityContract)]
@@ -186,6 +187,7 @@ def test_the_contract_is_kept(name: str, clause: Clause, tmp_path: Path) -> None
     assert isinstance(case.inputs, Mapping)
     app = GlobalContext(clock=SystemClock(), spawn=spawn)
     app.register(Machine, Machine({"BUILD_NUMBER": "7"}, ("BUILD_*",)))
+    app.register(Barrier, Barrier(tmp_path, (), ()))
     run_clause(BUILTIN[name], clause, Case(case.inputs, name, case.files), tmp_path, app=app)
 
 

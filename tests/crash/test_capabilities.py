@@ -166,6 +166,10 @@ def test_a_call_killed_anywhere_and_cancelled_leaves_nothing(worlds: Worlds, cra
                 assert world.see() == world.before
 
 
+WORLDS_MAX: Final = 3
+"""So often it is tried anew: a first kill that met the other side of the effect leaves a shorter recovery than was counted."""
+
+
 def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_complete: bool) -> None:
     """The call is killed around its effect, then the process that recovers it."""
     trace, after = reference(worlds)
@@ -178,10 +182,15 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
             assert reached
             for second in chosen(reached, random, is_complete=crash_complete):
                 what = f"killed at {place}, {trace[place - 1]}, then at {second} of {reached}"
-                with noted(what), worlds.world() as world:
-                    world.scene.kill_at(place, *world.run)
-                    world.scene.kill_at(second, *world.recovery(), recovers=True)
-                    world.assert_settled(after)
+                has_died = False
+                for _ in range(WORLDS_MAX):
+                    with noted(what), worlds.world() as world:
+                        world.scene.kill_at(place, *world.run)
+                        has_died = world.scene.came_near(second, *world.recovery())
+                        world.assert_settled(after)
+                    if has_died:
+                        break
+                assert has_died, what
 
 
 SAMPLES: Final = {

@@ -208,17 +208,21 @@ class Scene:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def kill_at(self, place: int, *words: str, recovers: bool = False) -> None:
+    def kill_at(self, place: int, *words: str) -> None:
         """Run a command that dies at its n-th point, or this time reaches so few points that it ended just before that one.
 
         How many there are is not the same each time: two appends share a commit if they meet, and git makes no folder for a
-        new object where an older one needed the same. `recovers`: so the first kill may have met the other side of an effect
-        than the one that was counted after, and what recovers from that may have much less to do.
+        new object where an older one needed the same.
         """
-        ended = self.assent(*words, kill=f"any:{place}")
-        if ended.code != KILLED:
-            fewest = 1 if recovers else place - FEWER
-            assert fewest <= len(ended.trace) < place, f"`any:{place}` was not reached: {ended}"
+        ended = self._die_at(place, *words)
+        assert _has_come_near(ended, place), f"`any:{place}` was not reached: {ended}"
+
+    def came_near(self, place: int, *words: str) -> bool:
+        """The same, where it may have much less to do: whether it came so far."""
+        return _has_come_near(self._die_at(place, *words), place)
+
+    def _die_at(self, place: int, *words: str) -> Ended:
+        return self.assent(*words, kill=f"any:{place}")
 
     def _armed(self, kill: str | None) -> dict[str, str]:
         return {**self.env, VARIABLE: kill} if kill is not None else dict(self.env)
@@ -393,3 +397,7 @@ def _remove(folder: Path) -> None:
         if not path.is_symlink() and path.is_dir():
             path.chmod(stat.S_IRWXU)
     shutil.rmtree(folder)
+
+
+def _has_come_near(ended: Ended, place: int) -> bool:
+    return ended.code == KILLED or place - FEWER <= len(ended.trace) < place

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from assent.errors import Json
-from assent.policy._context import PolicyContext
+from assent.policy._context import PolicyContext, UnknownInputs
 from assent.policy._index import Index
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.policy import Constraint
 from assent.spec.values.frozen import thaw
 
 if TYPE_CHECKING:
-    from assent.policy._engine import UnknownInputs
     from assent.spec.checked_schema import CheckedSchema
     from assent.spec.documents.faults import Fault, Telling
 

@@ -8,8 +8,8 @@ before anybody asks. What they let go is held against the constraints and then t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Final, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Self
 
 import msgspec
 
@@ -25,7 +25,7 @@ from assent.policy._compiled import (
 )
 from assent.policy._conditions import compile_condition
 from assent.policy._constraints import Constraints
-from assent.policy._context import PolicyContext
+from assent.policy._context import PolicyContext, UnknownInputs
 from assent.policy._explain import PolicyExplanation, Trace, explain, look, not_boolean
 from assent.policy._index import Index
 from assent.policy._joint_conditions import Asked
@@ -43,9 +43,6 @@ ASKED_MAX: Final = 512
 
 FAILED: Final = "POLICY_ERROR"
 """The code of a denial because a rule could not be evaluated."""
-
-UnknownInputs: TypeAlias = Collection[str] | Literal["all"]
-"""Names of inputs whose values are not known yet; `all` when none is."""
 
 
 class Possible(msgspec.Struct, frozen=True):

@@ -31,8 +31,8 @@ CLOSED: Final[dict[str, Any]] = {
 
 
 def engine(*constraints: dict[str, Any], decision: str = "ALLOW") -> PolicyEngine:
-    rules = [{"id": "r", "decision": decision}]
-    return PolicyEngine.from_dict({"version": 1, "rules": [*rules], "constrain": [*constraints]})
+    rules: list[Json] = [{"id": "r", "decision": decision}]
+    return PolicyEngine.from_dict({"version": 1, "rules": rules, "constrain": [*constraints]})
 
 
 def asked(**inputs: Any) -> PolicyContext:

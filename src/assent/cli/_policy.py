@@ -235,7 +235,7 @@ def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
     passed = [r for r in data.rules if r.reached and r.rule != data.rule]
     if passed:
         rows = [[safe_line(rule.rule), rule.decision, safe_line(rule.because)] for rule in passed]
-        head = "the rules" if data.code == "LIMIT_REACHED" else "passed over"
+        head = "the rules" if data.code in ("LIMIT_REACHED", "AGENT_REFUSED") else "passed over"
         lines += ["", f"{head}, in the order of the file:", table(rows, paint=paint, indent="  ")]
     if data.limits:
         rows = [[safe_line(one.limit), _use_text(one)] for one in data.limits]

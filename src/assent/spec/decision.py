@@ -123,8 +123,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """One answer of the gate, complete enough to be explained and replayed.
 
     `rule` is the id of the deciding rule or limit, or `default`, `builtin.low` …; `code` is set on a denial
-    (`POLICY_DENIED`, `POLICY_ERROR`, `LIMIT_REACHED`); `policy_digest` names the parsed policy; `trace` lists the rules tried,
-    in file order. `opens_at_ms`: when a limit that denied has room again, if nobody else calls; None where it never has.
+    (`POLICY_DENIED`, `POLICY_ERROR`, `LIMIT_REACHED`, `AGENT_REFUSED`); `policy_digest` names the parsed policy; `trace` lists
+    the rules tried, in file order. `opens_at_ms`: when a limit that denied has room again, if nobody else calls; None where it
+    never has.
     """
 
     effect: PolicyDecision

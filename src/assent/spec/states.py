@@ -14,8 +14,9 @@ REFUSALS: Final = frozenset(
     {
         "POLICY_DENIED",
         "POLICY_ERROR",
-        "LIMIT_REACHED",
         "AGENT_REFUSED",
+        "INPUTS_NOT_ALLOWED",
+        "LIMIT_REACHED",
         "APPROVAL_REJECTED",
         "APPROVAL_EXPIRED",
     }

@@ -10,10 +10,7 @@ from msgspec import UNSET
 
 from assent.plugins.upstream import CONTENT, capability_id
 from assent.runtime.service import answers
-from assent.spec.ids import RUN_CAPABILITY
-
-OWN: Final = "assent."
-"""Capabilities that change Assent itself (keys, schedules, the record) are no tools: no agent opens doors or erases."""
+from assent.spec.ids import RUN_CAPABILITY, administers
 
 OURS: Final = "assent_"
 """How the names of Assent's own tools begin."""
@@ -26,10 +23,9 @@ class Offer:
 
     def __init__(self, tools: Iterable[answers.Tool], server: str | None = None) -> None:
         """`server`: the tools are those of this MCP server alone, each called as that calls it."""
+        # Whoever comes in: no tool opens doors, or erases.
         shown = [
-            one
-            for one in tools
-            if not one.capability.id.startswith(OWN) and one.capability.id != RUN_CAPABILITY
+            one for one in tools if not administers(one.capability.id) and one.capability.id != RUN_CAPABILITY
         ]
         names = [_name(one.capability.id) if server is None else str(one.upstream) for one in shown]
         self.capabilities: Final[Mapping[str, answers.Tool]] = {

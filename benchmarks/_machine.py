@@ -12,7 +12,16 @@ from pathlib import Path
 
 from benchmarks._measure import percentile
 
-PACKAGES = ("assent", "apsw", "dbos", "sqlalchemy", "langgraph", "langgraph-checkpoint-sqlite", "aiosqlite")
+PACKAGES = (
+    "assent",
+    "apsw",
+    "dbos",
+    "sqlalchemy",
+    "langgraph",
+    "langgraph-checkpoint-sqlite",
+    "aiosqlite",
+    "fastmcp",
+)
 
 _SYNCS = 300
 _BLOCK_BYTES = 4096

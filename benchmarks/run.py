@@ -41,6 +41,7 @@ PARTS = (
     "waiting",
     "workflows",
     "versions",
+    "gateway",
     "http",
     "serve",
     "listeners",

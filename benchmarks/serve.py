@@ -149,12 +149,14 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def daemon(workspace: Path, environment: dict[str, str], *, tcp: bool = False) -> Iterator[Served]:
-    """One in a new workspace, until the block ends."""
-    workspace.mkdir()
+def daemon(
+    workspace: Path, environment: dict[str, str], *, tcp: bool = False, more: str = ""
+) -> Iterator[Served]:
+    """One in a workspace that `more` of its configuration is said of, until the block ends."""
+    workspace.mkdir(exist_ok=True)
     port = free_port() if tcp else 0
     said = f'[serve]\nhttp = "127.0.0.1:{port}"\n' if tcp else ""
-    (workspace / "assent.toml").write_text(said, encoding="ascii")
+    (workspace / "assent.toml").write_text(more + said, encoding="ascii")
     command, begun = [sys.executable, "-m", "assent", "--workspace", str(workspace)], time.perf_counter()
     process = subprocess.Popen([*command, "serve"], stdout=subprocess.PIPE, text=True, env=environment)
     try:

@@ -20,6 +20,7 @@ from assent.errors import AssentError, InputError, Json
 from assent.mcp import _looks as looks
 from assent.mcp import _results as results
 from assent.mcp import _tasks as tasks
+from assent.mcp import _upstreams as upstreams
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome
 from assent.mcp._telling import Call, Calls, Context
@@ -114,14 +115,21 @@ class Door:
     async def _list_tools(
         self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListToolsResult:
-        with self._told():
-            offer = await self._offer(context, self._visit(context))
-        every = [*(one.told for one in TOOLS.values()), *offer.listed(only_objects=_only_objects(context))]
         start = _place(params)
         rest = start + PAGE
-        return wire.ListToolsResult(
-            tools=every[start:rest], next_cursor=str(rest) if rest < len(every) else None
-        )
+        with self._told():
+            visit = self._visit(context)
+            # All tools are judged for the first page; those that follow are of the same list.
+            listed = visit.listed if start else None
+            if listed is None:
+                offer = await self._offer(context, visit)
+                listed = [
+                    *(one.told for one in TOOLS.values()),
+                    *offer.listed(only_objects=_only_objects(context)),
+                ]
+        is_last = rest >= len(listed)
+        visit.listed = None if is_last else listed
+        return wire.ListToolsResult(tools=listed[start:rest], next_cursor=None if is_last else str(rest))
 
     async def _call_tool(self, context: Context, params: wire.CallToolRequestParams) -> HandlerResult:
         given: Mapping[str, Json] = params.arguments or {}
@@ -174,38 +182,54 @@ class Door:
             return await answer(context, self._visit(context), params)
 
     async def _list_resources(
-        self, _: Context, __: wire.PaginatedRequestParams | None
+        self, context: Context, _: wire.PaginatedRequestParams | None
     ) -> wire.ListResourcesResult:
-        return wire.ListResourcesResult(resources=looks.resources())
+        with self._told():
+            theirs = await upstreams.resources(self._visit(context), self._only(context))
+        return wire.ListResourcesResult(resources=[*looks.resources(), *theirs])
 
     async def _list_templates(
-        self, _: Context, __: wire.PaginatedRequestParams | None
+        self, context: Context, _: wire.PaginatedRequestParams | None
     ) -> wire.ListResourceTemplatesResult:
-        return wire.ListResourceTemplatesResult(resource_templates=looks.templates())
+        with self._told():
+            theirs = await upstreams.templates(self._visit(context), self._only(context))
+        return wire.ListResourceTemplatesResult(resource_templates=[*looks.templates(), *theirs])
 
     async def _read_resource(
         self, context: Context, params: wire.ReadResourceRequestParams
     ) -> wire.ReadResourceResult:
+        visit, uri = self._visit(context), str(params.uri)
         with self._told():
-            found = await looks.read(self._visit(context), str(params.uri))
+            found = await looks.read(visit, uri) or await upstreams.read(visit, uri, self._only(context))
         if found is None:
             raise MCPError(wire.INVALID_PARAMS, f"there is no resource `{params.uri}`")
         return found
 
     async def _list_prompts(
-        self, _: Context, __: wire.PaginatedRequestParams | None
+        self, context: Context, _: wire.PaginatedRequestParams | None
     ) -> wire.ListPromptsResult:
-        return wire.ListPromptsResult(prompts=looks.prompts())
+        with self._told():
+            theirs = await upstreams.prompts(self._visit(context), self._only(context))
+        return wire.ListPromptsResult(prompts=[*looks.prompts(), *theirs])
 
-    async def _get_prompt(self, _: Context, params: wire.GetPromptRequestParams) -> wire.GetPromptResult:
-        found = looks.prompt(params.name, params.arguments or {})
+    async def _get_prompt(
+        self, context: Context, params: wire.GetPromptRequestParams
+    ) -> wire.GetPromptResult:
+        given = params.arguments or {}
+        with self._told():
+            found = looks.prompt(params.name, given) or await upstreams.prompt(
+                self._visit(context), params.name, given, self._only(context)
+            )
         if found is None:
             raise MCPError(wire.INVALID_PARAMS, f"there is no prompt `{params.name}` of these arguments")
         return found
 
     async def _complete(self, context: Context, params: wire.CompleteRequestParams) -> wire.CompleteResult:
+        visit = self._visit(context)
         with self._told():
-            values = await looks.complete(self._visit(context), params.argument.name, params.argument.value)
+            if (found := await upstreams.complete(visit, params, self._only(context))) is not None:
+                return found
+            values = await looks.complete(visit, params.argument.name, params.argument.value)
         return wire.CompleteResult(
             completion=wire.Completion(values=values, total=len(values), has_more=False)
         )

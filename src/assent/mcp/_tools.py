@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,6 +17,9 @@ from assent.spec.ids import RUN_CAPABILITY, administers
 OURS: Final = "assent_"
 """How the names of Assent's own tools begin."""
 
+_PASSED: Final = re.compile(r"mcp\.\w+\.(resources|prompts|completions)\.\w+")
+"""What goes through under the protocol's own requests."""
+
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -25,12 +30,17 @@ class Offer:
         """`server`: the tools are those of this MCP server alone, each called as that calls it."""
         # Whoever comes in: no tool opens doors, or erases.
         shown = [
-            one for one in tools if not administers(one.capability.id) and one.capability.id != RUN_CAPABILITY
+            one
+            for one in tools
+            if not administers(one.capability.id)
+            and one.capability.id != RUN_CAPABILITY
+            and _PASSED.fullmatch(one.capability.id) is None
         ]
         names = [_name(one.capability.id) if server is None else str(one.upstream) for one in shown]
+        counts = Counter(names)
         self.capabilities: Final[Mapping[str, answers.Tool]] = {
             # Where two ids would have one name, or one of ours, each keeps its dots: ids are names too, and no two are alike.
-            (name if names.count(name) == 1 and not name.startswith(OURS) else one.capability.id): one
+            (name if counts[name] == 1 and not name.startswith(OURS) else one.capability.id): one
             for name, one in zip(names, shown, strict=True)
         }
 

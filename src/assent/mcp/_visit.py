@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
+import mcp_types as wire
+
 from assent import system
 from assent.errors import AssentError, InputError, Json
 from assent.runtime.service import answers, requests
@@ -45,6 +47,8 @@ class Visit:
         self._ended = 0
         self.by: Final = by
         self.run: str | None = None
+        self.listed: list[wire.Tool] | None = None
+        """The tools of a list whose further pages were not asked for yet."""
 
     async def ask(self, request: Request[A]) -> A:
         """The answer to a request of the agent."""

@@ -173,8 +173,8 @@ class PolicyEngine:
         return Possible(tuple(self._limits.deny(one, context) for one in found.answers), found.unknown)
 
     def _possible(self, context: PolicyContext, unknown_inputs: UnknownInputs) -> Possible:
-        bits, care, facts = self._index.candidates(context), care_for(context), context.facts()
-        budget = Budget()
+        bits, care, budget = self._index.candidates(context), care_for(context), Budget()
+        facts = context.facts() if bits & ~self._unconditional else {}
         answers: list[Decision] = []
         read: dict[str, None] = {}
         for i, compiled in enumerate(self._rules):

@@ -199,6 +199,8 @@ def _text(found: service.answers.ServerFound, paint: Paint) -> str:
         blocks.append(f"{head}\n{described}" if described else head)
     if not found.tools:
         blocks.append("it lists no tools")
+    if found.offers:
+        blocks.append(f"and it can be read: {', '.join(found.offers)}")
     if found.differences:
         blocks.append(differences_text(msgspec.convert(found.differences, list[Difference]), paint))
     return "\n\n".join(blocks)

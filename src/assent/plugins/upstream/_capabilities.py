@@ -232,7 +232,13 @@ class Performed:
 
     async def execute(self, context: LocalContext, parameters: Mapping[str, Json]) -> Json:
         """Call the tool."""
-        return await self._given(context, self._tool, parameters, fails_clean=self._said.fails_clean)
+        return await self._given(
+            context,
+            self._tool,
+            parameters,
+            acts=not self._said.reads_only,
+            fails_clean=self._said.fails_clean,
+        )
 
     async def compensate(self, context: LocalContext, parameters: Mapping[str, Json]) -> None:
         """Call the tool that takes it back; where the server can be asked, not for what is not there (any more)."""
@@ -244,7 +250,9 @@ class Performed:
     async def reconcile(self, context: LocalContext, parameters: Mapping[str, Json]) -> Reconciliation:
         """Ask the server whether the call happened."""
         assert self._asks is not None, "as above"
-        given = await self._given(context, self._asks.tool, self._asks.filled(context, parameters))
+        given = await self._given(
+            context, self._asks.tool, self._asks.filled(context, parameters), acts=False
+        )
         return self._asks.answer(context, parameters, given)
 
     async def _given(
@@ -253,6 +261,7 @@ class Performed:
         tool: Tool,
         arguments: Mapping[str, Json],
         *,
+        acts: bool = True,
         fails_clean: bool = False,
     ) -> Json:
         try:
@@ -260,8 +269,9 @@ class Performed:
                 tool.name,
                 arguments,
                 pinned=tool.definition,
-                reveal=partial(_revealed, context, self._connection.server.host),
+                reveal=partial(revealed, context, self._connection.server.host),
                 key=context.key,
+                acts=acts,
             )
             if result.get("isError"):
                 raise self._failed(tool, result)
@@ -288,8 +298,9 @@ class Performed:
         )
 
 
-async def _revealed(
+async def revealed(
     context: LocalContext, host: str | None, given: Mapping[str, Any]
 ) -> Mapping[str, str]:  # `Any`: texts with references
-    revealed: dict[str, str] = await context.reveal(dict(given), host=host)
-    return revealed
+    """What a server is given, with the secrets in it, as this call reads them."""
+    read: dict[str, str] = await context.reveal(dict(given), host=host)
+    return read

@@ -1,7 +1,7 @@
 """The one client of a server: connected when it is first needed, and again when it was lost. It belongs to who owns the state.
 
-A call asks a tool only while that is defined as somebody agreed to. What a server lists is looked at before each call, unless it
-promised to tell of changes and has not.
+A call asks a tool only while that is defined as somebody agreed to. What a server lists is looked at before each call that acts,
+unless it promised to tell of changes and has not; for one that only reads a list counts for some seconds.
 """
 
 from __future__ import annotations
@@ -10,24 +10,29 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from assent.errors import AssentError, Json, WorldError
 from assent.invocation import NoEffectError, Spawn
 from assent.plugins._differences import SHOWN_MAX, manifest_differences
-from assent.plugins.upstream._servers import Server
+from assent.plugins.upstream._servers import OFFERS, Server
 from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
 from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
-    from mcp import Client
+    from mcp import Client, types
     from mcp.client._transport import TransportStreams
+    from pydantic import BaseModel, RootModel
 
 CONNECT_S: Final = 30.0
 """How long a server may take until it can be asked for its tools, and again to list them."""
 
 LISTED_S: Final = 60.0
 """How long a list counts of a server that tells of changes."""
+
+READ_LISTED_S: Final = 5.0
+"""How long any list counts for a call that changes nothing."""
 
 SAID_MAX: Final = 4096
 """Characters that are kept of what a server says of a failure."""
@@ -60,6 +65,8 @@ class Link(Protocol):
         ...
 
 
+_R = TypeVar("_R", bound="BaseModel")
+
 Open: TypeAlias = Callable[[Server, Mapping[str, str]], Awaitable[Link]]
 """Opens a way to a server that is given these variables or headers. Raises what keeps it from being opened."""
 
@@ -74,6 +81,7 @@ class _Live:
         self.is_stale = True
         self.listed_s = 0.0
         self.heard_s = 0.0
+        self.pages: list[dict[str, Any]] = []  # `Any`: JSON
         self.tools: dict[str, Tool] = {}
         self.stop = asyncio.Event()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -115,6 +123,14 @@ class Connection:
         self._live: _Live | None = None
         self._lock = asyncio.Lock()
 
+    @property
+    def offers(self) -> list[str]:
+        """What the server says that it has beside tools, of what goes through; nothing before it was connected to."""
+        if self._live is None or self._live.client is None:
+            return []
+        said = self._live.client.server_capabilities.model_dump(exclude_none=True)
+        return sorted(OFFERS & said.keys())
+
     async def list_tools(self, reveal: Reveal) -> list[Tool]:
         """The tools that there are now. `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_SERVER_FAILED."""
         async with self._lock:
@@ -130,6 +146,7 @@ class Connection:
         pinned: Mapping[str, Json],
         reveal: Reveal,
         key: str,
+        acts: bool,
     ) -> dict[str, Any]:  # `Any`: JSON
         """The result of a tool, as the protocol has it, whether it says that it failed or not.
 
@@ -138,27 +155,42 @@ class Connection:
         """
         async with self._lock:
             live = await self._connected(reveal)
-            if self._must_list(live):
+            if self._must_list(live, acts=acts):
                 await self._list(live)
         self._require_same(live.tools.get(tool), tool, pinned)
-        return await self._ask(live, tool, arguments, key)
+        return await self._call(live, tool, arguments, key)
 
-    async def _ask(
+    async def ask(
+        self, request: str, params: Mapping[str, Json], *, reveal: Reveal
+    ) -> dict[str, Any]:  # `Any`: JSON
+        """The answer to a request that changes nothing, by the SDK's name of it. Errors as of `call`."""
+        from mcp import types
+
+        async with self._lock:
+            live = await self._connected(reveal)
+        kind: type[types.ClientRequest] = getattr(types, request)
+        asked = kind.model_validate({"params": dict(params) or None}, by_name=False)
+        return (await self._answer(live, asked, _as_it_came())).root
+
+    async def _call(
         self, live: _Live, tool: str, arguments: Mapping[str, Json], key: str
     ) -> dict[str, Any]:  # `Any`: JSON
         from mcp import types
 
-        assert live.client is not None, "a connection is handed out when it is ready"
         named = {"name": tool, "arguments": dict(arguments), "_meta": {"assent/key": key}}
         params = types.CallToolRequestParams.model_validate(named)
+        # Not `call_tool`, which would try the answer by the schema of the list: ours is tried by the pinned one, with
+        # patterns that take linear time.
+        given = await self._answer(live, types.CallToolRequest(params=params), types.CallToolResult)
+        told: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return told
+
+    async def _answer(self, live: _Live, request: types.ClientRequest, result: type[_R]) -> _R:
+        assert live.client is not None, "a connection is handed out when it is ready"
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
-            # Not `call_tool`, which would try the answer by the schema of the list: ours is tried by the pinned one, with
-            # patterns that take linear time.
-            given = await live.client.session.send_request(
-                types.CallToolRequest(params=params), types.CallToolResult
-            )
+            given = await live.client.session.send_request(request, result)
         except asyncio.CancelledError:
             if (
                 live.heard_s <= began_s
@@ -168,47 +200,56 @@ class Connection:
         except Exception as error:  # noqa: BLE001  # the SDK's own, pydantic's, or the transport's
             raise await self._failed(live, error, was_asked=True) from None
         live.heard_s = loop.time()
-        told: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return told
+        return given
 
-    def _must_list(self, live: _Live) -> bool:
+    def _must_list(self, live: _Live, *, acts: bool) -> bool:
         assert live.client is not None, "as above"
         tools = live.client.server_capabilities.tools
         # A promise counts where the protocol has the server keep it unasked, and it would be heard.
         tells = tools is not None and bool(tools.list_changed) and live.client.protocol_version < "2026"
-        is_current = tells and live.link.has_changed is False and not live.is_stale
-        return not is_current or asyncio.get_running_loop().time() - live.listed_s > LISTED_S
+        if live.is_stale or live.link.has_changed:
+            return True
+        counts_s = LISTED_S if tells and live.link.has_changed is False else 0.0 if acts else READ_LISTED_S
+        return asyncio.get_running_loop().time() - live.listed_s >= counts_s
 
     async def _list(self, live: _Live) -> None:
         from mcp import types
 
         assert live.client is not None, "as above"
-        listed: list[dict[str, Json]] = []
+        session = live.client.session
+        pages: list[dict[str, Any]] = []  # `Any`: JSON
         cursor: str | None = None
-        live.is_stale = False
+        live.is_stale = True
         live.link.heed_changes()  # before it is asked: a change that is told meanwhile counts
         try:
             async with asyncio.timeout(CONNECT_S):
                 while True:
-                    page = await live.client.session.list_tools(
-                        params=types.PaginatedRequestParams(cursor=cursor) if cursor else None
-                    )
-                    listed += [
-                        one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in page.tools
-                    ]
-                    if len(listed) > TOOLS_MAX:
+                    params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
+                    # As it came: what is the same as before, as nearly always, need not be read and judged again.
+                    asked = types.ListToolsRequest(params=params)
+                    page = (await session.send_request(asked, _as_it_came())).root
+                    pages.append(page)
+                    if sum(len(one["tools"]) for one in pages) > TOOLS_MAX:
                         raise ValueError(f"it lists more than {TOOLS_MAX} tools")  # noqa: TRY301  # like what else may be wrong
-                    if not page.next_cursor or page.next_cursor == cursor:
+                    if not (following := page.get("nextCursor")) or following == cursor:
                         break
-                    cursor = page.next_cursor
-        except asyncio.CancelledError:
-            live.is_stale = True
-            raise
+                    cursor = following
+            if pages != live.pages:
+                read = types.ListToolsResult(
+                    tools=[
+                        types.Tool.model_validate(one, by_name=False)
+                        for page in pages
+                        for one in page["tools"]
+                    ]
+                )
+                # What `list_tools` does with a list: it leaves out and keeps what the headers of later calls need.
+                session._absorb_tool_listing(read, complete=True)  # noqa: SLF001
+                listed = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in read.tools]
+                live.pages, live.tools = pages, {one.name: one for one in tools_of(self.server.name, listed)}
         except Exception as error:  # noqa: BLE001  # as above
-            live.is_stale = True
             raise await self._failed(live, error, was_asked=False) from None
+        live.is_stale = False
         live.listed_s = live.heard_s = asyncio.get_running_loop().time()
-        live.tools = {tool.name: tool for tool in tools_of(self.server.name, listed)}
 
     async def _connected(self, reveal: Reveal) -> _Live:
         if self._live is not None and not self._live.is_over and not self._live.stop.is_set():
@@ -287,6 +328,14 @@ class Connection:
         live, self._live = self._live, None
         if live is not None:
             await live.close()
+
+
+@cache
+def _as_it_came() -> type[RootModel[dict[str, Any]]]:  # `Any`: JSON
+    """What leaves a result alone."""
+    from pydantic import RootModel
+
+    return RootModel[dict[str, Any]]
 
 
 def _bounded(data: Json) -> Json:

@@ -131,11 +131,10 @@ class Pipes:
                 self._asked.add(number)
             left = memoryview(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
             while left:
-                await anyio.wait_writable(self._child.stdin)
                 try:
                     left = left[os.write(self._child.stdin, left) :]
                 except BlockingIOError:
-                    continue
+                    await anyio.wait_writable(self._child.stdin)
                 except OSError:
                     to_us.close()  # who waits for an answer learns that none comes
                     return

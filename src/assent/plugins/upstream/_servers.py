@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +20,9 @@ else:
     Json = Any  # msgspec has no recursive types
 
 LOCK_VERSION: Final = 1
+OFFERS: Final = frozenset({"completions", "prompts", "resources"})
+"""What goes through of what a server has beside tools, as the protocol calls it."""
+
 _WHAT: Final = "lock of MCP servers"
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -105,23 +108,30 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return self.tools.get(tool, PLAIN)
 
 
-class Pinned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What somebody agreed to of one server: where it is, and the definition of each tool, by its name."""
+class Pinned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What somebody agreed to of one server: where it is, the definition of each tool, by its name, and what `offers` it has
+    beside tools that may be read.
+    """
 
     place: dict[str, Json]
     tools: dict[str, dict[str, Json]]
     digest: _Digest
     trusted_by: str
+    offers: list[str] = []
 
     @classmethod
-    def of(cls, server: Server, tools: dict[str, dict[str, Json]], by: str) -> Self:
+    def of(
+        cls, server: Server, tools: dict[str, dict[str, Json]], by: str, offers: Sequence[str] = ()
+    ) -> Self:
         """The entry of a server with these tools."""
-        return cls(place=server.place, tools=tools, digest=digest_of(server, tools), trusted_by=by)
+        digest = digest_of(server, tools, offers)
+        return cls(place=server.place, tools=tools, digest=digest, trusted_by=by, offers=[*offers])
 
 
-def digest_of(server: Server, tools: Mapping[str, Mapping[str, Json]]) -> str:
+def digest_of(server: Server, tools: Mapping[str, dict[str, Json]], offers: Sequence[str] = ()) -> str:
     """The fingerprint of all that is agreed to at once."""
-    return fingerprint({"place": server.place, "tools": dict(tools)})
+    agreed: dict[str, Json] = {"place": server.place, "tools": {**tools}}
+    return fingerprint({**agreed, "offers": [*offers]} if offers else agreed)
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1360,7 +1360,9 @@ class ServerTool(Answer, frozen=True, kw_only=True):
 
 
 class ServerFound(Answer, frozen=True, kw_only=True):
-    """A server as it stands, `trusted` where that is so exactly as it is; `is_new`: it never was."""
+    """A server as it stands, `trusted` where that is so exactly as it is; `is_new`: it never was; `offers`: what can be read
+    of it beside tools.
+    """
 
     name: str
     digest: str
@@ -1370,6 +1372,7 @@ class ServerFound(Answer, frozen=True, kw_only=True):
     place: dict[str, Json]
     tools: list[ServerTool]
     differences: list[dict[str, Json]]
+    offers: list[str]
     warnings: list[dict[str, Json]]
 
 

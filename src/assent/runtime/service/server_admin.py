@@ -80,7 +80,9 @@ async def trust(
             details={"digest": found.digest},
         )
     pins = load_pins(settings.server_lock)
-    pins[request.name] = entry_of(runtime.servers.server(request.name), tools, by)
+    pins[request.name] = entry_of(
+        runtime.servers.server(request.name), tools, by, runtime.servers.connection(request.name).offers
+    )
     save_pins(settings.server_lock, pins)
     return msgspec.structs.replace(found, trusted=True)
 
@@ -117,7 +119,7 @@ def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> a
         )
     for one in sorted(server.tools.keys() - trusted.keys()):
         warnings.append(_unnamed(name, one))
-    entry, before = entry_of(server, tools, ""), pins.get(name)
+    entry, before = entry_of(server, tools, "", runtime.servers.connection(name).offers), pins.get(name)
     return answers.ServerFound(
         name=name,
         digest=entry.digest,
@@ -126,6 +128,7 @@ def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> a
         lock=str(settings.server_lock),
         place=server.place,
         tools=told,
+        offers=entry.offers,
         differences=[]
         if before is None
         else [one.to_json() for one in manifest_differences(_told(before), _told(entry))],
@@ -134,7 +137,7 @@ def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> a
 
 
 def _told(entry: Pinned) -> dict[str, Json]:
-    return {"place": entry.place, "tools": dict(entry.tools)}
+    return {"place": entry.place, "tools": dict(entry.tools), "offers": [*entry.offers]}
 
 
 def _unnamed(server: str, tool: str) -> PluginWarning:

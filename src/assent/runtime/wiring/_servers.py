@@ -5,7 +5,7 @@ What is registered comes from the lock alone: no server is started, and the SDK 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assent import system
@@ -42,7 +42,7 @@ class Servers:
         settings = self._settings
         if not settings.servers or not settings.server_lock.exists():
             return
-        from assent.plugins.upstream import capability_of, load_pins, tools_of
+        from assent.plugins.upstream import capability_of, load_pins, passed_of, tools_of
 
         try:
             pins = load_pins(settings.server_lock)
@@ -67,6 +67,8 @@ class Servers:
                     self.names[spec.id] = tool.name
                 except AssentError as error:
                     self.faults[f"{name}.{tool.name}"] = error
+            for spec, handler in passed_of(server, pinned.offers, self.connection(name)):
+                capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
 
     def connection(self, name: str) -> Connection:
         """The one client of a server. `InputError` MCP_SERVER_UNKNOWN."""
@@ -159,8 +161,9 @@ def moved(server: Server) -> InputError:
     )
 
 
-def entry_of(server: Server, tools: list[Tool], by: str) -> Pinned:
+def entry_of(server: Server, tools: list[Tool], by: str, offers: Sequence[str]) -> Pinned:
     """What the lock says once somebody trusts these tools; those that nobody can trust stay out."""
     from assent.plugins.upstream import Pinned
 
-    return Pinned.of(server, {tool.name: tool.definition for tool in tools if tool.fault is None}, by)
+    trusted = {tool.name: tool.definition for tool in tools if tool.fault is None}
+    return Pinned.of(server, trusted, by, offers)

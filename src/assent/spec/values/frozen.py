@@ -41,8 +41,11 @@ def freeze(
 
 def thaw(value: Any) -> Any:  # `Any`: see `freeze`
     """A plain, mutable copy of frozen JSON data."""
-    if isinstance(value, Mapping):
-        return {key: thaw(item) for key, item in value.items()}
+    kind = type(value)
+    if kind in LEAVES:
+        return value
+    if kind is MappingProxyType or kind is dict or isinstance(value, Mapping):
+        return {key: item if type(item) in LEAVES else thaw(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [thaw(item) for item in value]
     return value

@@ -947,6 +947,8 @@ class Tool(Answer, frozen=True, kw_only=True):
     told: str
     """What a model is told of it: what it does, how risky that is, whether a person is asked, whether it can be undone."""
     decisions: list[PolicyDecision]
+    upstream: str | UnsetType = UNSET
+    """What the MCP server calls it that it is a tool of."""
 
 
 class Tools(Answer, frozen=True, kw_only=True):
@@ -1031,6 +1033,14 @@ class LimitReport(Answer, frozen=True, kw_only=True):
     opens_at_ms: int | None
 
 
+class ConstraintReport(Answer, frozen=True, kw_only=True):
+    """A constraint that is about the call: whether its inputs fit, and what of them does not."""
+
+    constraint: str
+    holds: bool
+    because: str
+
+
 class LimitUsed(Answer, frozen=True, kw_only=True):
     """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not.
 
@@ -1052,7 +1062,7 @@ class NearestRule(Answer, frozen=True, kw_only=True):
 
 
 class Explained(Answer, frozen=True, kw_only=True):
-    """A decision with the whole policy around it."""
+    """A decision with the whole policy around it. `allowed`: the schema that the inputs had to fit, where a constraint denied."""
 
     principal: str
     capability: str
@@ -1067,6 +1077,8 @@ class Explained(Answer, frozen=True, kw_only=True):
     rules: list[RuleReport]
     limits: list[LimitReport]
     nearest: NearestRule | None
+    constraints: list[ConstraintReport] = []
+    allowed: dict[str, Json] | None = None
     complete: bool
     """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
 
@@ -1192,11 +1204,12 @@ class Finding(Answer, frozen=True, kw_only=True):
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):
-    """What was found in a policy; `ok` where it can be used, which then has so many `rules` and `limits`."""
+    """What was found in a policy; `ok` where it can be used, which then has so many `rules`, `constraints` and `limits`."""
 
     path: str
     ok: bool
     rules: int | None
+    constraints: int | None = None
     limits: int | None = None
     findings: list[Finding]
 

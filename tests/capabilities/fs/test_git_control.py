@@ -22,6 +22,9 @@ OF_GIT = [
     "sub/.git/config",
     "sub/.git/modules/m/config",
     ".git/worktrees/w/commondir",
+    ".git/rebase-merge/git-rebase-todo",
+    ".git/rebase-apply/applying",
+    ".git/sequencer/todo",
 ]
 
 

@@ -16,7 +16,11 @@ from assent.capabilities.fs.world._paths import fold, join, refusal, split
 from assent.invocation import Files, NoEffectError
 
 _STARTS_PROGRAMS: Final = frozenset(
-    {"config", "config.worktree", "hooks", "modules", "worktrees", "commondir"}
+    {
+        *("config", "config.worktree", "hooks", "modules", "worktrees", "commondir"),
+        # What stands to be done of a rebase or a cherry-pick: `exec` lines, which `--continue` runs.
+        *("rebase-merge", "rebase-apply", "sequencer"),
+    }
 )
 _MAKES: Final = ("HEAD", "objects", "refs", "commondir")
 """What makes a folder a repository to git."""

@@ -208,7 +208,7 @@ class Outlook(Parts):
         The question is the one that the call's admission would ask: of the version that would serve it, with every parameter
         complete and in its normal form, on the terms that the step's author set (`step`, `risk_level`, `keeps_undo`).
         Parameters that no call could have are put to the policy as they are, since a person may ask before knowing them all.
-        `assent.concurrency` stands for having a concurrency key: its parameters are `key`, `limit`, `on_busy` and `cancels_others`.
+        `assent.concurrency` stands for having a concurrency key, with `key`, `limit`, `on_busy` and `cancels_others`.
         """
         who = principal if isinstance(principal, Actor) else self.actor(principal)
         facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)

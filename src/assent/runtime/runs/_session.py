@@ -79,14 +79,14 @@ class Carry(Protocol):
 class AddStep(Protocol):
     """Adds a step to one session; the session with this step alone."""
 
-    async def __call__(
+    def __call__(
         self,
         capability: str,
         parameters: Mapping[str, Json],
         hooks: Iterable[Hook] = (),
         *,
         id: str | None = None,  # noqa: A002 - as `--id`
-    ) -> RunResult:
+    ) -> Awaitable[RunResult]:
         """Returns when there is an outcome, or when it waits for a person."""
         ...
 

@@ -10,6 +10,7 @@ import msgspec
 
 from assent.errors import AssentError, Json
 from assent.runtime.service import answers
+from assent.spec.ids import MARKS
 
 WAITS: Final = "awaiting_approval"
 
@@ -22,10 +23,12 @@ def of_step(
     `inner`: the run that it has begun, and that waits.
     """
     step = run.steps[0]
-    place = {"assent/run": run.run_id, "assent/step": step.name}
+    place: dict[str, Any] = {"assent/run": run.run_id, "assent/step": step.name}
     if step.status == "succeeded":
         gave = step.gave
         structured = gave if isinstance(gave, dict) or not only_objects else None
+        if isinstance(gave, dict) and MARKS in gave:
+            place[MARKS] = gave[MARKS]
         return wire.CallToolResult(content=[_text(gave)], structured_content=structured, meta=place)
     told: dict[str, Json] = {
         "run_id": run.run_id,

@@ -28,7 +28,7 @@ BUILT_IN = {spec.id: spec for spec, _ in builtin_catalog()}
 
 
 def test_the_page_has_examples_of_each_kind() -> None:
-    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 10
+    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 11
     assert len(REFUSED) == 3
 
 

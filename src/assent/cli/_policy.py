@@ -236,7 +236,8 @@ def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
     passed = [r for r in data.rules if r.reached and r.rule != data.rule]
     if passed:
         rows = [[safe_line(rule.rule), rule.decision, safe_line(rule.because)] for rule in passed]
-        head = "the rules" if data.code in {"INPUTS_NOT_ALLOWED", "LIMIT_REACHED"} else "passed over"
+        no_near = {"AGENT_REFUSED", "INPUTS_NOT_ALLOWED", "LIMIT_REACHED"}
+        head = "the rules" if data.code in no_near else "passed over"
         lines += ["", f"{head}, in the order of the file:", table(rows, paint=paint, indent="  ")]
     if data.constraints:
         rows = [[safe_line(one.constraint), safe_line(one.because)] for one in data.constraints]

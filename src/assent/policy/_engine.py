@@ -17,11 +17,13 @@ from assent.errors import InputError, Json
 from assent.policy._builtin import BUILTIN_POLICY
 from assent.policy._compiled import (
     KEY_ANSWERS,
+    NOT_FOR_AGENTS,
     Answer,
     CompiledRule,
     care_for,
     compile_rule,
     default_answers,
+    lets_administer,
 )
 from assent.policy._conditions import compile_condition
 from assent.policy._constraints import Constraints
@@ -33,10 +35,11 @@ from assent.policy._limits import Limits
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
-from assent.spec.ids import RUN_CAPABILITY
+from assent.spec.ids import RUN_CAPABILITY, administers
 from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
 from assent.spec.language.work import WORK_MAX
 from assent.spec.policy import Limit, Policy
+from assent.spec.principal import PrincipalKind
 
 ASKED_MAX: Final = 512
 """Sets of conditional rules that are kept ready; a table that is full starts again empty."""
@@ -276,6 +279,10 @@ class PolicyEngine:
         return found
 
     def _answered(self, answer: Answer, i: int, context: PolicyContext) -> Decision:
+        if administers(context.capability) and context.principal.type is PrincipalKind.AGENT:
+            is_named = i < len(self._rules) and lets_administer(self._rules[i].rule, context)
+            if answer.effect is not PolicyDecision.DENY and not is_named:
+                answer = NOT_FOR_AGENTS
         return Decision(
             answer.effect,
             answer.rule,

@@ -8,7 +8,7 @@ from typing import overload
 import msgspec
 
 from assent.errors import Json
-from assent.policy._compiled import CompiledRule, care_for
+from assent.policy._compiled import AGENT_REFUSED, CompiledRule, care_for
 from assent.policy._context import PolicyContext
 from assent.policy._limits import amount_of
 from assent.policy._match import matches, misses, strays
@@ -238,6 +238,8 @@ def _nearest(
 ) -> Nearest | None:
     care = care_for(context)
     best: Nearest | None = None
+    if decision.code == AGENT_REFUSED:  # a rule that would let anybody else go changes nothing
+        return None
     for compiled, seen in zip(rules, looks, strict=False):
         effect = compiled.answers[care].effect
         if effect is decision.effect or seen.holds is not False or strays(compiled.rule.when, context):

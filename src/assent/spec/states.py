@@ -14,6 +14,7 @@ REFUSALS: Final = frozenset(
     {
         "POLICY_DENIED",
         "POLICY_ERROR",
+        "AGENT_REFUSED",
         "INPUTS_NOT_ALLOWED",
         "LIMIT_REACHED",
         "APPROVAL_REJECTED",

@@ -11,7 +11,9 @@ import mcp_types as wire
 from mcp.server import Server
 from mcp.server.context import HandlerResult
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import validate_mcp_param_headers
 from mcp_types.version import is_version_at_least
+from msgspec import UNSET
 
 from assent import __version__
 from assent.errors import AssentError, InputError, Json
@@ -21,9 +23,9 @@ from assent.mcp import _tasks as tasks
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome
 from assent.mcp._telling import Call, Calls, Context
-from assent.mcp._tools import Offer, pattern_of
+from assent.mcp._tools import Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
-from assent.runtime.service import requests
+from assent.runtime.service import answers, requests
 
 PAGE: Final = 256
 """Tools of a page: a client that asks for one page only still has ours and 200 others."""
@@ -51,7 +53,8 @@ INSTRUCTIONS: Final = (
 class Door:
     """The protocol for one way in: `visit` says whose session a request belongs to, `fault` what is told of an error of ours.
 
-    `admit` raises what keeps a call of a capability out, before anything is asked of it.
+    `admit` raises what keeps a call of a capability out, before anything is asked of it. `only` names the one MCP server whose
+    tools are all that is offered, called as it calls them.
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class Door:
         visit: Callable[[Context], Visit],
         fault: Callable[[Exception], AssentError],
         admit: Callable[[Context, str], None] = lambda _, __: None,
+        only: Callable[[Context], str | None] = lambda _: None,
     ) -> None:
         self._visit = visit
         self._admit = admit
+        self._only = only
         self._fault = fault
         self._calls = Calls()
 
@@ -79,7 +84,7 @@ class Door:
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
-            # No schema here asks for its arguments in headers; without an answer the SDK lists all tools at each call.
+            # What headers repeat is looked at where the tool is found; without an answer the SDK lists all tools at each call.
             get_tool_input_schema=lambda _: None,
         )
         server.add_request_handler("tools/call", wire.CallToolRequestParams, self._call_tool)
@@ -91,16 +96,26 @@ class Door:
         )
         return server
 
-    async def _offer(self, visit: Visit, name: str | None = None) -> Offer:
+    async def _offer(self, context: Context, visit: Visit, name: str | None = None) -> Offer:
         """All tools that a caller may use, or those whose names could be this one: to find one, not all have to be judged."""
-        wanted = None if name is None or name in TOOLS else pattern_of(name)
-        return Offer((await visit.ask(requests.Tools(pattern=wanted))).tools)
+        server = self._only(context)
+        wanted = None if server is None else f"mcp.{server}.*"
+        if name is not None and name not in TOOLS:
+            wanted = pattern_of(name, server)
+        offer = Offer((await visit.ask(requests.Tools(pattern=wanted))).tools, server)
+        if server is not None and name is None and not offer.capabilities:
+            raise InputError(
+                "MCP_SERVER_UNKNOWN",
+                f"there is no tool of an MCP server `{server[:80]}` that you may call",
+                hint="see: assent mcp list",
+            )
+        return offer
 
     async def _list_tools(
         self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListToolsResult:
         with self._told():
-            offer = await self._offer(self._visit(context))
+            offer = await self._offer(context, self._visit(context))
         every = [*(one.told for one in TOOLS.values()), *offer.listed(only_objects=_only_objects(context))]
         start = _place(params)
         rest = start + PAGE
@@ -112,7 +127,7 @@ class Door:
         given: Mapping[str, Json] = params.arguments or {}
         try:
             visit = self._visit(context)
-            offer = await self._offer(visit, params.name)
+            offer = await self._offer(context, visit, params.name)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
             async with self._calls.begun(context, visit) as call:
                 if own is not None:
@@ -121,8 +136,11 @@ class Door:
                         return results.of_answer(answer)
                     return await self._carry_out(context, visit, call, answer)
                 if tool is not None:
-                    step = StepOfSession(tool.capability.id, dict(given))
+                    _require_same_headers(context, tool, given)
+                    step = StepOfSession(tool.capability.id, dict(given), gives_content(tool))
                     return await self._carry_out(context, visit, call, step)
+        except MCPError:
+            raise
         except AssentError as error:
             return results.of_error(error)
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
@@ -138,7 +156,9 @@ class Door:
         run, inner = await outcome(visit, call, step, 0.0 if has_tasks else _patience(context, call))
         if has_tasks and (inner is not None or run.steps[0].status == results.WAITS):
             return await tasks.begun(context, visit, run)
-        return results.of_step(run, only_objects=_only_objects(context), inner=inner)
+        return results.of_step(
+            run, only_objects=_only_objects(context), inner=inner, gives_content=step.gives_content
+        )
 
     async def _cancelled(self, context: Context, params: wire.CancelledNotificationParams) -> None:
         if params.request_id is not None:
@@ -213,6 +233,16 @@ def _patience(context: Context, call: Call) -> float:
     if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said <= PATIENCE_MS_MAX:
         raise InputError("INVALID_INPUT", f"`{PATIENCE}` must be milliseconds, at most {PATIENCE_MS_MAX}")
     return said / 1000
+
+
+def _require_same_headers(context: Context, tool: answers.Tool, given: Mapping[str, Json]) -> None:
+    """What a header repeats of the arguments is what they hold, where the server whose tool it is wants that repeated."""
+    headers = getattr(context.request, "headers", None)
+    if tool.upstream is UNSET or headers is None or _only_objects(context):
+        return
+    rejection = validate_mcp_param_headers(tool.capability.parameters, given, headers)
+    if rejection is not None:
+        raise MCPError(rejection.code, rejection.message)
 
 
 def _only_objects(context: Context) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
+from assent.plugins.upstream._client import SAID_MAX
 from assent.plugins.upstream._tools import Tool, capability_id, marks_of
 from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
 from assent.spec.ids import MARKS
@@ -38,7 +39,7 @@ _ROOM: Final = frozenset(
 )
 """Keywords of an output schema that leave room for marks."""
 
-_FREE: Final[Mapping[str, Json]] = {
+CONTENT: Final[Mapping[str, Json]] = {
     "type": "object",
     "properties": {
         "content": {"type": "array", "items": {"type": "object"}},
@@ -48,10 +49,7 @@ _FREE: Final[Mapping[str, Json]] = {
     "required": ["content"],
     "additionalProperties": False,
 }
-"""What a tool gives that has not said what it gives."""
-
-SAID_MAX: Final = 4096
-"""Characters that are kept of what a tool says of its failure."""
+"""What a tool gives that has not said what it gives: the content of its result."""
 
 Names: TypeAlias = frozenset[str]
 
@@ -138,7 +136,7 @@ def _reference(schema: Any) -> dict[str, Json]:  # `Any`: a part of a schema
 def _gives(definition: Mapping[str, Json]) -> Mapping[str, Json]:
     schema: Any = definition.get("outputSchema")  # `Any`: JSON
     if schema is None:
-        return _FREE
+        return CONTENT
     if not _has_room(schema):
         return schema  # type: ignore[no-any-return]  # as above
     return {**schema, "properties": {**schema.get("properties", {}), MARKS: _MARKS}}

@@ -337,7 +337,7 @@ async def test_missing_capability(call: Round) -> Any:
     """Needs a client that can sample."""
     can = call.context.session.client_capabilities
     if can is None or can.sampling is None:
-        needs = {"requiredCapabilities": {"sampling": {}}}
+        needs: Json = {"requiredCapabilities": {"sampling": {}}}
         raise MCPError(wire.MISSING_REQUIRED_CLIENT_CAPABILITY, "the client can't sample", needs)
     return text("it can")
 

@@ -79,6 +79,8 @@ class Upstream:
                 number = max(self.notes, default=0) + 1
                 self.notes[number] = given["title"]
                 told: dict[str, Any] = {"id": "one" if self.mode == "unfit" else number}
+                if self.mode == "marks":
+                    told["assent/marks"] = []
                 return {"content": [{"type": "text", "text": str(number)}], "structuredContent": told}
             case "remove_note":
                 self.notes.pop(given["id"], None)

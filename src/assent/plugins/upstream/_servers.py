@@ -57,6 +57,8 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fails_clean: bool = False
     """A call that it answers with an error has changed nothing."""
     labels: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    """Arguments in which only references to secrets may stand."""
     compensate: TakeBack | None = None
     reconcile: Ask | None = None
 

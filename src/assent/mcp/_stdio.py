@@ -34,7 +34,8 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError]) -
     try:
         async with Answering(settings) as runtime:
             visit = Visit(runtime, asker_of(settings))
-            server = Door(lambda _: visit, fault).server()
+            door = Door(lambda _: visit, fault)
+            server = door.server()
             async with stdio_server() as (source, sink):
                 serving = system.spawn(
                     server.run(source, sink, server.create_initialization_options()), name="agent"
@@ -45,6 +46,7 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError]) -
                     task.cancel()
                 with suppress(asyncio.CancelledError):
                     await serving
+            door.news.close()
             await visit.close()
     finally:
         for number in _SIGNALS:

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup demo test lint format crash load soak explore mutate bench lock dist clean
+.PHONY: help setup demo test tests lint rules types format crash conformance load soak explore mutate bench lock dist clean
 
 VENV := .venv
 BENCH_VENV := .venv-bench
@@ -47,7 +47,7 @@ endef
 COMPILE = @$(BIN)/python -m compileall -q src
 
 help: ## what can be done here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv with everything that is needed; the other commands do it themselves
 
@@ -64,13 +64,18 @@ demo: $(DEMO_VENV)/.assent-ready ## one governed run on real files: planned, sto
 	@$(DEMO_VENV)/bin/python -m compileall -q src
 	@if [ -t 0 ]; then $(DEMO_VENV)/bin/assent demo; else $(DEMO_VENV)/bin/assent demo --yes-demo; fi
 
-test: lint ## everything a change must pass: lint, types, floors, tests with coverage
+test: rules ## everything a change must pass: lint, types, floors, tests with coverage
+	@$(MAKE) -j 2 types tests
+
+tests: $(STAMP)
 	$(COMPILE)
 	@echo "== tests"
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term </dev/null
 
-lint: $(STAMP) ## format, rules, types, floors, banned names and the catalogue, without the tests
+lint: rules types ## format, rules, types, floors, banned names and the catalogue, without the tests
+
+rules: $(STAMP)
 	@echo "== format"
 	@$(BIN)/ruff format --check .
 	@echo "== rules"
@@ -81,6 +86,9 @@ lint: $(STAMP) ## format, rules, types, floors, banned names and the catalogue, 
 	@$(BIN)/python -m tools.write_catalog --check
 	@echo "== floors"
 	@$(BIN)/lint-imports --no-logo
+
+# It takes one processor for most of a minute: beside the tests it takes what they leave idle while they wait.
+types: $(STAMP)
 	@echo "== types"
 	@$(BIN)/mypy
 
@@ -91,6 +99,10 @@ format: $(STAMP) ## rewrite the sources in the house's format and mend what can 
 crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every capability, not a sample, and long series
 	$(COMPILE)
 	@$(BIN)/python -m pytest tests/crash tests/conformance tests/engine/test_calls.py -n auto --complete-crash </dev/null
+
+conformance: $(STAMP) ## the official suite of MCP, from npm, against tools behind the gateway of `assent serve`
+	$(COMPILE)
+	@$(BIN)/python -W ignore -m tools.mcp_suite </dev/null
 
 load: $(STAMP) ## 2 000 slow calls at once, 10 000 waiting runs, a ledger of 200 000 entries: nothing in doubt, and what they take; the container
 	$(COMPILE)

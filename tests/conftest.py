@@ -8,9 +8,11 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import rewrite
 from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
@@ -52,11 +54,41 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """The assertions of all tests are rewritten once, on all processors and unmeasured; each worker then reads what was made.
+
+    To do it takes a worker as long as everything else before its first test, twice, and under coverage four times.
+    """
+    places = [config.invocation_params.dir / asked.partition("::")[0] for asked in config.args]
+    sources = [
+        path for place in places for path in ([place] if place.is_file() else place.rglob("test_*.py"))
+    ]
+    with get_context("fork").Pool(initializer=_rewrites, initargs=(config,)) as pool:
+        pool.map(_rewrite, sources)
+
+
+def _rewrites(config: pytest.Config) -> None:
+    """What begins a process that rewrites: it inherits whatever measures this one."""
+    global _config  # noqa: PLW0603 - a process of a pool has no other place for what can't be sent
+    sys.settrace(None)
+    _config = config
+
+
+_config: pytest.Config
+
+
+def _rewrite(source: Path) -> None:
+    compiled = rewrite.get_cache_dir(source) / f"{source.stem}{rewrite.PYC_TAIL}"
+    if rewrite._read_pyc(source, compiled) is None and rewrite.try_makedirs(compiled.parent):
+        known, code = rewrite._rewrite_test(source, _config)
+        rewrite._write_pyc(_config.stash[rewrite.assertstate_key], code, known, compiled)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What a worker makes of the tests' sources is kept for the next run, even where a machine forbids bytecode.
 
-    To rewrite all of their assertions takes each worker as long as everything else that it does before the first test, twice.
     Nothing of what is made here is garbage, and to look for some takes half as long as all the rest.
     """
     forbids = sys.dont_write_bytecode

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assent.spec.ids import RunId
 from assent.spec.ports import Clock, Entropy, Ids
 from assent.system import SystemClock, SystemEntropy, SystemIds, environment, spawn
 from tests.support.properties import holds
@@ -97,6 +98,19 @@ def test_ids_of_one_maker_rise_whatever_the_clock_does(times: list[int]) -> None
         clock.now = now
         made.append(ids.run_id())
     assert made == sorted(set(made))
+
+
+@pytest.mark.parametrize("ahead", [-5, 0, 5])
+def test_ids_rise_above_those_of_another_maker(ahead: int) -> None:
+    others, ids = SystemIds(HandClock(1000 + ahead)), SystemIds(HandClock(1000))
+    others.run_id()
+    newest = others.run_id()
+    ids.rise_above(newest)
+    for foreign in ("run_1", "run_" + "u" * 26, "run_" + "z" * 26):
+        ids.rise_above(RunId(foreign))
+    made = [ids.run_id() for _ in range(3)]
+    assert [newest, *made] == sorted({newest, *made})
+    assert (made[0][:14] == newest[:14]) is (ahead >= 0), "no further ahead than it has to be"
 
 
 def test_ids_are_distinct_across_threads() -> None:

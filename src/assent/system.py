@@ -85,8 +85,8 @@ class SystemEntropy:
 class SystemIds:
     """ULIDs in lower case (Crockford's base 32): 48 bits of time in ms, then 80 bits of randomness.
 
-    Ids of one maker rise strictly, also within a millisecond and after the clock was set back, so that sorting by id is
-    sorting by creation. May be called from several threads.
+    Ids of one maker rise strictly, also within a millisecond and after the clock was set back, and above what it was told to
+    `rise_above`, so that sorting by id is sorting by creation. May be called from several threads.
     """
 
     __slots__ = ("_clock", "_last", "_lock", "_numbers", "_random_bytes", "_requests")
@@ -110,6 +110,19 @@ class SystemIds:
     def plan_id(self) -> PlanId:
         """`plan_` and 26 characters."""
         return PlanId(f"plan_{self._ulid()}")
+
+    def rise_above(self, newest: RunId) -> None:
+        """Let later ids sort after this one, which another maker made: the clock may have been set back since.
+
+        What is no id made here is none to rise above.
+        """
+        digits, value = newest.removeprefix("run_"), 0
+        if len(digits) != _ULID_LENGTH or not set(digits) <= set(_CROCKFORD) or digits[0] > "7":
+            return
+        for digit in digits:
+            value = value << 5 | _CROCKFORD.index(digit)
+        with self._lock:
+            self._last = max(self._last, value)
 
     def request_id(self) -> str:
         """`req_`, 26 characters that this maker's ids share, and a number that rises.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +240,38 @@ def test_a_disk_that_refuses_is_told_as_the_spool_s_own_fault(
     ):
         with pytest.raises(AssentError, match="SPOOL_UNUSABLE"):
             change()
+
+
+@pytest.mark.parametrize("fails_at", range(9))
+def test_a_call_is_kept_or_its_push_fails_wherever_the_disk_refuses(
+    opened: Callable[..., Spool], clock: Clock, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Whoever is told that it failed asks again, under another key. What has grown too old meanwhile is not sent."""
+    spool = opened(count_max=2)
+    push(spool, 1)
+    clock.ms += 120_001
+    for name in (2, 3):
+        push(spool, name)
+    clock.ms += 1
+    left = fails_at
+
+    def refusing(act: Callable[..., object]) -> Callable[..., object]:
+        def acted(*args: object, **how: object) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OSError(28, "No space left on device")
+            return act(*args, **how)
+
+        return acted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refusing(os.fsync))
+        patched.setattr(Path, "rename", refusing(Path.rename))
+        is_kept = fails_at >= 3
+        with nullcontext() if is_kept else pytest.raises(AssentError, match="SPOOL_UNUSABLE"):
+            push(spool, 4)
+    spool.close()
+    spool = opened(count_max=2)
+    assert (4 in waiting(spool)) is is_kept
+    assert taken(spool).parameters["name"] in (2, 3)

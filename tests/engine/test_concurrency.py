@@ -21,6 +21,7 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal
 from assent.spec.states import OnBusy, RunState, Verdict
+from assent.system import SystemClock
 from tests.engine.test_starts import begun, bound, queued
 from tests.engine.test_starts import ended as all_ended
 from tests.engine.test_timers import ended, pass_time
@@ -381,6 +382,89 @@ async def test_those_in_line_keep_their_order_for_the_next_owner(place: Place) -
         await all_ended(rt)
     assert begun(place) == ["a", *(f"n{number}" for number in range(12)), "last"]
     assert len(behind) == 12
+
+
+@pytest.mark.parametrize("key", ["k", None])
+@pytest.mark.parametrize("takes_over", [False, True])
+async def test_the_most_urgent_in_line_goes_first_for_the_next_owner_too(
+    place: Place, key: str | None, *, takes_over: bool
+) -> None:
+    """Also where the key, or the place, was given back and nobody had it yet."""
+    bound(place, 1)
+    pause = place.box.before["first"] = Pause()
+
+    def document(name: str) -> dict[str, Any]:
+        return workflow(put(name)) if key is None else keyed(name, key=key)
+
+    async with place.open() as rt:
+        running = [asyncio.ensure_future(rt.run(document("first")))]
+        await pause.reached.wait()
+        for number, (name, priority) in enumerate([("low", 1), ("high", 9), ("late", 9), ("usual", 5)]):
+            running.append(asyncio.ensure_future(rt.run(document(name), priority=priority)))
+            await queued(rt, number + 1)
+        rt.engine.drain()
+        pause.go_on.set()
+        await running[0]
+    await asyncio.gather(*running, return_exceptions=True)
+    async with place.open() as rt:
+        if takes_over:
+            rt.engine.take_over()
+            await rt._core.line_up()
+            await all_ended(rt)
+        else:
+            await rt.resume()
+    assert begun(place) == ["first", "high", "late", "usual", "low"]
+
+
+@pytest.mark.parametrize(("on_busy", "priority"), [("cancel_waiting", 5), ("cancel_running", 9)])
+async def test_a_run_that_is_to_be_cancelled_for_a_later_one_never_begins(
+    place: Place, monkeypatch: pytest.MonkeyPatch, on_busy: str, priority: int
+) -> None:
+    """Where the owner ended before it came to that, and the key is free for the next one."""
+    async with place.open() as rt:
+        holder = (await rt.run(keyed("a", ASK, put("a")))).run_id
+        former = (await rt.run(keyed("b"))).run_id
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "_make_way", AsyncMock())
+            newest = await rt.run(keyed("c", on_busy=on_busy), priority=priority)
+        rt.engine.drain()
+        await rt.approve(holder)
+        assert newest.status is RunState.PENDING
+    look = Engine._with_key
+
+    async def look_slowly(engine: Engine, key: str, status: str) -> dict[RunId, ev.RunCreated]:
+        await asyncio.sleep(0.05)
+        return await look(engine, key, status)
+
+    monkeypatch.setattr(Engine, "_with_key", look_slowly)
+    async with place.open() as rt:
+        await rt.resume()
+        await all_ended(rt)
+        assert (await rt.show(former)).status is RunState.CANCELLED
+    assert begun(place) == ["a", "c"]
+
+
+async def test_a_clock_that_is_set_back_changes_no_order(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which run came before which is told by their ids: the next owner's are above those of the one before."""
+    async with place.open() as rt:
+        runs = [(await rt.run(keyed("a", ASK, put("a")))).run_id, (await rt.run(keyed("b"))).run_id]
+    now = SystemClock().now_ms
+    monkeypatch.setattr(SystemClock, "now_ms", lambda _: now() - 86_400_000)
+    async with place.open() as rt:
+        await rt.resume()
+        for name in ("c", "d"):
+            runs.append((await rt.run(keyed(name))).run_id)
+        assert runs == sorted(runs)
+        await rt.approve(runs[0])
+        await all_ended(rt)
+        held = (await rt.run(keyed("e", ASK))).run_id
+    async with place.open() as rt:
+        newest = await rt.run(keyed("f", on_busy="cancel_running"))
+        await ended(rt, newest.run_id)
+        assert (await rt.show(held)).status is RunState.CANCELLED
+    assert begun(place) == ["a", "b", "c", "d", "f"]
 
 
 @pytest.mark.parametrize("first", ["line_up", "cancel"])

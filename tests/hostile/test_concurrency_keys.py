@@ -10,6 +10,7 @@ import pytest
 
 from assent.engine import Actor, RunResult
 from assent.errors import InputError, RefusedError
+from assent.journal import AuditLog, EventFilter, leaves_at_once
 from assent.policy import PolicyEngine
 from assent.runtime._ledger import reading
 from assent.runtime.service._decisions import explained, simulated
@@ -171,10 +172,27 @@ BROKEN = (rule("broken", when=EVERY, **{"if": "inputs.missing == 1"}),)
 async def test_rules_about_keys_and_rules_about_calls_say_nothing_of_one_another(
     place: Place, rules: tuple[dict[str, Any], ...], default: str, said: dict[str, Any], told: str | None
 ) -> None:
-    """The last: a rule that lets have every key opens no call."""
+    """The last: a rule that lets have every key opens no call. What is explained beforehand is what the run is told."""
     place.policy = policy(*rules, default=default)
     async with place.open() as rt:
-        assert code(await rt.run(keyed("x", **{"key": "k", **said}))) == told
+        explanation, _ = await rt.explain("assent.concurrency", {"key": "k", **said})
+        found = await rt.run(keyed("x", **{"key": "k", **said}))
+        assert code(found) == told
+        created = rt.recorded(found.run_id)[0]
+        assert isinstance(created, ev.RunCreated)
+        answer = created.key_answers[0]
+        foreseen = explanation.to_json()
+        assert (foreseen["decision"], foreseen["rule"]) == (answer.decision, answer.rule)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"key": ""}, {"key": "k", "limit": 0}, {"key": "k", "on_busy": "shout"}, {"key": "k", "by": "me"}],
+)
+async def test_what_is_no_wish_for_a_key_is_not_explained(place: Place, given: dict[str, Any]) -> None:
+    async with place.open() as rt:
+        with pytest.raises(InputError, match="INVALID_INPUT"):
+            await rt.explain("assent.concurrency", given)
 
 
 async def test_what_was_answered_about_a_key_is_explained_and_put_to_a_draft(place: Place) -> None:
@@ -202,6 +220,12 @@ async def test_what_was_answered_about_a_key_is_explained_and_put_to_a_draft(pla
             [key, asked, "ALLOW", "builtin.concurrency", True, None],
             [others, asked, "ALLOW", "others", True, None],
         ]
+        for decision, runs in (("DENY", {denied.run_id}), ("ALLOW", {allowed.run_id})):
+            wanted = EventFilter(decision=decision, capability=asked)
+            lines = AuditLog(wanted).lines(leaves_at_once(reader))
+            assert {(line.leaf.run, line.leaf.event.kind) for line in lines} == {
+                (run, "run.created") for run in runs
+            }
         found = simulated(reader, draft, 0)
         changes: Any = found["changes"]
         assert {(one["from_rule"], one["to_rule"]) for one in changes} == {

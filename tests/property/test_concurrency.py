@@ -1,21 +1,27 @@
-"""However runs of one key come, end and are left by their owners: never more than its limit are at work, and all end.
+"""However runs of one key come, end and are left by their owners, by a crash before any append too: never more than its limit
+are at work, nobody is overtaken, and all end.
 
-What the policy answered about the key holds for each, and comes to the same when the run is replayed.
+The order is the ledger's. A run came before another if its id is smaller: two that are asked for at once may be put on record in
+either order, as one that begins at once is with its first step. What the policy answered about the key holds for each, and comes
+to the same when the run is replayed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assent.errors import AssentError
+from assent.engine import RunRecord, fold
+from assent.engine.record.projection import key_state
+from assent.errors import AssentError, WorldError
 from assent.invocation import LocalContext
-from assent.journal import rows_at_once
+from assent.journal import Batch, Head, leaves_at_once, rows_at_once
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from tests.support.bodies import Place, policy, put, rule, workflow
@@ -28,6 +34,46 @@ RULES = (
 BUSY = ("queue", "queue", "cancel_waiting", "cancel_running")
 
 
+def overtaken(leaves: Iterable[ev.Leaf], limit: int) -> list[tuple[RunId, list[RunId]]]:
+    """Each run that began while others had to go before it: of its principal and priority those that came before it, and those
+    of a higher priority that were on record when the key was given back.
+    """
+    records: dict[RunId, RunRecord] = {}
+    states: dict[RunId, str] = {}
+    on_record: dict[RunId, int] = {}
+    found: list[tuple[RunId, list[RunId]]] = []
+    free_since = -1
+    for place, leaf in enumerate(leaves):
+        record = fold(records.get(leaf.run), leaf) if leaf.run is not None else None
+        if record is None or record.created.concurrency_key is None:
+            continue
+        run, before, now = record.run, states.get(record.run), key_state(record)
+        records[run], states[run] = record, now
+        on_record.setdefault(run, place)
+        held = [one for one, state in states.items() if state == "held"]
+        if before == "held" != now and len(held) == limit - 1:
+            free_since = place
+        if now == "held" and before in (None, "waiting"):
+            asked = record.created
+            first = [
+                other.run
+                for other in records.values()
+                if states[other.run] == "waiting"
+                and (
+                    (other.run < run and _share(other.created) == _share(asked))
+                    or (other.created.priority > asked.priority and on_record[other.run] < free_since)
+                )
+            ]
+            # The others may have got the key with it, and begin next.
+            if first and len(held) + len(first) > limit:
+                found.append((run, first))
+    return found
+
+
+def _share(created: ev.RunCreated) -> tuple[str, int]:
+    return created.principal, created.priority
+
+
 class Lives:
     """What happens to a state directory while its owners come and go, by chance."""
 
@@ -36,6 +82,7 @@ class Lives:
         self.chance = random.Random(seed)
         self.limit = self.chance.choice([1, 2])
         self.at_work = self.most = self.begun = 0
+        self.appends_left = 0
 
     async def enters(self, context: LocalContext) -> None:
         """An effect of a run with the key, or what takes one back."""
@@ -60,13 +107,24 @@ class Lives:
         return workflow(*steps, concurrency=said)
 
     async def live(self) -> None:
-        """One owner, which ends in the middle of it all."""
+        """One owner, which ends in the middle of it all; by then nothing may have come on record for a while."""
+        self.appends_left = self.chance.choice([3, 8, 21, 99])
         async with self.place.open() as rt:
+            journal = rt._core.ready.journal
+            append = journal.append
+
+            async def append_for_now(batch: Batch) -> Head:
+                self.appends_left -= 1
+                if self.appends_left < 0:
+                    raise WorldError("STORAGE_FAILED", "the process has died")
+                return await append(batch)
+
+            journal.append = append_for_now  # type: ignore[method-assign]
             under_way: list[asyncio.Future[object]] = [asyncio.ensure_future(rt.resume())]
             for _ in range(5):
-                under_way.append(
-                    asyncio.ensure_future(rt.run(self.document(), principal=self.chance.choice(WHO)))
-                )
+                principal, priority = self.chance.choice(WHO), self.chance.choice([5, 5, 9])
+                begun = rt.run(self.document(), principal=principal, priority=priority)
+                under_way.append(asyncio.ensure_future(begun))
                 await asyncio.sleep(self.chance.choice([0, 0.003]))
                 for run in await rt.unfinished():
                     if self.chance.random() < 0.2:
@@ -82,6 +140,7 @@ class Lives:
                 for run in left:
                     with suppress(AssentError):
                         await rt.approve(run)
+            assert overtaken(leaves_at_once(rt._core.ready.journal), self.limit) == []
             rows = rows_at_once(rt._core.ready.journal, "waits", {"kind": "turn"})
             assert {row["status"] for row in rows} == {"over"}
             for run in [RunId(str(row["run_id"])) for row in rows]:

@@ -66,6 +66,7 @@ def interpreter(folder: Path) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_hostile_programs_of_an_ordinary_user_are_denied_as_those_of_root(
     request: pytest.FixtureRequest,
 ) -> None:

@@ -197,6 +197,7 @@ def begun(root: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
             found.kill()
 
 
+@pytest.mark.slow
 def test_a_command_that_owns_the_state_is_waited_for(root: Path, env: dict[str, str]) -> None:
     """Nearly every command owns it for a moment. A daemon that waits is the one daemon already."""
     with owned(root, env) as owner, begun(root, env) as first:

@@ -195,20 +195,23 @@ def _serve(listening: socket.socket) -> None:
         "assent.cli.runs._history",
         "assent.cli.runs._interventions",
         "assent.cli.runs._run",
-        "assent.capabilities.fs._capabilities",
         "assent.policy._permissions",
         "assent.runtime.service._informed",
         "assent.runtime.service._owner",
         "assent.runtime.service._recorded",
         "assent.runtime.service.process",
+        "assent.spec.workflow._workflow_parse",
         "cryptography.hazmat.primitives.asymmetric.ed25519",
+        "cryptography.hazmat.primitives.kdf.hkdf",
         "jsonschema_rs",
         "yaml",
     ):
         import_module(name)
     from assent.capabilities import builtin_catalog
 
-    builtin_catalog()
+    for spec, handler in builtin_catalog():
+        if spec.id.startswith(("io.fs.", "sys.")):
+            handler.loaded()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.freeze()
     living: dict[int, tuple[int, socket.socket]] = {}

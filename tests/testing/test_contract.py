@@ -200,6 +200,7 @@ def test_what_nobody_knows_a_mend_for_has_no_hint() -> None:
     assert {one.hint for one in outcomes} == {None}
 
 
+@pytest.mark.slow
 def test_a_thread_that_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assent.testing._bench.GRACE_S", 0.05)
     outcomes = check_capability(make(execute=stubborn), [CASE])

@@ -94,7 +94,7 @@ AGENT: Final = "agent:mcp"
 
 
 @pass_door
-def _serve_agent(door: Door) -> int:
+def _serve_agent(door: Door, only: str | None) -> int:
     """Answer the Model Context Protocol until the input ends (docs/mcp.md): every call of the agent is a step of one session.
 
     The agent acts as `agent:mcp`, or as `--as` says; never as a person. `assent undo` takes the session back.
@@ -102,6 +102,8 @@ def _serve_agent(door: Door) -> int:
     The commands below name MCP servers of others, whose tools become capabilities.
     """
     if click.get_current_context().invoked_subcommand is not None:
+        if only is not None:
+            raise InputError("USAGE_INVALID", "`--only` is for the agent that `assent mcp` serves")
         return OK
     import asyncio
 
@@ -123,7 +125,7 @@ def _serve_agent(door: Door) -> int:
             hint=f"leave `--as` out, or name an agent: `--as {AGENT}`",
         )
     with asyncio.Runner() as runner:
-        runner.run(serve(settings, lambda error: internal_fault(door, error)))
+        runner.run(serve(settings, lambda error: internal_fault(door, error), only))
     return OK
 
 
@@ -139,6 +141,13 @@ mcp = Group(
             ("remove", "remove", "Take an MCP server out of assent.toml and of the lock."),
         )
     },
+    params=[
+        click.Option(
+            ["--only"],
+            metavar="SERVER",
+            help="Offer the tools of this MCP server alone, called as it calls them.",
+        )
+    ],
     help=_serve_agent.__doc__,
     short_help="Serve one agent through standard input and output; name MCP servers of others.",
     invoke_without_command=True,

@@ -16,8 +16,8 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -185,7 +185,7 @@ class Spool:
     def push(
         self, target: str, ident: str, capability: str, parameters: dict[str, Any], environment: str | None
     ) -> tuple[Deferred, list[Deferred]]:
-        """Keep a call behind all others, durably, and what it pushed out."""
+        """Keep a call behind all others, durably, and what it pushed out. Where it raises, nothing of the call is kept."""
         with self._lock:
             entry = Deferred(
                 sequence=self._next,
@@ -202,10 +202,8 @@ class Spool:
             dropped = self._expired()
             waiting = [one for one in self._ordered() if one.status == "WAITING"]
             may_go = [one for one in waiting if one.sequence != self._under_way][:-1]
-            for one in may_go[: max(0, len(waiting) - self._count_max)]:
-                dropped.append(
-                    self._end(one, "DROPPED", _dropped(f"{self._count_max} younger calls pushed it out"))
-                )
+            too_many = may_go[: max(0, len(waiting) - self._count_max)]
+            dropped += self._drop(too_many, f"{self._count_max} younger calls pushed it out")
             return entry, dropped
 
     def next(self, target: str) -> tuple[Deferred | None, list[Deferred]]:
@@ -213,7 +211,7 @@ class Spool:
         with self._lock:
             dropped = self._expired()
             waiting = (one for one in self._ordered() if one.status == "WAITING" and one.target == target)
-            entry = next(waiting, None)
+            entry = next((one for one in waiting if not self._is_old(one)), None)
             if entry is None:
                 return None, dropped
             marked = entry if entry.was_sent else self._renamed(entry, was_sent=True)
@@ -258,13 +256,21 @@ class Spool:
 
     def _expired(self) -> list[Deferred]:
         """End what is too old; also what a clock that was set back would keep for longer."""
-        now_ms, most = self._clock.now_ms(), self._age_ms_max
-        old = [
-            one
-            for one in self._ordered()
-            if one.status == "WAITING" and one.sequence != self._under_way and abs(now_ms - one.at_ms) > most
-        ]
-        return [self._end(one, "DROPPED", _dropped(f"it waited for more than {most} ms")) for one in old]
+        waiting = (one for one in self._ordered() if one.status == "WAITING")
+        old = [one for one in waiting if self._is_old(one)]
+        return self._drop(old, f"it waited for more than {self._age_ms_max} ms")
+
+    def _is_old(self, entry: Deferred) -> bool:
+        is_under_way = entry.sequence == self._under_way
+        return not is_under_way and abs(self._clock.now_ms() - entry.at_ms) > self._age_ms_max
+
+    def _drop(self, entries: Iterable[Deferred], why: str) -> list[Deferred]:
+        """End those; the disk may refuse that, and then they are ended the next time: nobody else's call fails for it."""
+        dropped = []
+        with suppress(WorldError):
+            for one in entries:
+                dropped.append(self._end(one, "DROPPED", _dropped(why)))  # noqa: PERF401 - what was ended is told
+        return dropped
 
     def _end(self, entry: Deferred, status: Literal["DROPPED", "DEAD"], error: dict[str, Json]) -> Deferred:
         """Keep why it was not made in its place, as many of these as there may be calls."""
@@ -324,12 +330,17 @@ class Spool:
         """All of it under its name, durably, or nothing."""
         temporary = path.with_suffix(".tmp")
         with self._on_disk():
-            with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-            self._flush()
+            try:
+                with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
+                self._flush()
+            except OSError:
+                for half in (temporary, path):
+                    half.unlink(missing_ok=True)
+                raise
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:

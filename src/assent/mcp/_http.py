@@ -84,7 +84,7 @@ class Agents:
         self._visits: dict[_Whose, tuple[Visit, asyncio.TimerHandle]] = {}
         self._sessions: dict[str, Asker] = {}
         # One reader for all, who may read: what callers hear of is only what they may read themselves.
-        self._door = Door(self._visit_of, fault, _admit, lambda _: service.stream(SINCE_NOW))
+        self._door = Door(self._visit_of, fault, _admit, _only, watch=lambda _: service.stream(SINCE_NOW))
         self._manager = StreamableHTTPSessionManager(
             self._door.server(),
             session_idle_timeout=SILENT_S,
@@ -213,6 +213,13 @@ def _admit(context: Context, capability: str) -> None:
     """Every message is a request of its own to the limits of `[serve.rate]`, and a call of a tool one of its capability."""
     assert context.request is not None  # INVARIANT: as above
     context.request.scope["state"]["visit"].ask(requests.Call(capability=capability))
+
+
+def _only(context: Context) -> str | None:
+    """`/mcp/NAME` offers the tools of one MCP server alone."""
+    assert context.request is not None  # INVARIANT: as above
+    path: str = context.request.scope["path"]
+    return path.strip("/").partition("/")[2] or None
 
 
 def _request_of(key: _Whose) -> str:

@@ -18,10 +18,11 @@ _UNSETTLED: Final = frozenset({"pending", "awaiting_approval", "running"})
 
 
 class StepOfSession(NamedTuple):
-    """A call that is to be a step of the session."""
+    """A call that is to be a step of the session. `gives_content`: what it gives is a result of the protocol."""
 
     capability: str
     parameters: dict[str, Json]
+    gives_content: bool = False
 
 
 class Outcome(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import mcp_types as wire
 import msgspec
+from mcp.shared.exceptions import MCPError
 
 from assent.errors import AssentError, Json
 from assent.runtime.service import answers
@@ -15,16 +17,24 @@ WAITS: Final = "awaiting_approval"
 
 
 def of_step(
-    run: answers.Run, *, only_objects: bool, inner: answers.ShownRun | None = None
+    run: answers.Run,
+    *,
+    only_objects: bool,
+    inner: answers.ShownRun | None = None,
+    gives_content: bool = False,
 ) -> wire.CallToolResult:
     """The outcome of a session's step. Its session and name go along, so that it can be looked at and asked for again.
 
-    `inner`: the run that it has begun, and that waits.
+    `inner`: the run that it has begun, and that waits. `gives_content`: what it gave is a result of the protocol. `MCPError`
+    where an MCP server answered the call with one.
     """
     step = run.steps[0]
     place = {"assent/run": run.run_id, "assent/step": step.name}
     if step.status == "succeeded":
         gave = step.gave
+        if gives_content and isinstance(gave, dict):
+            given = {"content": gave["content"], "structuredContent": gave.get("structured"), "_meta": place}
+            return wire.CallToolResult.model_validate(given)
         structured = gave if isinstance(gave, dict) or not only_objects else None
         return wire.CallToolResult(content=[_text(gave)], structured_content=structured, meta=place)
     told: dict[str, Json] = {
@@ -35,6 +45,8 @@ def of_step(
         "risk_level": step.risk_level,
     }
     fault = step.fault or (run.error if run.status not in ("running", "waiting") else None)
+    if fault is not None and (error := _of_server(fault, place)) is not None:
+        raise error
     if inner is not None:
         told["inner_run"] = inner.run_id
     asked = [(run.run_id, step)] if inner is None else [(inner.run_id, one) for one in inner.steps]
@@ -54,6 +66,15 @@ def of_step(
     elif fault is not None:
         told["error"] = _builtins(fault)
     return refused(told, place)
+
+
+def _of_server(fault: answers.Fault, place: Mapping[str, Json]) -> MCPError | None:
+    """The protocol's error that an MCP server answered a call with, as it was given, and what is on record of it."""
+    code, said, data = (fault.details.get(key) for key in ("code", "said", "data"))
+    if fault.code not in ("MCP_TOOL_FAILED", "EFFECT_UNKNOWN") or not isinstance(code, int):
+        return None
+    theirs = data if isinstance(data, dict) else {}
+    return MCPError(code, str(said), {**theirs, **place, "error": _builtins(fault)})
 
 
 def of_error(error: AssentError) -> wire.CallToolResult:

@@ -12,7 +12,9 @@ from mcp.server import NotificationOptions, Server
 from mcp.server.context import HandlerResult
 from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import validate_mcp_param_headers
 from mcp_types.version import is_version_at_least
+from msgspec import UNSET
 
 from assent import __version__
 from assent.errors import AssentError, InputError, Json
@@ -23,7 +25,7 @@ from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome
 from assent.mcp._telling import Call, Calls, Context
-from assent.mcp._tools import Offer, pattern_of
+from assent.mcp._tools import Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 
@@ -64,7 +66,8 @@ class _Server(Server):
 class Door:
     """The protocol for one way in: `visit` says whose session a request belongs to, `fault` what is told of an error of ours.
 
-    `admit` raises what keeps a call of a capability out, before anything is asked of it. `watch` reads the ledger for its news.
+    `admit` raises what keeps a call of a capability out, before anything is asked of it. `only` names the one MCP server whose
+    tools are all that is offered, called as it calls them. `watch` reads the ledger for its news.
     """
 
     def __init__(
@@ -72,10 +75,12 @@ class Door:
         visit: Callable[[Context], Visit],
         fault: Callable[[Exception], AssentError],
         admit: Callable[[Context, str], None] = lambda _, __: None,
+        only: Callable[[Context], str | None] = lambda _: None,
         watch: Callable[[Visit], AsyncIterator[answers.LogLine]] = lambda visit: visit.parts(SINCE_NOW),
     ) -> None:
         self._visit = visit
         self._admit = admit
+        self._only = only
         self._fault = fault
         self._calls = Calls()
         self.news: Final = News(watch)
@@ -97,7 +102,7 @@ class Door:
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
-            # No schema here asks for its arguments in headers; without an answer the SDK lists all tools at each call.
+            # What headers repeat is looked at where the tool is found; without an answer the SDK lists all tools at each call.
             get_tool_input_schema=lambda _: None,
         )
         server.add_request_handler("tools/call", wire.CallToolRequestParams, self._call_tool)
@@ -111,17 +116,27 @@ class Door:
         )
         return server
 
-    async def _offer(self, visit: Visit, name: str | None = None) -> Offer:
+    async def _offer(self, context: Context, visit: Visit, name: str | None = None) -> Offer:
         """All tools that a caller may use, or those whose names could be this one: to find one, not all have to be judged."""
-        wanted = None if name is None or name in TOOLS else pattern_of(name)
-        return Offer((await visit.ask(requests.Tools(pattern=wanted))).tools)
+        server = self._only(context)
+        wanted = None if server is None else f"mcp.{server}.*"
+        if name is not None and name not in TOOLS:
+            wanted = pattern_of(name, server)
+        offer = Offer((await visit.ask(requests.Tools(pattern=wanted))).tools, server)
+        if server is not None and name is None and not offer.capabilities:
+            raise InputError(
+                "MCP_SERVER_UNKNOWN",
+                f"there is no tool of an MCP server `{server[:80]}` that you may call",
+                hint="see: assent mcp list",
+            )
+        return offer
 
     async def _list_tools(
         self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListToolsResult:
         with self._told():
             visit = self._visit(context)
-            offer = await self._offer(visit)
+            offer = await self._offer(context, visit)
         if _only_objects(context):
             self.news.listed(context, visit)
         every = [*(one.told for one in TOOLS.values()), *offer.listed(only_objects=_only_objects(context))]
@@ -135,7 +150,7 @@ class Door:
         given: Mapping[str, Json] = params.arguments or {}
         try:
             visit = self._visit(context)
-            offer = await self._offer(visit, params.name)
+            offer = await self._offer(context, visit, params.name)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
             async with self._calls.begun(context, visit) as call:
                 if own is not None:
@@ -144,8 +159,11 @@ class Door:
                         return results.of_answer(answer)
                     return await self._carry_out(context, visit, call, answer)
                 if tool is not None:
-                    step = StepOfSession(tool.capability.id, dict(given))
+                    _require_same_headers(context, tool, given)
+                    step = StepOfSession(tool.capability.id, dict(given), gives_content(tool))
                     return await self._carry_out(context, visit, call, step)
+        except MCPError:
+            raise
         except AssentError as error:
             return results.of_error(error)
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
@@ -161,7 +179,9 @@ class Door:
         run, inner = await outcome(visit, call, step, 0.0 if has_tasks else _patience(context, call))
         if has_tasks and (inner is not None or run.steps[0].status == results.WAITS):
             return await tasks.begun(context, visit, run)
-        return results.of_step(run, only_objects=_only_objects(context), inner=inner)
+        return results.of_step(
+            run, only_objects=_only_objects(context), inner=inner, gives_content=step.gives_content
+        )
 
     async def _cancelled(self, context: Context, params: wire.CancelledNotificationParams) -> None:
         if params.request_id is not None:
@@ -258,6 +278,16 @@ def _patience(context: Context, call: Call) -> float:
     if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said <= PATIENCE_MS_MAX:
         raise InputError("INVALID_INPUT", f"`{PATIENCE}` must be milliseconds, at most {PATIENCE_MS_MAX}")
     return said / 1000
+
+
+def _require_same_headers(context: Context, tool: answers.Tool, given: Mapping[str, Json]) -> None:
+    """What a header repeats of the arguments is what they hold, where the server whose tool it is wants that repeated."""
+    headers = getattr(context.request, "headers", None)
+    if tool.upstream is UNSET or headers is None or _only_objects(context):
+        return
+    rejection = validate_mcp_param_headers(tool.capability.parameters, given, headers)
+    if rejection is not None:
+        raise MCPError(rejection.code, rejection.message)
 
 
 def _only_objects(context: Context) -> bool:

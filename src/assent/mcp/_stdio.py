@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def serve(settings: Settings, fault: Callable[[Exception], AssentError]) -> None:
+async def serve(settings: Settings, fault: Callable[[Exception], AssentError], only: str | None) -> None:
     """Answer the agent until its input ends, or a signal says so; its session is then closed, and what it did stays.
+
+    `only`: offer it the tools of this MCP server alone.
 
     Raises what keeps a runtime from starting.
     """
@@ -34,7 +36,7 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError]) -
     try:
         async with Answering(settings) as runtime:
             visit = Visit(runtime, asker_of(settings))
-            door = Door(lambda _: visit, fault)
+            door = Door(lambda _: visit, fault, only=lambda _: only)
             server = door.server()
             async with stdio_server() as (source, sink):
                 serving = system.spawn(

@@ -6,9 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import mcp_types as wire
+from msgspec import UNSET
 
+from assent.plugins.upstream import CONTENT, capability_id
 from assent.runtime.service import answers
 from assent.spec.ids import RUN_CAPABILITY, administers
+
+OURS: Final = "assent_"
+"""How the names of Assent's own tools begin."""
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -16,15 +21,16 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 class Offer:
     """The tools that one caller may use, by name, in the order in which they are listed."""
 
-    def __init__(self, tools: Iterable[answers.Tool]) -> None:
+    def __init__(self, tools: Iterable[answers.Tool], server: str | None = None) -> None:
+        """`server`: the tools are those of this MCP server alone, each called as that calls it."""
         # Whoever comes in: no tool opens doors, or erases.
         shown = [
             one for one in tools if not administers(one.capability.id) and one.capability.id != RUN_CAPABILITY
         ]
-        names = [_name(one.capability.id) for one in shown]
+        names = [_name(one.capability.id) if server is None else str(one.upstream) for one in shown]
         self.capabilities: Final[Mapping[str, answers.Tool]] = {
-            # Where two ids would have one name, each keeps its dots: ids are names too, and no two are alike.
-            (name if names.count(name) == 1 else one.capability.id): one
+            # Where two ids would have one name, or one of ours, each keeps its dots: ids are names too, and no two are alike.
+            (name if names.count(name) == 1 and not name.startswith(OURS) else one.capability.id): one
             for name, one in zip(names, shown, strict=True)
         }
 
@@ -33,9 +39,16 @@ class Offer:
         return [_told(name, one, only_objects=only_objects) for name, one in self.capabilities.items()]
 
 
-def pattern_of(name: str) -> str:
+def pattern_of(name: str, server: str | None = None) -> str:
     """A pattern of the ids that a tool of this name may stand for, and of all ids that would have the same name."""
+    if server is not None:
+        return name if name.startswith(f"mcp.{server}.") else capability_id(server, name)
     return name.replace(".", "*").replace("_", "*")
+
+
+def gives_content(tool: answers.Tool) -> bool:
+    """Whether what it gives is a result of the protocol: an MCP server's own content, in which nothing is structured for sure."""
+    return tool.upstream is not UNSET and tool.capability.returns == CONTENT
 
 
 def _name(capability: str) -> str:
@@ -44,9 +57,9 @@ def _name(capability: str) -> str:
 
 def _told(name: str, tool: answers.Tool, *, only_objects: bool) -> wire.Tool:
     spec = tool.capability
-    gives = (
-        spec.returns if spec.returns and (not only_objects or spec.returns.get("type") == "object") else None
-    )
+    gives = spec.returns if spec.returns and not gives_content(tool) else None
+    if gives is not None and only_objects and gives.get("type") != "object":
+        gives = None
     return wire.Tool(
         name=name,
         title=spec.name or spec.id,

@@ -341,16 +341,26 @@ class Core(Outlook):
             self._coming.difference_update(runs)
 
     async def line_up(self) -> list[RunId]:
-        """Have the runs that have not begun, and that this process can drive, stand in line again, oldest first; these are told.
+        """Have the runs that have not begun, and that this process can drive, stand in line again; these are told.
 
-        They begin by themselves, as soon as they may.
+        Those of the highest priority first, and there the oldest: they begin by themselves, as soon as they may.
         """
+        self.running.take_over()
+        pending = [
+            RunId(str(row["run_id"]))
+            async for row in each_row(self.reader, "runs", {"status": RunState.PENDING.value})
+        ]
+        urgency: dict[RunId, int] = {}
+        for run in pending:
+            if not self.running.drives(run):
+                with suppress(AssentError):  # `resume` tells what is wrong with it
+                    urgency[run] = (await self.running.created(run)).priority
         lined_up: list[RunId] = []
-        async for row in each_row(self.reader, "runs", {"status": RunState.PENDING.value}):
-            run = RunId(str(row["run_id"]))
-            with suppress(AssentError):  # `resume` tells what is wrong with it
+        for run in sorted(urgency, key=lambda run: -urgency[run]):
+            with suppress(AssentError):
                 await self._require_present(run)
-                if await self.running.line_up(run):
+                await self.running.line_up(run)
+                if self.running.drives(run):
                     lined_up.append(run)
             await asyncio.sleep(0)  # there may be thousands
         return lined_up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Self, cast
 
 import msgspec
 
@@ -36,15 +36,43 @@ from assent.runtime.runs._tools import tools_of
 from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
-from assent.spec.ids import AGENT_CAPABILITIES, CALL_STEP, PlanId, RunId, key_question_name, session_step
+from assent.spec.ids import (
+    AGENT_CAPABILITIES,
+    CALL_STEP,
+    KEY_CAPABILITY,
+    PlanId,
+    RunId,
+    key_question_name,
+    session_step,
+)
 from assent.spec.principal import Principal
-from assent.spec.states import Mode
+from assent.spec.states import Mode, OnBusy
 from assent.spec.words.globs import glob_matches
 from assent.spec.workflow.definition import WorkflowSpec
 
 if TYPE_CHECKING:
     from assent.engine.replay import Recording, ReplayReport
     from assent.invocation import Snapshot
+
+
+class KeyWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the policy is asked about a concurrency key: whether a run may have it, or cancel others' runs for it."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    on_busy: OnBusy = OnBusy.QUEUE
+    cancels_others: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Json]) -> Self:
+        """What was given, perhaps as it was typed. `INVALID_INPUT`."""
+        try:
+            return msgspec.convert(dict(given), cls, strict=False)
+        except msgspec.ValidationError as error:
+            hint = "`key`, and perhaps `limit`, `on_busy` and `cancels_others`"
+            raise InputError(
+                "INVALID_INPUT", f"no concurrency key can be asked about so: {error}", hint=hint
+            ) from None
 
 
 class Outlook(Parts):
@@ -180,7 +208,16 @@ class Outlook(Parts):
         The question is the one that the call's admission would ask: of the version that would serve it, with every parameter
         complete and in its normal form, on the terms that the step's author set (`step`, `risk_level`, `keeps_undo`).
         Parameters that no call could have are put to the policy as they are, since a person may ask before knowing them all.
+        `assent.concurrency` stands for having a concurrency key, with `key`, `limit`, `on_busy` and `cancels_others`.
         """
+        who = principal if isinstance(principal, Actor) else self.actor(principal)
+        facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)
+        now_ms = system.SystemClock().now_ms()
+        if capability == KEY_CAPABILITY:
+            wish = KeyWish.of(parameters or {})
+            claim = Claim("", wish.limit, wish.on_busy, wish.key)
+            about_key = facts.key_question(claim, now_ms, cancels_others=wish.cancels_others)
+            return self.gate.engine.explain(about_key), True
         bound = self.capabilities.current().find(capability)
         given = literal(capability, parameters)
         try:
@@ -191,11 +228,9 @@ class Outlook(Parts):
             if error.code != "INVALID_INPUT":
                 raise
             inputs, is_whole = given, False
-        who = principal if isinstance(principal, Actor) else self.actor(principal)
-        facts = RunFacts(who.principal, workflow, environment or self.settings.environment, mode=mode)
         name = step or (session_step(1) if mode is Mode.SESSION else CALL_STEP)
         terms = replace(literal_step(name, capability, given), risk_level=risk_level, keeps_undo=keeps_undo)
-        asked = facts.step_question(terms, bound, inputs, run_labels, system.SystemClock().now_ms())
+        asked = facts.step_question(terms, bound, inputs, run_labels, now_ms)
         if limits := self.gate.limits_on(asked):
             asked = (await self._quotas()).counted(limits, asked)
         return self.gate.engine.explain(asked), is_whole

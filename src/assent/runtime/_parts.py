@@ -54,6 +54,7 @@ from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.runtime.wiring._servers import Servers
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
+from assent.spec.ids import RunId
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.values.frozen import thaw
@@ -95,6 +96,7 @@ class Parts:
         self.exit.push_async_callback(self.servers.close)
         self._driver: Driver | None = None
         self._services: Services | None = None
+        self._ids = system.SystemIds()
         self._observer: Listener | None = None
         self.calling = Calling(self.gate, self.app, self.metrics, settings)
         self.hooks, self.lifecycle = self.calling.hooks, self.calling.lifecycle
@@ -155,6 +157,9 @@ class Parts:
             self._observer = traces.hear
             if settings.telemetry.propagate:  # in place of who tells nothing
                 self.app.offer("assent.invocation.context.outbound.Tracing", lambda: traces)
+        # Which run came before which is told by their ids, and runs of earlier owners may be in line.
+        for row in await journal.rows("runs", limit=1, newest_first=True):
+            self._ids.rise_above(RunId(str(row["run_id"])))
         services = self.services(journal, journal.blobs)
         self._services = services
         await self.calling.open(services, signer)
@@ -215,7 +220,7 @@ class Parts:
             difference=_difference,
             pipeline=self.calling.pipeline(Invoker(threads, at_once=at_once, grace_s=limits.grace_ms / 1000)),
             clock=system.SystemClock(),
-            ids=system.SystemIds(),
+            ids=self._ids,
             entropy=system.SystemEntropy(),
             spawn=system.spawn,
             limits=bounds(limits),

@@ -191,7 +191,7 @@ class Api:
         visit.identify(caller.asker.principal)
         if scope["path"] == "/metrics" and self._settings.metrics is True:
             return await self._measured(scope, caller)
-        if scope["path"] == AGENTS_PATH and self.let_agents_in is not None:
+        if f"{scope['path']}/".startswith(f"{AGENTS_PATH}/") and self.let_agents_in is not None:
             state["visit"] = visit
             return self._for_agents(scope["method"], receive, state, caller, self.let_agents_in)
         if scope["path"] == "/v1/openapi.json" and scope["method"] == "GET":

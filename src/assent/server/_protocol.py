@@ -119,7 +119,8 @@ class Connection(HttpToolsProtocol):
         if self._is_in_head:
             if len(self.headers) >= HEADERS_MAX:
                 self._forbid("HEAD_TOO_LARGE", "there are more headers than there may be")
-            super().on_header(name, value)
+            # The parser leaves what follows a value, which is no part of it (RFC 9110 section 5.5).
+            super().on_header(name, value.strip(b" \t"))
 
     def _count(self, *parts: bytes) -> None:
         self._head_of_one += sum(map(len, parts))

@@ -232,6 +232,7 @@ def names(value: Any) -> set[str]:
     return set(re.findall(r"n\d+x", repr(value)))
 
 
+@pytest.mark.slow
 @given(documents(), st.data())
 @settings(max_examples=examples(1500), deadline=None)
 def test_what_a_patch_leaves_stays_where_and_as_it_was(made: Made, data: st.DataObject) -> None:

@@ -19,7 +19,7 @@ from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.ids import SHORT_DIGEST
 from assent.spec.principal import identified_words
-from assent.spec.values.json_fields import number, text, texts
+from assent.spec.values.json_fields import number, objects, text, texts
 from assent.spec.words.durations import instant
 from assent.spec.words.legible import safe_line
 
@@ -207,6 +207,12 @@ def _subject(kind: str, event: Object) -> list[str]:
             return [f"at {text(event, 'door')} from {text(event, 'peer')}, count {number(event, 'count')}"]
         case "release":
             return [f"{text(event, 'release')} with {len(texts(event, 'versions'))} versions"]
+        case "run":
+            return [
+                f"{'others of its key' if one.get('cancels_others') else 'its key'}:"
+                f" {text(one, 'decision')} by {text(one, 'rule')}"
+                for one in objects(event, "key_answers")
+            ]
         case _ if kind == "approval.refused":
             return [f"on {text(event, 'source')}, count {number(event, 'count')}"]
         case _:

@@ -248,17 +248,23 @@ class Engine:
         return True
 
     async def _line_up(self, records: Iterable[RunRecord]) -> None:
-        """Have runs stand in line, in this order, and do to others of their key what a new one does."""
-        behind = []
-        for record in records:
-            run, claim = record.run, Claim.of(record.created)
-            if run not in self._taken_on:
-                self._taken_on.add(run)
-                if claim is not None and not self._starts.claim(run, claim, rank_of(record)):
-                    behind.append((record, claim))
-                self._wait_in_line(record)
-        for record, claim in behind:
-            await self._make_way(record, claim, asker_of(record.created, self._services.roles()))
+        """Have runs stand in line, the most urgent first, and do to others of their key what a new one does.
+
+        That is done before any of them may begin: it may be one that is cancelled for a later one.
+        """
+        fresh = [record for record in records if record.run not in self._taken_on]
+        fresh.sort(key=lambda record: -record.created.priority)
+        self._taken_on.update(record.run for record in fresh)
+        claims = [(record, claim) for record in fresh if (claim := Claim.of(record.created)) is not None]
+        for record, claim in claims:
+            self._starts.claim(record.run, claim, rank_of(record))
+        try:
+            for record, claim in claims:
+                await self._make_way(record, claim, asker_of(record.created, self._services.roles()))
+        finally:
+            for record in fresh:
+                if record.run in self._taken_on:
+                    self._wait_in_line(record)
 
     def take_over(self) -> None:
         """Go on with every run of earlier owners: those in line for a key stand before any that comes from now on."""
@@ -287,27 +293,36 @@ class Engine:
         """
         if claim.on_busy not in CANCELLING:
             return
-        held, waiting = [await self._with_key(claim.key, status) for status in ("held", "waiting")]
 
         def may_stop(run: RunId, created: ev.RunCreated) -> bool:
             return run < record.run and (record.created.may_cancel_others or is_own(created, record.created))
 
-        former = []
+        def has_begun(run: RunId) -> bool:
+            known = self._actors.get(run)
+            return known is not None and known.record.has_begun
+
+        async def stop(runs: Iterable[RunId]) -> None:
+            for run in runs:
+                # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
+                # Whoever listens asked for the new run, and takes what it hears first for that run's.
+                with suppress(AssentError), telling(None):
+                    await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
+
+        # Those that wait go first: else they would get the key of those that have it, and begin in order to be stopped.
+        waiting = await self._with_key(claim.key, "waiting")
+        await stop(run for run, created in waiting.items() if may_stop(run, created) and not has_begun(run))
         if claim.on_busy is OnBusy.CANCEL_RUNNING:
+            held = await self._with_key(claim.key, "held")
             # Room is made by the smallest limit that counts then. The run itself may have got the key meanwhile.
             staying = {run: created.concurrency_limit for run, created in held.items() if run != record.run}
+            former = []
             for run, created in held.items():
                 if has_room(staying, claim.limit):
                     break
                 if may_stop(run, created):
                     del staying[run]
                     former.append(run)
-        former += [run for run, created in waiting.items() if may_stop(run, created)]
-        for run in former:
-            # One that has ended meanwhile, or that a person has to settle, can't be stopped: then it is waited for.
-            # Whoever listens asked for the new run, and takes what it hears first for that run's.
-            with suppress(AssentError), telling(None):
-                await self.deliver(run, Cancel(actor, record.run, spares_finally=True))
+            await stop(former)
 
     async def _with_key(self, key: str, status: str) -> dict[RunId, ev.RunCreated]:
         """The runs that the journal says have a key, or wait for it, oldest first."""
@@ -454,9 +469,10 @@ class Engine:
         known = self._actors.get(run)
         if known is not None:
             return known.record.created
-        created = (await self._services.journal.events(run, limit=1))[0].event
-        assert isinstance(created, ev.RunCreated)  # INVARIANT: a run begins so
-        return created
+        for leaf in await self._services.journal.events(run, limit=1):
+            assert isinstance(leaf.event, ev.RunCreated)  # INVARIANT: a run begins so
+            return leaf.event
+        raise _unknown(run)
 
     async def _actor_for(self, run: RunId, wish: Wish | None) -> RunActor:
         try:
@@ -690,9 +706,7 @@ class Engine:
         for leaf in await self._services.journal.events(run):
             record = fold(record, leaf)
         if record is None:
-            raise InputError(
-                "RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`"
-            )
+            raise _unknown(run)
         record.dirty.clear()
         return record
 
@@ -786,6 +800,10 @@ async def _add_calls(steps: Iterable[StepRecord], blueprint: Blueprint, values: 
             parameters = call["parameters"] if step.asked is None else await values.load_object(step.asked)
             assert isinstance(parameters, dict)  # INVARIANT: `add_step` binds an object
             blueprint.add_call(step.key, str(call["capability"]), parameters)
+
+
+def _unknown(run: RunId) -> InputError:
+    return InputError("RUN_UNKNOWN", f"there is no run `{run}`", hint="list what there is with `assent runs`")
 
 
 def _facts(run: RunId, created: ev.RunCreated, requester: Principal) -> RunFacts:

@@ -15,6 +15,7 @@ from assent.spec.events.kinds import (
     ApprovalRequested,
     ApprovalVoided,
     CancelRequested,
+    KeyAnswer,
     Leaf,
     PolicyRecorded,
     ReleaseRegistered,
@@ -24,7 +25,7 @@ from assent.spec.events.kinds import (
     UndoRequested,
     decode_leaf,
 )
-from assent.spec.ids import CALL_STEP, Commitment, RunId
+from assent.spec.ids import CALL_STEP, KEY_CAPABILITY, Commitment, RunId
 from assent.spec.words.globs import glob_matches
 
 if TYPE_CHECKING:
@@ -51,9 +52,24 @@ class LogLine(msgspec.Struct, frozen=True):
     """What the gate was asked with, where nothing else binds the inputs."""
 
     @property
-    def decision(self) -> str | None:
-        """What the gate answered, where the event says it."""
-        return _text(self.leaf.event, "decision")
+    def decisions(self) -> set[str]:
+        """What the gate answered, where the event says it: to a run that wants a concurrency key it may have answered twice."""
+        said = _text(self.leaf.event, "decision")
+        return {one.decision for one in self._key_answers} | ({said} if said is not None else set())
+
+    @property
+    def capabilities(self) -> set[str]:
+        """What the event is about that has an id of a capability."""
+        event = self.leaf.event
+        found = {self.capability} if self.capability is not None else set()
+        if isinstance(event, ReleaseRegistered):
+            found |= {version.partition("@")[0] for version in event.versions}
+        return found | ({KEY_CAPABILITY} if self._key_answers else set())
+
+    @property
+    def _key_answers(self) -> tuple[KeyAnswer, ...]:
+        event = self.leaf.event
+        return event.key_answers if isinstance(event, RunCreated) else ()
 
     @property
     def policy(self) -> str | None:
@@ -162,13 +178,13 @@ def _passes(line: LogLine, wanted: EventFilter) -> bool:
     return (
         (wanted.run is None or _run_of(leaf) == wanted.run)
         and (wanted.principal is None or line.principal == wanted.principal)
-        and (wanted.decision is None or line.decision == wanted.decision)
+        and (wanted.decision is None or wanted.decision in line.decisions)
         and (wanted.since_ms is None or leaf.at_ms >= wanted.since_ms)
         and (wanted.until_ms is None or leaf.at_ms < wanted.until_ms)
         and (not wanted.kinds or leaf.event.kind in wanted.kinds)
         and (
             wanted.capability is None
-            or any(glob_matches(wanted.capability, capability) for capability in _capabilities(line))
+            or any(glob_matches(wanted.capability, capability) for capability in line.capabilities)
         )
     )
 
@@ -177,14 +193,6 @@ def _run_of(leaf: Leaf) -> RunId | None:
     """The run that an entry is about: its own, or the one that what it tells of began in."""
     source = _text(leaf.event, "source")
     return leaf.run if source is None else RunId(source)
-
-
-def _capabilities(line: LogLine) -> Iterator[str]:
-    event = line.leaf.event
-    if line.capability is not None:
-        yield line.capability
-    if isinstance(event, ReleaseRegistered):
-        yield from (version.partition("@")[0] for version in event.versions)
 
 
 def _text(event: object, name: str) -> str | None:

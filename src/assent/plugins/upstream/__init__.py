@@ -1,6 +1,6 @@
 """MCP servers of others: their tools are pinned, judged and called as capabilities like any other."""
 
-from assent.plugins.upstream._capabilities import capability_of
+from assent.plugins.upstream._capabilities import CONTENT, capability_of
 from assent.plugins.upstream._client import Connection, Link, Open, Reveal
 from assent.plugins.upstream._pipes import Pipes
 from assent.plugins.upstream._servers import (

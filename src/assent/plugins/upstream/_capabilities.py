@@ -14,6 +14,7 @@ import msgspec
 
 from assent.errors import InputError, Json, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
+from assent.plugins.upstream._client import SAID_MAX
 from assent.plugins.upstream._tools import Tool, capability_id
 from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
 from assent.spec.language.expression import Budget, Expression
@@ -25,16 +26,13 @@ if TYPE_CHECKING:
     from assent.plugins.upstream._client import Connection
     from assent.plugins.upstream._servers import Ask, Server, TakeBack, ToolSettings
 
-_FREE: Final[Mapping[str, Json]] = {
+CONTENT: Final[Mapping[str, Json]] = {
     "type": "object",
     "properties": {"content": {"type": "array", "items": {"type": "object"}}, "structured": {}},
     "required": ["content"],
     "additionalProperties": False,
 }
-"""What a tool gives that has not said what it gives."""
-
-SAID_MAX: Final = 4096
-"""Characters that are kept of what a tool says of its failure."""
+"""What a tool gives that has not said what it gives: the content of its result."""
 
 Names: TypeAlias = frozenset[str]
 
@@ -56,7 +54,7 @@ def capability_of(
         name=str(definition.get("title") or tool.name),
         description=str(definition.get("description", "")),
         parameters=definition.get("inputSchema") or {"type": "object"},
-        returns=definition.get("outputSchema") or _FREE,
+        returns=definition.get("outputSchema") or CONTENT,
         timeout=server.timeout_ms / 1000,
         secrets=server.secrets,
         idempotent=said.idempotent or said.reads_only,

@@ -7,6 +7,7 @@ promised to tell of changes and has not.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -27,6 +28,9 @@ CONNECT_S: Final = 30.0
 
 LISTED_S: Final = 60.0
 """How long a list counts of a server that tells of changes."""
+
+SAID_MAX: Final = 4096
+"""Characters that are kept of what a server says of a failure."""
 
 Reveal: TypeAlias = Callable[[Mapping[str, SecretText]], Awaitable[Mapping[str, str]]]
 """What a server is given, with the secrets in it. It is asked when the server is connected, and puts that on the record."""
@@ -243,7 +247,7 @@ class Connection:
             return WorldError(
                 "MCP_TOOL_FAILED",
                 f"MCP server `{self.server.name}` refused the call: {_said(error)}",
-                details={"code": error.code},
+                details={"code": error.code, "said": error.message[:SAID_MAX], "data": _bounded(error.data)},
             )
         await live.close()
         how = live.link.fault or (
@@ -283,6 +287,10 @@ class Connection:
         live, self._live = self._live, None
         if live is not None:
             await live.close()
+
+
+def _bounded(data: Json) -> Json:
+    return data if len(json.dumps(data)) <= SAID_MAX else None
 
 
 def _said(error: BaseException) -> str:

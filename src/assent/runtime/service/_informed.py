@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from assent import system
 from assent.errors import AssentError, InputError, RefusedError
@@ -182,7 +183,10 @@ async def _tools(scene: Scene, request: requests.Tools) -> answers.Tools:
         return answers.Tools(
             tools=[
                 answers.Tool(
-                    capability=_described(runtime, spec), told=told_of(spec, said), decisions=sorted(said)
+                    capability=_described(runtime, spec),
+                    told=told_of(spec, said),
+                    decisions=sorted(said),
+                    upstream=runtime.servers.names.get(spec.id, UNSET),
                 )
                 for spec, said in offered
             ]

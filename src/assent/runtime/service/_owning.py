@@ -34,7 +34,7 @@ from assent.spec.events.kinds import (
     StepResolved,
     UndoRequested,
 )  # fmt: skip
-from assent.spec.ids import OWN_REQUESTS, SCHEDULE_CAPABILITIES, RunId
+from assent.spec.ids import KEY_CAPABILITY, OWN_REQUESTS, SCHEDULE_CAPABILITIES, RunId
 from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
 from assent.spec.scopes import UNDO
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
@@ -232,6 +232,8 @@ def read_words(runtime: Core, request: Worded) -> Worded:
     """The request with its words read, each by the type that its parameter declares."""
     if not request.words:
         return request
+    if request.capability == KEY_CAPABILITY:  # which is no capability: whoever explains it reads them
+        return msgspec.structs.replace(request, parameters={**request.parameters, **request.words}, words={})
     spec = runtime.registry.snapshot().spoken(request.capability)
     read = {
         name: read_argument(parameter_schema(spec.id, spec.parameters, name) or {}, text, name=name)

@@ -947,6 +947,8 @@ class Tool(Answer, frozen=True, kw_only=True):
     told: str
     """What a model is told of it: what it does, how risky that is, whether a person is asked, whether it can be undone."""
     decisions: list[PolicyDecision]
+    upstream: str | UnsetType = UNSET
+    """What the MCP server calls it that it is a tool of."""
 
 
 class Tools(Answer, frozen=True, kw_only=True):

@@ -25,13 +25,17 @@ def origin_of(name: str) -> str:
 
 
 class Servers:
-    """The servers of a runtime, by name. `faults`: why a server or a tool (`SERVER.TOOL`) is left out."""
+    """The servers of a runtime, by name. `faults`: why a server or a tool (`SERVER.TOOL`) is left out.
+
+    `names`: what the servers themselves call their tools, by the ids that these have here.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connections: dict[str, Connection] = {}
         self._launcher: Launcher | None = None
         self.faults: dict[str, AssentError] = {}
+        self.names: dict[str, str] = {}
 
     def register(self, capabilities: Capabilities) -> None:
         """Register every tool that is trusted as it is written down. What can't be is left out, and `faults` says why."""
@@ -60,6 +64,7 @@ class Servers:
                     spec, handler = capability_of(server, tool, trusted, self.connection(name))
                     # It is meant that a tool changes under one version: somebody looked at the change and agreed.
                     capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
+                    self.names[spec.id] = tool.name
                 except AssentError as error:
                     self.faults[f"{name}.{tool.name}"] = error
 

@@ -1,0 +1,110 @@
+"""`/mcp/NAME`: one MCP server of somebody else as it is, behind the gate: its names, and its results as they were given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from tests.support.suite import served
+
+ERAS = ("legacy", "2026-07-28")
+CALL = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "mcp-protocol-version": ERAS[1],
+    "mcp-method": "tools/call",
+}
+META = {
+    f"io.modelcontextprotocol/{key}": value
+    for key, value in {
+        "protocolVersion": ERAS[1],
+        "clientInfo": {"name": "test", "version": "1"},
+        "clientCapabilities": {},
+    }.items()
+}
+
+
+@asynccontextmanager
+async def come(url: str, key: str, era: str) -> AsyncIterator[Client]:
+    """An agent at an address."""
+    headers = {"authorization": f"Bearer {key}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        Client(streamable_http_client(url, http_client=http), mode=era) as client,
+    ):
+        yield client
+
+
+async def test_a_server_is_met_as_it_is(clean_env: dict[str, str]) -> None:
+    async with served(clean_env) as (url, key):
+        for era in ERAS:
+            async with come(f"{url}/mcp/suite", key, era) as client:
+                tools = {one.name: one for one in (await client.list_tools()).tools}
+                theirs = {name for name in tools if not name.startswith("assent_")}
+                assert "test_simple_text" in theirs
+                assert "assent_undo" in tools
+                assert {"$defs", "allOf", "if", "then", "else"} <= {
+                    *tools["json_schema_2020_12_tool"].input_schema
+                }
+                assert tools["test_image_content"].output_schema is None
+                given = await client.call_tool("test_multiple_content_types", {})
+                assert [one.type for one in given.content] == ["text", "image", "resource"]
+                assert given.structured_content is None
+                assert given.meta is not None
+                assert {"assent/run", "assent/step"} <= {*given.meta}
+                failed = await client.call_tool("test_error_handling", {})
+                assert failed.is_error
+                assert failed.structured_content["error"]["code"] == "EFFECT_UNKNOWN"
+                with pytest.raises(MCPError) as refused:
+                    await client.call_tool("protocol_error_job", {})
+                assert (refused.value.code, refused.value.message) == (-32603, "the job could not be run")
+                assert {"assent/run", "assent/step"} <= {*refused.value.data}
+        async with come(f"{url}/mcp/nobody", key, ERAS[1]) as client:
+            with pytest.raises(MCPError, match="nobody"):
+                await client.list_tools()
+        async with come(f"{url}/mcp", key, ERAS[1]) as client:
+            assert "mcp_suite_test_simple_text" in {one.name for one in (await client.list_tools()).tools}
+
+
+async def test_a_header_says_what_the_arguments_say(clean_env: dict[str, str]) -> None:
+    """What a header repeats is compared without the blanks around it (RFC 9110 section 5.5)."""
+    cases: list[tuple[dict[str, str], int]] = [
+        ({"mcp-param-region": "north"}, 200),
+        ({"mcp-param-region": "=?base64?bm9ydGg=?="}, 200),
+        ({"mcp-param-region": "=?base64?bm9ydGg?="}, 400),
+        ({"mcp-param-region": "south"}, 400),
+        ({}, 400),
+        ({"mcp-param-region": "north", "mcp-name": " test_custom_headers \t"}, 200),
+        ({"mcp-param-region": "north", "mcp-name": "greet"}, 400),
+    ]
+    params = {"name": "test_custom_headers", "arguments": {"region": "north"}, "_meta": META}
+    told = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    body = json.dumps(told)
+    async with served(clean_env) as (url, key):
+        for headers, status in cases:
+            sent: dict[str, Any] = {
+                **CALL,
+                "authorization": f"Bearer {key}",
+                "mcp-name": "test_custom_headers",
+                **headers,
+            }
+            # A client's library would refuse to send such blanks.
+            lines = [f"{name}: {value}" for name, value in {**sent, "content-length": str(len(body))}.items()]
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            head = "\r\n".join(
+                ["POST /mcp/suite HTTP/1.1", "host: localhost", "connection: close", *lines, "", ""]
+            )
+            writer.write((head + body).encode())
+            answer = (await reader.read()).decode()
+            writer.close()
+            assert answer.startswith(f"HTTP/1.1 {status} "), (headers, answer)
+            assert (status == 400) == ('"code":-32020' in answer)

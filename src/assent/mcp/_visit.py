@@ -45,6 +45,8 @@ class Visit:
         self._ended = 0
         self.by: Final = by
         self.run: str | None = None
+        self.log_level: str | None = None
+        """The least level of messages that a client of the older revisions wants."""
 
     async def ask(self, request: Request[A]) -> A:
         """The answer to a request of the agent."""

@@ -71,7 +71,7 @@ def _section(one: Capability[..., Any], case: Case | None) -> str:
         _parameters(thaw(spec.parameters)),
         _results(thaw(spec.returns)),
     ]
-    if case is not None:
+    if case is not None and not case.in_session:
         blocks.append(f"```console\n{example(case)}\n```")
     return "\n" + "\n\n".join(block.rstrip() for block in blocks) + "\n"
 

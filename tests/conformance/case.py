@@ -34,6 +34,7 @@ While its cases are still to come it stands in `LANDING` of `test_conformance.py
   none, `without={"reconcile": "…"}` of `@capability` says it, and nothing has to be said here.
 - `variants` are other cases of the same capability that a killed call ends differently for, each with a `name` and `in_doubt`.
   Only killing is tried with them. On what a mark of the main case depends, `provided` says, as a sentence for the table.
+- `in_session`: only a session can call it, and a call by itself is refused; it is then tried as the one step of a session.
 - `fails` is the code that the call ends with, where failing is the point.
 - `without` says of a cell why it can't be tried: a sentence for the table. What follows from the spec (a READ has nothing to
   undo) is derived, and may not be said here.
@@ -173,6 +174,7 @@ class Case:
     escapes: Sequence[Escape] = ()
     lasting: Inputs | None = None
     in_doubt: str = ""
+    in_session: bool = False
     fails: str = ""
     name: str = ""
     variants: Sequence[Case] = ()

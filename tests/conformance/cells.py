@@ -14,7 +14,7 @@ import pytest
 from assent.capabilities import builtin_capabilities
 from assent.capabilities.fs import Workspace
 from assent.engine import RunResult, StepResult
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.failpoints import VARIABLE, Failpoints
 from assent.invocation import CancelToken, Capability, Files, Invocation, Pipeline
 from assent.runtime import Runtime
@@ -96,6 +96,19 @@ def seen(case: Case, stage: Stage) -> tuple[object, ...]:
     return case.observe(stage), tree_of(stage.outside), control(stage)
 
 
+async def _called(runtime: Runtime, case: Case, inputs: Mapping[str, Json]) -> RunResult:
+    """The run of one call; of what only a session can call, that session once it is closed."""
+    if not case.in_session:
+        return await runtime.call(case.capability, inputs)
+    before = await runtime.runs()
+    with pytest.raises(InputError, match="session"):
+        await runtime.call(case.capability, inputs)
+    assert await runtime.runs() == before, "a run has begun that can't be"
+    session = await runtime.session()
+    await session.call(case.capability, inputs)
+    return await session.close()
+
+
 def _only(result: RunResult) -> StepResult:
     (step,) = result.steps
     return step
@@ -117,7 +130,7 @@ async def undo_restores(case: Case, stage: Stage, monkeypatch: pytest.MonkeyPatc
     turns = Turns.watched(monkeypatch)
     async with opened(stage, monkeypatch) as runtime:
         before = seen(case, stage)
-        result = await runtime.call(case.capability, given(case.inputs, stage))
+        result = await _called(runtime, case, given(case.inputs, stage))
         assert result.status == "succeeded", result
         after = seen(case, stage)
         assert after != before or not _acts(case), "the effect can't be observed, so its undo proves nothing"
@@ -219,7 +232,7 @@ async def bad_input_is_refused(case: Case, stage: Stage, monkeypatch: pytest.Mon
         before = seen(case, stage), tree_of(stage.workspace)
         for inputs in _bad(case, stage):
             with noted(f"the inputs are {inputs}"):
-                step = _only(await runtime.call(case.capability, inputs))
+                step = _only(await _called(runtime, case, inputs))
                 assert step.status is StepState.FAILED, step
                 assert step.error is not None
                 assert step.error["code"] == "INVALID_INPUT", step.error

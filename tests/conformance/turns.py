@@ -24,7 +24,6 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "agent.fetch": _ELSEWHERE,
     "agent.shell": _ELSEWHERE,
     "agent.tool": _ELSEWHERE,
-    "workflow.run": "begins a run, each step of which takes its own turn",
     "net.http.delete": _TELLS,
     "net.http.delete_compensated": _TELLS,
     "net.http.get": _ASKS,

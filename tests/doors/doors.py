@@ -74,14 +74,14 @@ class Asked:
 
     @property
     def _said(self) -> dict[str, Any]:
-        said = {name: value for name, value in self.said.items() if name != "last"}
+        said = {name: value for name, value in self.said.items() if name != "last" or not self.is_stream}
         return (
             said if self.version is None else {**said, "capability": f"{said['capability']}@{self.version}"}
         )
 
     @property
     def _since(self) -> dict[str, int]:
-        return {"since": self.said["last"] + 1} if "last" in self.said else {}
+        return {"since": self.said["last"] + 1} if self.is_stream and "last" in self.said else {}
 
 
 class Refused(Exception):
@@ -214,7 +214,7 @@ class Http:
             headers["assent-version"] = asked.version
         elif asked.version is not None:
             query.append(("version", asked.version))
-        if "last" in said:
+        if asked.is_stream and "last" in said:
             headers["last-event-id"] = str(said.pop("last"))
         how: dict[str, Any] = {"params": query}
         if route.method == "GET":

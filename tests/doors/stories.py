@@ -450,6 +450,8 @@ WAITING = (
         of_run(
             "add_step", run="@session", said={"capability": "io.fs.read_file", "parameters": {"path": "none"}}
         ),
+        of_run("cancel", run="@session", said={"last": True}, gives={"steps.0.status": "compensated"}),
+        of_run("cancel", run="@session", said={"last": True}, code="RUN_NOT_UNDOABLE"),
         of_run("close", "succeeded", run="@session"),
         of_run("add_step", run="@session", said={"capability": "sys.noop"}, code="SESSION_CLOSED"),
         of_run("undo", "undone", run="@session"),
@@ -458,6 +460,10 @@ WAITING = (
         "a run is no session",
         noop(),
         of_run("add_step", said={"capability": "sys.noop"}, code="NOT_A_SESSION"),
+        of_run("cancel", said={"last": True}, code="NOT_A_SESSION"),
+        ask(
+            "call", {"capability": "workflow.run", "parameters": {"plan": "plan_none"}}, code="NOT_A_SESSION"
+        ),
     ),
 )
 

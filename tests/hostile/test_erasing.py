@@ -64,7 +64,7 @@ WAYS = {
     ("rules", "who", "status"),
     [
         (None, "user:root", "waiting"),
-        (None, "agent:bot", "waiting"),
+        (None, "agent:bot", "failed"),
         ((DENIED,), "user:root", "failed"),
         ((ALLOWED,), "agent:bot", "failed"),
         ((ALLOWED,), "user:root", "succeeded"),

@@ -145,6 +145,22 @@ async def test_calls_are_steps_of_one_run_that_is_undone_as_a_whole(meet: Meet, 
         assert (await met.run())["run_id"] != run["run_id"]
 
 
+async def test_the_last_call_is_taken_back_and_the_session_goes_on(meet: Meet, root: Path) -> None:
+    async with meet() as met:
+        for name in ("a.txt", "b.txt"):
+            await met.call("io_fs_write_file", path=name, content="hi")
+        undone = await met.call("assent_undo", scope="last")
+        assert [(step["name"], step["status"]) for step in undone["steps"]] == [("step_2", "compensated")]
+        assert sorted(path.name for path in root.glob("?.txt")) == ["a.txt"]
+        await met.call("io_fs_write_file", path="c.txt", content="hi")
+        run = (await met.run())["run_id"]
+        assert undone["run_id"] == run
+        assert (await met.call("assent_undo", scope="session"))["status"] == "cancelled"
+        assert not [*root.glob("?.txt")]
+        await met.call("sys_noop")
+        assert (await met.refused("assent_undo", scope="last"))["error"]["code"] == "RUN_NOT_UNDOABLE"
+
+
 async def test_a_refusal_says_what_stands_in_the_way(meet: Meet) -> None:
     async with meet() as met:
         denied = await met.refused("io_fs_write_file", path="private/x", content="")

@@ -317,3 +317,24 @@ def test_a_limit_that_counts_nothing_is_told(limit: str, message: str | None, pa
         [("unmatched", "l", path)] if message else []
     )
     assert all((message or "") in one.message for one in found)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "kind", "path"),
+    [
+        ("id: c, when: {capability: io.fs.write_file}, inputs: {required: [path]}", None, None),
+        ("id: c, when: {capability: assent.undo}, inputs: {required: [run]}", None, None),
+        ("id: c, when: {capability: io.fs.wite}, inputs: {required: [path]}", "unmatched", "p.yaml:3:32"),
+        ("id: c, when: {labels: moon}, inputs: {required: [path]}", "unmatched", "p.yaml:3:19"),
+        (
+            "id: c, when: {capability: io.fs.write_file}, inputs: {properties: {pth: {maxLength: 3}}}",
+            "unknown_input",
+            "p.yaml:3:73",
+        ),
+    ],
+)
+def test_a_constraint_that_bounds_nothing_is_told(
+    constraint: str, kind: str | None, path: str | None
+) -> None:
+    found = check("version: 1\nconstrain:\n  - {" + constraint + "}\n", "p.yaml", known_capabilities=KNOWN)
+    assert [(one.kind, one.rule, one.path) for one in found] == ([(kind, "c", path)] if kind else [])

@@ -11,7 +11,7 @@ from assent.capabilities import builtin_catalog
 from assent.errors import InputError
 from assent.policy import DEFAULT_POLICY_YAML, PolicyEngine, check, load_cases, run_cases
 from assent.policy._conditions import VARIABLES
-from assent.policy._read import LIMIT_KEYS, MATCH_KEYS, RULE_KEYS, TOP_KEYS
+from assent.policy._read import CONSTRAINT_KEYS, LIMIT_KEYS, MATCH_KEYS, RULE_KEYS, TOP_KEYS
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers
 from assent.spec.language.expression import FUNCTIONS
@@ -28,7 +28,7 @@ BUILT_IN = {spec.id: spec for spec, _ in builtin_catalog()}
 
 
 def test_the_page_has_examples_of_each_kind() -> None:
-    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 9
+    assert [kind for kind, _ in BLOCKS if kind != "refused"] == ["policy", "cases"] * 11
     assert len(REFUSED) == 3
 
 
@@ -50,7 +50,15 @@ def test_refusals_of_the_page_are_refused_as_it_says(text: str) -> None:
 def test_the_page_names_every_key_variable_and_function() -> None:
     words = set(re.findall(r"[A-Za-z_]+", PAGE))
     getters = {name for name in FUNCTIONS if name.startswith("get")}
-    assert {*TOP_KEYS, *RULE_KEYS, *LIMIT_KEYS, *MATCH_KEYS, *Approvers.KEYS, *VARIABLES} <= words
+    assert {
+        *TOP_KEYS,
+        *RULE_KEYS,
+        *CONSTRAINT_KEYS,
+        *LIMIT_KEYS,
+        *MATCH_KEYS,
+        *Approvers.KEYS,
+        *VARIABLES,
+    } <= words
     assert (FUNCTIONS - getters) | MACROS <= words
     assert {*RiskLevel, *OperationType} <= words
 

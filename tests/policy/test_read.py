@@ -10,6 +10,7 @@ from assent.spec.decision import PolicyDecision
 from assent.spec.values.json_fields import mapping
 
 LIMITS_BELOW = "limits:\n  - "
+CONSTRAIN = "version: 1\nconstrain:\n  - "
 LIMITS = "version: 1\n" + LIMITS_BELOW
 HEAD = "version: 1\nrules:\n  - id: a\n    decision: ALLOW\n"
 
@@ -205,6 +206,31 @@ def refused(text: str) -> InputError:
         (LIMITS + "{id: b, window: 1h, cost: 1, when: }", "p.yaml:3:34", "nothing stands behind `when`", ""),
         (LIMITS + "3", "p.yaml:3:5", "a limit must be an object", None),
         ("version: 1\nlimits: {}", "p.yaml:2:9", "`limits` must be a list", None),
+        (CONSTRAIN + "3", "p.yaml:3:5", "a constraint must be an object", None),
+        (CONSTRAIN + "{inputs: {not: {}}}", "p.yaml:3:5", "a constraint needs `id`", "their constraint"),
+        (CONSTRAIN + "{id: b}", "p.yaml:3:5", "a constraint needs `inputs`", "inputs:"),
+        (CONSTRAIN + "{id: b, inputs: {}}", "p.yaml:3:21", "asks for something", "const: acme"),
+        (CONSTRAIN + "{id: b, inputs: {patern: x}}", "p.yaml:3:22", "`patern`", "`pattern`?"),
+        (
+            CONSTRAIN + "{id: b, inputs: {properties: {a: {items: {format: uri}}}}}",
+            "p.yaml:3:47",
+            "`format` checks nothing",
+            "pattern",
+        ),
+        (CONSTRAIN + "{id: b, inputs: {type: no}}", "p.yaml:3:21", "is not JSON Schema", "2020-12"),
+        (CONSTRAIN + "{id: b, inputs: {pattern: (?=a)}}", "p.yaml:3:21", "is not JSON Schema", "linear"),
+        (
+            CONSTRAIN + "{id: b, inputs: {not: {}}, when: {concurrency: a}}",
+            "p.yaml:3:39",
+            "about calls, and no keys",
+            None,
+        ),
+        (
+            HEAD + "constrain:\n  - {id: a, inputs: {not: {}}}",
+            "p.yaml:6:10",
+            "`a` stands twice; the first",
+            None,
+        ),
         (
             HEAD + LIMITS_BELOW + "{id: a, window: 1h, calls: 1}",
             "p.yaml:6:10",

@@ -50,6 +50,7 @@ def check(door: Door, file: Path | None) -> int:
         told = [_finding(found, paint) for found in findings]
         if all(found.severity == "note" for found in findings):
             parts = [count_text(checked.rules or 0, "rule")]
+            parts += [count_text(checked.constraints, "constraint")] if checked.constraints else []
             parts += [count_text(checked.limits, "limit")] if checked.limits else []
             told.append(f"{path}: {', '.join(parts)}, no faults")
         door.out.answer("\n\n".join(told))
@@ -235,8 +236,12 @@ def explanation_text(data: answers.Explained, *, paint: Paint) -> str:
     passed = [r for r in data.rules if r.reached and r.rule != data.rule]
     if passed:
         rows = [[safe_line(rule.rule), rule.decision, safe_line(rule.because)] for rule in passed]
-        head = "the rules" if data.code == "LIMIT_REACHED" else "passed over"
+        no_near = {"AGENT_REFUSED", "INPUTS_NOT_ALLOWED", "LIMIT_REACHED"}
+        head = "the rules" if data.code in no_near else "passed over"
         lines += ["", f"{head}, in the order of the file:", table(rows, paint=paint, indent="  ")]
+    if data.constraints:
+        rows = [[safe_line(one.constraint), safe_line(one.because)] for one in data.constraints]
+        lines += ["", "constraints:", table(rows, paint=paint, indent="  ")]
     if data.limits:
         rows = [[safe_line(one.limit), _use_text(one)] for one in data.limits]
         lines += ["", "limits:", table(rows, paint=paint, indent="  ")]

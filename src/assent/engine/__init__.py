@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         check_approver,
         is_undoable,
         not_a_session,
+        require_open,
         session_closed,
         signal_refusal,
     )
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         StepRecord,
         kept_for,
         to_take_back,
+        to_take_back_alone,
     )
     from assent.engine.record._result import RunResult, StepResult, describe_run
     from assent.engine.record._transitions import RUN_TRANSITIONS, STEP_TRANSITIONS
@@ -69,12 +71,12 @@ _HOMES = {
     ".record._concurrency": "foresee_key key_text",
     ".record._capability_rows": "CAPABILITY_TABLES CapabilityRows",
     ".machine._commands": "Actor Approve AskUndo Cancel Close Command Recover Reject Resolve SendSignal Wish",
-    ".machine._interventions": "check_approver is_undoable not_a_session session_closed signal_refusal",
+    ".machine._interventions": "check_approver is_undoable not_a_session require_open session_closed signal_refusal",
     ".drive._engine": "Engine asker_of require_ended",
     ".steps._plan_reads": "NoReads OwnerNeededError OwnerReads",
     ".steps._planning": "Plan PlannedStep Planner",
     ".record._outline": "outline",
-    ".record._record": "ApprovalRecord RunRecord StepRecord UNDO_STEP kept_for to_take_back",
+    ".record._record": "ApprovalRecord RunRecord StepRecord UNDO_STEP kept_for to_take_back to_take_back_alone",
     ".record._result": "RunResult StepResult describe_run",
     ".steps._rehearsal": "UndoPlan",
     ".steps._terms": "RunFacts ask_gate_about_key",

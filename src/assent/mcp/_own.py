@@ -109,7 +109,12 @@ class _Status(Arguments, frozen=True):
 
 
 class _Undo(Arguments, frozen=True):
-    scope: Annotated[Literal["session"], Meta(description="everything that this session did")]
+    scope: Annotated[
+        Literal["last", "session"],
+        Meta(
+            description="`last`: the last step that can be taken back; `session`: all that this session did"
+        ),
+    ]
 
 
 class _Explain(Arguments, frozen=True):
@@ -145,7 +150,8 @@ async def _status(asked: Asked[_Status]) -> answers.Answer:
 
 
 async def _undo(asked: Asked[_Undo]) -> answers.Answer:
-    return await asked.visit.act(requests.Cancel(run=_begun(asked.visit)), tell=asked.tell)
+    last = asked.arguments.scope == "last"
+    return await asked.visit.act(requests.Cancel(run=_begun(asked.visit), last=last), tell=asked.tell)
 
 
 async def _explain(asked: Asked[_Explain]) -> answers.Answer:
@@ -235,7 +241,8 @@ TOOLS: Final[Mapping[str, OwnTool]] = {
             "assent_undo",
             _Undo,
             _undo,
-            "Takes back what this session did, the last first.",
+            "Takes back what this session did, the last first. With `last` the session goes on: the answer tells which step was "
+            "taken back, and which later ones nothing takes back.",
             looks=False,
         ),
         _tool(

@@ -8,10 +8,7 @@ from typing import Final
 import mcp_types as wire
 
 from assent.runtime.service import answers
-from assent.spec.ids import RUN_CAPABILITY
-
-OWN: Final = "assent."
-"""Capabilities that change Assent itself (keys, schedules, the record) are no tools: no agent opens doors or erases."""
+from assent.spec.ids import RUN_CAPABILITY, administers
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,10 +17,9 @@ class Offer:
     """The tools that one caller may use, by name, in the order in which they are listed."""
 
     def __init__(self, tools: Iterable[answers.Tool]) -> None:
+        # Whoever comes in: no tool opens doors, or erases.
         shown = [
-            one
-            for one in tools
-            if not one.capability.id.startswith(OWN) and one.capability.id != RUN_CAPABILITY
+            one for one in tools if not administers(one.capability.id) and one.capability.id != RUN_CAPABILITY
         ]
         names = [_name(one.capability.id) for one in shown]
         self.capabilities: Final[Mapping[str, answers.Tool]] = {

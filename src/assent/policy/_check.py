@@ -18,7 +18,7 @@ from assent.spec.documents.document import Document, load_yaml
 from assent.spec.ids import UNDO_CAPABILITY
 from assent.spec.language import syntax
 from assent.spec.language.expression import Expression
-from assent.spec.policy import Limit, Measure, Policy, Rule
+from assent.spec.policy import Constraint, Limit, Match, Measure, Policy, Rule
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.suggestions import did_you_mean
@@ -77,6 +77,10 @@ def check(
             checked = _Checked(rule, document, places[rule.id])
             found += _against_specs(checked, rule, specs, conditions)
             found += _unspelled(checked, rule, specs, spellings or {})
+        places = _places(document, "constrain")
+        for constraint in policy.constraints:
+            checked = _Checked(constraint, document, places[constraint.id])
+            found += _constraint_against_specs(checked, constraint, specs)
         places = _places(document, "limits")
         for limit in policy.limits:
             found += _limit_against_specs(_Checked(limit, document, places[limit.id]), limit, specs)
@@ -96,17 +100,20 @@ def _fault(error: InputError) -> Finding:
     )
 
 
-class _Checked(NamedTuple):
-    """A rule or a limit, and where it stands."""
+_LISTED: Final = {Rule: "rules", Constraint: "constrain", Limit: "limits"}
 
-    rule: Rule | Limit
+
+class _Checked(NamedTuple):
+    """A rule, a constraint or a limit, and where it stands."""
+
+    rule: Rule | Constraint | Limit
     document: Document
     place: int
 
     @property
     def named(self) -> str:
         """What a message calls it."""
-        return f"{'rule' if isinstance(self.rule, Rule) else 'limit'} `{self.rule.id}`"
+        return f"{type(self.rule).__name__.lower()} `{self.rule.id}`"
 
     def find(
         self,
@@ -119,8 +126,7 @@ class _Checked(NamedTuple):
         severity: Severity = "warning",
     ) -> Finding:
         """Something about what stands at a key of it, and of that about a `text` in it."""
-        listed = "rules" if isinstance(self.rule, Rule) else "limits"
-        path: tuple[str | int, ...] = (listed, self.place, key, *more)
+        path: tuple[str | int, ...] = (_LISTED[type(self.rule)], self.place, key, *more)
         span = self.document.span(path, text=text)
         at = self.document.position(path, text=text)
         return Finding(severity, kind, message, at, self.rule.id, hint, span.length if span else 1)
@@ -185,6 +191,20 @@ def _blockers(rule: Rule, earlier: Iterable[Rule]) -> list[Rule]:
     return []
 
 
+def _constraint_against_specs(
+    checked: _Checked, constraint: Constraint, specs: tuple[CapabilitySpec, ...]
+) -> Iterator[Finding]:
+    found, matched = _matched(checked, constraint.when, specs)
+    yield from found
+    names = _inputs_of(matched) if matched else None
+    for key in ("properties", "required") if names is not None else ():
+        for name in constraint.inputs.get(key, ()):
+            if name not in (names or ()):
+                message = f"{checked.named}: nothing that it matches has an input `{name}`"
+                hint = did_you_mean(name, names or (), otherwise="what is not there fits everything")
+                yield checked.find("unknown_input", message, "inputs", key, text=name, hint=hint)
+
+
 def _limit_against_specs(
     checked: _Checked, limit: Limit, specs: tuple[CapabilitySpec, ...]
 ) -> Iterator[Finding]:
@@ -212,20 +232,27 @@ def _unknown(checked: _Checked, patterns: Iterable[str], known: list[str], *key:
             yield checked.find("unmatched", message, *key, text=pattern, hint=hint)
 
 
+def _matched(
+    checked: _Checked, when: Match, specs: tuple[CapabilitySpec, ...]
+) -> tuple[list[Finding], list[CapabilitySpec]]:
+    """What is told where something is about no known capability and no undo, and the capabilities that it is about."""
+    known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
+    found = [*_unknown(checked, when.capabilities, known, "when", "capability")]
+    matched = [spec for spec in specs if may_match(when, spec)]
+    asks_for_undo = any(glob_matches(pattern, UNDO_CAPABILITY) for pattern in when.capabilities)
+    if not matched and not found and not asks_for_undo:
+        found.append(checked.find("unmatched", f"{checked.named} matches no known capability", "when"))
+    return found, matched
+
+
 def _against_specs(
     checked: _Checked, rule: Rule, specs: tuple[CapabilitySpec, ...], conditions: dict[str, Expression]
 ) -> list[Finding]:
-    known = [UNDO_CAPABILITY, *(spec.id for spec in specs)]
     if rule.when.concurrencies:
         return (
             [] if rule.condition is None else _unknown_inputs(checked, KEY_INPUTS, conditions[rule.condition])
         )
-    found = [*_unknown(checked, rule.when.capabilities, known, "when", "capability")]
-    matched = [spec for spec in specs if may_match(rule.when, spec)]
-    asks_for_undo = any(glob_matches(pattern, UNDO_CAPABILITY) for pattern in rule.when.capabilities)
-    if not matched and not found and not asks_for_undo:
-        message = f"{checked.named} matches no known capability"
-        found.append(checked.find("unmatched", message, "when"))
+    found, matched = _matched(checked, rule.when, specs)
     found += _still_asks(checked, rule, matched)
     if matched and rule.condition is not None:
         found += _unknown_inputs(checked, _inputs_of(matched), conditions[rule.condition])

@@ -14,9 +14,14 @@ from assent.spec.capability import RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.language.expression import Expression
 from assent.spec.policy import BUILTIN_PREFIX, DEFAULT_RULE, Rule
+from assent.spec.words.globs import glob_matches
 
 DENIED: Final = "POLICY_DENIED"
 """The code of a denial that a rule or the default made."""
+
+
+AGENT_REFUSED: Final = "AGENT_REFUSED"
+"""The code of a denial because an agent would have changed Assent itself."""
 
 
 class Care(IntEnum):
@@ -94,6 +99,27 @@ KEY_ANSWERS: Final[Mapping[bool, Answer]] = {
     ),
 }
 """What is answered about a concurrency key of which no rule holds, by whether it is to cancel runs of others for it."""
+
+
+NOT_FOR_AGENTS: Final = Answer(
+    f"{BUILTIN_PREFIX}agents",
+    PolicyDecision.DENY,
+    "agents do not administer Assent, except by a rule whose `when` names both the agent and the capability",
+    code=AGENT_REFUSED,
+)
+"""What is answered where an agent would change Assent itself, and the rule that lets it go does not say that it may."""
+
+
+def lets_administer(rule: Rule, context: PolicyContext) -> bool:
+    """Whether a rule that holds says of itself that an agent may change Assent: no pattern for anybody, or anything, does."""
+    names = (
+        (rule.when.principals, "agent:", str(context.principal)),
+        (rule.when.capabilities, "assent.", context.capability),
+    )
+    return all(
+        any(pattern.startswith(kind) and glob_matches(pattern, one) for pattern in patterns)
+        for patterns, kind, one in names
+    )
 
 
 def _answer(rule: Rule, care: Care) -> Answer:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +16,9 @@ from assent.spec.principal import Principal
 from assent.spec.states import Mode
 from assent.spec.values.frozen import freeze
 from assent.spec.words.articles import with_article
+
+UnknownInputs: TypeAlias = Collection[str] | Literal["all"]
+"""Names of inputs whose values are not known yet; `all` when none is."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOW_MS_MAX: Final = 253_402_300_799_999

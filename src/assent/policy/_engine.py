@@ -3,13 +3,13 @@
 Theory of operation. The index gives the rules whose `when` matches, as bits of an integer. They are taken in file order: the
 first without an `if` decides, the first whose `if` is true decides, and the first whose `if` fails denies (`_joint_conditions.py`
 finds them quickly). What a rule decides depends only on the rule and on how much care the call needs, so the answers exist
-before anybody asks.
+before anybody asks. What they let go is held against the constraints and then the limits that are about it; these only deny.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Final, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Self
 
 import msgspec
 
@@ -17,14 +17,17 @@ from assent.errors import InputError, Json
 from assent.policy._builtin import BUILTIN_POLICY
 from assent.policy._compiled import (
     KEY_ANSWERS,
+    NOT_FOR_AGENTS,
     Answer,
     CompiledRule,
     care_for,
     compile_rule,
     default_answers,
+    lets_administer,
 )
 from assent.policy._conditions import compile_condition
-from assent.policy._context import PolicyContext
+from assent.policy._constraints import Constraints
+from assent.policy._context import PolicyContext, UnknownInputs
 from assent.policy._explain import PolicyExplanation, Trace, explain, look, not_boolean
 from assent.policy._index import Index
 from assent.policy._joint_conditions import Asked
@@ -32,19 +35,17 @@ from assent.policy._limits import Limits
 from assent.policy._read import read_policy
 from assent.spec.decision import Decision, PolicyDecision
 from assent.spec.documents.document import Document, load_yaml
-from assent.spec.ids import RUN_CAPABILITY
+from assent.spec.ids import RUN_CAPABILITY, administers
 from assent.spec.language.expression import TOO_COSTLY, Bindings, Budget, Expression, ExpressionError
 from assent.spec.language.work import WORK_MAX
 from assent.spec.policy import Limit, Policy
+from assent.spec.principal import PrincipalKind
 
 ASKED_MAX: Final = 512
 """Sets of conditional rules that are kept ready; a table that is full starts again empty."""
 
 FAILED: Final = "POLICY_ERROR"
 """The code of a denial because a rule could not be evaluated."""
-
-UnknownInputs: TypeAlias = Collection[str] | Literal["all"]
-"""Names of inputs whose values are not known yet; `all` when none is."""
 
 
 class Possible(msgspec.Struct, frozen=True):
@@ -79,6 +80,7 @@ class PolicyEngine:
         self._index = Index([(rule.when, rule.unless) for rule in policy.rules])
         self.reads_step = self._index.reads_step
         """Whether an answer may depend on the step's name."""
+        self._constraints = Constraints(policy.constraints) if policy.constraints else None
         self._limits = Limits(policy.limits)
         self._default = default_answers(policy.default)
         self.reads_now = any(
@@ -128,6 +130,8 @@ class PolicyEngine:
         """The answer to this context; never raises. What cannot be evaluated is denied with code POLICY_ERROR."""
         decision = self._decide(context, ())[0]
         assert decision is not None  # Only unknown inputs leave a decision open.
+        if self._constraints is not None:
+            decision = self._constraints.deny(decision, context)
         return self._limits.deny(decision, context) if context.counts else decision
 
     def limits_on(self, context: PolicyContext) -> tuple[Limit, ...]:
@@ -144,6 +148,9 @@ class PolicyEngine:
         For plans and pre-flights. An answer given here is the answer of `decide` whatever the unknown inputs turn out to be.
         """
         decision = self._decide(context, unknown_inputs)[0]
+        if decision is not None and self._constraints is not None:
+            answers, read = self._constraints.possible(decision, context, unknown_inputs)
+            decision = None if read else answers[0]
         if decision is None or not context.counts:
             return decision
         limited = self._limits.deny(decision, context)
@@ -157,6 +164,10 @@ class PolicyEngine:
         asked about what is known.
         """
         found = self._possible(context, unknown_inputs)
+        if self._constraints is not None:
+            each = [self._constraints.possible(one, context, unknown_inputs) for one in found.answers]
+            read = {*found.unknown}.union(*(names for _, names in each))
+            found = Possible(tuple(one for answers, _ in each for one in answers), tuple(sorted(read)))
         if not context.counts:
             return found
         return Possible(tuple(self._limits.deny(one, context) for one in found.answers), found.unknown)
@@ -195,9 +206,12 @@ class PolicyEngine:
         decision, decided = self._decide(context, ())
         assert decision is not None  # As in `decide`.
         explanation = explain(self._rules, decided, decision, context)
+        if self._constraints is not None:
+            constrained = self._constraints.deny(decision, context)
+            explanation = explanation.constrained(constrained, self._constraints.looked_at(context))
         if not context.counts:
             return explanation
-        limited = self._limits.deny(decision, context)
+        limited = self._limits.deny(explanation.decision, context)
         return explanation.limited(limited, self._limits.on(context))
 
     def _decide(self, context: PolicyContext, unknown: UnknownInputs) -> tuple[Decision | None, int | None]:
@@ -265,6 +279,10 @@ class PolicyEngine:
         return found
 
     def _answered(self, answer: Answer, i: int, context: PolicyContext) -> Decision:
+        if administers(context.capability) and context.principal.type is PrincipalKind.AGENT:
+            is_named = i < len(self._rules) and lets_administer(self._rules[i].rule, context)
+            if answer.effect is not PolicyDecision.DENY and not is_named:
+                answer = NOT_FOR_AGENTS
         return Decision(
             answer.effect,
             answer.rule,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import overload
 
 import msgspec
 
 from assent.errors import Json
-from assent.policy._compiled import CompiledRule, care_for
+from assent.policy._compiled import AGENT_REFUSED, CompiledRule, care_for
 from assent.policy._context import PolicyContext
 from assent.policy._limits import amount_of
 from assent.policy._match import matches, misses, strays
@@ -141,6 +141,14 @@ class LimitReport(msgspec.Struct, frozen=True):
     opens_at_ms: int | None
 
 
+class ConstraintReport(msgspec.Struct, frozen=True):
+    """One constraint in an explanation: whether the inputs fit it, and what of them does not."""
+
+    constraint: str
+    holds: bool
+    because: str
+
+
 class PolicyExplanation(msgspec.Struct, frozen=True):
     """A decision with the whole policy around it: one report per rule, in file order."""
 
@@ -149,6 +157,22 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
     rules: tuple[RuleReport, ...]
     nearest: Nearest | None
     limits: tuple[LimitReport, ...] = ()
+    constraints: tuple[ConstraintReport, ...] = ()
+
+    def constrained(
+        self, decision: Decision, found: Iterable[tuple[str, Sequence[str]]]
+    ) -> PolicyExplanation:
+        """The same with the constraints that were asked after the rules; `decision` is what came of both."""
+        reports = tuple(
+            ConstraintReport(name, not faults, "; ".join(faults) or "the inputs fit it")
+            for name, faults in found
+        )
+        return msgspec.structs.replace(self._denied(decision), constraints=reports)
+
+    def _denied(self, decision: Decision) -> PolicyExplanation:
+        # A rule that would have let it go changes nothing while something else denies it.
+        nearest = self.nearest if decision.rule == self.decision.rule else None
+        return msgspec.structs.replace(self, decision=decision, nearest=nearest)
 
     def limited(self, decision: Decision, limits: Sequence[Limit]) -> PolicyExplanation:
         """The same with the limits that were asked after the rules; `decision` is what came of both."""
@@ -165,9 +189,7 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
             for limit in limits
             if (count := counts.get(limit.id)) is not None
         )
-        # A rule that would have let it go changes nothing while a limit is past.
-        nearest = self.nearest if decision.rule == self.decision.rule else None
-        return msgspec.structs.replace(self, decision=decision, nearest=nearest, limits=reports)
+        return msgspec.structs.replace(self._denied(decision), limits=reports)
 
     def to_json(self) -> dict[str, Json]:
         """What `assent policy explain --json` prints."""
@@ -182,8 +204,10 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
             "code": decision.code,
             "approvers": None if decision.approvers is None else decision.approvers.to_json(),
             "opens_at_ms": decision.opens_at_ms,
+            "allowed": decision.allowed,
             "policy_digest": decision.policy_digest,
             "rules": [*map(msgspec.to_builtins, self.rules)],
+            "constraints": [*map(msgspec.to_builtins, self.constraints)],
             "limits": [*map(msgspec.to_builtins, self.limits)],
             "nearest": None if near is None else {**msgspec.to_builtins(near), "missing": [*near.missing]},
         }
@@ -214,6 +238,8 @@ def _nearest(
 ) -> Nearest | None:
     care = care_for(context)
     best: Nearest | None = None
+    if decision.code == AGENT_REFUSED:  # a rule that would let anybody else go changes nothing
+        return None
     for compiled, seen in zip(rules, looks, strict=False):
         effect = compiled.answers[care].effect
         if effect is decision.effect or seen.holds is not False or strays(compiled.rule.when, context):

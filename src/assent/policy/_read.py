@@ -12,6 +12,7 @@ import msgspec
 from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
 from assent.policy._conditions import compile_condition
+from assent.policy._constraints import KEYWORDS, unknown_keywords
 from assent.spec.capability import OperationType, RiskLevel
 from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.documents.document import Document, Path
@@ -20,10 +21,12 @@ from assent.spec.ids import LABEL
 from assent.spec.language.expression import Expression
 from assent.spec.policy import (
     BUILTIN_PREFIX,
+    CONSTRAINTS_MAX,
     DEFAULT_RULE,
     LIMITS_MAX,
     POLICY_VERSION,
     RULES_MAX,
+    Constraint,
     Limit,
     Match,
     Measure,
@@ -32,14 +35,16 @@ from assent.spec.policy import (
     Rule,
 )
 from assent.spec.principal import PrincipalKind
-from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.schemas._foreign import compile_schema
+from assent.spec.values.canonical import INTEGER_MAX, canonical_json
 from assent.spec.words.articles import with_article
 from assent.spec.words.durations import parse_duration_ms
 from assent.spec.words.sizes import read_size
 from assent.spec.words.suggestions import did_you_mean
 
-TOP_KEYS: Final = ("version", "default", "rules", "limits")
+TOP_KEYS: Final = ("version", "default", "rules", "constrain", "limits")
 RULE_KEYS: Final = ("id", "when", "if", "decision", "reason", "approvers", "without_approval")
+CONSTRAINT_KEYS: Final = ("id", "when", "inputs", "reason")
 LIMIT_KEYS: Final = ("id", "when", "per", "window", *Measure, "prices", "reason")
 MATCH_KEYS: Final = (
     "principal", "roles", "capability", "operation_type", "risk_level", "labels", "workflow", "step",
@@ -62,9 +67,12 @@ _CALLED: Final[dict[type, str]] = {
     Per: "way of counting",
 }
 
+_PARTS: Final = {"rules": "rule", "constrain": "constraint", "limits": "limit"}
+_NOTHING: Final[tuple[Match, Match | None]] = (Match(), None)
+
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", PolicyDecision, OperationType, RiskLevel, PrincipalKind, Per)
-_Part = TypeVar("_Part", Rule, Limit)
+_Part = TypeVar("_Part", Rule, Constraint, Limit)
 
 
 def read_policy(document: Document) -> tuple[Policy, dict[str, Expression]]:
@@ -138,11 +146,12 @@ class _Reader:
         default = PolicyDecision.DENY
         if "default" in top:
             default = self.attempt(lambda: self.choice(top["default"], ("default",), PolicyDecision), default)
-        # Both name decisions, so that no limit may have the id of a rule.
+        # All of them name decisions, so that no two may have one id.
         seen: dict[str, Path] = {}
         rules = self.listed(top, "rules", RULES_MAX, seen, self.rule)
+        constraints = self.listed(top, "constrain", CONSTRAINTS_MAX, seen, self.constraint)
         limits = self.listed(top, "limits", LIMITS_MAX, seen, self.limit)
-        return Policy(tuple(rules), default, tuple(limits))
+        return Policy(tuple(rules), default, tuple(limits), tuple(constraints))
 
     def listed(
         self,
@@ -156,7 +165,7 @@ class _Reader:
         if not isinstance(items, list):
             raise self.fail(f"`{key}` must be a list", (key,))
         if len(items) > most:
-            raise self.fail(f"{len(items)} {key} are more than {most}", (key,))
+            raise self.fail(f"{len(items)} {_PARTS[key]}s are more than {most}", (key,))
         found: list[_Part] = []
         for i, item in enumerate(items):
             path: Path = (key, i)
@@ -165,7 +174,7 @@ class _Reader:
                 if one.id in seen:
                     first, what = self.document.position((*seen[one.id], "id")), seen[one.id][0]
                     raise self.fail(
-                        f"{str(what)[:-1]} `{one.id}` stands twice; the first is at {first}", (*path, "id")
+                        f"{_PARTS[str(what)]} `{one.id}` stands twice; the first is at {first}", (*path, "id")
                     )
             except _Fault:
                 continue
@@ -188,9 +197,8 @@ class _Reader:
             decision = self.attempt(
                 lambda: self.choice(data["decision"], (*path, "decision"), PolicyDecision), decision
             )
-        nothing: tuple[Match, Match | None] = Match(), None
         when, unless = self.attempt(
-            lambda: self.when(self.given(data, "when", path), (*path, "when")), nothing
+            lambda: self.when(self.given(data, "when", path), (*path, "when")), _NOTHING
         )
         condition = self.attempt(lambda: self.condition(self.given(data, "if", path), (*path, "if")), None)
         reason = self.attempt(lambda: self.reason(data, path), "")
@@ -216,6 +224,57 @@ class _Reader:
             )
         return ident
 
+    def constraint(self, item: Json, path: Path) -> Constraint:
+        # As of a rule.
+        before = len(self.faults)
+        data = item if isinstance(item, dict) else self.mapping(item, path, CONSTRAINT_KEYS, "a constraint")
+        self.attempt(lambda: self.mapping(data, path, CONSTRAINT_KEYS), data)
+        for key, hint in (
+            ("id", "decisions are recorded with the id of their constraint"),
+            ("inputs", "`inputs: { properties: { owner: { const: acme } }, required: [owner] }`"),
+        ):
+            if key not in data and len(self.faults) == before:
+                raise self.fail(f"a constraint needs `{key}`", path, hint=hint)
+        ident = self.ident(data, "a constraint", path)
+        when, unless = self.attempt(
+            lambda: self.when(self.given(data, "when", path), (*path, "when")), _NOTHING
+        )
+        inputs: dict[str, Json] = {}
+        if "inputs" in data:
+            inputs = self.attempt(lambda: self.schema(data["inputs"], (*path, "inputs")), inputs)
+        reason = self.attempt(lambda: self.reason(data, path), "")
+        if when.concurrencies:
+            self.fail("a constraint is about calls, and no keys", (*path, "when", "concurrency"), key=True)
+        if len(self.faults) > before:
+            raise _Fault
+        return Constraint(ident, inputs, when, unless, reason)
+
+    def schema(self, value: Json, path: Path) -> dict[str, Json]:
+        """A JSON Schema, in which nothing may stand that would be passed over."""
+        if not isinstance(value, dict) or not value:
+            hint = "`inputs: { properties: { owner: { const: acme } } }`"
+            raise self.fail(f"`{path[-1]}` must be a JSON Schema that asks for something", path, hint=hint)
+        strange = [
+            self.fail(
+                f"`{key}` checks nothing" if key == "format" else f"unknown keyword `{key}`",
+                (*path, *place),
+                key=True,
+                hint="write a `pattern`"
+                if key == "format"
+                else did_you_mean(str(key), KEYWORDS, otherwise="the keywords of JSON Schema 2020-12"),
+            )
+            for place in unknown_keywords(value)
+            for key in place[-1:]
+        ]
+        if strange:
+            raise strange[0]
+        try:
+            canonical_json(value)
+            compile_schema(value, f"`{path[-1]}`")
+        except InputError as error:
+            raise self.fail(error.message, path, hint=error.hint) from None
+        return value
+
     def limit(self, item: Json, path: Path) -> Limit:
         # As of a rule.
         before = len(self.faults)
@@ -226,9 +285,8 @@ class _Reader:
                 hint = "decisions are recorded with the id of their limit" if key == "id" else "`window: 1h`"
                 raise self.fail(f"a limit needs `{key}`", path, hint=hint)
         ident = self.ident(data, "a limit", path)
-        nothing: tuple[Match, Match | None] = Match(), None
         when, unless = self.attempt(
-            lambda: self.when(self.given(data, "when", path), (*path, "when")), nothing
+            lambda: self.when(self.given(data, "when", path), (*path, "when")), _NOTHING
         )
         per = Per.PRINCIPAL
         if "per" in data:

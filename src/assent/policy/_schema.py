@@ -7,7 +7,7 @@ from assent.policy._read import CAPABILITY_PATTERN, PATTERN, PRINCIPAL_PATTERN
 from assent.spec.capability import OperationType
 from assent.spec.decision import PolicyDecision
 from assent.spec.ids import LABEL
-from assent.spec.policy import LIMITS_MAX, POLICY_VERSION, RULES_MAX, Measure, Per
+from assent.spec.policy import CONSTRAINTS_MAX, LIMITS_MAX, POLICY_VERSION, RULES_MAX, Measure, Per
 from assent.spec.risk import RiskLevel
 from assent.spec.schemas.written import choice, document, flag, key, listed, mapping, one_or_more, part, text
 from assent.spec.values.canonical import INTEGER_MAX
@@ -75,6 +75,11 @@ def policy_schema() -> dict[str, Json]:
                     {**listed(part("rule"), "a list of rules"), "maxItems": RULES_MAX},
                     f"the rules, in the order in which they are tried; at most {RULES_MAX}",
                 ),
+                "constrain": key(
+                    {**listed(part("constraint"), "a list of constraints"), "maxItems": CONSTRAINTS_MAX},
+                    "what the inputs of calls must fit, whatever the rules let go: all that are about a call must hold; at most "
+                    f"{CONSTRAINTS_MAX}",
+                ),
                 "limits": key(
                     {**listed(part("limit"), "a list of limits"), "maxItems": LIMITS_MAX},
                     f"how much passes within a time of what the rules let go; at most {LIMITS_MAX}",
@@ -117,12 +122,26 @@ def policy_schema() -> dict[str, Json]:
         ),
         "not": mapping("", matched) | {"minProperties": 1},
         "approvers": APPROVERS,
+        "constraint": mapping(
+            "What the inputs of some calls must fit.",
+            {
+                "id": key(label, "unique among rules, constraints and limits; recorded with each denial"),
+                "when": key(part("when"), "which calls it is about; left out: all"),
+                "inputs": key(
+                    {"title": "a JSON Schema (2020-12)", "type": "object", "minProperties": 1},
+                    "what their inputs must fit",
+                ),
+                "reason": key(text(), "shown and recorded with the denial"),
+            },
+            "id",
+            "inputs",
+        ),
         "limit": mapping(
             "So much of one thing within a time: exactly one of `calls`, `bytes_out` and `cost`.",
             {
                 "id": key(
                     label,
-                    "unique among rules and limits; recorded with each denial, and what is counted has this name",
+                    "unique among rules, constraints and limits; recorded with each denial, and what is counted has this name",
                 ),
                 "when": key(part("when"), "which calls count; left out: all"),
                 "per": key(choice(*Per), "who has a count of their own", Per.PRINCIPAL.value),

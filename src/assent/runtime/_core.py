@@ -32,6 +32,9 @@ from assent.engine import (
     SendSignal,
     Wish,
     describe_run,
+    require_open,
+    to_take_back,
+    to_take_back_alone,
     together,
 )
 from assent.errors import AssentError, InputError, Json, RefusedError
@@ -58,7 +61,7 @@ from assent.spec.ids import (
     step_of_request,
 )
 from assent.spec.states import PRIORITY, Resolution, RunState, StepState
-from assent.spec.workflow.definition import WorkflowSpec
+from assent.spec.workflow.definition import WorkflowSpec, require_outside_session
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
@@ -148,6 +151,7 @@ class Core(Outlook):
     ) -> RunResult:
         """Call one capability: a run of one step. The parameters are literal; `hooks` are this call's alone; `id` as in `run`."""
         del id
+        require_outside_session(capability)
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
         blueprint = Blueprint.of_call(capability, given, hooks)
@@ -240,9 +244,33 @@ class Core(Outlook):
         key = StepKey(step) if step is not None else None
         return await self._drive(RunId(run), Reject(self.actor(principal), key, digest=digest, text=reason))
 
-    async def cancel(self, run: str, *, principal: Who = None, spares_finally: bool = False) -> RunResult:
-        """Stop a run between effects and take its effects back; while its `finally` goes on, end that, unless it is spared."""
-        return await self._drive(RunId(run), Cancel(self.actor(principal), spares_finally=spares_finally))
+    async def cancel(
+        self, run: str, *, last: bool = False, principal: Who = None, spares_finally: bool = False
+    ) -> RunResult:
+        """Stop a run between effects and take its effects back; while its `finally` goes on, end that, unless it is spared.
+
+        `last`: take back the last step of a session that can be, and let the session go on. The result tells of that step, and
+        of later ones that stay as they are. `RUN_UNFINISHED` while a step is under way, `RUN_NOT_UNDOABLE` where there is none.
+        """
+        actor = self.actor(principal)
+        if last:
+            return await self._take_back_last(RunId(run), actor)
+        return await self._drive(RunId(run), Cancel(actor, spares_finally=spares_finally))
+
+    async def _take_back_last(self, run: RunId, actor: Actor) -> RunResult:
+        record = (await self.running.look(run)).record
+        require_open(record)
+        steps = to_take_back_alone(record)
+        if not steps:
+            raise InputError(
+                "RUN_NOT_UNDOABLE",
+                f"nothing is left in session `{run}` that can be taken back",
+                hint=f"`assent show {run}` tells what it did",
+            )
+        await self._require_present(run)
+        stay = [key for key in to_take_back(record) if key not in steps]
+        after = [key for key in stay if (record.steps[key].order or 0) > (record.steps[steps[0]].order or 0)]
+        return await self._drive(run, Cancel(actor, step=steps[0]), only=(steps[0], *after))
 
     async def signal(self, run: str, name: str, payload: Json = None, *, principal: Who = None) -> RunResult:
         """Send a run a signal, which is on record when this returns, and drive the run on until it ends or waits again.
@@ -550,7 +578,9 @@ class Core(Outlook):
         finally:
             end()
 
-    async def _drive(self, run: RunId, wish: Wish | None = None) -> RunResult:
+    async def _drive(
+        self, run: RunId, wish: Wish | None = None, *, only: Sequence[StepKey] = ()
+    ) -> RunResult:
         try:
             driven = await self.running.drive(run, wish)
         except RefusedError as error:
@@ -562,7 +592,7 @@ class Core(Outlook):
         await self._captures.after_run(driven.record)
         if driven.record.state.is_finished:
             await self._tell_outer(driven.record)
-        return self.gate.explain_pause(await self._result(driven), driven.record.mode)
+        return self.gate.explain_pause(await self._result(driven, *only), driven.record.mode)
 
     async def _tell_outer(self, record: RunRecord) -> None:
         """Have a step of a session that an earlier process left learn how the run ended that it has begun."""
@@ -589,8 +619,8 @@ class Core(Outlook):
         refused = ApprovalRefused(source=run, step=step, code=code, count=1, since_ms=since_ms, **actor.who())
         await self._refusals.note(refused)
 
-    async def _result(self, driven: Driven, only: StepKey | None = None) -> RunResult:
-        """What is told of a run, or of its step `only`."""
+    async def _result(self, driven: Driven, *only: StepKey) -> RunResult:
+        """What is told of a run, or of its steps `only`."""
         ledger, record = await self._ledger(), driven.record
         planned = driven.blueprint.steps if driven.blueprint is not None else {}
         told = await describe_run(record, planned, self.ready.journal, ledger, driven.values, only=only)

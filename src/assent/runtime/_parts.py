@@ -57,7 +57,7 @@ from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
 from assent.spec.masking import masked, masked_by_name
 from assent.spec.principal import BY_PROCESS, Principal, identified
 from assent.spec.values.frozen import thaw
-from assent.spec.workflow.definition import WorkflowSpec, bind_inputs
+from assent.spec.workflow.definition import WorkflowSpec, bind_inputs, require_outside_session
 from assent.spec.workflow.inputs import json_object
 
 if TYPE_CHECKING:
@@ -307,7 +307,8 @@ class Parts:
         return bound
 
     def check_call(self, reference: str, parameters: Mapping[str, Json]) -> None:
-        """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`."""
+        """Raise what makes a call impossible before anybody is asked: `CAPABILITY_UNKNOWN`, `INVALID_INPUT`, `NOT_A_SESSION`."""
+        require_outside_session(reference)
         found = self.capabilities.current().find(reference)
         found.require_references(found.parse(parameters)[1])
 

@@ -122,9 +122,11 @@ class Tried(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """One answer of the gate, complete enough to be explained and replayed.
 
-    `rule` is the id of the deciding rule or limit, or `default`, `builtin.low` …; `code` is set on a denial
-    (`POLICY_DENIED`, `POLICY_ERROR`, `LIMIT_REACHED`); `policy_digest` names the parsed policy; `trace` lists the rules tried,
-    in file order. `opens_at_ms`: when a limit that denied has room again, if nobody else calls; None where it never has.
+    `rule` is the id of the deciding rule, constraint or limit, or `default`, `builtin.low` …; `code` is set on a denial
+    (`POLICY_DENIED`, `POLICY_ERROR`, `AGENT_REFUSED`, `INPUTS_NOT_ALLOWED`, `LIMIT_REACHED`); `policy_digest` names the parsed
+    policy; `trace` lists the rules tried, in file order. `opens_at_ms`: when a limit that denied has room again, if nobody else
+    calls; None where it never has. `allowed`: the schema that inputs had to fit, and `faults` what of them did not, where a
+    constraint denied.
     """
 
     effect: PolicyDecision
@@ -135,3 +137,5 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     code: str | None = None
     trace: Sequence[Tried] = ()
     opens_at_ms: int | None = None
+    allowed: dict[str, Json] | None = None
+    faults: Sequence[dict[str, Json]] = ()

@@ -58,6 +58,17 @@ SIGNAL_CAPABILITY: Final = "assent.signal"
 ERASE_CAPABILITY: Final = "assent.erase"
 """The capability that erases what runs were given, gave and kept; whoever wants that calls it."""
 
+_QUESTIONS: Final = frozenset({APPROVAL_CAPABILITY, UNDO_CAPABILITY, KEY_CAPABILITY, SIGNAL_CAPABILITY})
+
+
+def administers(capability: str) -> bool:
+    """Whether a capability changes Assent itself (keys, schedules, the record), which is not for agents.
+
+    What the gate is merely asked about under such a name is none.
+    """
+    return capability.startswith("assent.") and capability not in _QUESTIONS
+
+
 SCHEDULE_CAPABILITIES: Final = "assent.schedule."
 """What the capabilities that decide about schedules begin with: `add`, `remove`, `pause`, `resume`."""
 

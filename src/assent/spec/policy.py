@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -28,6 +28,9 @@ RULES_MAX: Final = 10_000
 
 LIMITS_MAX: Final = 100
 """Limits in one policy."""
+
+CONSTRAINTS_MAX: Final = 1000
+"""Constraints in one policy."""
 
 DEFAULT_RULE: Final = "default"
 """The rule id of a decision that no rule made."""
@@ -148,12 +151,37 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """What the inputs of the calls that `when` matches and `unless` does not must fit: a JSON Schema (2020-12)."""
+
+    id: str
+    inputs: dict[str, Any]  # `Any`: JSON, which msgspec can't name
+    when: Match = Match()
+    unless: Match | None = None
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """The constraint as JSON data, as the digest covers it."""
+        return {
+            "id": self.id,
+            "inputs": self.inputs,
+            "when": self.when.to_json(),
+            "unless": None if self.unless is None else self.unless.to_json(),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
 class Policy:
-    """A whole policy: the first rule that holds decides, `default` when none does; what they let go, `limits` may still stop."""
+    """A whole policy: the first rule that holds decides, `default` when none does.
+
+    What they let go, `constraints` on its inputs and `limits` may still stop: all that are about a call must hold.
+    """
 
     rules: tuple[Rule, ...] = ()
     default: PolicyDecision = PolicyDecision.DENY
     limits: tuple[Limit, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
@@ -174,8 +202,9 @@ class Policy:
             "version": POLICY_VERSION,
             "default": self.default.value,
             "rules": [rule.to_json() for rule in self.rules],
-            # What a policy without limits says, and so its digest, is what it was before there were any.
+            # What a policy without these says, and so its digest, is what it was before there were any.
             **({"limits": [limit.to_json() for limit in self.limits]} if self.limits else {}),
+            **({"constraints": [one.to_json() for one in self.constraints]} if self.constraints else {}),
         }
 
     @cached_property

@@ -11,7 +11,15 @@ PRIORITY_MAX: Final = 10
 
 
 REFUSALS: Final = frozenset(
-    {"POLICY_DENIED", "POLICY_ERROR", "LIMIT_REACHED", "APPROVAL_REJECTED", "APPROVAL_EXPIRED"}
+    {
+        "POLICY_DENIED",
+        "POLICY_ERROR",
+        "AGENT_REFUSED",
+        "INPUTS_NOT_ALLOWED",
+        "LIMIT_REACHED",
+        "APPROVAL_REJECTED",
+        "APPROVAL_EXPIRED",
+    }
 )
 """Codes of what the policy or a person refused: every door tells a run that ended with one as refused, and not as failed."""
 

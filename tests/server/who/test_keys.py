@@ -16,7 +16,7 @@ from assent.runtime.service.requests import Asker
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import own_name
 from assent.server.who import Gatehouse
-from tests.support.bodies import FakeClock
+from tests.support.bodies import FakeClock, policy, rule
 from tests.support.who import bearer, made, place_with
 
 CI = "[identity.services.ci]\nroles = ['builder']\n"
@@ -101,7 +101,9 @@ CREATIONS: dict[str, tuple[Asker | None, dict[str, Any], str, Any]] = {
 @pytest.mark.parametrize("case", CREATIONS)
 async def test_nobody_gets_by_a_key_more_than_they_are(tmp_path: Path, case: str) -> None:
     by, said, configuration, expected = CREATIONS[case]
-    async with place_with(tmp_path, configuration).open() as rt:
+    place = place_with(tmp_path, configuration)
+    place.policy = policy(rule("agents", when={"principal": "agent:*", "capability": "assent.key.create"}))
+    async with place.open() as rt:
         key, run = await made(rt, by, **said)
         is_in = await _is_let_in(Gatehouse(rt.settings), key.text)
     (step,) = run.steps

@@ -18,7 +18,8 @@ from assent.errors import InputError
 from assent.invocation import BoundCapability, Handler
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.capability import SpecModel
-from assent.spec.schemas.schema import compile_schema, schema_of, takes_more
+from assent.spec.schemas._foreign import compile_schema
+from assent.spec.schemas.schema import schema_of, takes_more
 from tests.support.properties import holds
 from tests.support.seeds import examples
 

@@ -224,8 +224,7 @@ def _checked(loaded: Loaded, schema: dict[str, Json]) -> shapes.Validated:
     """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
     from assent.spec.documents.faults import Telling
     from assent.spec.language.schema_work import TOO_COSTLY, visits_of
-    from assent.spec.schemas._foreign import faults_in
-    from assent.spec.schemas.schema import compile_schema
+    from assent.spec.schemas._foreign import compile_schema, faults_in
 
     measured(loaded.value)
     measured(schema, code="SCHEMA_INVALID")

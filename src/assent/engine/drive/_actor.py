@@ -627,12 +627,12 @@ class RunActor:
 
     @property
     def _is_held(self) -> bool:
-        """No step may begin now: the run is stopped or has not its key, a person has to say what became of one, or the policy
-        can't be read.
+        """No step may begin now: the run is stopped or has not its key, a step of it is being taken back, a person has to say
+        what became of one, or the policy can't be read.
 
         A session goes on in the last two cases: a step in doubt concerns that step alone, a shut gate denies what is asked of it.
         """
-        if self._is_stopped or not self._may_begin():
+        if self._is_stopped or not self._may_begin() or self.record.rollback:
             return True
         return self.record.mode is _WORKFLOW and (self._is_shut or self.record.has(_IN_DOUBT))
 
@@ -918,7 +918,7 @@ class RunActor:
             return self._readiness.is_exhausted and self._apply(EndFinally())
         if record.mode is Mode.SESSION:
             unsettled = (StepState.PENDING, _RUNNING, StepState.AWAITING_APPROVAL, _IN_DOUBT)
-            if not record.is_closed or record.count(*unsettled):
+            if not record.is_closed or record.count(*unsettled) or record.rollback:
                 return False
         elif not self._readiness.is_exhausted:
             return False

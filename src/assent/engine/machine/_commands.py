@@ -210,12 +210,13 @@ class Cancel(msgspec.Struct, frozen=True, gc=False):
     """A principal wants the run to stop and be taken back; while the steps of its `finally` go on, these to stop.
 
     `replaced_by`: so that this run may have its concurrency key. `spares_finally`: another run waits for its end, in whatever
-    order these wishes come.
+    order these wishes come. `step`: only this one of a session, the last that can be taken back; the session goes on.
     """
 
     actor: Actor
     replaced_by: RunId | None = None
     spares_finally: bool = False
+    step: StepKey | None = None
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,7 @@ def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
     in_doubt = record.has(_IN_DOUBT)
     if not in_doubt and not record.is_stopping:
         return _hear(record) if record.signals and record.waiting else ()
-    if record.is_moving:
+    if record.is_moving or record.rollback:
         return ()
     if not record.is_stopping:
         asks = record.mode is Mode.WORKFLOW or record.is_closed

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from assent.engine.machine._commands import Actor, Approve, Cancel, Expire, Reject, RequestUndo, Resolve
-from assent.engine.record._record import UNDO_STEP, ApprovalRecord, Phase, RunRecord, to_take_back
+from assent.engine.record._record import (
+    UNDO_STEP,
+    ApprovalRecord,
+    Phase,
+    RunRecord,
+    to_take_back,
+    to_take_back_alone,
+)
 from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import SIGNAL_CAPABILITY, RunId, StepKey, names_digest
@@ -121,8 +128,11 @@ def decide_cancel(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
     """Stopping a run that still goes forward; one that is being taken back already needs no wish. `RUN_FINISHED`.
 
     Cancelled again, or only then, while the steps of its `finally` go on, it is these that stop, but not where another run
-    waits for them. The same request is one wish.
+    waits for them. The same request is one wish. Steps of a session are taken back one at a time: `NOT_A_SESSION`,
+    `RUN_UNFINISHED`.
     """
+    if command.step is not None:
+        return _take_back_alone(record, command)
     if not record.is_going_forward:
         if record.phase is Phase.DONE:
             ended, hint = record.state.value, None
@@ -141,6 +151,35 @@ def decide_cancel(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
     if record.final is None and record.is_cancelling:
         return ()
     return [ev.CancelRequested(**command.actor.who(), replaced_by=command.replaced_by)]
+
+
+def _take_back_alone(record: RunRecord, command: Cancel) -> Sequence[ev.AnyEvent]:
+    """As where all is taken back, nothing may be under way."""
+    require_open(record)
+    if command.actor.request is not None and command.actor.request == record.cancelled_in:
+        return ()
+    unsettled = (StepState.RUNNING, StepState.IN_DOUBT, StepState.COMPENSATING)
+    busy = [one.key for one in record.steps.values() if one.state in unsettled] + record.rollback
+    if busy or command.step != next(iter(to_take_back_alone(record)), None):
+        raise InputError(
+            "RUN_UNFINISHED",
+            f"a step of session `{record.run}` has no outcome yet, or had one a moment ago",
+            path=busy[0] if busy else None,
+            hint="ask again when it has ended: which step is the last is known then",
+        )
+    return [ev.CancelRequested(**command.actor.who(), step=command.step)]
+
+
+def require_open(record: RunRecord) -> None:
+    """Raise what keeps single steps from being taken back: `NOT_A_SESSION`, `RUN_FINISHED`."""
+    if record.mode is not Mode.SESSION:
+        raise not_a_session(record.run)
+    if not record.may_begin_steps:
+        raise InputError(
+            "RUN_FINISHED",
+            f"session `{record.run}` has ended, or is being taken back as a whole",
+            hint=f"`assent undo {record.run}` takes back what it did",
+        )
 
 
 def decide_signal(record: RunRecord, event: ev.SignalReceived) -> Sequence[ev.AnyEvent]:

@@ -62,7 +62,8 @@ from assent.spec.states import Mode, RunState, StepState
 
 # See `_record.py` for what a look-up in the class costs.
 _FORWARD: Final = Phase.FORWARD
-_TAKING_BACK: Final = (Phase.ROLLBACK, Phase.UNDO)
+_TAKING_BACK: Final = (Phase.ROLLBACK, Phase.UNDO, Phase.FORWARD)
+"""Phases in which there may be a step to take back; on the way forward, one of a session that goes on."""
 _RUNNING: Final = StepState.RUNNING
 
 

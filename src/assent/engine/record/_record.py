@@ -617,6 +617,10 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent, n: int, at_ms: int) -> No
             _recover(record, retry=event.retry)
         case ev.CancelRequested():
             record.cancelled_in = event.request
+            if event.step is not None:
+                record.rollback.append(event.step)
+                record.step(event.step).compensation_attempt = 0
+                return
             record.replaced_by = record.replaced_by or event.replaced_by
             if record.final is not None:
                 record.final.call_off(RUN_CANCELLED)
@@ -759,6 +763,17 @@ def to_take_back(record: RunRecord, *, reversible_only: bool = False) -> list[St
     ]
     affected.sort(key=lambda step: -(step.order or 0))
     return [step.key for step in affected]
+
+
+def to_take_back_alone(record: RunRecord) -> list[StepKey]:
+    """The steps of a session that can be taken back while it goes on, latest outcome first; also one where that failed."""
+    failed = [
+        step.key
+        for step in record.steps.values()
+        if step.state is StepState.COMPENSATION_FAILED and not step.is_abandoned
+    ]
+    found = {*to_take_back(record, reversible_only=True), *failed}.difference(record.rollback)
+    return sorted(found, key=lambda key: -(record.steps[key].order or 0))
 
 
 def kept_for(record: RunRecord, step: StepRecord) -> tuple[ev.Counted, ...]:

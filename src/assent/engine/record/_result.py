@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -137,19 +137,19 @@ async def describe_run(
     ledger: Mapping[str, Json],
     values: Values | None = None,
     *,
-    only: StepKey | None = None,
+    only: Sequence[StepKey] = (),
 ) -> RunResult:
     """The run's object. Steps come in the order of `planned`; iterations follow their step. `only` leaves out all others.
 
     `values` are those of the actor that just drove the run: what it still knows is not read from the journal again.
     """
-    ordered: dict[StepKey, None] = {only: None} if only is not None else {}
-    for name in planned if only is None else ():
+    ordered = dict.fromkeys(only)
+    for name in () if only else planned:
         ordered[name] = None
         parent = record.steps.get(name)
         if parent is not None and parent.children:
             ordered |= dict.fromkeys(iterations(name, parent.children))
-    if only is None:
+    if not only:
         ordered |= dict.fromkeys(record.steps)
     steps = tuple([await _step(name, record, planned, reader, values) for name in ordered])
     return RunResult(

@@ -387,7 +387,7 @@ class _Director:
             case ev.RunRecovered():
                 return Recover(retry=True)
             case ev.CancelRequested():
-                return Cancel(self._actor(event.by, event), event.replaced_by)
+                return Cancel(self._actor(event.by, event), event.replaced_by, step=event.step)
             case ev.SessionClosed():
                 return Close()
             case ev.ApprovalGranted():

@@ -807,7 +807,11 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
             if opens is None
             else f"try again at {instant(opens)}"
         )
-    if near is not None:
+    if decision.allowed is not None:
+        near = None
+        details |= {"allowed": decision.allowed, "faults": [*decision.faults]}
+        hint = "ask again with inputs that fit `allowed`, which the details have"
+    if near is not None and decision.code != "AGENT_REFUSED":
         would = "allow it" if near.decision is _ALLOW else "have a person asked"
         hint = f"rule `{near.rule}` would {would}, but {near.because}; {hint}"
     return {

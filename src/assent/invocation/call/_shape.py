@@ -5,24 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from assent.errors import InputError, Json
+from assent.spec.checked_schema import CheckedSchema
 from assent.spec.documents._fault_places import FaultPlaces
 from assent.spec.documents.faults import FAULTS_MAX, Fault, Telling, invalid, plain_fault
-from assent.spec.language.schema_work import TOO_COSTLY, may_be_costly, visits_of
-from assent.spec.schemas._foreign import faults_in
+from assent.spec.schemas._foreign import compile_schema
 from assent.spec.schemas._plain_copies import Read, copier, flat_reader
-from assent.spec.schemas.schema import compile_schema, completed, schema_of, takes_more
+from assent.spec.schemas.schema import completed, schema_of, takes_more
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
 from assent.spec.values.frozen import thaw
-
-if TYPE_CHECKING:
-    from jsonschema_rs import Draft202012Validator
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -56,7 +53,7 @@ class Shape:
         self._shows_values = shows_values
         self._telling: Telling | None = None
         self._places: FaultPlaces | None = None
-        self._validator: Draft202012Validator | None = None
+        self._checked: CheckedSchema | None = None
         self.is_typed = declared is not None
         if declared is not None:
             adapter: TypeAdapter[Any] = TypeAdapter(declared)
@@ -75,7 +72,7 @@ class Shape:
             self._validate_python: Callable[..., Any] = adapter.validator.validate_python
             self._dump: Callable[..., Any] = adapter.serializer.to_python
         elif schema:
-            self._validator = compile_schema(schema, f"the schema of {of}")
+            self._checked = CheckedSchema(schema, compile_schema(schema, f"the schema of {of}"))
 
     def read(self, value: Mapping[str, Json]) -> tuple[Any, Any]:
         """A JSON object as Python takes it, and as JSON with every default filled in. Raises its `InputError`."""
@@ -154,17 +151,7 @@ class Shape:
 
     def _broken(self, plain: object) -> list[Fault]:
         """What breaks a schema that came from outside."""
-        if self._validator is None:
-            return []
-        visits = visits_of(self._counted, plain) if self._counted is not None else 0
-        if visits is None:
-            return [plain_fault(TOO_COSTLY)]
-        return self._tell().of_schema(faults_in(self._validator, plain, visits))
-
-    @cached_property
-    def _counted(self) -> dict[str, Any] | None:  # `Any`: a schema
-        """The schema, where checking may take more than a few looks at each value."""
-        return thaw(self._schema) if may_be_costly(self._schema) else None
+        return [] if self._checked is None else self._checked.faults(plain, self._tell)
 
     def _refused(self, faults: Sequence[Fault], inputs: Mapping[str, Json] | None = None) -> InputError:
         refusal = invalid(self._code, self._are, faults)

@@ -91,7 +91,7 @@ class AuditLog:
     def __init__(self, wanted: EventFilter) -> None:
         self._wanted = wanted
         self._principals: dict[RunId | None, str] = {}
-        self._acting: dict[RunId | None, str] = {}
+        self._acting: dict[tuple[RunId | None, str | None], str] = {}
         self._capabilities: dict[tuple[RunId | None, str], str] = {}
         self._asked: dict[tuple[RunId | None, str], ApprovalRequested] = {}
         self._given: dict[tuple[RunId | None, str], Commitment] = {}
@@ -113,15 +113,15 @@ class AuditLog:
         return missing
 
     def _line(self, leaf: Leaf) -> LogLine:
-        event, run = leaf.event, _run_of(leaf)
+        event, run, step = leaf.event, _run_of(leaf), _text(leaf.event, "step")
         if isinstance(event, RunCreated):
             self._principals[run] = event.principal
             self._given[run, CALL_STEP] = event.inputs
         elif isinstance(event, UndoRequested | CancelRequested):
-            self._acting[run] = event.by
+            self._acting[run, step] = event.by
         elif isinstance(event, UndoRefused):
-            self._acting.pop(run, None)
-        capability, step = _text(event, "capability"), _text(event, "step")
+            self._acting.pop((run, None), None)
+        capability = _text(event, "capability")
         if step is not None:
             if capability is None:
                 capability = self._capabilities.get((run, step))
@@ -135,7 +135,8 @@ class AuditLog:
             leaf,
             _text(event, "by")
             or _text(event, "requester")
-            or self._acting.get(run)
+            or self._acting.get((run, step))
+            or self._acting.get((run, None))
             or self._principals.get(run),
             capability,
             asked,

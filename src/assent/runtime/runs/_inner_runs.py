@@ -147,12 +147,7 @@ class InnerRuns:
         core = self._core
         outer, actor = await self._outer(run, request_of_step(run, step))
         created = outer.created
-        if created.mode is not Mode.SESSION:
-            raise InputError(
-                "NOT_A_SESSION",
-                "only a step of a session runs a workflow",
-                hint="in a workflow, `workflow:` names another one",
-            )
+        assert created.mode is Mode.SESSION  # INVARIANT: nothing else has such a step
         labels = await core.running.labels(run)
         if asked.plan is not None:
             await core.run_plan(asked.plan, actor, priority=created.priority, labels=labels)

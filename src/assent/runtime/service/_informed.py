@@ -254,6 +254,7 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
         path=request.path,
         ok=is_sound,
         rules=None if policy is None else len(policy.rules),
+        constraints=None if policy is None else len(policy.constraints),
         limits=None if policy is None else len(policy.limits),
         findings=told,
     )

@@ -1031,6 +1031,14 @@ class LimitReport(Answer, frozen=True, kw_only=True):
     opens_at_ms: int | None
 
 
+class ConstraintReport(Answer, frozen=True, kw_only=True):
+    """A constraint that is about the call: whether its inputs fit, and what of them does not."""
+
+    constraint: str
+    holds: bool
+    because: str
+
+
 class LimitUsed(Answer, frozen=True, kw_only=True):
     """What calls had used of a limit when the gate was asked, and when the call would have fitted, where it did not.
 
@@ -1052,7 +1060,7 @@ class NearestRule(Answer, frozen=True, kw_only=True):
 
 
 class Explained(Answer, frozen=True, kw_only=True):
-    """A decision with the whole policy around it."""
+    """A decision with the whole policy around it. `allowed`: the schema that the inputs had to fit, where a constraint denied."""
 
     principal: str
     capability: str
@@ -1067,6 +1075,8 @@ class Explained(Answer, frozen=True, kw_only=True):
     rules: list[RuleReport]
     limits: list[LimitReport]
     nearest: NearestRule | None
+    constraints: list[ConstraintReport] = []
+    allowed: dict[str, Json] | None = None
     complete: bool
     """The parameters are those of a whole call; without all of them a rule that reads one may answer otherwise."""
 
@@ -1192,11 +1202,12 @@ class Finding(Answer, frozen=True, kw_only=True):
 
 
 class PolicyChecked(Answer, frozen=True, kw_only=True):
-    """What was found in a policy; `ok` where it can be used, which then has so many `rules` and `limits`."""
+    """What was found in a policy; `ok` where it can be used, which then has so many `rules`, `constraints` and `limits`."""
 
     path: str
     ok: bool
     rules: int | None
+    constraints: int | None = None
     limits: int | None = None
     findings: list[Finding]
 

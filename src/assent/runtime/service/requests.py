@@ -212,6 +212,10 @@ class Cancel(Driving[answers.Run], tag="cancel", frozen=True):
     """Stop a run between effects and take its effects back."""
 
     run: str
+    last: bool = False
+    """Take back the last step of a session that can be, and let the session go on: the answer tells of that step, and of later
+    ones that stay as they are.
+    """
 
 
 class Signal(Driving[answers.Run], tag="signal", frozen=True):

@@ -136,10 +136,14 @@ class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
 
 
 class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"):
-    """Somebody asked for the run to stop; honoured between effects. `replaced_by`: by starting this run, which wants its key."""
+    """Somebody asked for the run to stop; honoured between effects. `replaced_by`: by starting this run, which wants its key.
+
+    `step`: only this step of a session is to be taken back, and the session goes on.
+    """
 
     by: str
     replaced_by: RunId | None = None
+    step: StepKey | None = None
 
 
 class RunTimedOut(Event, frozen=True, kw_only=True, tag="run.timed_out"):

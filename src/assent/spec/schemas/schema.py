@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import PydanticUserError, TypeAdapter
 
 from assent.errors import InputError, Json
-from assent.spec.schemas._foreign import validator_of
+from assent.spec.schemas._foreign import short
 from assent.spec.schemas.references import referred
 from assent.spec.values.frozen import thaw
-
-if TYPE_CHECKING:
-    from jsonschema_rs import Draft202012Validator
 
 DEPTH_MAX: Final = 20
 """References and branches that are followed to what a schema says of one value."""
@@ -40,7 +37,7 @@ def schema_of(
         schema = adapter.json_schema()
     except (PydanticUserError, TypeError, NameError, ValueError, AttributeError, SyntaxError) as error:
         raise InputError(
-            "SPEC_INVALID", f"no schema can be derived: {_short(error)}", path="parameters"
+            "SPEC_INVALID", f"no schema can be derived: {short(error)}", path="parameters"
         ) from None
     if adapter.core_schema["type"] == "call":
         raise InputError(
@@ -56,33 +53,6 @@ def takes_more(schema: Mapping[str, Json]) -> bool:
     return any(
         "properties" in one and one.get("additionalProperties") is not False for one in subschemas(schema)
     )
-
-
-def compile_schema(schema: Mapping[str, Json], what: str) -> Draft202012Validator:
-    """The validator of a schema that came from outside. `InputError` SCHEMA_INVALID when it is no schema.
-
-    Nothing is fetched, and patterns run in linear time: look-around and back-references are refused.
-    """
-    import jsonschema_rs  # only schemas from outside need it
-
-    try:
-        return validator_of(thaw(schema))
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        place = getattr(error, "instance_path", [])
-        pattern = bool(place) and place[-1] == "pattern"
-        raise InputError(
-            "SCHEMA_INVALID",
-            f"{what} is not JSON Schema that can be used here: {_short(error)}",
-            path=".".join(map(str, place)) or None,
-            hint="write the pattern without look-around and back-references, so that it takes linear time"
-            if pattern
-            else "JSON Schema 2020-12; `$ref` may only name a part of the same document",
-        ) from None
-
-
-def _short(error: Exception) -> str:
-    flat = " ".join(str(getattr(error, "message", error)).split())
-    return flat if len(flat) <= 200 else f"{flat[:199]}…"
 
 
 def completed(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 from assent.errors import InputError, Json
 from assent.spec.documents.document import Document, load_yaml
 from assent.spec.documents.sections import Faults
-from assent.spec.ids import Fingerprint
+from assent.spec.ids import RUN_CAPABILITY, Fingerprint
 from assent.spec.language.template import Template
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
@@ -203,8 +203,8 @@ def capabilities_of(steps: Collection[StepSpec]) -> list[str]:
 def check_capabilities(spec: WorkflowSpec, capabilities: Capabilities) -> None:
     """Raise the first of everything in the workflow that the registered capabilities do not allow.
 
-    CAPABILITY_UNKNOWN and VERSION_NOT_FOUND (with a suggestion), RISK_LOWERED, COMPENSATION_INVALID, and for values that do not
-    depend on the run INPUT_UNKNOWN, INPUT_MISSING and INVALID_INPUT; all others in `details.faults`.
+    CAPABILITY_UNKNOWN and VERSION_NOT_FOUND (with a suggestion), NOT_A_SESSION, RISK_LOWERED, COMPENSATION_INVALID, and for
+    values that do not depend on the run INPUT_UNKNOWN, INPUT_MISSING and INVALID_INPUT; all others in `details.faults`.
     """
     faults = Faults()
     for step in spec.steps:
@@ -227,10 +227,21 @@ def _resolve(
     step: StepSpec, reference: str, capabilities: Capabilities, faults: Faults, key: str
 ) -> CapabilitySpec | None:
     try:
+        require_outside_session(reference)
         return capabilities.resolve(reference)
     except InputError as error:
         faults.add(step.place.fault(error.code, f"step `{step.name}`: {error.message}", key, hint=error.hint))
         return None
+
+
+def require_outside_session(reference: str) -> None:
+    """Raise `NOT_A_SESSION` for a capability that only a session can call."""
+    if reference.partition("@")[0] == RUN_CAPABILITY:
+        raise InputError(
+            "NOT_A_SESSION",
+            "only a session has a workflow as its step",
+            hint="`assent run` runs a workflow; in a workflow, `workflow:` names another one",
+        )
 
 
 def _check_risk(step: StepSpec, capability: CapabilitySpec, faults: Faults) -> None:

@@ -1,0 +1,36 @@
+"""What of a value breaks a schema that somebody else wrote, found with bounded work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from assent.errors import Json
+from assent.spec.documents.faults import Fault, Telling, plain_fault
+from assent.spec.language.schema_work import TOO_COSTLY, may_be_costly, visits_of
+from assent.spec.schemas._foreign import faults_in
+from assent.spec.values.frozen import thaw
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
+
+
+class CheckedSchema:
+    """A schema with its validator. Checking takes no more than `schema_work` lets it; a value that would take more breaks it."""
+
+    def __init__(self, schema: Mapping[str, Json], validator: Draft202012Validator) -> None:
+        self._schema = schema
+        self._validator = validator
+
+    def faults(self, plain: object, telling: Callable[[], Telling]) -> list[Fault]:
+        """Everything in JSON data that breaks the schema; empty when it fits."""
+        visits = visits_of(self._counted, plain) if self._counted is not None else 0
+        if visits is None:
+            return [plain_fault(TOO_COSTLY)]
+        return telling().of_schema(faults_in(self._validator, plain, visits))
+
+    @cached_property
+    def _counted(self) -> dict[str, Any] | None:  # `Any`: a schema
+        """The schema, where checking may take more than a few looks at each value."""
+        return thaw(self._schema) if may_be_costly(self._schema) else None

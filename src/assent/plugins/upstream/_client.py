@@ -169,6 +169,8 @@ class Connection:
             raise await self._failed(live, error, was_asked=True) from None
         live.heard_s = loop.time()
         told: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if given.structured_content is not None:
+            told["structuredContent"] = given.structured_content  # as it came: dumped, NaN would be null
         return told
 
     def _must_list(self, live: _Live) -> bool:

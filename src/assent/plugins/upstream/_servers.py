@@ -86,6 +86,20 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         """Where it is: who trusts its tools trusts them of this program or this address."""
         return {"url": self.url} if self.url is not None else {"command": [*self.command]}
 
+    def program_in(self, workspace: Path) -> tuple[Path, ...]:
+        """What of a workspace it runs: files that its command names, and folders that it reads around one of these.
+
+        Not the whole workspace, which may be what it works on.
+        """
+        root = workspace.resolve()
+        files = [
+            path
+            for word in self.command
+            if (path := Path(word)).is_absolute() and path.is_file() and path.resolve().is_relative_to(root)
+        ]
+        around = {folder for file in files for folder in file.parents} - {workspace, *workspace.parents}
+        return (*files, *around.intersection(self.read_only))
+
     @property
     def host(self) -> str | None:
         """The host that its address names, to which alone its secrets are sent; None for a program."""

@@ -33,8 +33,12 @@ DESCRIPTION_MAX: Final = 4096
 """Characters of a description from which on it is called long."""
 
 _PINNED: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
-_EMOJI_JOINED: Final = re.compile("(?<=[\u2190-\U0001faff])[\u200d\ufe0f]+")
-"""What joins and colours pictures has a meaning that is seen."""
+_PICTURE: Final = "[\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+_EMOJI_JOINED: Final = re.compile(f"(?<={_PICTURE})\ufe0f?(?:\u200d(?={_PICTURE}))?")
+"""What joins and colours pictures has a meaning that is seen: one of each. More of them, or elsewhere, are bits of a text."""
+
+_OWN: Final = "assent_"
+"""What the names of Assent's own tools begin with."""
 
 _ORDERS: Final = (
     r"\b(ignore|disregard|forget|override)\b.{0,40}\b(previous|prior|above|earlier|other|all|any|system)\b",
@@ -108,12 +112,19 @@ def tools_of(server: str, listed: list[dict[str, Json]]) -> list[Tool]:
 def _fault(definition: dict[str, Json]) -> str | None:
     if not 1 <= len(str(definition["name"])) <= NAME_MAX:
         return f"its name is not of 1 to {NAME_MAX} characters"
+    if not str(definition["name"]).isascii():
+        return "its name has letters that look like others; the protocol has names of ASCII"
     if len(json.dumps(definition)) > DEFINITION_BYTES_MAX:
         return f"its definition is larger than {DEFINITION_BYTES_MAX} bytes"
     for text in texts_in(definition):
         if (seen := _hidden_in(text)) is not None:
             return f"its definition holds what nobody can see: `{safe_line(seen, 120)}`"
     return None
+
+
+def _plain(name: str) -> str:
+    """A name without what nobody tells names apart by: case, and which signs are between words."""
+    return re.sub("[^a-z0-9]+", "_", name.lower())
 
 
 def _hidden_in(text: str) -> str | None:
@@ -165,9 +176,11 @@ def texts_in(value: Json) -> Iterator[str]:
 def warnings_of(tools: list[Tool], others: Mapping[str, str]) -> list[PluginWarning]:
     """What a person should know before trusting these tools.
 
-    `others` are the tools of other servers, and capabilities, that are there already: name → id.
+    `others` are the tools of other servers, and capabilities, that are there already: name → id. Capabilities have two names,
+    and so has every tool that an agent is shown (`io.fs.write_file`, `io_fs_write_file`).
     """
     found: list[PluginWarning] = []
+    alike = {_plain(name): id_ for name, id_ in others.items()}
     for tool in tools:
 
         def warn(code: str, message: str, hint: str, *, path: str = tool.name) -> None:
@@ -190,16 +203,18 @@ def warnings_of(tools: list[Tool], others: Mapping[str, str]) -> list[PluginWarn
                 "a description says what a tool does; do not trust one that gives orders",
             )
         words = {word.strip(".-") for text in texts for word in _WORD.findall(text)}
-        for name in sorted(words & (others.keys() | {*others.values()}) - {tool.name}):
+        own = {word for word in words if word.startswith(_OWN)}
+        for name in sorted((own | words & (others.keys() | {*others.values()})) - {tool.name}):
             warn(
                 "MCP_TOOL_REFERS",
                 f"`{tool.name}` speaks of `{name}`, which is not of this server",
                 "a tool has no reason to say how others are used",
             )
-        if tool.name in others:
+        plain = _plain(tool.name)
+        if plain in alike or plain.startswith(_OWN):
             warn(
                 "MCP_TOOL_SHADOWS",
-                f"`{tool.name}` is called like `{others[tool.name]}`, and a model may take one for the other",
+                f"`{tool.name}` is called like `{alike.get(plain, f'{_OWN}…')}`, and a model may take one for the other",
                 "trust it only if both are meant to be there",
             )
         if len(str(tool.definition.get("description", ""))) > DESCRIPTION_MAX:

@@ -12,7 +12,7 @@ Ctrl-C ends the waiting: a run that was under way goes on until the `with` ends,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import wraps
 from pathlib import Path
@@ -114,7 +114,7 @@ class _Program:
         self._loop.close()
         self._loop = self._thread = None
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         if self._loop is None:
             work.close()
             raise RuntimeError(
@@ -125,7 +125,10 @@ class _Program:
             raise RuntimeError(
                 "this would wait for itself: what the runtime calls (`told`, hooks, handlers) can't call it"
             )
-        waiting: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        waiting = self._begin(work)
         # Python notices a signal only between its own instructions: one that came right before a wait without an end, or that
         # another thread took, would be noticed when the wait ends. Only the main thread is ever interrupted.
         look_s = LOOK_S if current_thread() is main_thread() else None
@@ -162,7 +165,7 @@ class _Program:
     ) -> Session:
         """A run whose steps arrive one at a time, or `run`, one that is open, taken up again."""
         opened = self._wait(self._awaited.session(run, principal=principal, environment=environment))
-        return Session(opened, self._wait)
+        return Session(opened, self._wait, self._begin)
 
     def events(self, run: str, since: int = 0) -> Iterator[RunEvent]:
         """What happens to a run, each event once it is durable; waits for those to come."""
@@ -231,6 +234,7 @@ class Client(_Program):
         return self._client.paths
 
     perform = _waited(AsyncClient.perform)
+    tools = _waited(AsyncClient.tools)
 
     def stream(self, request: Stream[T]) -> Iterator[T]:
         """What is answered in parts, each once it has come."""
@@ -259,11 +263,34 @@ class _Part:
 class Session(_Part):
     """A session whose methods wait. Threads may call it at the same time: each call answers for its own step."""
 
+    def __init__(
+        self,
+        session: AsyncSession,
+        wait: Callable[[Coroutine[Any, Any, Any]], Any],
+        begin: Callable[[Coroutine[Any, Any, Any]], Future[Any]],
+    ) -> None:
+        super().__init__(session, wait)
+        self._session, self._begin = session, begin
+
     @property
     def run_id(self) -> RunId:
         """The session's run."""
-        assert isinstance(self._awaited, AsyncSession)
-        return self._awaited.run_id
+        return self._session.run_id
+
+    def awaited(self) -> AsyncSession:
+        """The same session for whoever has a loop of its own, such as an agent's framework: its methods are awaited there."""
+
+        def elsewhere(asked: Callable[P, Awaitable[T]], /) -> Callable[P, Awaitable[T]]:
+            async def carried_out(*args: P.args, **kwargs: P.kwargs) -> T:
+                return await asked(*args, **kwargs)
+
+            async def wait(*args: P.args, **kwargs: P.kwargs) -> T:
+                done: T = await asyncio.wrap_future(self._begin(carried_out(*args, **kwargs)))
+                return done
+
+            return wait
+
+        return self._session.through(elsewhere)
 
     call = _waited(AsyncSession.call)
     call_tool = _waited(AsyncSession.call_tool)

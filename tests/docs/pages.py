@@ -22,6 +22,7 @@ OWN: Final = tuple(
     if page.name
     in (
         "README.md",
+        "adapters.md",
         "agents.md",
         "calls.md",
         "pipe.md",

@@ -73,19 +73,22 @@ async def meeting(
     era: str = "legacy",
     agent: str = "agent:ann",
     extensions: Sequence[ClientExtension] = (),
+    **more: Any,
 ) -> AsyncIterator[Met]:
-    """An agent that has come in."""
+    """An agent that has come in; `more` is said of its client."""
     settings = settings_of(root, env, agent)
     async with Answering(settings) as runtime:
         visit = Visit(runtime, asker_of(settings))
         failed: Exception | None = None
-        async with Client(Door(lambda _: visit, _fault).server(), mode=era, extensions=extensions) as client:
+        door = Door(lambda _: visit, _fault)
+        async with Client(door.server(), mode=era, extensions=extensions, **more) as client:
             try:
                 yield Met(client, runtime, visit)
             except Exception as error:  # noqa: BLE001  # raised below: a group of exceptions hides what a test says
                 failed = error
         if failed is not None:
             raise failed
+        door.news.close()
         await visit.close()
 
 

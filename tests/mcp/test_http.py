@@ -34,12 +34,14 @@ LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
 
 
 @asynccontextmanager
-async def agent(served: Serving, key: str, era: str) -> AsyncIterator[Client]:
-    """An agent that has come in with a key."""
+async def agent(served: Serving, key: str, era: str, **more: Any) -> AsyncIterator[Client]:
+    """An agent that has come in with a key; `more` is said of its client."""
     headers = {"authorization": f"Bearer {key}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=30) as http,
-        Client(streamable_http_client(f"{served.doors['http']}/mcp", http_client=http), mode=era) as client,
+        Client(
+            streamable_http_client(f"{served.doors['http']}/mcp", http_client=http), mode=era, **more
+        ) as client,
     ):
         yield client
 
@@ -110,6 +112,34 @@ async def test_a_session_of_the_transport_is_its_callers_and_ends_with_it(
         assert (await ask("DELETE", ann, session, {})).status_code == 200
         (run,) = (await served.http.get("/v1/runs")).json()
         assert run["status"] == "succeeded"  # the visit is closed with the session, and can be undone
+
+
+async def test_sessions_of_one_caller_take_no_room_of_others(
+    root: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_http, "SESSIONS_OF_ONE_MAX", 2)
+    over_tcp(root)
+    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+        keys = [key_for(root, env, f"agent:{name}") for name in ("ann", "bob")]
+
+        async def ask(key: str, session: str | None, body: Mapping[str, Any]) -> httpx2.Response:
+            headers = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"}
+            headers |= {} if session is None else {"mcp-session-id": session}
+            return await http.post("/mcp", json=body, headers=headers)
+
+        async def begun(key: str) -> str:
+            return str((await ask(key, None, HELLO)).headers["mcp-session-id"])
+
+        others, oldest, used = await begun(keys[1]), await begun(keys[0]), await begun(keys[0])
+        assert (await ask(keys[0], oldest, LIST)).status_code == 200  # and so the other one is the oldest
+        newest = await begun(keys[0])
+        for key, session, status in (
+            (keys[1], others, 200),
+            (keys[0], oldest, 200),
+            (keys[0], used, 404),
+            (keys[0], newest, 200),
+        ):
+            assert (await ask(key, session, LIST)).status_code == status
 
 
 async def test_who_is_not_let_in(root: Path, env: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mcp_types as wire
 from mcp.server import MCPServer
 from mcp.server.mcpserver.prompts.base import AssistantMessage, UserMessage
+from pydantic import SecretStr
 
 server = MCPServer("counting")
 
@@ -13,6 +14,24 @@ server = MCPServer("counting")
 def add(a: int, b: int) -> int:
     """Adds two numbers."""
     return a + b
+
+
+@server.tool()
+def sign_in(user: str, password: SecretStr) -> bool:
+    """Signs in, with the one password that there is."""
+    return password.get_secret_value() == f"{user}-long-token"
+
+
+@server.tool()
+def repeat(text: str) -> str:
+    """Gives a text back."""
+    return text
+
+
+@server.tool(structured_output=False)
+def quote(text: str) -> str:
+    """Gives a text back, in no structure."""
+    return text
 
 
 @server.resource("memo://plain", title="A memo", mime_type="text/markdown", meta={"of": "tests"})

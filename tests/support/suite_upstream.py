@@ -125,7 +125,6 @@ def embedded(uri: str, mime: str, said: str) -> wire.EmbeddedResource:
 
 IMAGE: Final = wire.ImageContent(type="image", data=PNG, mime_type="image/png")
 TOOLS: Final[dict[str, tuple[Json, Callable[[Round], Awaitable[Any]]]]] = {}
-CHANGES: Final = {"test_trigger_tool_change": "tools", "test_trigger_prompt_change": "prompts"}
 
 
 def tool(schema: Json = EMPTY) -> Callable[[Callable[[Round], Awaitable[Any]]], None]:
@@ -331,6 +330,16 @@ async def test_input_required_result_capabilities(call: Round) -> Any:
         asks["user_name"] = NAME
     await call.ask(**asks)
     return text("asked")
+
+
+@tool()
+async def test_missing_capability(call: Round) -> Any:
+    """Needs a client that can sample."""
+    can = call.context.session.client_capabilities
+    if can is None or can.sampling is None:
+        needs: Json = {"requiredCapabilities": {"sampling": {}}}
+        raise MCPError(wire.MISSING_REQUIRED_CLIENT_CAPABILITY, "the client can't sample", needs)
+    return text("it can")
 
 
 @tool()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -10,17 +10,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, cast
 
+import msgspec
+
 from assent.client._path_fields import PathFields
 from assent.client._paths import Paths
 from assent.client._wire import not_open
 from assent.engine import RunResult
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
+from assent.runtime._parts import Who
 from assent.runtime._program import Program, as_request, require
+from assent.runtime.runs._tools import tools_of
 from assent.runtime.service import answers, requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import Driving, Request, Stream, operation_of
 from assent.runtime.service.routes import require_key
+from assent.spec.words.globs import glob_matches
 from assent.system import SystemClock, SystemIds
 
 if TYPE_CHECKING:
@@ -238,6 +243,31 @@ class Client(Program):
                 hint="connect with a key of that principal's, and leave `principal` out",
             )
         return told(await self._asked(as_request(kind, said), ident))
+
+    async def tools(
+        self,
+        kind: str,
+        *,
+        capabilities: Iterable[str] = ("*",),
+        principal: Who = None,
+        environment: str | None = None,
+    ) -> list[dict[str, Json]]:
+        """As `Runtime.tools`, of what the daemon has, and of what whoever asks it may call."""
+        wanted = tuple(capabilities)
+
+        def listed(answer: Mapping[str, Any]) -> list[dict[str, Json]]:
+            offered = [(one.capability, one.told) for one in msgspec.convert(answer, answers.Tools).tools]
+            return tools_of(
+                kind,
+                (
+                    (one.id, told, one.parameters)
+                    for one, told in offered
+                    if any(glob_matches(glob, one.id) for glob in wanted)
+                ),
+            )
+
+        said = {"principal": principal, "environment": environment}
+        return await self._carry_out(self.tools, requests.Tools, listed, said, None)
 
     async def show(self, run: str) -> RunResult:
         """How a run stands, from the record."""

@@ -20,6 +20,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from assent import system
 from assent.errors import AssentError, InputError, RefusedError
+from assent.mcp._news import SINCE_NOW
 from assent.mcp._server import Door
 from assent.mcp._telling import Context
 from assent.mcp._visit import Visit
@@ -27,7 +28,7 @@ from assent.runtime.service import requests
 from assent.spec.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from assent.runtime.service.requests import Asker, OnProgress, Request, Stream
     from assent.runtime.service.service import Service
@@ -42,6 +43,12 @@ SILENT_S: Final = 30 * 60.0
 
 VISITS_MAX: Final = 1_000
 """Of all callers together."""
+
+
+SESSIONS_OF_ONE_MAX: Final = 100
+"""Sessions of the transport that one principal has: past that its oldest ends, so that nobody keeps others out by theirs."""
+
+_SESSION_HEADER: Final = MCP_SESSION_ID_HEADER.encode()
 
 
 class _Whose(NamedTuple):
@@ -75,7 +82,9 @@ class Agents:
     ) -> None:
         self._service = _Checked(service)
         self._visits: dict[_Whose, tuple[Visit, asyncio.TimerHandle]] = {}
-        self._door = Door(self._visit_of, fault, _admit, _only)
+        self._sessions: dict[str, Asker] = {}
+        # One reader for all, who may read: what callers hear of is only what they may read themselves.
+        self._door = Door(self._visit_of, fault, _admit, _only, watch=lambda _: service.stream(SINCE_NOW))
         self._manager = StreamableHTTPSessionManager(
             self._door.server(),
             session_idle_timeout=SILENT_S,
@@ -101,15 +110,42 @@ class Agents:
                 hint="give it a key of its own: `assent key create NAME --for agent:NAME`",
             )
         await self._open.wait()
+        session = dict(scope["headers"]).get(_SESSION_HEADER, b"").decode("latin-1")
+        if session in self._sessions:
+            self._sessions[session] = self._sessions.pop(session)  # the newest now
+        elif not session:
+            await self._make_room_for_session(by, scope)
+
+        async def hear(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                begun = dict(message.get("headers", ())).get(_SESSION_HEADER)
+                if begun is not None and not session:
+                    self._sessions[begun.decode("latin-1")] = by
+            await send(message)
+
+        await self._ask_manager(scope, receive, hear, by)
+        if scope["method"] == "DELETE":
+            await self._leave(by, session)
+
+    async def _ask_manager(self, scope: Scope, receive: Receive, send: Send, by: Asker) -> None:
         # What the SDK holds a session to: another caller gets `Session not found` for one that is not theirs.
         token = AccessToken(token="", client_id=by.principal, scopes=[], subject=by.identified_by)
-        await self._manager.handle_request(
-            {**scope, "user": AuthenticatedUser(token), "assent.asker": by}, receive, send
-        )
-        if scope["method"] == "DELETE":
-            await self._leave(
-                by, dict(scope["headers"]).get(MCP_SESSION_ID_HEADER.encode(), b"").decode("latin-1")
-            )
+        known = {**scope, "user": AuthenticatedUser(token), "assent.asker": by}
+        await self._manager.handle_request(known, receive, send)
+
+    async def _make_room_for_session(self, by: Asker, scope: Scope) -> None:
+        """The manager bounds the sessions of all together, and ends silent ones without a word: one may have ended by now."""
+        own = [one for one, whose in self._sessions.items() if whose.principal == by.principal]
+        if len(own) < SESSIONS_OF_ONE_MAX:
+            return
+        whose = self._sessions[own[0]]
+        ending = {**scope, "method": "DELETE", "headers": [(_SESSION_HEADER, own[0].encode("latin-1"))]}
+        await self._ask_manager(ending, _nothing, _unheard, whose)
+        await self._leave(whose, own[0])
+
+    async def reloaded(self) -> None:
+        """What rules, or who may, was read anew: tools may be others now."""
+        await self._door.news.tools_changed()
 
     def _visit_of(self, context: Context) -> Visit:
         request = context.request
@@ -145,9 +181,11 @@ class Agents:
 
     def _silent(self, key: _Whose) -> None:
         visit, _ = self._visits.pop(key)
+        self._sessions.pop(key.session, None)
         system.spawn(visit.close(), name="a silent agent's visit")
 
     async def _leave(self, by: Asker, session: str) -> None:
+        self._sessions.pop(session, None)
         found = self._visits.pop(_Whose(by, session), None)
         if found is not None:
             found[1].cancel()
@@ -157,9 +195,18 @@ class Agents:
         """Hang up on every agent. Their visits stay open: who named theirs goes on with it at the next owner."""
         for _, silence in self._visits.values():
             silence.cancel()
+        self._door.news.close()
         self._closing.set()
         await asyncio.wait({self._hosting})
         self._hosting.result()
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _unheard(_: Message) -> None:
+    """Nobody waits for this answer."""
 
 
 def _admit(context: Context, capability: str) -> None:

@@ -12,6 +12,7 @@ from mcp.shared.exceptions import MCPError
 
 from assent.errors import AssentError, Json
 from assent.runtime.service import answers
+from assent.spec.ids import MARKS
 
 WAITS: Final = "awaiting_approval"
 
@@ -29,9 +30,11 @@ def of_step(
     where an MCP server answered the call with one.
     """
     step = run.steps[0]
-    place = {"assent/run": run.run_id, "assent/step": step.name}
+    place: dict[str, Any] = {"assent/run": run.run_id, "assent/step": step.name}
     if step.status == "succeeded":
         gave = step.gave
+        if isinstance(gave, dict) and MARKS in gave:
+            place[MARKS] = gave[MARKS]
         if gives_content and isinstance(gave, dict):
             given = {"content": gave["content"], "structuredContent": gave.get("structured"), "_meta": place}
             return wire.CallToolResult.model_validate(given)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import mcp_types as wire
-from mcp.server import Server
+from mcp.server import NotificationOptions, Server
 from mcp.server.context import HandlerResult
+from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import validate_mcp_param_headers
 from mcp_types.version import is_version_at_least
@@ -21,6 +22,7 @@ from assent.mcp import _looks as looks
 from assent.mcp import _results as results
 from assent.mcp import _tasks as tasks
 from assent.mcp import _upstreams as upstreams
+from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome
 from assent.mcp._telling import Call, Calls, Context
@@ -51,11 +53,22 @@ INSTRUCTIONS: Final = (
 )
 
 
+class _Server(Server):
+    """The SDK's, which says to clients of the older revisions that tools change."""
+
+    def create_initialization_options(
+        self, notification_options: NotificationOptions | None = None, *rest: Any, **more: Any
+    ) -> InitializationOptions:
+        """What a client is told when it begins."""
+        changes = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(changes, *rest, **more)
+
+
 class Door:
     """The protocol for one way in: `visit` says whose session a request belongs to, `fault` what is told of an error of ours.
 
     `admit` raises what keeps a call of a capability out, before anything is asked of it. `only` names the one MCP server whose
-    tools are all that is offered, called as it calls them.
+    tools are all that is offered, called as it calls them. `watch` reads the ledger for its news.
     """
 
     def __init__(
@@ -64,16 +77,18 @@ class Door:
         fault: Callable[[Exception], AssentError],
         admit: Callable[[Context, str], None] = lambda _, __: None,
         only: Callable[[Context], str | None] = lambda _: None,
+        watch: Callable[[Visit], AsyncIterator[answers.LogLine]] = lambda visit: visit.parts(SINCE_NOW),
     ) -> None:
         self._visit = visit
         self._admit = admit
         self._only = only
         self._fault = fault
         self._calls = Calls()
+        self.news: Final = News(watch)
 
     def server(self) -> Server:
         """The SDK's server, which knows the protocol's revisions and transports."""
-        server = Server(
+        server = _Server(
             "assent",
             version=__version__,
             title="Assent",
@@ -82,6 +97,9 @@ class Door:
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_templates,
             on_read_resource=self._read_resource,
+            on_subscribe_resource=self._subscribe,
+            on_unsubscribe_resource=self._unsubscribe,
+            on_subscriptions_listen=self._listen,
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
@@ -89,6 +107,8 @@ class Door:
             get_tool_input_schema=lambda _: None,
         )
         server.add_request_handler("tools/call", wire.CallToolRequestParams, self._call_tool)
+        # Not as `on_set_logging_level`, which warns that later revisions have it no more.
+        server.add_request_handler("logging/setLevel", wire.SetLevelRequestParams, self._set_level)
         for name, answer in (("get", tasks.get), ("update", tasks.update), ("cancel", tasks.cancel)):
             server.add_request_handler(f"tasks/{name}", tasks.TaskParams, partial(self._of_task, answer))
         server.extensions[tasks.EXTENSION] = {}
@@ -123,6 +143,8 @@ class Door:
             listed = visit.listed if start else None
             if listed is None:
                 offer = await self._offer(context, visit)
+                if _only_objects(context):
+                    self.news.listed(context, visit)
                 listed = [
                     *(one.told for one in TOOLS.values()),
                     *offer.listed(only_objects=_only_objects(context)),
@@ -182,15 +204,17 @@ class Door:
             return await answer(context, self._visit(context), params)
 
     async def _list_resources(
-        self, context: Context, _: wire.PaginatedRequestParams | None
+        self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListResourcesResult:
+        _require_first(params)
         with self._told():
             theirs = await upstreams.resources(self._visit(context), self._only(context))
         return wire.ListResourcesResult(resources=[*looks.resources(), *theirs])
 
     async def _list_templates(
-        self, context: Context, _: wire.PaginatedRequestParams | None
+        self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListResourceTemplatesResult:
+        _require_first(params)
         with self._told():
             theirs = await upstreams.templates(self._visit(context), self._only(context))
         return wire.ListResourceTemplatesResult(resource_templates=[*looks.templates(), *theirs])
@@ -206,11 +230,31 @@ class Door:
         return found
 
     async def _list_prompts(
-        self, context: Context, _: wire.PaginatedRequestParams | None
+        self, context: Context, params: wire.PaginatedRequestParams | None
     ) -> wire.ListPromptsResult:
+        _require_first(params)
         with self._told():
             theirs = await upstreams.prompts(self._visit(context), self._only(context))
         return wire.ListPromptsResult(prompts=[*looks.prompts(), *theirs])
+
+    async def _subscribe(self, context: Context, params: wire.SubscribeRequestParams) -> wire.EmptyResult:
+        with self._told():
+            await self.news.subscribe(context, self._visit(context), str(params.uri))
+        return wire.EmptyResult()
+
+    async def _unsubscribe(self, context: Context, params: wire.UnsubscribeRequestParams) -> wire.EmptyResult:
+        self.news.unsubscribe(self._visit(context), str(params.uri))
+        return wire.EmptyResult()
+
+    async def _listen(
+        self, context: Context, params: wire.SubscriptionsListenRequestParams
+    ) -> wire.SubscriptionsListenResult:
+        with self._told():
+            return await self.news.listen(context, self._visit(context), params)
+
+    async def _set_level(self, context: Context, params: wire.SetLevelRequestParams) -> wire.EmptyResult:
+        self._visit(context).log_level = params.level
+        return wire.EmptyResult()
 
     async def _get_prompt(
         self, context: Context, params: wire.GetPromptRequestParams
@@ -271,6 +315,12 @@ def _require_same_headers(context: Context, tool: answers.Tool, given: Mapping[s
 
 def _only_objects(context: Context) -> bool:
     return not is_version_at_least(context.protocol_version, _OBJECTS_ONLY_BEFORE)
+
+
+def _require_first(params: wire.PaginatedRequestParams | None) -> None:
+    """These lists have one page."""
+    if _place(params):
+        raise MCPError(wire.INVALID_PARAMS, "this cursor is not one of ours")
 
 
 def _place(params: wire.PaginatedRequestParams | None) -> int:

@@ -36,7 +36,8 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError], o
     try:
         async with Answering(settings) as runtime:
             visit = Visit(runtime, asker_of(settings))
-            server = Door(lambda _: visit, fault, only=lambda _: only).server()
+            door = Door(lambda _: visit, fault, only=lambda _: only)
+            server = door.server()
             async with stdio_server() as (source, sink):
                 serving = system.spawn(
                     server.run(source, sink, server.create_initialization_options()), name="agent"
@@ -47,6 +48,7 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError], o
                     task.cancel()
                 with suppress(asyncio.CancelledError):
                     await serving
+            door.news.close()
             await visit.close()
     finally:
         for number in _SIGNALS:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
+import mcp_types as wire
 from mcp.server import ServerRequestContext
+from mcp.server.connection import allowed_log_levels
+from mcp_types.version import is_version_at_least
 
 from assent import system
 from assent.errors import AssentError, Json
@@ -22,6 +25,18 @@ _AHEAD: Final = 64
 _RESTS: Final = frozenset({"approval.requested", "wait.started", "step.in_doubt", "run.needs_attention"})
 """After these a run goes on when somebody says something, or a time comes."""
 
+_GOES_WRONG: Final = frozenset(
+    {
+        "step.denied",
+        "step.failed",
+        "step.attempt_failed",
+        "step.in_doubt",
+        "run.needs_attention",
+        "compensation.failed",
+    }
+)
+_LEVEL_IN_REQUEST_SINCE: Final = "2026-07-28"
+
 _LINE_MAX: Final = 1000
 _TOLD_LATER_S: Final = 5.0
 
@@ -35,7 +50,8 @@ class Call:
     def __init__(self, context: Context, visit: Visit) -> None:
         self._context = context
         self._visit = visit
-        self._said: asyncio.Queue[str] = asyncio.Queue(_AHEAD)
+        self._said: asyncio.Queue[Mapping[str, Json]] = asyncio.Queue(_AHEAD)
+        self._levels = _levels_of(context, visit)
         self.inner: str | None = None
         self.rests: Final = asyncio.Event()
 
@@ -43,6 +59,11 @@ class Call:
     def asks_for_progress(self) -> bool:
         """The client wants to hear how it goes."""
         return "progress_token" in (self._context.meta or {})
+
+    @property
+    def is_told(self) -> bool:
+        """The client wants to hear anything while it goes on."""
+        return self.asks_for_progress or bool(self._levels)
 
     def hear(self, report: Mapping[str, Json]) -> None:
         """Take in what the service tells while it carries out a request."""
@@ -56,7 +77,7 @@ class Call:
             else:
                 self.rests.clear()
         with suppress(asyncio.QueueFull):
-            self._said.put_nowait(_words(event))
+            self._said.put_nowait(event)
 
     async def stop(self) -> None:
         """The client does not want it any more: the run of a workflow is stopped between effects and taken back.
@@ -69,11 +90,34 @@ class Call:
 
     async def tell(self) -> None:
         """Pass on what was heard, for as long as the call takes."""
-        count = 0
+        count, session = 0, self._context.session
         while True:
-            said = await self._said.get()
-            count += 1
-            await self._context.session.report_progress(count, message=said)
+            event = await self._said.get()
+            if self.asks_for_progress:
+                count += 1
+                await session.report_progress(count, message=_words(event))
+            level = _level(event)
+            if level in self._levels:
+                said = wire.LoggingMessageNotificationParams(level=level, data=dict(event), logger="assent")
+                # Not by `send_log_message`, which warns that a later revision may have no more of these.
+                await session.send_notification(
+                    wire.LoggingMessageNotification(params=said), related_request_id=self._context.request_id
+                )
+
+
+def _levels_of(context: Context, visit: Visit) -> frozenset[str]:
+    """The levels of messages that a call is to be told of; none where the client did not say."""
+    if is_version_at_least(context.protocol_version, _LEVEL_IN_REQUEST_SINCE):
+        return frozenset(allowed_log_levels(context.protocol_version, context.meta))
+    names = get_args(wire.LoggingLevel)
+    return frozenset(() if visit.log_level is None else names[names.index(visit.log_level) :])
+
+
+def _level(event: Mapping[str, Json]) -> wire.LoggingLevel:
+    kind = str(event.get("kind", ""))
+    if kind == "approval.requested":
+        return "notice"
+    return "warning" if kind in _GOES_WRONG else "info"
 
 
 def _words(event: Mapping[str, Json]) -> str:
@@ -92,8 +136,8 @@ class Calls:
         """One call, while it is carried out."""
         call, key = Call(context, visit), (visit, context.request_id)
         telling = None
-        if call.asks_for_progress:
-            telling = system.spawn(call.tell(), name="progress of a call")
+        if call.is_told:
+            telling = system.spawn(call.tell(), name="what a call's client hears")
         self._under_way[key] = call
         forget_in_s = 0.0
         try:

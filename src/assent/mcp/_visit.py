@@ -49,6 +49,8 @@ class Visit:
         self.run: str | None = None
         self.listed: list[wire.Tool] | None = None
         """The tools of a list whose further pages were not asked for yet."""
+        self.log_level: str | None = None
+        """The least level of messages that a client of the older revisions wants."""
 
     async def ask(self, request: Request[A]) -> A:
         """The answer to a request of the agent."""

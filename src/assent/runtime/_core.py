@@ -193,8 +193,10 @@ class Core(Outlook):
         hooks: Iterable[Hook] = (),
         *,
         principal: Who = None,
+        id: str | None = None,  # noqa: A002 - as `--id`, which it is
     ) -> RunResult:
         """What `Session.call` does; who asks says only under which request. `REQUEST_REUSED`."""
+        del id
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
         by = self.actor(principal)

@@ -32,7 +32,7 @@ from assent.runtime._find_run import find_run
 from assent.runtime._ledger import open_reader, reading
 from assent.runtime._parts import Parts, Who, literal
 from assent.runtime.runs._loading import WorkflowSource, load_workflow
-from assent.runtime.runs._tools import tools_of
+from assent.runtime.runs._tools import told_of, tools_of
 from assent.runtime.wiring._rates import remember_calls
 from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
@@ -249,7 +249,8 @@ class Outlook(Parts):
         which `*` stands for any characters. Left out is what the policy denies whatever the inputs are, and an id of more than 64
         characters, which is no name there. `INVALID_INPUT` for another kind.
         """
-        return tools_of(kind, self.offered(capabilities, self.actor(principal), environment))
+        offered = self.offered(capabilities, self.actor(principal), environment)
+        return tools_of(kind, ((spec.id, told_of(spec, said), spec.parameters) for spec, said in offered))
 
     def offered(
         self, capabilities: Iterable[str], actor: Actor, environment: str | None = None

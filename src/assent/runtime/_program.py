@@ -58,7 +58,7 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
-from assent.spec.states import Mode, Resolution, RunState, StepState
+from assent.spec.states import Mode, Resolution, RunState
 from assent.spec.values.canonical import require_json
 from assent.spec.words.reference import How
 from assent.spec.workflow.inputs import json_object
@@ -224,11 +224,6 @@ def _wanted(declared: Any) -> str:
 # What an answer is in Python, from how it travels (hence `Any`).
 _RUN: Final[Callable[[Any], RunResult]] = RunResult.from_json
 
-_UNSETTLED: Final = frozenset(
-    {StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.WAITING, StepState.RUNNING}
-)
-"""A step is one of these until somebody has decided and it has been carried out."""
-
 
 def _held(told: Mapping[str, Any]) -> Held:
     """The session that another process holds."""
@@ -390,6 +385,7 @@ class Program(ABC):
             ident,
             # Asked of this: the session goes on with the next owner, which may be this process.
             partial(self._add_step, ident),
+            partial(self.show, ident),
             partial(self._settled, ident),
             partial(self._close_session, ident),
             partial(self.cancel, ident, principal=principal),
@@ -407,11 +403,11 @@ class Program(ABC):
     async def _settled(self, run: RunId, step: str) -> RunResult:
         """The session once one of its steps waits for nobody any more, or nothing comes of it by itself."""
         shown = await self.show(run)
-        if shown.step(step).status in _UNSETTLED:
+        if shown.step(step).status.is_unsettled:
             async for told in self.events(run):
                 if told.event.get("step") == step:
                     shown = await self.show(run)
-                    if shown.step(step).status not in _UNSETTLED:
+                    if not shown.step(step).status.is_unsettled:
                         break
         return shown
 

@@ -59,6 +59,10 @@ class Agents(Protocol):
         """One request of a caller who was let in."""
         ...
 
+    async def reloaded(self) -> None:
+        """The policy, or what decides who may do what, was read anew."""
+        ...
+
     async def close(self) -> None:
         """Hang up on every agent."""
         ...
@@ -346,6 +350,11 @@ class Api:
         if not request.waits:
             parts = in_thread(parts)
         return self._streams.response(route, parts, caller.expires_at_ms, waits=request.waits)
+
+    async def reloaded(self) -> None:
+        """Tell the agents that what rules, or who may, was read anew."""
+        if self._agents is not None:
+            await self._agents.reloaded()
 
     async def hang_up(self) -> None:
         """Let the agents go."""

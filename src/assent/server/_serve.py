@@ -181,7 +181,7 @@ async def _serve(
     notify(environ, "READY=1")
     note("ready; SIGTERM or Ctrl-C ends it")
     daemon.drive_on()
-    await _until_stopped(daemon, gatehouse, told, outside)
+    await _until_stopped(daemon, gatehouse, told, outside, api)
     notify(environ, "STOPPING=1")
     note("draining: nothing more is begun")
     daemon.drain()
@@ -195,13 +195,16 @@ async def _serve(
     await doors.wait_closed(CLOSING_S)
 
 
-async def _until_stopped(daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside) -> None:
+async def _until_stopped(
+    daemon: Daemon, gatehouse: Gatehouse, told: Told, outside: Outside, api: Api
+) -> None:
     while not told.stop.is_set():
         await _either(told.stop, told.reload)
         if told.reload.is_set() and not told.stop.is_set():
             told.reload.clear()
             notify(outside.environ, f"RELOADING=1\nMONOTONIC_USEC={system.SystemClock().monotonic_us()}")
             outside.note(await _reloaded(daemon, gatehouse, outside.resolve))
+            await api.reloaded()
             notify(outside.environ, "READY=1")
 
 

@@ -81,6 +81,9 @@ OF_SCHEDULES: Final = "schedule:"
 RUN_CAPABILITY: Final = "workflow.run"
 """The capability by which a session runs a workflow as one of its steps."""
 
+MARKS: Final = "assent/marks"
+"""Where an output that came from strangers tells what was found in it; no tool of theirs may say it."""
+
 OF_STEPS: Final = "step:"
 """What the ids of requests begin with by which a step of a session begins a run; nobody else may ask under such an id."""
 

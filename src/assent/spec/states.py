@@ -82,6 +82,16 @@ class StepState(StrEnum):
     COMPENSATED = "compensated"
     COMPENSATION_FAILED = "compensation_failed"
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether there is no outcome yet: nobody has decided about it, or it has not been carried out."""
+        return self in _UNSETTLED
+
+
+_UNSETTLED: Final = frozenset(
+    {StepState.PENDING, StepState.AWAITING_APPROVAL, StepState.WAITING, StepState.RUNNING}
+)
+
 
 class Effect(StrEnum):
     """What is known of an attempt's effect on the world. Unknown is not none."""

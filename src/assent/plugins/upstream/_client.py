@@ -183,6 +183,8 @@ class Connection:
         # patterns that take linear time.
         given = await self._answer(live, types.CallToolRequest(params=params), types.CallToolResult)
         told: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if given.structured_content is not None:
+            told["structuredContent"] = given.structured_content  # as it came: dumped, NaN would be null
         return told
 
     async def _answer(self, live: _Live, request: types.ClientRequest, result: type[_R]) -> _R:

@@ -60,6 +60,8 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fails_clean: bool = False
     """A call that it answers with an error has changed nothing."""
     labels: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    """Arguments in which only references to secrets may stand."""
     compensate: TakeBack | None = None
     reconcile: Ask | None = None
 
@@ -86,6 +88,20 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> dict[str, Json]:
         """Where it is: who trusts its tools trusts them of this program or this address."""
         return {"url": self.url} if self.url is not None else {"command": [*self.command]}
+
+    def program_in(self, workspace: Path) -> tuple[Path, ...]:
+        """What of a workspace it runs: files that its command names, and folders that it reads around one of these.
+
+        Not the whole workspace, which may be what it works on.
+        """
+        root = workspace.resolve()
+        files = [
+            path
+            for word in self.command
+            if (path := Path(word)).is_absolute() and path.is_file() and path.resolve().is_relative_to(root)
+        ]
+        around = {folder for file in files for folder in file.parents} - {workspace, *workspace.parents}
+        return (*files, *around.intersection(self.read_only))
 
     @property
     def host(self) -> str | None:

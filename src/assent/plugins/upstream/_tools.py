@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Final
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from typing import Any, Final
 
 import msgspec
 
@@ -31,22 +33,45 @@ DESCRIPTION_MAX: Final = 4096
 """Characters of a description from which on it is called long."""
 
 _PINNED: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
-_EMOJI_JOINED: Final = re.compile("(?<=[\u2190-\U0001faff])[\u200d\ufe0f]+")
-"""What joins and colours pictures has a meaning that is seen."""
+_PICTURE: Final = "[\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+_EMOJI_JOINED: Final = re.compile(f"(?<={_PICTURE})\ufe0f?(?:\u200d(?={_PICTURE}))?")
+"""What joins and colours pictures has a meaning that is seen: one of each. More of them, or elsewhere, are bits of a text."""
 
-_INSTRUCTS: Final = re.compile(
-    r"""
-    \b(ignore|disregard|forget|override)\b.{0,40}\b(previous|prior|above|earlier|other|all|any|system)\b
-    | \b(do\s+not|don't|never|without)\b.{0,30}\b(tell|telling|mention|inform|notify|reveal|show|ask|asking)\b
-      .{0,30}\b(user|person|human|anybody|anyone)\b
-    | \b(before|after|whenever|every\s+time)\b.{0,40}\b(us|call|invok)ing\b.{0,40}\b(any|another|other|this|a)\b.{0,20}\btools?\b
-    | \b(you\s+must|always|first)\b.{0,30}\b(call|read|send|include|pass|append|use)\b
-    | <\s*/?\s*(important|system|instructions?|secret)\b
-    | \b(system\s+prompt|jailbreak|hidden\s+instruction)
-    | (~|/home/\w+|/root)/\.(ssh|aws|config|cursor|env)\b | \bid_rsa\b | \bmcp\.json\b
-    """,
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+_OWN: Final = "assent_"
+"""What the names of Assent's own tools begin with."""
+
+_ORDERS: Final = (
+    r"\b(ignore|disregard|forget|override)\b.{0,40}\b(previous|prior|above|earlier|other|all|any|system)\b",
+    (
+        r"\b(do\s+not|don't|never|without)\b.{0,30}\b(tell|telling|mention|inform|notify|reveal|show|ask|asking)\b.{0,30}\b"
+        r"(user|person|human|anybody|anyone)\b"
+    ),
+    r"\b(before|after|whenever|every\s+time)\b.{0,40}\b(us|call|invok)ing\b.{0,40}\b(any|another|other|this|a)\b.{0,20}\btools?\b",
+    r"<\s*/?\s*(important|system|instructions?|secret)\b",
+    r"\b(system\s+prompt|jailbreak|hidden\s+instruction)",
+    r"(~|/home/\w+|/root)/\.(ssh|aws|config|cursor|env)\b|\bid_rsa\b|\bmcp\.json\b",
 )
+_ADVICE: Final = r"\b(you\s+must|always|first)\b.{0,30}\b(call|read|send|include|pass|append|use)\b"
+"""What no definition has a reason to say, and half of all pages do."""
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{4,}")
+
+MARKS_MAX: Final = 20
+"""Marks of one output."""
+
+
+@cache
+def _instructs(*also: str) -> Any:  # `Any`: the library has no types
+    import re2  # as long as the text is long, whatever it holds: a result may be megabytes
+
+    return re2.compile(f"(?is){'|'.join((*_ORDERS, *also))}")
+
+
+def _order_in(text: str, *also: str) -> str | None:
+    """What a text tells a model to do, as it says it."""
+    # Letters that look like these, and blanks of every kind, are read by a model as what they look like.
+    found = _instructs(*also).search(text if text.isascii() else unicodedata.normalize("NFKC", text))
+    return None if found is None else found[0]
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -87,34 +112,75 @@ def tools_of(server: str, listed: list[dict[str, Json]]) -> list[Tool]:
 def _fault(definition: dict[str, Json]) -> str | None:
     if not 1 <= len(str(definition["name"])) <= NAME_MAX:
         return f"its name is not of 1 to {NAME_MAX} characters"
+    if not str(definition["name"]).isascii():
+        return "its name has letters that look like others; the protocol has names of ASCII"
     if len(json.dumps(definition)) > DEFINITION_BYTES_MAX:
         return f"its definition is larger than {DEFINITION_BYTES_MAX} bytes"
     for text in texts_in(definition):
-        seen = _EMOJI_JOINED.sub("", text)
-        if safe(seen) != seen:
+        if (seen := _hidden_in(text)) is not None:
             return f"its definition holds what nobody can see: `{safe_line(seen, 120)}`"
     return None
 
 
-def texts_in(value: Json) -> Iterator[str]:
-    """Every text in a value, keys included."""
+def _plain(name: str) -> str:
+    """A name without what nobody tells names apart by: case, and which signs are between words."""
+    return re.sub("[^a-z0-9]+", "_", name.lower())
+
+
+def _hidden_in(text: str) -> str | None:
+    """The text, where something in it can't be seen."""
+    seen = text if text.isascii() else _EMOJI_JOINED.sub("", text)
+    return seen if safe(seen) != seen else None
+
+
+def marks_of(result: Json, others: Collection[str]) -> list[Json]:
+    """What in a result might move a model, by its place: hidden characters, orders, `others`' names.
+
+    Nothing is proved by a mark, nor by its absence: it says where to look. `others` are names that are no words of a language.
+    """
+    found: list[Json] = []
+    for path, text in _placed(result, ""):
+        told: list[tuple[str, str]] = []
+        if (hidden := _hidden_in(text.replace("\r\n", "\n"))) is not None:
+            told.append(("MCP_RESULT_HIDES", f"holds what nobody can see: `{safe_line(hidden, 120)}`"))
+        if (order := _order_in(text)) is not None:
+            told.append(("MCP_RESULT_INSTRUCTS", f"tells a model what to do: `{safe_line(order, 120)}`"))
+        named = {word.strip(".-") for word in _WORD.findall(text)}.intersection(others)
+        if named:
+            told.append(("MCP_RESULT_REFERS", f"speaks of `{min(named)}`, which is not of this server"))
+        found += [{"code": code, "path": path, "message": f"it {message}"} for code, message in told]
+        if len(found) >= MARKS_MAX:
+            break
+    return found[:MARKS_MAX]
+
+
+def _placed(value: Json, path: str) -> Iterator[tuple[str, str]]:
+    """Every text in a value with its place, keys included."""
     if isinstance(value, str):
-        yield value
+        yield path, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield str(key)
-            yield from texts_in(item)
+            here = f"{path}.{safe_line(key, 40)}" if path else safe_line(key, 40)
+            yield here, key
+            yield from _placed(item, here)
     elif isinstance(value, list | tuple):
-        for item in value:
-            yield from texts_in(item)
+        for index, item in enumerate(value):
+            yield from _placed(item, f"{path}[{index}]")
+
+
+def texts_in(value: Json) -> Iterator[str]:
+    """Every text in a value, keys included."""
+    return (text for _, text in _placed(value, ""))
 
 
 def warnings_of(tools: list[Tool], others: Mapping[str, str]) -> list[PluginWarning]:
     """What a person should know before trusting these tools.
 
-    `others` are the tools of other servers, and capabilities, that are there already: name → id.
+    `others` are the tools of other servers, and capabilities, that are there already: name → id. Capabilities have two names,
+    and so has every tool that an agent is shown (`io.fs.write_file`, `io_fs_write_file`).
     """
     found: list[PluginWarning] = []
+    alike = {_plain(name): id_ for name, id_ in others.items()}
     for tool in tools:
 
         def warn(code: str, message: str, hint: str, *, path: str = tool.name) -> None:
@@ -129,24 +195,26 @@ def warnings_of(tools: list[Tool], others: Mapping[str, str]) -> list[PluginWarn
             )
             continue
         texts = [*texts_in(tool.definition)]
-        said = next((hit for text in texts if (hit := _INSTRUCTS.search(text))), None)
+        said = next((hit for text in texts if (hit := _order_in(text, _ADVICE))), None)
         if said is not None:
             warn(
                 "MCP_TOOL_INSTRUCTS",
-                f"`{tool.name}` tells the model what to do: `{safe_line(said[0], 120)}`",
+                f"`{tool.name}` tells the model what to do: `{safe_line(said, 120)}`",
                 "a description says what a tool does; do not trust one that gives orders",
             )
-        words = {word.strip(".-") for text in texts for word in re.findall(r"[A-Za-z0-9_.-]{4,}", text)}
-        for name in sorted(words & (others.keys() | {*others.values()}) - {tool.name}):
+        words = {word.strip(".-") for text in texts for word in _WORD.findall(text)}
+        own = {word for word in words if word.startswith(_OWN)}
+        for name in sorted((own | words & (others.keys() | {*others.values()})) - {tool.name}):
             warn(
                 "MCP_TOOL_REFERS",
                 f"`{tool.name}` speaks of `{name}`, which is not of this server",
                 "a tool has no reason to say how others are used",
             )
-        if tool.name in others:
+        plain = _plain(tool.name)
+        if plain in alike or plain.startswith(_OWN):
             warn(
                 "MCP_TOOL_SHADOWS",
-                f"`{tool.name}` is called like `{others[tool.name]}`, and a model may take one for the other",
+                f"`{tool.name}` is called like `{alike.get(plain, f'{_OWN}…')}`, and a model may take one for the other",
                 "trust it only if both are meant to be there",
             )
         if len(str(tool.definition.get("description", ""))) > DESCRIPTION_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -17,6 +17,9 @@ from assent.spec.values.canonical import parse_json
 
 if TYPE_CHECKING:
     from assent.invocation import Hook
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _OF_THE_SESSION: Final = frozenset(
     {"SESSION_CLOSED", "RUN_UNKNOWN", "RUNTIME_CLOSED", "HOOKS_LOCAL", "IDENTITY_REFUSED"}
@@ -65,12 +68,25 @@ class CallResult(StepResult, frozen=True, kw_only=True):
         return told
 
 
+class Carry(Protocol):
+    """Has what a function asks for carried out elsewhere."""
+
+    def __call__(self, asked: Callable[P, Awaitable[T]], /) -> Callable[P, Awaitable[T]]:
+        """A function that asks for the same."""
+        ...
+
+
 class AddStep(Protocol):
     """Adds a step to one session; the session with this step alone."""
 
-    async def __call__(
-        self, capability: str, parameters: Mapping[str, Json], hooks: Iterable[Hook] = ()
-    ) -> RunResult:
+    def __call__(
+        self,
+        capability: str,
+        parameters: Mapping[str, Json],
+        hooks: Iterable[Hook] = (),
+        *,
+        id: str | None = None,  # noqa: A002 - as `--id`
+    ) -> Awaitable[RunResult]:
         """Returns when there is an outcome, or when it waits for a person."""
         ...
 
@@ -91,6 +107,7 @@ class Session:
 
     run_id: RunId
     _add: AddStep
+    _show: Callable[[], Awaitable[RunResult]]
     _settled: Callable[[str], Awaitable[RunResult]]
     _close: Callable[[], Awaitable[RunResult]]
     _cancel: Callable[[], Awaitable[RunResult]]
@@ -102,23 +119,37 @@ class Session:
         parameters: Mapping[str, Json] | None = None,
         *,
         hooks: Iterable[Hook] = (),
+        id: str | None = None,  # noqa: A002 - as `--id`
     ) -> CallResult:
         """Add a step and wait for its outcome, or until it waits for a person; what came of this step, however many run at once.
 
-        `hooks` are this call's alone. What is wrong with the call itself (unknown capability, wrong inputs, a denial) is in the
-        result, as `error`. Raised is what no other call would fare better with: `SESSION_CLOSED`, `RUN_UNKNOWN`,
-        `RUNTIME_CLOSED`, `HOOKS_LOCAL`, `IDENTITY_REFUSED`, and every `WorldError`.
+        `hooks` are this call's alone. Asked again under the same `id`, also by another process, it is the same step, told as it
+        stands by then; `REQUEST_REUSED` if anything else was asked under it.
+
+        What is wrong with the call itself (unknown capability, wrong inputs, a denial) is in the result, as `error`. Raised is
+        what no other call would fare better with: `SESSION_CLOSED`, `RUN_UNKNOWN`, `RUNTIME_CLOSED`, `HOOKS_LOCAL`,
+        `IDENTITY_REFUSED`, and every `WorldError`.
         """
         try:
-            run = await self._add(capability, {} if parameters is None else parameters, hooks)
+            run = await self._add(capability, {} if parameters is None else parameters, hooks, id=id)
         except (InputError, RefusedError) as error:
             if error.code in _OF_THE_SESSION:
                 raise
             return CallResult.refused(self.run_id, capability, error)
-        return CallResult.of(run, run.steps[0])
+        step = run.steps[0]
+        if id is not None and step.status.is_unsettled:
+            # Whoever asks again may be given the answer of then: the record tells how it stands by now.
+            run = await self._show()
+            step = run.step(step.name)
+        return CallResult.of(run, step)
 
     async def call_tool(
-        self, name: str, arguments: str | Mapping[str, Json] | None = None, *, hooks: Iterable[Hook] = ()
+        self,
+        name: str,
+        arguments: str | Mapping[str, Json] | None = None,
+        *,
+        hooks: Iterable[Hook] = (),
+        id: str | None = None,  # noqa: A002 - as `--id`
     ) -> CallResult:
         """What a model asked for: `name` as `Runtime.tools` wrote it, `arguments` as an object or as its JSON text.
 
@@ -134,7 +165,7 @@ class Session:
                 hint="send one JSON object",
             )
             return CallResult.refused(self.run_id, capability, refused)
-        return await self.call(capability, parameters, hooks=hooks)  # type: ignore[arg-type]  # what is no object is refused there
+        return await self.call(capability, parameters, hooks=hooks, id=id)  # type: ignore[arg-type]  # what is no object is refused there
 
     async def wait(self, step: str) -> CallResult:
         """Wait until a step (`CallResult.name`) waits for nobody any more, whoever decides about it, and tell what came of it.
@@ -152,3 +183,15 @@ class Session:
     async def cancel(self) -> RunResult:
         """Take back everything the session did."""
         return await self._cancel()
+
+    def through(self, carry: Carry) -> Session:
+        """The same session, with what it asks for carried out by `carry`: in another loop, say."""
+        return Session(
+            self.run_id,
+            carry(self._add),
+            carry(self._show),
+            carry(self._settled),
+            carry(self._close),
+            carry(self._cancel),
+            self._held,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from assent.errors import InputError, Json
 from assent.spec.capability import CapabilitySpec
@@ -59,22 +59,18 @@ _KINDS: Final[Mapping[str, Callable[[str, str, dict[str, Json]], dict[str, Json]
 }
 
 
-def tools_of(
-    kind: str, offered: Iterable[tuple[CapabilitySpec, Collection[PolicyDecision]]]
-) -> list[dict[str, Json]]:
-    """One tool for each capability, with what the policy may say of a call of it."""
+def tools_of(kind: str, offered: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[dict[str, Json]]:
+    """One tool for each capability: its id, what is told of it, and the schema of its parameters (`Any`: a schema's JSON)."""
     make = _KINDS.get(kind)
     if make is None:
         raise InputError(
             "INVALID_INPUT", f"there is no kind of tools `{kind}`", hint=f"one of {', '.join(_KINDS)}"
         )
     tools: list[dict[str, Json]] = []
-    for spec, answers in offered:
-        name = tool_name(spec.id)
+    for ident, told, schema in offered:
+        name = tool_name(ident)
         if len(name) <= NAME_LENGTH_MAX:
-            schema = thaw(spec.parameters)
-            assert isinstance(schema, dict)  # INVARIANT: a spec's parameters are an object's schema
-            tools.append(make(name, told_of(spec, answers), schema))
+            tools.append(make(name, told, thaw(schema)))
     return tools
 
 

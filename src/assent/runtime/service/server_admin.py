@@ -156,7 +156,10 @@ def _others(runtime: Core, pins: Mapping[str, Pinned], name: str) -> dict[str, s
     from assent.plugins.upstream import capability_id
 
     found = {
-        spec.id: spec.id for spec in runtime.registry.installed() if not spec.id.startswith(f"mcp.{name}.")
+        named: spec.id
+        for spec in runtime.registry.installed()
+        if not spec.id.startswith(f"mcp.{name}.")
+        for named in (spec.id, spec.id.replace(".", "_"))  # the latter is what an agent is shown
     }
     for other, pinned in pins.items():
         if other != name:

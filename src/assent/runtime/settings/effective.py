@@ -323,6 +323,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             *self.configuration_homes,
             self.secrets.vault.ca_file,
             Path(str(bundle)) if bundle is not None else None,
+            *(path for server in self.servers.values() for path in server.program_in(self.workspace)),
         )
 
     @property

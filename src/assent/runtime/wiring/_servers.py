@@ -6,6 +6,7 @@ What is registered comes from the lock alone: no server is started, and the SDK 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from assent import system
@@ -33,6 +34,7 @@ class Servers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connections: dict[str, Connection] = {}
+        self._others_of: dict[str, frozenset[str]] = {}
         self._launcher: Launcher | None = None
         self.faults: dict[str, AssentError] = {}
         self.names: dict[str, str] = {}
@@ -61,7 +63,13 @@ class Servers:
             }
             for tool in trusted.values():
                 try:
-                    spec, handler = capability_of(server, tool, trusted, self.connection(name))
+                    spec, handler = capability_of(
+                        server,
+                        tool,
+                        trusted,
+                        self.connection(name),
+                        partial(self._others, capabilities, pins, name),
+                    )
                     # It is meant that a tool changes under one version: somebody looked at the change and agreed.
                     capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
                     self.names[spec.id] = tool.name
@@ -69,6 +77,21 @@ class Servers:
                     self.faults[f"{name}.{tool.name}"] = error
             for spec, handler in passed_of(server, pinned.offers, self.connection(name)):
                 capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
+
+    def _others(self, capabilities: Capabilities, pins: Mapping[str, Pinned], name: str) -> frozenset[str]:
+        """Capabilities and tools that are not this server's, as a model may name them; looked for once."""
+        if name not in self._others_of:
+            ids = {
+                spec.id
+                for spec in capabilities.registry.installed()
+                if not spec.id.startswith(f"mcp.{name}.")
+            }
+            tools = {tool for other, pinned in pins.items() if other != name for tool in pinned.tools}
+            # A word of the language says nothing of a tool that is called like it.
+            self._others_of[name] = frozenset(
+                {*ids, *(one.replace(".", "_") for one in ids), *(tool for tool in tools if "_" in tool)}
+            )
+        return self._others_of[name]
 
     def connection(self, name: str) -> Connection:
         """The one client of a server. `InputError` MCP_SERVER_UNKNOWN."""

@@ -125,7 +125,7 @@ async def test_a_server_behind_us_loses_nothing_that_it_has(
     # A prompt's completion is told of the name that the server knows.
     for name, there in direct.items():
         assert _without_revisions(behind[name]) == _without_revisions(there), name
-    assert names == ["mcp_sums_add"]
+    assert names == [f"mcp_sums_{one}" for one in ("add", "quote", "repeat", "sign_in")]
     steps = [(one["capability"], one["status"]) for one in session["steps"]]
     assert ("mcp.sums.resources.read", "succeeded") in steps
     assert ("mcp.sums.prompts.get", "failed") in steps

@@ -156,17 +156,6 @@ async def test_a_tool_that_changed_is_not_called(gateway: Gateway, mode: str, wh
     assert [one.status for one in again] == ["trusted"]
 
 
-async def test_for_what_only_reads_a_list_counts_some_seconds(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gateway.program("rug", more="[mcp.servers.notes.tools.add_note]\nreads_only = true\n")
-    gateway.trust()
-    async with Runtime.open(gateway.folder) as rt:
-        assert [(await call(rt)).status for _ in range(2)] == ["succeeded"] * 2
-        monkeypatch.setattr("assent.plugins.upstream._client.READ_LISTED_S", 0.0)
-        assert (await call(rt)).error["code"] == "MCP_TOOL_CHANGED"
-
-
 async def test_another_program_is_not_what_was_trusted(gateway: Gateway) -> None:
     gateway.program()
     gateway.trust()

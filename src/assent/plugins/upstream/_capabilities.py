@@ -306,13 +306,7 @@ class Performed:
 
     async def execute(self, context: LocalContext, parameters: Mapping[str, Json]) -> Json:
         """Call the tool."""
-        return await self._given(
-            context,
-            self._tool,
-            parameters,
-            acts=not self._said.reads_only,
-            fails_clean=self._said.fails_clean,
-        )
+        return await self._given(context, self._tool, parameters, fails_clean=self._said.fails_clean)
 
     async def compensate(self, context: LocalContext, parameters: Mapping[str, Json]) -> None:
         """Call the tool that takes it back; where the server can be asked, not for what is not there (any more)."""
@@ -324,9 +318,7 @@ class Performed:
     async def reconcile(self, context: LocalContext, parameters: Mapping[str, Json]) -> Reconciliation:
         """Ask the server whether the call happened."""
         assert self._asks is not None, "as above"
-        given = await self._given(
-            context, self._asks.tool, self._asks.filled(context, parameters), acts=False
-        )
+        given = await self._given(context, self._asks.tool, self._asks.filled(context, parameters))
         return self._asks.answer(context, parameters, given)
 
     async def _given(
@@ -335,7 +327,6 @@ class Performed:
         tool: Tool,
         arguments: Mapping[str, Json],
         *,
-        acts: bool = True,
         fails_clean: bool = False,
     ) -> Json:
         host = self._connection.server.host
@@ -349,7 +340,6 @@ class Performed:
                 pinned=tool.definition,
                 reveal=partial(revealed, context, host),
                 key=context.key,
-                acts=acts,
             )
             if result.get("isError"):
                 raise self._failed(tool, result)

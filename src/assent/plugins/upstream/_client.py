@@ -1,7 +1,7 @@
 """The one client of a server: connected when it is first needed, and again when it was lost. It belongs to who owns the state.
 
-A call asks a tool only while that is defined as somebody agreed to. What a server lists is looked at before each call that acts,
-unless it promised to tell of changes and has not; for one that only reads a list counts for some seconds.
+A call asks a tool only while that is defined as somebody agreed to. What a server lists is looked at before each call, unless
+it promised to tell of changes and has not.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ CONNECT_S: Final = 30.0
 LISTED_S: Final = 60.0
 """How long a list counts of a server that tells of changes."""
 
-READ_LISTED_S: Final = 5.0
-"""How long any list counts for a call that changes nothing."""
 
 SAID_MAX: Final = 4096
 """Characters that are kept of what a server says of a failure."""
@@ -146,7 +144,6 @@ class Connection:
         pinned: Mapping[str, Json],
         reveal: Reveal,
         key: str,
-        acts: bool,
     ) -> dict[str, Any]:  # `Any`: JSON
         """The result of a tool, as the protocol has it, whether it says that it failed or not.
 
@@ -155,7 +152,7 @@ class Connection:
         """
         async with self._lock:
             live = await self._connected(reveal)
-            if self._must_list(live, acts=acts):
+            if self._must_list(live):
                 await self._list(live)
         self._require_same(live.tools.get(tool), tool, pinned)
         return await self._call(live, tool, arguments, key)
@@ -204,14 +201,14 @@ class Connection:
         live.heard_s = loop.time()
         return given
 
-    def _must_list(self, live: _Live, *, acts: bool) -> bool:
+    def _must_list(self, live: _Live) -> bool:
         assert live.client is not None, "as above"
         tools = live.client.server_capabilities.tools
         # A promise counts where the protocol has the server keep it unasked, and it would be heard.
         tells = tools is not None and bool(tools.list_changed) and live.client.protocol_version < "2026"
         if live.is_stale or live.link.has_changed:
             return True
-        counts_s = LISTED_S if tells and live.link.has_changed is False else 0.0 if acts else READ_LISTED_S
+        counts_s = LISTED_S if tells and live.link.has_changed is False else 0.0
         return asyncio.get_running_loop().time() - live.listed_s >= counts_s
 
     async def _list(self, live: _Live) -> None:

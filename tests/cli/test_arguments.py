@@ -138,7 +138,7 @@ def test_requests_carry_what_was_said(terminal: Terminal, runtime: ScriptedRunti
     assert runtime.requests == [
         {"op": "approve", "run": "R", "step": "s", "digest": "D"},
         {"op": "reject", "run": "R", "step": None, "digest": "D", "reason": "why"},
-        {"op": "cancel", "run": "R"},
+        {"op": "cancel", "run": "R", "last": False},
         {"op": "undo", "run": "R", "partial": True},
         {"op": "resolve", "run": "R", "step": "s", "resolution": "happened", "output": {"a": 1}},
         {"op": "erase", "runs": ("R", "S"), "compact": False},

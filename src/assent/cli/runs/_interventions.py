@@ -200,11 +200,11 @@ def reject(door: Door, run_id: str, step: str | None, reason: str, digest: str |
 @command("cancel", short_help="Stop a run between effects and roll it back.")
 @run_argument
 @click.option(
-    "--last", is_flag=True, help="Only the last step of a session that can be taken back; it goes on."
+    "--last-step", is_flag=True, help="Only the last step of a session that can be taken back; it goes on."
 )
-def cancel(door: Door, run_id: str, *, last: bool) -> int:
+def cancel(door: Door, run_id: str, *, last_step: bool) -> int:
     """Stop RUN between two effects and take back what it did."""
-    return _settle(door, service.requests.Cancel(run=run_id, last=last))
+    return _settle(door, service.requests.Cancel(run=run_id, last=last_step))
 
 
 @command("signal", short_help="Send a run a signal that it waits for.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assent.errors import InputError
 from assent.invocation import Handler
 from assent.spec import create_read_capability
 from assent.spec.language.schema_work import may_be_costly, visits_of
@@ -74,3 +76,51 @@ async def test_what_would_take_long_is_refused_at_every_door_and_the_rest_is_che
         except Exception as refused:  # noqa: BLE001  # which door refuses is looked at below
             ran = getattr(refused, "code", repr(refused))
         assert ran == ("INVALID_INPUT" if is_dear else None)
+
+
+_DEEP = {
+    "$ref": "#/$defs/n",
+    "$defs": {"n": {"anyOf": [*[{"type": "array", "items": {"$ref": "#/$defs/n"}}] * 2, {"const": 1}]}},
+}
+
+
+def _nested(levels: int, value: Any) -> Any:
+    return _nested(levels - 1, [value]) if levels else value
+
+
+@pytest.mark.parametrize(
+    ("value", "is_told"),
+    [(_nested(18, 0), False), (_nested(8, "x" * 1_000_000), False), (_nested(3, 0), True)],
+)
+@pytest.mark.parametrize("kind", ["anyOf", "oneOf"])
+async def test_what_breaks_nested_alternatives_is_told_in_short_where_it_is_long(
+    place: Place, value: Any, is_told: bool, kind: str
+) -> None:
+    """Each level would copy all faults of those below it: minutes, for a value that is found wrong in milliseconds."""
+    schema: dict[str, Any] = json.loads(json.dumps(_DEEP).replace("anyOf", kind))
+    parameters = {"type": "object", "properties": {"key": {"type": "string"}, "value": schema["$defs"]["n"]}}
+    async with place.open() as rt:
+        rt.register(
+            put_spec("box.theirs", parameters={**parameters, "$defs": schema["$defs"]}), place.box.handler()
+        )
+        given = await rt.call("box.theirs", {"key": "a", "value": value})
+        asked = await rt.call("data.json.validate", {"value": value, "json_schema": schema})
+    assert code(given) == "INVALID_INPUT"
+    found: Any = asked.steps[0].output
+    assert found["valid"] is False
+    for said in (str(given.error), str(found)):
+        assert ("takes too long to tell" in said) != is_told
+        assert len(said) < 10_000
+
+
+@pytest.mark.parametrize(("width", "is_told"), [(10, True), (20_000, False)])
+async def test_so_is_what_breaks_the_alternatives_of_a_workflow_s_input(
+    place: Place, width: int, is_told: bool
+) -> None:
+    """Which can't name each other, and still hold everything in a value."""
+    schema: Any = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"const": 1}]}
+    async with place.open() as rt:
+        with pytest.raises(InputError) as refused:
+            await rt.run({**workflow(put("b")), "inputs": {"v": schema}}, {"v": [0] * width})
+    assert refused.value.code == "INVALID_INPUT"
+    assert ("takes too long to tell" in str(refused.value.to_dict())) != is_told

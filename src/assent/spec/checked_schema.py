@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from assent.errors import Json
 from assent.spec.documents.faults import Fault, Telling, plain_fault
-from assent.spec.language.schema_work import TOO_COSTLY, may_be_costly, visits_of
+from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_large, may_be_costly, visits_of
 from assent.spec.schemas._foreign import faults_in
 from assent.spec.values.frozen import thaw
 
@@ -28,7 +28,9 @@ class CheckedSchema:
         visits = visits_of(self._counted, plain) if self._counted is not None else 0
         if visits is None:
             return [plain_fault(TOO_COSTLY)]
-        return telling().of_schema(faults_in(self._validator, plain, visits))
+        large = are_faults_large(self._schema, plain, visits)
+        found = faults_in(self._validator, plain, visits, are_large=large)
+        return [plain_fault(NOT_TOLD)] if found is None else telling().of_schema(found)
 
     @cached_property
     def _counted(self) -> dict[str, Any] | None:  # `Any`: a schema

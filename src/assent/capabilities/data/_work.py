@@ -222,8 +222,8 @@ def validate_csv(context: LocalContext, parameters: shapes.ValidateCsv) -> shape
 
 def _checked(loaded: Loaded, schema: dict[str, Json]) -> shapes.Validated:
     """Whether the data is as the schema asks. `NoEffectError`: SCHEMA_INVALID, DATA_TOO_LARGE."""
-    from assent.spec.documents.faults import Telling
-    from assent.spec.language.schema_work import TOO_COSTLY, visits_of
+    from assent.spec.documents.faults import Telling, plain_fault
+    from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_large, visits_of
     from assent.spec.schemas._foreign import compile_schema, faults_in
 
     measured(loaded.value)
@@ -240,7 +240,9 @@ def _checked(loaded: Loaded, schema: dict[str, Json]) -> shapes.Validated:
         validator = compile_schema(schema, "`json_schema`")
     except InputError as error:
         raise NoEffectError.from_dict(error.to_dict()) from None
-    told = Telling(schema, shows_values=True).of_schema(faults_in(validator, loaded.value, visits))
+    large = are_faults_large(schema, loaded.value, visits)
+    found = faults_in(validator, loaded.value, visits, are_large=large)
+    told = [plain_fault(NOT_TOLD)] if found is None else Telling(schema, shows_values=True).of_schema(found)
     paths = [_place(fault["path"]) for fault in told]
     places = loaded.places(paths)
     return shapes.Validated(

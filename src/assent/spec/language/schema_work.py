@@ -24,6 +24,9 @@ TOO_COSTLY: Final = (
 )
 """What is said of a value for which `visits_of` tells none."""
 
+NOT_TOLD: Final = "is not as the schema asks, and what breaks it takes too long to tell: the schema's alternatives go too deep"
+"""What is said of a value that breaks a schema of which no fault can be made in time."""
+
 _STEPS_OF_A_VISIT: Final = 4
 _CHARACTERS_OF_A_VISIT: Final = 16
 """Characters that a simple pattern, or a format, reads in the time of a visit."""
@@ -48,6 +51,15 @@ _COSTLY: Final = frozenset(
     {"pattern", "patternProperties", "$ref", "enum", "const", "multipleOf", *_HERE_LIST, *_DYNAMIC}
 )
 
+_ALTERNATIVES: Final = ("anyOf", "oneOf")
+_ALTERNATIVES_VISITS_MAX: Final = 20_000
+_ALTERNATIVES_SIZE_MAX: Final = 64_000_000
+"""Visits times the characters of the value."""
+
+_ASKING: Final = frozenset(
+    {"$ref", *_DYNAMIC, *_HERE, *_HERE_LIST, *_HERE_MAP, *_BELOW, *_BELOW_LIST, *_BELOW_MAP}
+)
+
 _VISITS_OF_A_FRACTION: Final = 80
 """What dividing by a fraction takes, exactly."""
 
@@ -57,6 +69,31 @@ def may_be_costly(schema: object) -> bool:
     if isinstance(schema, Mapping):
         return not _COSTLY.isdisjoint(schema) or any(map(may_be_costly, schema.values()))
     return isinstance(schema, list | tuple) and any(map(may_be_costly, schema))
+
+
+def are_faults_large(schema: Mapping[str, Json], value: object, visits: int) -> bool:
+    """Whether telling what breaks a schema may take long, where finding out that something does takes so many `visits`.
+
+    The fault of alternatives holds all faults of each, with the value that they are in, and those of theirs again: a few lines
+    make millions of them.
+    """
+    if not _has_deep_alternatives(schema):
+        return False
+    return visits > _ALTERNATIVES_VISITS_MAX or visits * len(repr(value)) > _ALTERNATIVES_SIZE_MAX
+
+
+def _has_deep_alternatives(schema: object) -> bool:
+    """Whether an alternative asks for more than the value itself: for what is in it, or for other parts."""
+    if isinstance(schema, Mapping):
+        alternatives = [one for key in _ALTERNATIVES for one in _items(schema.get(key))]
+        return any(isinstance(one, Mapping) and not _ASKING.isdisjoint(one) for one in alternatives) or any(
+            map(_has_deep_alternatives, schema.values())
+        )
+    return any(map(_has_deep_alternatives, _items(schema)))
+
+
+def _items(value: object) -> list[object] | tuple[object, ...]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def visits_of(schema: dict[str, Json], value: object) -> int | None:

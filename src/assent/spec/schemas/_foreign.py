@@ -59,8 +59,15 @@ def short(error: Exception) -> str:
     return flat if len(flat) <= 200 else f"{flat[:199]}…"
 
 
-def faults_in(validator: Draft202012Validator, value: object, visits: int) -> Iterable[ValidationError]:
-    """What breaks the schema, which takes so many `visits` to find out: all of it, or the first where that may be too much."""
+def faults_in(
+    validator: Draft202012Validator, value: object, visits: int, *, are_large: bool
+) -> Iterable[ValidationError] | None:
+    """What breaks the schema, which takes so many `visits` to find out: all of it, or the first where that may be too much.
+
+    None where even the first may take too long to make (`are_large`, `schema_work.are_faults_large`).
+    """
+    if are_large:
+        return () if validator.is_valid(value) else None
     return validator.iter_errors(value) if visits <= FAULTS_MADE_MAX else _first_of(validator, value)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.spec.documents.document import Path, dotted
 from assent.spec.documents.sections import Faults, Section
-from assent.spec.language.schema_work import TOO_COSTLY, visits_of
+from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_large, visits_of
 from assent.spec.masking import hides
 from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
@@ -173,7 +173,10 @@ def violations(schema: Mapping[str, Json], value: Json) -> list[tuple[Path, str]
     visits = visits_of(plain, thaw(value))
     if visits is None:
         return [((), TOO_COSTLY)]
-    errors = faults_in(validator_of(plain), value, visits)
+    large = are_faults_large(plain, value, visits)
+    errors = faults_in(validator_of(plain), value, visits, are_large=large)
+    if errors is None:
+        return [((), NOT_TOLD)]
     return [(tuple(error.instance_path), f"is invalid: {_short(error.message)}") for error in errors]
 
 

@@ -449,7 +449,6 @@ ASKED_WITH: dict[str, tuple[type[requests.Request[Any]], ...]] = {
     "replay": (requests.Replay,),
     "snapshot": (requests.Snapshot,),
     "unfinished": (requests.Runs, requests.Unfinished),
-    "tools": (requests.Tools,),
     "versions": (
         requests.CapabilityHistory,
         requests.CapabilityDiff,

@@ -92,7 +92,7 @@ class Told:
         self._awaited: dict[tuple[str, str], asyncio.Event] = {}
 
     def __call__(self, run: RunId, n: int | None, at_ms: int, event: Any) -> None:
-        about = (event.kind, getattr(event, "step", ""))
+        about = (event.kind, getattr(event, "step", None) or "")
         self.all.append(about)
         if n is None:
             self.unnumbered.append(event.kind)

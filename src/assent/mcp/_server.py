@@ -38,7 +38,7 @@ PATIENCE: Final = "assent/patience_ms"
 
 PATIENCE_MS_MAX: Final = 3_600_000
 
-HASTY_S: Final = 5.0
+HASTY_S: Final = 4.0
 """So long a client waits that says nothing: short of what clients give up after."""
 
 PATIENT_S: Final = 30.0

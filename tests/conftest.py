@@ -137,6 +137,7 @@ def _disk(request: pytest.FixtureRequest) -> Iterator[None]:
 _NOT_MEASURED = (
     "conformance",
     "crash",
+    "hostile",
     "load",
     "property",
     "tools",

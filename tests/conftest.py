@@ -137,7 +137,6 @@ def _disk(request: pytest.FixtureRequest) -> Iterator[None]:
 _NOT_MEASURED = (
     "conformance",
     "crash",
-    "hostile",
     "load",
     "property",
     "tools",

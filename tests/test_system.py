@@ -74,7 +74,7 @@ def test_the_monotonic_clock_counts_milliseconds_on_while_the_machine_sleeps() -
         pytest.skip(
             "no clocks can be moved apart here: no name space of times (util-linux `unshare`, Linux 5.6)"
         )
-    assert int(told) >= 864_000_000
+    assert int(told) >= 864_000_000 - 1  # each clock is told in whole milliseconds, rounded down
 
 
 def test_ids_say_what_they_name_and_are_lower_case_ulids() -> None:

@@ -30,7 +30,7 @@ from tests.support.seeds import SEED, dice
 EXIT = {SUCCEEDS: 0, FAILS: 1}
 EVERY = [(workflow, place) for workflow in WORKFLOWS for place in places(workflow)]
 SOME = [(workflow, place) for workflow in WORKFLOWS for place in some_places(workflow)]
-SAMPLES = 24
+SAMPLES = 12
 ANEW = ["ledger.after:3", "effect.after:4", "file.before:5", "compensate.after:2"]
 """Where `make test` also kills processes that were started from nothing, not forked."""
 

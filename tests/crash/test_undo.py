@@ -9,7 +9,7 @@ import pytest
 from tests.support.crashing import KILLED, SUCCEEDS, UNDO, Scene, noted, places, some_places
 from tests.support.seeds import SEED, dice
 
-SAMPLES = 6
+SAMPLES = 4
 
 
 def finished(scene: Scene) -> str:

@@ -14,7 +14,6 @@ from assent.cli._exit import OK, REFUSED
 from assent.cli.plugins._trust import differences_text
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import RISK_STYLE, Paint
-from assent.cli.terminal._table import table
 from assent.errors import InputError, RefusedError
 from assent.runtime import service
 from assent.spec.words.legible import safe, safe_line
@@ -91,25 +90,18 @@ def add(  # noqa: PLR0917  # click hands over each by its name
 @command("list", watches=False, short_help="List the MCP servers, and how far each is trusted.")
 def list_(door: Door) -> None:
     """List the servers that assent.toml names. None of them is started or asked."""
-    found = door.perform(service.requests.Servers()).servers
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    if not found:
-        door.out.note("assent.toml names no MCP server: assent mcp add NAME -- COMMAND")
-        return
-    paint = door.out.paint()
-    rows = [
-        [
+    door.out.listing(
+        door.perform(service.requests.Servers()).servers,
+        lambda one, paint: [
             safe_line(one.name),
             paint(one.status, _STYLES.get(one.status)),
             count_text(len(one.capabilities), "tool"),
             safe_line(_place(one.place), 60),
             safe_line("; ".join(fault.message for fault in one.faults.values()), 160),
-        ]
-        for one in found
-    ]
-    door.out.answer(table(rows, head=["server", "status", "tools", "at", ""], paint=paint))
+        ],
+        head=["server", "status", "tools", "at", ""],
+        none="assent.toml names no MCP server: assent mcp add NAME -- COMMAND",
+    )
 
 
 def _place(place: object) -> str:

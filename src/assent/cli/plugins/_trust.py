@@ -35,16 +35,9 @@ _STYLES: Final = {
 @command("list", watches=False, short_help="List the plugins that were found, and how far each is trusted.")
 def list_(door: Door) -> None:
     """List the plugins that were found or are trusted, and how each stands. Nothing of them is imported here."""
-    found = door.perform(service.requests.Plugins(with_ledger=True)).plugins
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    if not found:
-        door.out.note("no plugin was found: name one under `[plugins] paths`, or install one")
-        return
-    paint = door.out.paint()
-    rows = [
-        [
+    door.out.listing(
+        door.perform(service.requests.Plugins(with_ledger=True)).plugins,
+        lambda one, paint: [
             safe_line(one.name),
             paint(one.status, _STYLES.get(one.status)),
             safe_line(one.version or ""),
@@ -54,11 +47,10 @@ def list_(door: Door) -> None:
                 word for word, holds in (("required", one.required), ("in process", one.in_process)) if holds
             ),
             safe_line(one.error.message, 120) if one.error is not None else "",
-        ]
-        for one in found
-    ]
-    head = ["plugin", "status", "version", "from", "capabilities", "", ""]
-    door.out.answer(table(rows, head=head, paint=paint))
+        ],
+        head=["plugin", "status", "version", "from", "capabilities", "", ""],
+        none="no plugin was found: name one under `[plugins] paths`, or install one",
+    )
 
 
 @command("trust", watches=False, short_help="Look at a plugin, and trust exactly what is there.")

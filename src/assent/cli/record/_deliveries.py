@@ -58,19 +58,9 @@ def _list(door: Door, ctx: click.Context, status: str | None, limit: int | None)
     """The listing, where no command of the group is called."""
     if ctx.invoked_subcommand is not None:
         return
-    asked = service.requests.Deliveries(status=status, limit=limit)
-    found = door.perform(asked).deliveries
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    if not found:
-        door.out.note("no deliveries")
-        return
-    from assent.cli.terminal._table import table
-
-    paint = door.out.paint()
-    rows = [
-        [
+    door.out.listing(
+        door.perform(service.requests.Deliveries(status=status, limit=limit)).deliveries,
+        lambda one, paint: [
             one.id,
             paint(one.status, _STYLES.get(one.status)),
             safe_line(one.endpoint),
@@ -79,11 +69,10 @@ def _list(door: Door, ctx: click.Context, status: str | None, limit: int | None)
             _reason(one),
             one.next_at or one.ended_at or "",
             one.run_id,
-        ]
-        for one in found
-    ]
-    head = ["delivery", "status", "endpoint", "type", "attempts", "answer", "next, or ended", "run"]
-    door.out.answer(table(rows, head=head, paint=paint))
+        ],
+        head=["delivery", "status", "endpoint", "type", "attempts", "answer", "next, or ended", "run"],
+        none="no deliveries",
+    )
 
 
 deliveries: Final = Group(

@@ -54,19 +54,12 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
             asked += ["--limit", str(limit)]
         more = "there are older ones" if answer.older is None else f"{answer.older} older"
         door.out.note(f"{more}: {door.command('runs', *asked, '--before', answer.before)}")
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    if not found:
-        door.out.note("no runs")
-        return
     from assent.cli.runs._timeline import time_text
-    from assent.cli.terminal._table import table
 
-    paint = door.out.paint()
     has_keys = any(run.concurrency_key for run in found)
-    rows = [
-        [
+    door.out.listing(
+        found,
+        lambda run, paint: [
             run.run_id,
             paint(run.status.replace("_", " "), STATUS_STYLE.get(run.status)),
             safe_line((run.workflow or "") or (run.capability or "") or _unnamed(run)),
@@ -74,19 +67,10 @@ def runs(door: Door, status: tuple[str, ...], limit: int, before: str | None) ->
             safe_line(run.principal),
             (run.code or ""),
             *([safe_line(run.concurrency_key or "")] if has_keys else []),
-        ]
-        for run in found
-    ]
-    head = [
-        "run",
-        "status",
-        "workflow or call",
-        "started",
-        "principal",
-        "code",
-        *(["key"] if has_keys else []),
-    ]
-    door.out.answer(table(rows, head=head, paint=paint))
+        ],
+        head=["run", "status", "workflow or call", "started", "principal", "code", *["key"] * has_keys],
+        none="no runs",
+    )
 
 
 @command("show", short_help="Show a run: failure first, then its timeline.")

@@ -122,17 +122,9 @@ def resume(door: Door, name: str, wait: str | None) -> int:
 def list_(door: Door) -> None:
     """List the schedules: when each comes due, and what became of its last run."""
     found = door.perform(service.requests.Schedules()).schedules
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    if not found:
-        door.out.note("no schedules")
-        return
-    from assent.cli.terminal._table import table
-
-    paint = door.out.paint()
-    rows = [
-        [
+    door.out.listing(
+        found,
+        lambda one, paint: [
             one.name,
             paint(one.state, _STYLES.get(one.state)),
             safe_line(_when(one)),
@@ -140,13 +132,12 @@ def list_(door: Door) -> None:
             _last(one),
             safe_line(one.workflow),
             safe_line(one.principal),
-        ]
-        for one in found
-    ]
-    head = ["schedule", "state", "when", "next", "last", "workflow", "as"]
-    door.out.answer(table(rows, head=head, paint=paint))
+        ],
+        head=["schedule", "state", "when", "next", "last", "workflow", "as"],
+        none="no schedules",
+    )
     for one in found:
-        if one.held is not None:
+        if one.held is not None and not door.out.is_json:
             door.out.answer(safe_line(f"{one.name} is held: {_why(one.held)}"))
 
 

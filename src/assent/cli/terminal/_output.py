@@ -7,12 +7,14 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Final, TextIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TextIO, TypeVar
 
 from assent.cli.terminal._style import Paint, wants_colour
 from assent.errors import WorldError
 from assent.spec.words.legible import safe
+
+T = TypeVar("T")
 
 COLUMNS_MIN: Final = 40
 """What a terminal that says less, or nothing (0), is taken to have."""
@@ -93,6 +95,20 @@ class Output:
     def object(self, value: object) -> None:
         """The answer for programs, of the service or plain data: one compact line of JSON, in ASCII, which nothing can drive."""
         self.answer(json.dumps(value, separators=(",", ":"), default=_plain))
+
+    def listing(
+        self, found: Sequence[T], row: Callable[[T, Paint], list[str]], *, head: list[str], none: str
+    ) -> None:
+        """Everything of one kind: a table with a row for each, `none` as a note where there is nothing, or all for programs."""
+        if self.is_json:
+            self.object(found)
+        elif not found:
+            self.note(none)
+        else:
+            from assent.cli.terminal._table import table  # most commands show none
+
+            paint = self.paint()
+            self.answer(table([row(one, paint) for one in found], head=head, paint=paint))
 
     def note(self, text: str) -> None:
         """A line of everything that is not the answer."""

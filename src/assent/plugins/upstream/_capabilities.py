@@ -298,6 +298,7 @@ class Performed:
         others: Callable[[], Collection[str]],
     ) -> None:
         self._connection = connection
+        self._secret: dict[str, SecretFields] = {}
         self._others = others
         self._tool = tool
         self._said = said
@@ -330,7 +331,9 @@ class Performed:
         fails_clean: bool = False,
     ) -> Json:
         host = self._connection.server.host
-        secret = SecretFields(takes(self._connection.server, tool))
+        secret = self._secret.get(tool.name)
+        if secret is None:
+            secret = self._secret[tool.name] = SecretFields(takes(self._connection.server, tool))
         if secret.hides:
             arguments = await context.reveal(secret.marked(dict(arguments)), host=host)
         try:

@@ -79,7 +79,7 @@ class _Live:
         self.is_stale = True
         self.listed_s = 0.0
         self.heard_s = 0.0
-        self.pages: list[dict[str, Any]] = []  # `Any`: JSON
+        self.listed: list[Any] | None = None  # `Any`: JSON
         self.tools: dict[str, Tool] = {}
         self.stop = asyncio.Event()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -216,35 +216,26 @@ class Connection:
 
         assert live.client is not None, "as above"
         session = live.client.session
-        pages: list[dict[str, Any]] = []  # `Any`: JSON
-        cursor: str | None = None
+
+        # As it came: what is the same as before, as nearly always, need not be read and judged again.
+        async def raw(params: types.PaginatedRequestParams | None) -> tuple[list[Any], str | None]:
+            page = (await session.send_request(types.ListToolsRequest(params=params), _as_it_came())).root
+            return page["tools"], page.get("nextCursor")
+
+        # In the SDK's own way, which keeps what the headers of later calls need.
+        async def read(params: types.PaginatedRequestParams | None) -> tuple[list[Any], str | None]:
+            page = await session.list_tools(params=params)
+            told = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in page.tools]
+            return told, page.next_cursor
+
         live.is_stale = True
         live.link.heed_changes()  # before it is asked: a change that is told meanwhile counts
         try:
             async with asyncio.timeout(CONNECT_S):
-                while True:
-                    params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
-                    # As it came: what is the same as before, as nearly always, need not be read and judged again.
-                    asked = types.ListToolsRequest(params=params)
-                    page = (await session.send_request(asked, _as_it_came())).root
-                    pages.append(page)
-                    if sum(len(one["tools"]) for one in pages) > TOOLS_MAX:
-                        raise ValueError(f"it lists more than {TOOLS_MAX} tools")  # noqa: TRY301  # like what else may be wrong
-                    if not (following := page.get("nextCursor")) or following == cursor:
-                        break
-                    cursor = following
-            if pages != live.pages:
-                read = types.ListToolsResult(
-                    tools=[
-                        types.Tool.model_validate(one, by_name=False)
-                        for page in pages
-                        for one in page["tools"]
-                    ]
-                )
-                # What `list_tools` does with a list: it leaves out and keeps what the headers of later calls need.
-                session._absorb_tool_listing(read, complete=True)  # noqa: SLF001
-                listed = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in read.tools]
-                live.pages, live.tools = pages, {one.name: one for one in tools_of(self.server.name, listed)}
+                listed = await _all_of(raw)
+                if listed != live.listed:
+                    found = tools_of(self.server.name, await _all_of(read))
+                    live.listed, live.tools = listed, {one.name: one for one in found}
         except Exception as error:  # noqa: BLE001  # as above
             raise await self._failed(live, error, was_asked=False) from None
         live.is_stale = False
@@ -327,6 +318,24 @@ class Connection:
         live, self._live = self._live, None
         if live is not None:
             await live.close()
+
+
+async def _all_of(
+    page: Callable[[types.PaginatedRequestParams | None], Awaitable[tuple[list[Any], str | None]]],
+) -> list[Any]:  # `Any`: JSON
+    """What all pages of a list of tools hold. `ValueError` where that is too much."""
+    from mcp import types
+
+    items: list[Any] = []
+    cursor: str | None = None
+    while True:
+        found, following = await page(types.PaginatedRequestParams(cursor=cursor) if cursor else None)
+        items += found
+        if len(items) > TOOLS_MAX:
+            raise ValueError(f"it lists more than {TOOLS_MAX} tools")
+        if not following or following == cursor:
+            return items
+        cursor = following
 
 
 @cache

@@ -325,8 +325,11 @@ async def acts_as_itself(world: World) -> None:
 
 async def of_task(world: World, key: str, method: str, task: str, *, named: str | None = None) -> Any:
     """What is answered about a task: the result, or the code of the error. `named`: as the header has it, where that differs."""
-    capabilities = {"extensions": {EXTENSION: {}}}
-    about = {"protocolVersion": "2026-07-28", "clientCapabilities": capabilities}
+    revision = "2026-07-28"
+    about: dict[str, Any] = {
+        "protocolVersion": revision,
+        "clientCapabilities": {"extensions": {EXTENSION: {}}},
+    }
     meta = {f"io.modelcontextprotocol/{one}": value for one, value in about.items()}
     params = {
         "taskId": task,
@@ -338,7 +341,7 @@ async def of_task(world: World, key: str, method: str, task: str, *, named: str 
     headers = {
         "authorization": f"Bearer {key}",
         "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": about["protocolVersion"],
+        "mcp-protocol-version": revision,
         "mcp-method": method,
         "mcp-name": encode_header_value(task if named is None else named),
     }

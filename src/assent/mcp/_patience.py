@@ -50,9 +50,10 @@ async def outcome(visit: Visit, call: Call, step: StepOfSession, patience_s: flo
 async def soon(visit: Visit, call: Call, step: StepOfSession, patience_s: float) -> answers.Run | str:
     """What came of a step, or its name where it waits for a person, or has taken so long for whatever reason: then it goes on."""
     adding = _adding(visit, call, step)
+    known: set[asyncio.Future[Any]] = {adding, call.step}
     try:
         await asyncio.wait({adding}, timeout=patience_s)
-        await asyncio.wait({adding, call.step}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
         if not adding.done():
             return call.step.result()
         (settled,) = adding.result().steps

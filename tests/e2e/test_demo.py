@@ -27,7 +27,7 @@ assent.__file__, sys.executable, *words = sys.argv[1:]
 from assent.cli import main
 sys.exit(main(words))
 """
-"""The demo over another package than Assent's own hundreds of modules; its commands are forked, and not measured as it may be."""
+"""The demo over fewer modules than Assent's own; its commands are forked, and not measured as it may be."""
 QUESTION = "Your decision"
 TREE = "sh ../digest.sh"
 
@@ -46,7 +46,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 def demo(tmp_path: Path, nursery: Nursery) -> list[str]:
     """What is typed for `assent demo`; here it is short, because the package that is released is small."""
     names = [f"module_{number}" for number in range(63)]  # more than are rewritten at once
-    package = write(tmp_path / "package", {f"{name}.py": "" for name in ("__init__", *names)})
+    package = write(tmp_path / "package", {f"capabilities/{name}.py": "" for name in ("__init__", *names)})
     return [sys.executable, "-c", _SMALL, str(package / "__init__.py"), str(nursery.bin / "python"), "demo"]
 
 

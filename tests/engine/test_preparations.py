@@ -624,3 +624,23 @@ async def test_what_people_say_after_a_step_was_approved_and_before_it_has_begun
         if deed == "undo":
             await rt.undo(run)
         assert (await rt.show(run)).status is ends[has_begun]
+
+
+async def test_who_adds_steps_to_a_session_at_once_hears_of_their_own_alone(place: Place, slow: Slow) -> None:
+    """Whoever came first has the session driven, and hears no more for that."""
+    pause, first, second = Pause(), Told(), Told()
+    slow.hooks["a"] = pause
+    async with place.open() as rt:
+        slow.register(rt)
+        session = await rt.session()
+        with rt.telling(first):
+            adding = asyncio.ensure_future(session.call("box.slow", {"key": "a", "value": "a"}))
+            await pause.reached.wait()
+        with rt.telling(second):
+            await session.call("box.put", {"key": "b", "value": "b"})
+        pause.go_on.set()
+        await adding
+    for told, step in ((first, "step_1"), (second, "step_2")):
+        steps = [kind for kind, of in told.all if of]
+        assert (steps[0], steps[-1]) == ("step.added", "step.succeeded")
+        assert {of for _, of in told.all if of} == {step}

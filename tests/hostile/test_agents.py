@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import httpx2
+import mcp_types as wire
 import pytest
 import pytest_asyncio
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import encode_header_value
 
+from assent.mcp._tasks import EXTENSION
 from assent.plugins.upstream import Pinned, save_pins
 from assent.runtime.service import answers, process, requests
 from assent.runtime.settings.effective import Settings
@@ -320,6 +323,73 @@ async def acts_as_itself(world: World) -> None:
     assert {one.headers["authorization"] for one in world.site.asked} == {SECRETS["hers"], SECRETS["his"]}
 
 
+async def of_task(world: World, key: str, method: str, task: str, *, named: str | None = None) -> Any:
+    """What is answered about a task: the result, or the code of the error. `named`: as the header has it, where that differs."""
+    revision = "2026-07-28"
+    about: dict[str, Any] = {
+        "protocolVersion": revision,
+        "clientCapabilities": {"extensions": {EXTENSION: {}}},
+    }
+    meta = {f"io.modelcontextprotocol/{one}": value for one, value in about.items()}
+    params = {
+        "taskId": task,
+        "name": task,
+        "arguments": {"path": "task.txt"},
+        "inputResponses": {},
+        "_meta": meta,
+    }
+    headers = {
+        "authorization": f"Bearer {key}",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": revision,
+        "mcp-method": method,
+        "mcp-name": encode_header_value(task if named is None else named),
+    }
+    async with httpx2.AsyncClient(
+        base_url=world.served.doors["http"], headers=headers, timeout=30, verify=False
+    ) as http:
+        said = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        told = (await http.post("/mcp", json=said)).json()
+    return told["result"] if "result" in told else told["error"]["code"]
+
+
+async def asks_for_tasks_of_others(world: World) -> None:
+    """Who knows the id, or something like it, learns nothing and changes nothing, whatever becomes of the task."""
+    (world.root / "task.txt").write_text("kept")
+    hers, his = world.key(), world.key("agent:bob")
+    task = (await of_task(world, hers, "tools/call", "io_fs_delete"))["taskId"]
+    run, step = task.split("/")
+    alike = [f"{run}/step_2", f"{run[:-1]}/{step}", f"{run}%2F{step}", f"{run}/../{run}/{step}", f"{run}/*"]
+    signs = [task.upper(), f" {task}", f"{task}/", f"{task}\n", f"{task}\u200b", f"{task[:-1]}\uff11"]
+    guesses = [task, run, step, "*", "", *alike, *signs]
+
+    async def try_all() -> None:
+        for method in ("tasks/get", "tasks/update", "tasks/cancel"):
+            for one in guesses:
+                assert await of_task(world, his, method, one) == wire.INVALID_PARAMS, (method, one)
+                if one != task:
+                    assert await of_task(world, hers, method, one) == wire.INVALID_PARAMS, (method, one)
+            assert await of_task(world, hers, method, task, named="step_1") == wire.HEADER_MISMATCH
+        assert await of_task(world, his, "tasks/list", task) == wire.METHOD_NOT_FOUND
+
+    await try_all()
+    assert (await of_task(world, hers, "tasks/get", task))["status"] == "working"
+    assert await world.approve({"run_id": run, "step": step}) == "succeeded"
+    await try_all()
+    assert (await of_task(world, hers, "tasks/get", task))["status"] == "completed"
+
+
+async def asks_for_its_own_task(world: World) -> None:
+    (world.root / "task.txt").write_text("not needed")
+    key = world.key()
+    task = (await of_task(world, key, "tools/call", "io_fs_delete"))["taskId"]
+    run, step = task.split("/")
+    assert await world.approve({"run_id": run, "step": step}) == "succeeded"
+    told = await of_task(world, key, "tasks/get", task)
+    assert not told["result"].get("isError"), told
+    assert not (world.root / "task.txt").exists()
+
+
 async def replays_an_approval(world: World) -> None:
     for name in ("one.txt", "two.txt"):
         (world.root / name).write_text("kept")
@@ -549,6 +619,13 @@ ATTACKS: Final = (
         "one connection for each server and credential; a session belongs to one caller; the policy knows who calls which",
         acts_as_another,
         acts_as_itself,
+    ),
+    Attack(
+        "tasks by guessed ids, or by another caller's",
+        "SAFE-T1307 Confused Deputy Attack; MCP07 Insufficient Authentication & Authorization",
+        "a task is a step of its caller's session: to anybody else, and by any other spelling, it is not there",
+        asks_for_tasks_of_others,
+        asks_for_its_own_task,
     ),
     Attack(
         "an approval replayed, or for other arguments",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -14,6 +15,8 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from assent.mcp import _tasks
+from tests.mcp.test_tasks import Tasks
 from tests.support.suite import served
 
 ERAS = ("legacy", "2026-07-28")
@@ -34,12 +37,12 @@ META = {
 
 
 @asynccontextmanager
-async def come(url: str, key: str, era: str) -> AsyncIterator[Client]:
-    """An agent at an address."""
+async def come(url: str, key: str, era: str, **more: Any) -> AsyncIterator[Client]:
+    """An agent at an address; `more` is said of its client."""
     headers = {"authorization": f"Bearer {key}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=30) as http,
-        Client(streamable_http_client(url, http_client=http), mode=era) as client,
+        Client(streamable_http_client(url, http_client=http), mode=era, **more) as client,
     ):
         yield client
 
@@ -73,6 +76,49 @@ async def test_a_server_is_met_as_it_is(clean_env: dict[str, str]) -> None:
                 await client.list_tools()
         async with come(f"{url}/mcp", key, ERAS[1]) as client:
             assert "mcp_suite_test_simple_text" in {one.name for one in (await client.list_tools()).tools}
+
+
+async def test_a_task_holds_what_a_direct_answer_would(
+    clean_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(client: Client, tool: str, given: dict[str, Any]) -> str:
+        """What a call is answered with, whatever its step is called."""
+        try:
+            result = await client.call_tool(tool, given)
+            (result.meta or {}).pop(
+                "io.modelcontextprotocol/serverInfo", None
+            )  # of each answer, as of `tasks/get`
+            told = result.model_dump(mode="json", by_alias=True)
+        except MCPError as error:
+            told = error.error.model_dump(mode="json", by_alias=True)
+        for block in told.get("content", ()):
+            with suppress(KeyError, ValueError):  # as text: keys may be in another order
+                block["text"] = json.loads(block["text"])
+        said = json.dumps(told, sort_keys=True)
+        return re.sub(r"run_\w{26}|step_\d+", "*", said)
+
+    known = Tasks()
+    async with (
+        served(clean_env) as (url, key),
+        come(f"{url}/mcp/suite", key, ERAS[1]) as direct,
+        come(f"{url}/mcp/suite", key, ERAS[1], extensions=[known]) as client,
+    ):
+        for tool, given in (
+            ("test_multiple_content_types", {}),
+            ("assent_run", {"calls": [{"tool": "greet", "arguments": {"name": "Ann"}}]}),
+            ("slow_compute", {"seconds": "long"}),
+            ("failing_job", {}),
+            ("protocol_error_job", {}),
+        ):
+            slow_s = 0.5 if tool.endswith("_job") else 0.0
+            monkeypatch.setattr(_tasks, "SLOW_S", slow_s)
+            known.seen.clear()
+            assert await answer(client, tool, given) == await answer(direct, tool, given)
+            assert known.seen, tool
+        known.seen.clear()
+        monkeypatch.setattr(_tasks, "SLOW_S", 30.0)
+        await client.call_tool("greet", {"name": "Ann"})
+        assert not known.seen
 
 
 async def test_a_header_says_what_the_arguments_say(clean_env: dict[str, str]) -> None:

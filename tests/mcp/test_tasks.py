@@ -1,4 +1,4 @@
-"""A call that waits for a person, for a client that knows tasks: a handle, asked about until a person has decided."""
+"""A call that takes long or waits for a person, for a client that knows tasks: a handle, asked about until there is a result."""
 
 from __future__ import annotations
 
@@ -39,10 +39,13 @@ class Told(wire.Result):
 
     status: str
     result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
 
 
 class _Request(wire.Request[dict[str, Any], str]):
     """A request of the extension."""
+
+    name_param = "taskId"
 
 
 async def ask(client: Client, method: str, task: str) -> Told:
@@ -67,6 +70,8 @@ class Tasks(ClientExtension):
             request = _Request(method="tasks/get", params={"taskId": handle.task_id})
             told = await context.session.send_request(request, Told)
             self.seen.append(told.status)
+            if told.error is not None:
+                raise MCPError(told.error["code"], told.error["message"], told.error.get("data"))
             if told.result is not None:
                 return wire.CallToolResult.model_validate(told.result)
             self.waits.set()

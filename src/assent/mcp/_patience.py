@@ -1,4 +1,4 @@
-"""A call that has to wait for a person: for how long the client waits with it, and what it is told then."""
+"""A call that takes long, or has to wait for a person: for how long the client waits with it, and what it is told then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from assent.mcp._telling import Call
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 
-_UNSETTLED: Final = frozenset({"pending", "awaiting_approval", "running"})
+UNSETTLED: Final = frozenset({"pending", "awaiting_approval", "waiting", "running"})
+"""As a step stands that goes on, by itself or once somebody has decided."""
 
 
 class StepOfSession(NamedTuple):
@@ -34,7 +35,7 @@ class Outcome(NamedTuple):
 
 async def outcome(visit: Visit, call: Call, step: StepOfSession, patience_s: float) -> Outcome:
     """What came of a step, or how it stands when it has waited for others for so long. It goes on, whoever waits for it."""
-    adding = system.spawn(visit.add(step.capability, step.parameters, tell=call.hear), name="a call's step")
+    adding = _adding(visit, call, step)
     resting = system.spawn(_rests(call, patience_s), name="an agent's patience")
     try:
         await asyncio.wait({adding, resting}, return_when=asyncio.FIRST_COMPLETED)
@@ -44,6 +45,25 @@ async def outcome(visit: Visit, call: Call, step: StepOfSession, patience_s: flo
     finally:
         for task in (adding, resting):
             task.cancel()
+
+
+async def soon(visit: Visit, call: Call, step: StepOfSession, patience_s: float) -> answers.Run | str:
+    """What came of a step, or its name where it waits for a person, or has taken so long for whatever reason: then it goes on."""
+    adding = _adding(visit, call, step)
+    known: set[asyncio.Future[Any]] = {adding, call.step}
+    try:
+        await asyncio.wait({adding}, timeout=patience_s)
+        await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
+        if not adding.done():
+            return call.step.result()
+        (settled,) = adding.result().steps
+        return settled.name if settled.status in UNSETTLED else adding.result()
+    finally:
+        adding.cancel()
+
+
+def _adding(visit: Visit, call: Call, step: StepOfSession) -> asyncio.Task[answers.Run]:
+    return system.spawn(visit.add(step.capability, step.parameters, tell=call.hear), name="a call's step")
 
 
 async def _rests(call: Call, patience_s: float) -> None:
@@ -65,7 +85,7 @@ async def _decided(visit: Visit, run: answers.Run, patience_s: float) -> answers
             async for told in visit.parts(requests.Events(run=run.run_id)):
                 if told.event.get("step") == step.name:
                     run = _plain(await visit.ask(requests.Show(run=run.run_id, step=step.name)))
-                    if run.steps[0].status not in _UNSETTLED:
+                    if run.steps[0].status not in UNSETTLED:
                         break
     return run
 

@@ -24,7 +24,7 @@ from assent.mcp import _tasks as tasks
 from assent.mcp import _upstreams as upstreams
 from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
-from assent.mcp._patience import StepOfSession, outcome
+from assent.mcp._patience import StepOfSession, outcome, soon
 from assent.mcp._telling import Call, Calls, Context
 from assent.mcp._tools import Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
@@ -182,10 +182,13 @@ class Door:
     ) -> HandlerResult:
         """The outcome of a step, or what it waits for once the client has had patience; a task where the client knows those."""
         self._admit(context, step.capability)
-        has_tasks = tasks.is_wanted(context)
-        run, inner = await outcome(visit, call, step, 0.0 if has_tasks else _patience(context, call))
-        if has_tasks and (inner is not None or run.steps[0].status == results.WAITS):
-            return await tasks.begun(context, visit, run)
+        if tasks.is_wanted(context):
+            found = await soon(visit, call, step, tasks.SLOW_S)
+            if isinstance(found, str):
+                return await tasks.begun(visit, found)
+            run, inner = found, None
+        else:
+            run, inner = await outcome(visit, call, step, _patience(context, call))
         return results.of_step(
             run, only_objects=_only_objects(context), inner=inner, gives_content=step.gives_content
         )

@@ -1,7 +1,7 @@
-"""Calls that wait for a person, as tasks (the extension `io.modelcontextprotocol/tasks` of revision 2026-07-28).
+"""Calls that take long or wait for a person, as tasks (the extension `io.modelcontextprotocol/tasks` of revision 2026-07-28).
 
 A task is nothing that is kept: it is a step of a session, by its address in the record. So it is there after every restart and
-for as long as the record is, and nobody has to remember it.
+for as long as the record is, nobody has to remember it, and it is told of to nobody but the principal whose session it is.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import mcp_types as wire
 import msgspec
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp_types.version import is_version_at_least
 
 from assent.errors import InputError
 from assent.mcp import _results as results
+from assent.mcp._patience import UNSETTLED
 from assent.mcp._telling import Context
+from assent.mcp._tools import gives_content
 from assent.runtime.service import answers, requests
 from assent.spec.words.durations import instant
 
@@ -25,17 +28,16 @@ if TYPE_CHECKING:
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 
-POLL_MS: Final = 2_000
-"""How often a client should ask. A person is not fast, and the record is quick to read."""
+SLOW_S: Final = 0.5
+"""A call that has not ended by then is a task: most calls have, and nobody minds having waited for so long."""
+
+POLL_MS: Final = 1_000
+"""How often a client should ask: twice as long as what is no task may take. The record is quick to read."""
 
 _SINCE: Final = "2026-07-28"
-_MISSING_CAPABILITY: Final = -32021
-_UNDER_WAY: Final = frozenset({"pending", "awaiting_approval", "waiting", "running", "in_doubt"})
 _ADDRESS: Final = re.compile(r"(run_[0-9a-z]{26})/([\w.\[\]-]{1,200})")
-_WORDS: Final = {
-    "awaiting_approval": "waits until a person has decided",
-    "in_doubt": "waits until a person has said what happened",
-}
+_WORDS: Final = {"awaiting_approval": "waits until a person has decided"}
+_ENDS: Final = ("result", "error")
 
 
 class TaskParams(wire.RequestParams):
@@ -52,41 +54,49 @@ def is_wanted(context: Context) -> bool:
     return EXTENSION in ((capabilities.extensions if capabilities is not None else None) or {})
 
 
-async def begun(context: Context, visit: Visit, run: answers.Run) -> dict[str, Any]:
-    """The task that a call has become: the session's step, which waits."""
-    task = f"{run.run_id}/{run.steps[0].name}"
-    return {**await get(context, visit, TaskParams(task_id=task)), "resultType": "task"}
-
-
-def _seed(status: str) -> dict[str, Any]:
-    return {
-        "status": "working",
-        "statusMessage": _WORDS.get(status, status.replace("_", " ")),
-        "ttlMs": None,
-        "pollIntervalMs": POLL_MS,
-    }
+async def begun(visit: Visit, step: str) -> dict[str, Any]:
+    """The task that a call has become: this step of the session."""
+    told = await _told(visit, f"{visit.run}/{step}")
+    return {key: part for key, part in told.items() if key not in _ENDS} | {"resultType": "task"}
 
 
 async def get(context: Context, visit: Visit, params: TaskParams) -> dict[str, Any]:
     """How a task stands."""
-    shown = await _find(context, visit, params)
+    _require_known(context, params)
+    return await _told(visit, params.task_id)
+
+
+async def _told(visit: Visit, ident: str) -> dict[str, Any]:
+    shown = await _find(visit, ident)
     times = [instant(cast("int", event["at_ms"])) for event in shown.events] or [shown.started_at]
-    task: dict[str, Any] = {"taskId": params.task_id, "createdAt": times[0], "lastUpdatedAt": times[-1]}
-    status = shown.steps[0].status
-    has_ended = shown.status in ("cancelled", "failed")
-    if status in _UNDER_WAY and not has_ended:
-        return {**task, **_seed(status)}
+    task: dict[str, Any] = {
+        "taskId": ident,
+        "createdAt": times[0],
+        "lastUpdatedAt": times[-1],
+        "ttlMs": None,
+        "pollIntervalMs": POLL_MS,
+    }
+    (step,) = shown.steps
     if shown.status == "cancelled":
-        return {**task, "status": "cancelled", "ttlMs": None}
+        return {**task, "status": "cancelled"}
+    if step.status in UNSETTLED and shown.status != "failed":
+        said = _WORDS.get(step.status, step.status.replace("_", " "))
+        return {**task, "status": "working", "statusMessage": said}
     run = msgspec.convert(msgspec.to_builtins(shown), answers.Run)
-    result = results.of_step(run, only_objects=False)
+    tools = (await visit.ask(requests.Tools(pattern=step.capability))).tools
+    try:
+        result = results.of_step(run, only_objects=False, gives_content=any(map(gives_content, tools)))
+    except MCPError as error:
+        fault = error.error.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return {**task, "status": "failed", "error": fault}
     told = result.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return {**task, "status": "completed", "ttlMs": None, "result": told}
+    return {**task, "status": "completed", "result": told}
 
 
 async def update(context: Context, visit: Visit, params: TaskParams) -> wire.EmptyResult:
     """Nothing is ever asked of the client: who has to agree is no part of its host, and what it says is left aside."""
-    await _find(context, visit, params)
+    _require_known(context, params)
+    await _find(visit, params.task_id)
     return wire.EmptyResult()
 
 
@@ -94,22 +104,30 @@ async def cancel(context: Context, visit: Visit, params: TaskParams) -> wire.Emp
     """The run of a workflow is stopped and taken back. Any other step stays a question: only a person withdraws that, or
     `assent_undo`.
     """
-    shown = await _find(context, visit, params)
+    _require_known(context, params)
+    shown = await _find(visit, params.task_id)
     inner = shown.steps[0].inner_run
     if isinstance(inner, str) and shown.steps[0].status == "running":
         await visit.act(requests.Cancel(run=inner))
     return wire.EmptyResult()
 
 
-async def _find(context: Context, visit: Visit, params: TaskParams) -> answers.ShownRun:
-    """The session, looked at from this step. Another's task is not there for whoever asks."""
+def _require_known(context: Context, params: TaskParams) -> None:
+    """The client knows tasks, and its header names the task that the request does: what stands before us may go by that."""
+    headers = getattr(context.request, "headers", None)
+    if headers is not None and decode_header_value(headers.get(MCP_NAME_HEADER)) != params.task_id:
+        raise MCPError(wire.HEADER_MISMATCH, f"the header {MCP_NAME_HEADER} does not name the task")
     if not is_wanted(context):
         raise MCPError(
-            _MISSING_CAPABILITY,
+            wire.MISSING_REQUIRED_CLIENT_CAPABILITY,
             "tasks are for clients that declare the extension",
             {"requiredCapabilities": {"extensions": {EXTENSION: {}}}},
         )
-    found = _ADDRESS.fullmatch(params.task_id)
+
+
+async def _find(visit: Visit, ident: str) -> answers.ShownRun:
+    """The session, looked at from this step. Another's task is not there for whoever asks."""
+    found = _ADDRESS.fullmatch(ident)
     try:
         if found is not None:
             shown = await visit.ask(requests.Show(run=found[1], step=found[2]))

@@ -44,7 +44,8 @@ _TOLD_LATER_S: Final = 5.0
 class Call:
     """One call on its way: hears what happens in its run, and tells a client that asked for progress.
 
-    `inner` is the run that its step has begun, if it runs a workflow, `rests` whether that waits by now.
+    `step` is what the session calls its step, once there is one, `inner` the run that this has begun, if it runs a workflow, and
+    `rests` whether that waits by now.
     """
 
     def __init__(self, context: Context, visit: Visit) -> None:
@@ -52,6 +53,7 @@ class Call:
         self._visit = visit
         self._said: asyncio.Queue[Mapping[str, Json]] = asyncio.Queue(_AHEAD)
         self._levels = _levels_of(context, visit)
+        self.step: Final[asyncio.Future[str]] = asyncio.get_running_loop().create_future()
         self.inner: str | None = None
         self.rests: Final = asyncio.Event()
 
@@ -76,6 +78,8 @@ class Call:
                 self.rests.set()
             else:
                 self.rests.clear()
+        elif event.get("kind") == "step.added" and not self.step.done():
+            self.step.set_result(str(event["step"]))
         with suppress(asyncio.QueueFull):
             self._said.put_nowait(event)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--yes-demo", is_flag=True, help="Approve the demo's own steps without asking.")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Work in this new folder.")
 def demo(door: Door, *, yes_demo: bool, keep: Path | None) -> int:
-    """Release a copy of Assent's own sources: planned, stopped, approved, killed, resumed, rolled back, undone, proved.
+    """Release a copy of modules of Assent's own: planned, stopped, approved, killed, resumed, rolled back, undone, proved.
 
     Needs no network, no account and no server, and touches nothing outside a new folder. In a terminal it waits for your own
     approval; `--yes-demo` gives it, and removes the folder unless `--keep` names it. Exits 0 only if all happened as it says.

@@ -1,4 +1,4 @@
-"""The folder that the demo works in: a copy of Assent's own sources as a project, with a policy and a workflow."""
+"""The folder that the demo works in: a copy of sources of Assent's own as a project, with a policy and a workflow."""
 
 from __future__ import annotations
 
@@ -77,10 +77,11 @@ def _new_root(keep: Path | None) -> Path:
 def _fill(root: Path, version: str) -> int:
     """Write everything; how many modules were copied."""
     project = root / "project"
-    sources = Path(assent.__file__).parent
+    # Enough for hundreds of effects, and few enough that nobody waits for them.
+    sources = Path(assent.__file__).parent / "capabilities"
     shutil.copytree(
         sources,
-        project / "src" / "assent",
+        project / "src" / "capabilities",
         ignore=shutil.ignore_patterns("__pycache__"),
         copy_function=shutil.copyfile,
     )

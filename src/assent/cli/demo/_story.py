@@ -1,4 +1,4 @@
-"""The story, scene by scene: a release of Assent's own sources, with everything that can go wrong on the way."""
+"""The story, scene by scene: a release of sources of Assent's own, with everything that can go wrong on the way."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Story:
     def _set_the_scene(self) -> None:
         stage, folder = self._stage, self._folder
         stage.say(
-            f"A minute with Assent: release {folder.next_version} of its own {folder.modules} modules, in a copy.\n"
+            f"A minute with Assent: release {folder.next_version} of {folder.modules} modules of its own, in a copy.\n"
             "Each line behind a `$` is run as it stands and can be typed again; of long\n"
             "answers the lines that matter are shown."
         )

@@ -129,7 +129,7 @@ class RunActor:
         self._services = scope.services
         self._inbox: Inbox[Message] = Inbox()
         self._look_again = partial(self._inbox.put, (None, None))
-        self._preparing = Preparations(scope, self._look_again)
+        self._preparing = Preparations(scope, self._look_again, self._heard_by)
         self._admission = Admission(scope, self._preparing.announce)
         self._outbox = PendingEvents(scope.services, scope.record, durable_n)
         self._effects = Effects(
@@ -298,8 +298,7 @@ class RunActor:
             self._adding[request] = key
         self.blueprint.add_call(key, capability, parameters, hooks)
         answer = self._callers.watch(key)
-        listener = listener_here()
-        if listener is not None and capability.partition("@")[0] == RUN_CAPABILITY:
+        if (listener := listener_here()) is not None:
             self._hears[key] = listener
         try:
             await self.deliver(AddStep(added))
@@ -614,8 +613,7 @@ class RunActor:
             self._settling.give_back(key)
             if step_task(step) is _EXECUTE:
                 self._parked.add(key)
-        # Whoever asked for a run hears of it, and not who happens to have had the session driven.
-        with telling(self._hears.pop(key, None) or listener_here()):
+        with telling(self._heard_by(key)):
             task = self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
         task.add_done_callback(lambda _: work.close())  # one that is cancelled before it begins never ran it
 
@@ -1015,13 +1013,16 @@ class RunActor:
             self._ahead, self._is_overdue = None, False
         last, at_ms = self.record.n, self._outbox.stamp()
         events = await self._outbox.flush()
-        for listener in (listener_here(), self._services.observer):
-            if listener is None:
-                continue
-            for n, event in enumerate(events, last - len(events)):
-                listener(self.record.run, n, at_ms, event)
+        for n, event in enumerate(events, last - len(events)):
+            for listener in (self._heard_by(getattr(event, "step", None)), self._services.observer):
+                if listener is not None:
+                    listener(self.record.run, n, at_ms, event)
         self._preparing.tell()
         self._callers.answer(self.record)
+
+    def _heard_by(self, key: StepKey | None) -> Listener | None:
+        """Whoever asked for a step hears of it, and not who happens to have had the session driven."""
+        return (None if key is None else self._hears.get(key)) or listener_here()
 
     def _refuse_all(self, error: BaseException) -> None:
         while self._inbox:

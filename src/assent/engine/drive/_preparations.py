@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from assent.engine.machine._commands import Command
 from assent.engine.steps._scope import RunScope
 from assent.invocation import Rest
-from assent.invocation.context.telling import Preparing, listener_here
+from assent.invocation.context.telling import Listener, Preparing
 from assent.spec.ids import StepKey
 
 LONG_S: Final = 5.0
@@ -48,16 +48,20 @@ class AdmissionWaitsError(Exception):
 
 
 class Preparations:
-    """Keeps the tasks of admissions that wait. `look` has the run look again, when one turns out to take long.
+    """Keeps the tasks of admissions that wait. `look` has the run look again, when one turns out to take long; `heard_by` says
+    who is told that.
 
     `is_fresh`: one came to wait since the run was last told anything. What was decided with it waits for it, to share a commit.
     """
 
-    def __init__(self, scope: RunScope, look: Callable[[], None]) -> None:
+    def __init__(
+        self, scope: RunScope, look: Callable[[], None], heard_by: Callable[[StepKey], Listener | None]
+    ) -> None:
         self._scope = scope
         self.tasks: Final[dict[StepKey, Task[None]]] = {}
         self.is_fresh = False
         self._look = look
+        self._heard_by = heard_by
         self._timers: dict[StepKey, TimerHandle] = {}
         self._untold: dict[StepKey, None] = {}
         self._withdrawn: set[StepKey] = set()
@@ -106,9 +110,9 @@ class Preparations:
         """Tell of those that take long, each once. One that was announced and did not wait after all is no news."""
         if not self._untold:
             return
-        untold, self._untold, listener = self._untold, {}, listener_here()
+        untold, self._untold = self._untold, {}
         for key in untold:
-            if listener is not None and key in self.tasks:
+            if key in self.tasks and (listener := self._heard_by(key)) is not None:
                 reference = self._scope.blueprint.step_of(key).capability or ""
                 news = Preparing(step=key, capability=reference.partition("@")[0])
                 listener(self._scope.record.run, None, self._scope.services.clock.now_ms(), news)

@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-VERSION_LINE = re.compile(r'^(# assent |__version__ = ")\d+\.\d+\.\d+', re.MULTILINE)
+VERSION_LINE = re.compile(r"^(# assent )\d+\.\d+\.\d+", re.MULTILINE)
 
 
 def main(project: Path, version: str) -> None:

@@ -7,6 +7,7 @@ this table for readers.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -57,20 +58,21 @@ rules:
 limits:
   - { id: no-loops, when: { capability: io.fs.exists }, window: 1h, calls: 2 }
 """
+LINK_LOCAL: Final = "http://169.254.169.254/latest/meta-data/"
 SECRETS: Final = {"hers": "a-token-of-hers", "his": "a-token-of-his", "notes": "a-token-of-notes"}
 HONEST: Final = {one["name"]: one for one in Upstream().tools()}
 
 
 class Web:
-    """One address with a note book for each credential; told to, it sends whoever asks elsewhere."""
+    """One address with a note book for each credential; `wrong` is what it answers to everything instead."""
 
     def __init__(self) -> None:
         self.books: dict[str, Upstream] = {}
-        self.elsewhere: str | None = None
+        self.wrong: Reply | None = None
 
     def __call__(self, asked: Asked) -> Reply:
-        if self.elsewhere is not None:
-            return Reply(307, [("location", self.elsewhere)])
+        if self.wrong is not None:
+            return self.wrong
         message = json.loads(asked.body or b"{}")
         book = self.books.setdefault(asked.headers.get("authorization", ""), Upstream())
         answer = book.answer(message) if "method" in message else None
@@ -251,17 +253,54 @@ async def makes_a_folder(world: World) -> None:
         await call(client, "io_fs_make_dir", path="wanted", exist_ok=True)
 
 
+async def unanswered(world: World, wrong: Reply) -> None:
+    """An address that answers so: one clear error, and no other server notices."""
+    world.web.wrong = wrong
+    try:
+        async with world.come() as client:
+            told = await no_note(client, server="hers")
+            assert told["code"] == "MCP_SERVER_UNREACHABLE"
+            assert len(json.dumps(told)) < 8192
+            assert (await note(client, server="good"))["id"]
+    finally:
+        world.web.wrong = None
+
+
 async def leads_elsewhere(world: World) -> None:
     with serving(lambda _: Reply(200)) as other:
-        world.web.elsewhere = other.url("/mcp")
-        try:
-            async with world.come() as client:
-                assert (await no_note(client, server="hers"))["code"] == "MCP_SERVER_UNREACHABLE"
-                told = await refused(client, "net_http_get", url=other.url("/latest/meta-data/"))
-                assert told["code"] == "EGRESS_DENIED"
-        finally:
-            world.web.elsewhere = None
+        own = other.url("/mcp")
+        for status, place in (
+            (307, own),
+            (308, own),
+            (302, own),
+            (307, LINK_LOCAL),
+            (307, "file:///etc/passwd"),
+        ):
+            await unanswered(world, Reply(status, [("location", place)]))
+        async with world.come() as client:
+            for url in (other.url("/latest/meta-data/"), LINK_LOCAL):
+                assert (await refused(client, "net_http_get", url=url))["code"] == "EGRESS_DENIED"
         assert other.asked == []
+
+
+async def bombs(world: World) -> None:
+    json_ = ("content-type", "application/json")
+    events = b'event: message\ndata: {"jsonrpc": "2.0", "method": "notifications/message"}\n\n'
+    for headers, body in (
+        ([json_, ("content-encoding", "gzip")], gzip.compress(bytes(64 << 20))),
+        ([json_, ("content-encoding", "gzip")], b"no gzip"),
+        (
+            [json_, ("content-encoding", "gzip, gzip, gzip")],
+            gzip.compress(gzip.compress(gzip.compress(b"{}"))),
+        ),
+        ([json_], b" " * (8 << 20)),
+        ([json_], b"[" * 100_000),
+        ([json_, ("x-huge", "x" * (1 << 20))], b"{}"),
+        ([json_, *((f"x-{number}", "x") for number in range(5000))], b"{}"),
+        ([("content-type", "text/event-stream")], events * 80_000),
+        ([("content-type", "text/html")], b"<html>"),
+    ):
+        await unanswered(world, Reply(200, headers, body))
 
 
 async def is_where_it_was_named(world: World) -> None:
@@ -390,6 +429,34 @@ async def asks_for_its_own_task(world: World) -> None:
     assert not (world.root / "task.txt").exists()
 
 
+async def mixes_up_credentials(world: World) -> None:
+    """Two servers of one program and two of one address, each lost and connected to anew, at once: none goes by another's."""
+    async with world.come() as hers, world.come("agent:bob") as his:
+
+        async def who(server: str) -> str:
+            return str(json.loads((await call(hers, f"mcp_{server}_env"))[0].text)["WHO"])
+
+        for _ in range(2):
+            assert [*await asyncio.gather(who("ann"), who("bob"))] == ["ann", "bob"]
+            for server in ("ann", "bob"):
+                assert (await no_note(hers, "@crash", server))["code"] == "EFFECT_UNKNOWN"
+        await unanswered(world, Reply(503))
+        world.site.asked.clear()
+        titles = {SECRETS["hers"]: "of hers", SECRETS["his"]: "of his"}
+        await asyncio.gather(
+            *(note(hers, "of hers", "hers") for _ in range(3)),
+            *(note(his, "of his", "his") for _ in range(3)),
+        )
+    asked = [(one.headers["authorization"], json.loads(one.body or b"{}")) for one in world.site.asked]
+    written = [
+        (token, one["params"]["arguments"]["title"])
+        for token, one in asked
+        if one.get("method") == "tools/call"
+    ]
+    assert len(written) == 6
+    assert {*written} == {*titles.items()}
+
+
 async def replays_an_approval(world: World) -> None:
     for name in ("one.txt", "two.txt"):
         (world.root / name).write_text("kept")
@@ -434,8 +501,11 @@ async def is_approved(world: World) -> None:
 
 async def floods(world: World) -> None:
     async with world.come() as client:
-        for mode in ("huge", "endless", "flood", "deep"):
+        for mode in ("huge", "endless", "flood", "deep", "nested"):
             await ends(client, mode)
+        assert (await note(client, "@shouts"))[
+            "id"
+        ]  # megabytes without a line end on its standard error hold nothing up
         for mode in ("slow", "hang"):
             assert (await no_note(client, f"@{mode}", "late"))["code"] == "EFFECT_UNKNOWN"
             assert (await note(client, server="good"))["id"]
@@ -443,7 +513,7 @@ async def floods(world: World) -> None:
 
 async def answers_for_another(world: World) -> None:
     async with world.come() as client:
-        for mode in ("other", "text", "noise", "half"):
+        for mode in ("other", "text", "float", "twins", "noise", "half"):
             await ends(client, mode)
         assert (await no_note(client, "@nan"))["code"] == "INVALID_OUTPUT"
         await call(client, "mcp_notes_find_note", title="@plain")
@@ -460,6 +530,18 @@ async def asks_the_model(world: World) -> None:
     async with world.come() as client:
         assert (await note(client, "@asks")) == {"id": 3}  # sampling, elicitation and roots: refused
         await call(client, "mcp_notes_find_note", title="@plain")
+
+
+async def says_it_is_another(world: World) -> None:
+    """What a server calls itself, and tells the model at the beginning, reaches nobody, also where it is offered alone."""
+    found = await look_at(world, "another")
+    async with world.come() as client:
+        assert (await note(client, server="another"))["id"]
+        told = [str(client.instructions), str(await client.list_tools())]
+    headers = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {world.key()}"}
+    async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
+        told += [(await http.post(f"/mcp{place}", json=HELLO)).text for place in ("", "/another")]
+    assert not [text for text in (*told, str(found)) if "IMPORTANT" in text]
 
 
 async def carries_out(world: World) -> None:
@@ -604,6 +686,13 @@ ATTACKS: Final = (
         is_where_it_was_named,
     ),
     Attack(
+        "bombs and endless answers over HTTP",
+        "SAFE-T2102 Service Disruption; MCP04 Software Supply Chain Attacks & Dependency Tampering",
+        "an answer is bounded as it comes and as it is unpacked, and so are its headers; what is no message is no answer",
+        bombs,
+        is_where_it_was_named,
+    ),
+    Attack(
         "tokens passed on",
         "SAFE-T1304 Credential Relay Chain, SAFE-T1503 Env-Var Scraping, SAFE-T1504 Token Theft via API Response; "
         "MCP01 Token Mismanagement & Secret Exposure",
@@ -626,6 +715,13 @@ ATTACKS: Final = (
         "a task is a step of its caller's session: to anybody else, and by any other spelling, it is not there",
         asks_for_tasks_of_others,
         asks_for_its_own_task,
+    ),
+    Attack(
+        "credentials mixed up when connections are lost",
+        "SAFE-T1706 OAuth Token Pivot Replay, SAFE-T1304 Credential Relay Chain; MCP01 Token Mismanagement & Secret Exposure",
+        "each server has a connection, and a program a process, of its own, made anew with the credential of that server",
+        mixes_up_credentials,
+        acts_as_itself,
     ),
     Attack(
         "an approval replayed, or for other arguments",
@@ -655,6 +751,13 @@ ATTACKS: Final = (
         "an answer to nothing that was asked ends the server; one that is no JSON, or not of its schema, is no result",
         answers_for_another,
         answers_many,
+    ),
+    Attack(
+        "a server that says it is another",
+        "SAFE-T1407 Server Proxy Masquerade, SAFE-T1102 Prompt Injection; MCP03 Tool Poisoning",
+        "a server is known by the name in assent.toml; what it calls itself, and its instructions, are shown to nobody",
+        says_it_is_another,
+        is_called_by_its_name,
     ),
     Attack(
         "a server that asks the model or its user",
@@ -720,6 +823,8 @@ def _settings(port: int) -> str:
         _program("back", more=COMPENSATED.replace("servers.notes", "servers.back")),
         _program("a"),
         _program("a_b"),
+        _program("another", "another"),
+        *(_program(who, more=f'env = {{ WHO = "{who}" }}\n') for who in ("ann", "bob")),
         *(_program(mode, mode) for mode in ("shadows", "poison", "hints")),
         "[mcp.servers.hints.tools.said]\nreads_only = true\n",
         '\n[mcp.servers.own]\ncommand = ["./server/tool.py"]\nread_only = ["server"]\n',
@@ -744,7 +849,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
         (root / "assent.toml").write_text(_settings(site.port))
         over_tcp(root)
         settings = Settings.resolve(workspace=root, environ=env, cwd=root)
-        trusted = dict.fromkeys(("notes", "good", "late", "back", "hers", "his", "a_b"), HONEST)
+        trusted = dict.fromkeys(
+            ("notes", "good", "late", "back", "hers", "his", "a_b", "another", "ann", "bob"), HONEST
+        )
         trusted["a"] = {"b_add_note": {**HONEST["add_note"], "name": "b_add_note"}}
         save_pins(
             settings.server_lock,

@@ -32,6 +32,16 @@ async def test_program_reads_workspace_and_writes_nothing(sandbox: Sandbox, grou
     assert not (ground.root / "n").exists()
 
 
+async def test_what_is_written_to_a_writable_folder_stays_there(
+    sandbox: Sandbox, ground: Ground, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    script = f"echo new > {kept}/n; echo new > {tmp_path}/n; cat {kept}/n"
+    assert (await sandbox.run(["sh", "-c", script], ground.confinement(writable=(kept,)))).stdout == b"new\n"
+    assert ((kept / "n").read_text(), (tmp_path / "n").exists()) == ("new\n", False)
+
+
 async def test_input_and_environment_are_what_is_given(sandbox: Sandbox, ground: Ground) -> None:
     confinement = ground.confinement(environment={"PATH": "/usr/bin:/bin", "GIVEN": "a b"}, cwd="src")
     ended = await sandbox.run(["sh", "-c", "cat; env; cat b.txt"], confinement, stdin=b"from outside\n")

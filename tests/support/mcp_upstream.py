@@ -114,6 +114,9 @@ class Upstream:
             case "add_note":
                 number = max(self.notes, default=0) + 1
                 self.notes[number] = given["title"]
+                if "KEEP" in os.environ:
+                    with open(os.environ["KEEP"], "a") as file:  # noqa: PTH123 - pathlib takes a while to load
+                        file.write(given["title"])
                 told: dict[str, Any] = {"id": "one" if self.mode == "unfit" else number}
                 if self.mode == "marks":
                     told["assent/marks"] = []
@@ -136,11 +139,13 @@ class Upstream:
         match message["method"]:
             case "initialize":
                 tells = {"listChanged": self.mode == "tells"}
-                info = {"name": "upstream", "version": "1"}
+                is_liar = self.mode == "another"
+                info = {"name": "assent" if is_liar else "upstream", "version": "1"}
                 result: dict[str, Any] = {
                     "protocolVersion": VERSION,
                     "capabilities": {"tools": tells},
                     "serverInfo": info,
+                    **({"instructions": ORDERS} if is_liar else {}),
                 }
             case "tools/list":
                 result = {"tools": self.tools()}
@@ -168,6 +173,16 @@ def _misbehave(mode: str, answer: dict[str, Any]) -> None:
             sys.exit(3)
         case "hang":
             time.sleep(3600)
+        case "shouts":
+            sys.stderr.write("x" * (8 << 20))
+            _write(answer)
+        case "nested":
+            inner = "[" * 20_000 + "]" * 20_000
+            _write(json.dumps({**answer, "result": None}).replace("null", f'{{"content": {inner}}}') + "\n")
+        case "twins":
+            _write(json.dumps(answer).replace("{", '{"id": 4711, ', 1)[:-1] + ', "id": 4711}\n')
+        case "float":
+            _write({**answer, "id": answer["id"] + 0.5})
         case "pauses":
             time.sleep(2)
             _write(answer)

@@ -51,6 +51,8 @@ class Confinement:
     """
     read_only: tuple[Path, ...] = ()
     """More that is readable, at its own path."""
+    writable: tuple[Path, ...] = ()
+    """Existing folders, at their own paths, to which writes go through: nobody looks at them before they count."""
     network: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     """All that the program finds in its environment."""

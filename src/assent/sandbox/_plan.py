@@ -94,6 +94,7 @@ class View:
     layer: Layer | None
     hidden: tuple[str, ...]
     read_only: tuple[str, ...]
+    writable: tuple[str, ...]
     scratch: str | None
     """A private folder for temporary files, where there is no `/tmp` of its own."""
 
@@ -107,6 +108,7 @@ class View:
             layer=layer,
             hidden=tuple(real(path) for path in confinement.hidden),
             read_only=tuple(dict.fromkeys(real(path) for path in confinement.read_only)),
+            writable=tuple(dict.fromkeys(real(path) for path in confinement.writable)),
             scratch=scratch,
         )
 
@@ -155,6 +157,7 @@ def _common(view: View, argv: Sequence[str], *, cwd: str, machine: Machine | Non
         "become": 0
         if machine and machine.uid == 0 and not machine.namespaces and not machine.wrapper
         else None,
+        "given": [*private, *view.writable],
         "argv": list(argv),
         "env": environment,
         "cwd": cwd,
@@ -171,6 +174,7 @@ def _unwalled(limits: SandboxLimits, private: Sequence[str]) -> Plan:
         "rlimits": {},
         "processes_more": None,
         "become": None,
+        "given": [],
         "watch": _watch(limits, private),
         "wall_s": limits.wall_s,
         "forgo": True,
@@ -264,11 +268,12 @@ def _namespaced(view: View, argv: Sequence[str], machine: Machine) -> Plan:
         steps += [["hide", path] for path in _ROOTS_PROC]
     steps += [["show", _OLD + path, path] for path in view.read_only]
     steps.append(_workspace_step(view))
+    steps += [["open_up", _OLD + path, path] for path in view.writable]
     steps += [["hide", path] for path in view.hidden]
     steps.append(["seal_root", _OLD])
     plan = _common(view, argv, cwd=view.cwd(view.root), machine=machine)
     plan["watch"]["memory_files"] = [_SCRATCH[0]]  # one file system holds them all
-    writable = [*_SCRATCH, *([view.root] if view.layer else [])]
+    writable = [*_SCRATCH, *([view.root] if view.layer else []), *view.writable]
     return plan | {
         "user_maps": _maps(machine),
         "outer": _kernel.CLONE_NEWUSER | _kernel.CLONE_NEWPID,
@@ -348,6 +353,7 @@ def _plain(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     for path in (*view.read_only, *([] if view.layer else [view.root])):
         readable += without(path, view.hidden)
     writable = [path for path in (view.scratch, at if view.layer else None) if path]
+    writable += [inside for path in view.writable for inside in without(path, view.hidden)]
     plan = _common(view, argv, cwd=view.cwd(at), machine=machine)
     return plan | {
         "landlock": _rules(machine, readable, writable, network=network),
@@ -450,6 +456,8 @@ def _wrapper_options(view: View, machine: Machine, made_up: Sequence[tuple[str, 
     else:
         shown = layer.trial if layer.kind is LayerKind.OVERLAY else layer.tree
         options += ["--bind", shown, view.root]
+    for path in view.writable:
+        options += ["--bind", path, path]
     for path in view.hidden:
         if os.path.isdir(path):
             options += ["--perms", "0000", "--size", "4096", "--tmpfs", path, "--remount-ro", path]

@@ -243,7 +243,8 @@ class Sandbox:
 
 
 def _check(confinement: Confinement) -> None:
-    for path in (confinement.root, *confinement.hidden, *confinement.read_only, confinement.layer):
+    folders = (*confinement.hidden, *confinement.read_only, *confinement.writable)
+    for path in (confinement.root, *folders, confinement.layer):
         if path is not None and not path.is_absolute():
             raise InputError("SANDBOX_INVALID", f"`{path}` must be an absolute path")
     if not confinement.root.is_dir():

@@ -7,9 +7,9 @@ Only the standard library is imported: the launcher forks this, and no part of i
         └ the program, and whatever it starts
 
 What to do (`plan`): `user_maps`, `outer` and `inner` (namespaces that the supervisor and the process below it enter), `steps`
-(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `processes_more`, `become`, `watch`, `wall_s`, `forgo`,
-`argv`, `env`, `cwd`. The answer is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with `limit`,
-`cpu_ms` and `memory_bytes`.
+(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `processes_more`, `become`, `given`, `watch`, `wall_s`,
+`forgo`, `argv`, `env`, `cwd`. The answer is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with
+`limit`, `cpu_ms` and `memory_bytes`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Supervisor:
             _kernel.become_subreaper()
         if plan["become"] is not None:
             plan["become"] = _tree.unused_user()
-            for folder in plan["watch"]["layers"]:
+            for folder in plan["given"]:
                 _tree.give(folder, plan["become"])
         if plan["user_maps"] is not None:
             self._enter_user_namespace(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -296,6 +297,23 @@ async def test_a_program_has_what_it_is_granted_and_nothing_else(
     listed = gateway.perform(requests.Servers()).servers[0]
     assert listed.secrets == ["token"]
     assert "a-long-token" not in (gateway.folder / "assent-mcp.lock").read_text()
+
+
+async def test_a_program_changes_the_folders_that_it_is_given_and_no_other(gateway: Gateway) -> None:
+    data, root = gateway.folder / "data", gateway.folder
+    gateway.program(more=f'writes = ["data"]\nenv = {{ KEEP = "{data}/notes" }}\n')
+    gateway.trust()
+    (root / "led").symlink_to(root.parent)
+    async with Runtime.open(root) as rt:
+        assert (await call(rt)).status == "succeeded"
+        for folder in (".", ".assent", "policy.yaml", "led", "led/home", "data/../.."):
+            path = root / "assent.toml"
+            path.write_text(re.sub(r"writes = .*", f'writes = ["{folder}"]', path.read_text()))
+            await rt._core.reload_servers()
+            step = await call(rt)
+            assert (step.status, step.error["code"]) == ("failed", "PATH_PROTECTED"), folder
+    assert (data / "notes").read_text() == "milk"
+    assert not (root / "notes").exists()
 
 
 def test_a_secret_that_a_server_gives_back_is_not_written_down(gateway: Gateway) -> None:

@@ -79,6 +79,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     network: bool = False
     read_only: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
     private: tuple[str, ...] = ()
     timeout_ms: int = 60_000
     answer_bytes: int = 4 << 20

@@ -98,6 +98,10 @@ MCP: Final[Table] = {
                 Texts('must be a list of folders and files: `["/opt/tickets"]`'),
                 "folders and files that the program can read",
             ),
+            "writes": Setting(
+                Texts('must be a list of folders: `["tickets-data"]`'),
+                "folders that the program can change, and that are made where they are missing; none with a control file in it",
+            ),
             "private": Setting(_networks, "private networks that the address may lie in"),
             "timeout": Setting(DURATION, "one call of a tool", 60_000),
             "answer_bytes": Setting(Whole(1024, 64 << 20), "one message of the server", 4 << 20),
@@ -140,6 +144,7 @@ def servers_of(said: Mapping[str, Json], workspace: Path) -> dict[str, Server]:
             headers=msgspec.convert(one.get("headers") or {}, dict[str, str]),
             network=one.get("network") is True,
             read_only=tuple(workspace / Path(path).expanduser() for path in listed(one, "read_only")),
+            writes=tuple(workspace / Path(path).expanduser() for path in listed(one, "writes")),
             private=listed(one, "private"),
             timeout_ms=msgspec.convert(one.get("timeout", 60_000), int),
             answer_bytes=msgspec.convert(one.get("answer_bytes", 4 << 20), int),

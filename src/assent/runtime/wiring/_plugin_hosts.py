@@ -107,6 +107,7 @@ class Launcher:
         argv: Sequence[str],
         *,
         readable: Sequence[str],
+        writable: Sequence[Path] = (),
         environment: Mapping[str, str],
         programs: bool,
         network: bool = False,
@@ -127,6 +128,7 @@ class Launcher:
                 root=self._empty.path,
                 hidden=self._settings.hidden_files,
                 read_only=tuple(Path(place) for place in dict.fromkeys(places)),
+                writable=tuple(writable),
                 network=network,
                 environment={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
                 limits=SandboxLimits(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assent import system
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime.capabilities._registered import Capabilities
 
 if TYPE_CHECKING:
@@ -209,14 +209,38 @@ class Servers:
         if self._launcher is None:
             self._launcher = Launcher(self._settings)
         program = server.command[0]
+        for folder in server.writes:
+            self._make(server, folder)
         child = await self._launcher.start(
             server.command,
             readable=[*map(str, server.read_only), *([program] if program.startswith("/") else [])],
+            writable=server.writes,
             environment=given,
             programs=True,
             network=server.network,
         )
         return Pipes(child, frame_bytes=server.answer_bytes)
+
+    def _make(self, server: Server, folder: Path) -> None:
+        """A folder that a program can change. `InputError` PATH_PROTECTED, `WorldError` WORKSPACE_UNUSABLE.
+
+        Nothing of Assent's own is in it, and no link below the workspace, which an agent may have made, leads to it.
+        """
+        settings, real, root = self._settings, folder.resolve(), self._settings.workspace
+        own = [path.resolve() for path in (*settings.hidden_files, *settings.control_files)]
+        is_led = folder.is_relative_to(root) and real != root.resolve() / folder.relative_to(root)
+        if is_led or any(path.is_relative_to(real) or real.is_relative_to(path) for path in own):
+            raise InputError(
+                "PATH_PROTECTED",
+                f"MCP server `{server.name}` can't be given `{folder}` to write: it is a link, or has to do with control files",
+                hint=f"name a folder of its own under `writes` of `[mcp.servers.{server.name}]`",
+            )
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise WorldError(
+                "WORKSPACE_UNUSABLE", f"the folder `{folder}` can't be made: {error.strerror}"
+            ) from error
 
     async def close(self) -> None:
         """End every connection and program; harmless when done twice."""

@@ -102,9 +102,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many workers again as processors: where a test waits, for a process, a timer or a disk, another one works."""
+    """Twice as many workers as processors: where a test waits, for a process, a timer or a disk, another one works."""
     has_affinity = hasattr(os, "sched_getaffinity")
-    return max(2, (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1) * 3 // 2)
+    return max(2, (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1) * 2)
 
 
 @pytest.hookimpl(trylast=True)

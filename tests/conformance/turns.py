@@ -16,6 +16,7 @@ _ASKS: Final = "asks a service, and changes nothing here"
 _TELLS: Final = "changes what a service holds, and no file"
 _RECORD: Final = "changes the record, which no other call sees"
 _KEEPS_KEYS: Final = "changes a file of the state, which no other call sees"
+_KEEPS_TRUST: Final = "changes the lock of MCP servers, which no other call can write"
 _NOTHING: Final = "touches nothing at all"
 _ELSEWHERE: Final = "the agent's own program acts, without a turn here"
 
@@ -42,6 +43,8 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "assent.schedule.resume": _RECORD,
     "assent.key.create": _KEEPS_KEYS,
     "assent.key.revoke": _KEEPS_KEYS,
+    "assent.mcp.trust": _KEEPS_TRUST,
+    "assent.mcp.untrust": _KEEPS_TRUST,
     "sys.exec.run": "what a program writes is thrown away; where nothing confines it, nobody knows what it will write",
     "sys.fail": _NOTHING,
     "sys.noop": _NOTHING,

@@ -193,19 +193,27 @@ def test_a_recovery_killed_anywhere_is_right_or_in_doubt(worlds: Worlds, crash_c
                 assert has_died, what
 
 
-SAMPLES: Final = {
-    "test_a_call_killed_anywhere_is_right_or_in_doubt": (KILLED, len(KILLED)),
-    "test_an_undo_killed_anywhere_is_finished": (UNDONE, len(UNDONE)),
-    "test_a_call_killed_anywhere_and_cancelled_leaves_nothing": (UNDONE, len(UNDONE)),
-    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": (KILLED, 4),
+CASES: Final = {
+    "test_a_call_killed_anywhere_is_right_or_in_doubt": KILLED,
+    "test_an_undo_killed_anywhere_is_finished": UNDONE,
+    "test_a_call_killed_anywhere_and_cancelled_leaves_nothing": UNDONE,
+    "test_a_recovery_killed_anywhere_is_right_or_in_doubt": KILLED,
 }
-"""Test → the capabilities that it is about, and how many of them `make test` chooses: all, but for pairs of kills."""
+"""Test → the capabilities that it is about."""
+
+
+def sample() -> dict[str, list[str]]:
+    """Test → the capabilities that it is about in `make test`: each of them is killed there in one way, and a few in pairs."""
+    chance = dice("ways to kill a capability")
+    *alone, pairs = CASES
+    way = {name: chance.choice([test for test in alone if name in CASES[test]]) for name in sorted(KILLED)}
+    return {test: [name for name in way if way[name] == test] for test in alone} | {
+        pairs: sorted(chance.sample(sorted(KILLED), 4))
+    }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """All capabilities with `--complete-crash`, otherwise those that the dice choose."""
-    cases, count = SAMPLES[metafunc.function.__name__]
-    names = sorted(cases)
-    if not metafunc.config.getoption("crash_complete"):
-        names = sorted(dice(metafunc.function.__name__).sample(names, min(count, len(names))))
-    metafunc.parametrize("case", [cases[name] for name in names], ids=names)
+    test = metafunc.function.__name__
+    names = sorted(CASES[test]) if metafunc.config.getoption("crash_complete") else sample()[test]
+    metafunc.parametrize("case", [CASES[test][name] for name in names], ids=names)

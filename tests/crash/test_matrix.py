@@ -29,7 +29,12 @@ from tests.support.seeds import SEED, dice
 
 EXIT = {SUCCEEDS: 0, FAILS: 1}
 EVERY = [(workflow, place) for workflow in WORKFLOWS for place in places(workflow)]
-SOME = [(workflow, place) for workflow in WORKFLOWS for place in some_places(workflow)]
+_WHERE: dict[str, list[str]] = {}
+for _workflow in WORKFLOWS:
+    for _place in some_places(_workflow):
+        _WHERE.setdefault(_place, []).append(_workflow)
+SOME = [(dice(f"a kill at {place}").choice(found), place) for place, found in _WHERE.items()]
+"""Of what `some_places` are, each in one workflow that comes to it."""
 SAMPLES = 12
 ANEW = ["ledger.after:3", "effect.after:4", "file.before:5", "compensate.after:2"]
 """Where `make test` also kills processes that were started from nothing, not forked."""

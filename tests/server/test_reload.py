@@ -67,7 +67,7 @@ async def test_roles_hold_from_then_on_also_for_what_is_under_way(living: Living
     assert (await living.called(), await living.called(steps)) == (403, 403)
     assert (
         await living.read(CREW)
-        == "reloaded the policy, `[identity]`, `[serve.issuers]`, `[serve.rate]`, `[app]`"
+        == "reloaded the policy, `[identity]`, `[serve.issuers]`, `[serve.rate]`, `[mcp]`, `[app]`"
     )
     assert (await living.called(), await living.called(steps)) == (200, 200)
     await living.read("")

@@ -45,9 +45,10 @@ class Gateway:
 
     @property
     def settings(self) -> Settings:
-        """What is configured."""
-        environ = {"HOME": str(self.folder), "ASSENT_SECRET_TOKEN": "a-long-token"}
-        return Settings.resolve(workspace=self.folder, environ=environ, cwd=self.folder)
+        """What is configured, with a state of its own: the workspace's ledger has what a test does, and not who trusted whom."""
+        home = self.folder.parent / f"{self.folder.name}-trusting"
+        environ = {"HOME": str(home), "ASSENT_SECRET_TOKEN": "a-long-token"}
+        return Settings.resolve(workspace=self.folder, state=home / "state", environ=environ, cwd=self.folder)
 
     def say(self, text: str) -> None:
         """Add to assent.toml."""

@@ -168,6 +168,9 @@ def _misbehave(mode: str, answer: dict[str, Any]) -> None:
             sys.exit(3)
         case "hang":
             time.sleep(3600)
+        case "pauses":
+            time.sleep(2)
+            _write(answer)
         case "huge":
             _write({**answer, "result": {"content": [{"type": "text", "text": "x" * 200_000}]}})
         case "endless":

@@ -149,6 +149,7 @@ _IN_FORCE: Final = {
     "policy": "another policy",
     "identity": "another `[identity]`",
     "serve": "other `[serve.issuers]` or `[serve.rate]`",
+    "mcp": "other `[mcp]`",
     "settings": "other settings",
 }
 

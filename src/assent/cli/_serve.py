@@ -26,7 +26,7 @@ def serve(door: Door) -> int:
     """Own the state directory, drive every run, and open the doors that `[serve]` of assent.toml names.
 
     SIGTERM and Ctrl-C let what is under way end, within `drain`; what waits stays. SIGHUP reads the policy, `[identity]`,
-    `[serve.issuers]`, `[serve.rate]` and `[app]` again.
+    `[serve.issuers]`, `[serve.rate]`, `[mcp]` and `[app]` again.
     """
     import asyncio
 

@@ -65,6 +65,10 @@ class Catalogues(Protocol):
         """What the run may call: what holds now when it begins (None), what held before that many changes when it goes on."""
         ...
 
+    def of_session(self, revision: int | None) -> Catalogue:
+        """The same of a session, whose steps arrive one at a time: they may call what came since, and not what is gone."""
+        ...
+
 
 class Limits(msgspec.Struct, frozen=True):
     """Bounds of the body, each with its unit; `concurrent_steps` is for one run."""

@@ -35,6 +35,8 @@ WATCHED_MAX: Final = 100
 
 _PATIENCE_S: Final = 10.0
 _CHANGES_TOOLS: Final = ("capability.", "release.", "policy.")
+_TRUSTS: Final = "assent.mcp."
+"""What trusts a server, and what trusts it no more."""
 
 SINCE_NOW: Final = requests.AuditLog(limit=1, follow=True)
 
@@ -157,7 +159,7 @@ def _told_by(line: answers.LogLine) -> Iterator[ServerEvent]:
         yield ResourceUpdated("assent://approvals")
     if line.kind.startswith("policy."):
         yield ResourceUpdated("assent://policy")
-    if line.kind.startswith(_CHANGES_TOOLS):
+    if line.kind.startswith(_CHANGES_TOOLS) or (line.capability or "").startswith(_TRUSTS):
         yield ToolsListChanged()
 
 

@@ -199,6 +199,7 @@ class Core(Outlook):
         del id
         given = literal(capability, parameters)
         self.capabilities.current().find(capability).require_references(given)
+        await self.versions.record()  # it may have come since the session began
         by = self.actor(principal)
         key, driven = await self.running.call(RunId(run), capability, given, hooks, by=by)
         step = driven.record.steps[key]

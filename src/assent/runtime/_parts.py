@@ -46,6 +46,7 @@ from assent.runtime.runs._notices import Notices, notified
 from assent.runtime.runs._refusals import ASKERS_MAX, STRANGERS_MAX, Refusals
 from assent.runtime.runs._saved_plans import PlanStore
 from assent.runtime.runs._schedules import ScheduleRecords
+from assent.runtime.runs._server_acts import ServerActs
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._application import application
 from assent.runtime.wiring._call_pipeline import Calling, bounds
@@ -111,6 +112,8 @@ class Parts:
         self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
         self._keys = KeyActs(settings, self.schedules.added_by)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
+        acts = ServerActs(self.servers, self.reload_servers)
+        self.app.offer("assent.capabilities.servers._trust.ServerTrust", acts.offered)
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
@@ -275,6 +278,13 @@ class Parts:
     async def reload_configuration(self) -> None:
         """Read `[app]` of assent.toml again and put it into force. When it is refused the old one stays, and it is raised."""
         await self.app.reload(self.settings.read_app())
+
+    async def reload_servers(self) -> None:
+        """Read `[mcp]` of assent.toml and the lock of MCP servers again. When either is refused all stays, and it is raised."""
+        self.settings.adopt_servers()
+        self.servers.refresh(self.capabilities)
+        if self._driver is not None:
+            await self.versions.record()  # so that whoever reads the ledger hears of it
 
     def adopt(self, now: Settings) -> None:
         """Put into force what of settings that were read anew may change while this lives; runs under way learn their roles."""

@@ -14,7 +14,10 @@ import pytest
 
 from assent import Runtime
 from assent.errors import AssentError
+from assent.plugins.upstream import Pinned
+from assent.runtime.capabilities._registered import Capabilities
 from assent.runtime.service import requests
+from assent.runtime.wiring._servers import Servers
 from tests.support import sdk_upstream
 from tests.support.gateway import COMPENSATED, Gateway
 from tests.support.plugins import refused
@@ -458,3 +461,18 @@ async def test_no_server_marks_its_own_results(gateway: Gateway) -> None:
     gateway.trust()
     async with Runtime.open(gateway.folder) as rt:
         assert (await call(rt)).output == {"id": 1}
+
+
+def test_a_program_in_the_workspace_waits_for_the_start_that_protects_it(gateway: Gateway) -> None:
+    settings = gateway.settings
+    servers, capabilities = Servers(settings), Capabilities()
+    (gateway.folder / "tool.py").write_text("")
+    gateway.say('\n[mcp.servers.own]\ncommand = ["./tool.py"]\n')
+    settings.adopt_servers()
+    pinned = Pinned.of(settings.servers["own"], {"a": {"name": "a", "inputSchema": {"type": "object"}}}, "me")
+    servers.save({"own": pinned})
+    servers.refresh(capabilities)
+    assert servers.faults["own"].code == "MCP_SERVER_LATER"
+    assert not capabilities.registry.installed()
+    Servers(settings).refresh(capabilities)
+    assert [spec.id for spec in capabilities.registry.installed()] == ["mcp.own.a"]

@@ -151,7 +151,10 @@ def trust(door: Door, server: str, digest: str | None) -> int:
             door.out.note("nothing was trusted")
             return REFUSED
     trusted = door.perform(service.requests.TrustServer(name=server, digest=digest or found.digest))
-    return _told(door, trusted, "is trusted now; a process that is running learns of it when it starts anew")
+    for one in trusted.warnings:
+        if one["code"] == "MCP_SERVER_LATER":
+            door.out.note(f"warning: {safe_line(str(one['message']), 300)}")
+    return _told(door, trusted, "is trusted now")
 
 
 def _told(door: Door, found: service.answers.ServerFound, note: str) -> int:

@@ -17,7 +17,7 @@ from assent.engine.drive._actor import RunActor
 from assent.engine.machine._commands import Actor, AskUndo, Cancel, SendSignal, Wish
 from assent.engine.machine._interventions import require_hearing
 from assent.engine.machine._machine import decide
-from assent.engine.ports import Catalogues, Driven, Services
+from assent.engine.ports import Catalogue, Catalogues, Driven, Services
 from assent.engine.record._blueprint import Blueprint
 from assent.engine.record._record import RunRecord, StepRecord, begin, evolve
 from assent.engine.record._values import Values, load_json
@@ -38,7 +38,7 @@ from assent.journal import Batch, each_row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, PlanId, RunId, StepKey, request_of_step
 from assent.spec.principal import Principal, is_account
-from assent.spec.states import PRIORITY, OnBusy, RunState, StepState
+from assent.spec.states import PRIORITY, Mode, OnBusy, RunState, StepState
 
 WOKEN_AT_ONCE: Final = 32
 """Runs whose time has come that are made anew from the journal at once."""
@@ -139,7 +139,11 @@ class Engine:
             of = blueprint.workflow.name if blueprint.workflow is not None else "the call"
             require_unexposed(redactor, said, "the inputs", of)
         run = self._services.ids.run_id()
-        catalogue = self._catalogues.of_run(None)
+        catalogue = (
+            self._catalogues.of_session(None)
+            if blueprint.mode is Mode.SESSION
+            else self._catalogues.of_run(None)
+        )
         workflow = blueprint.workflow
         created = ev.RunCreated(
             workflow=workflow.name if workflow is not None else None,
@@ -617,15 +621,20 @@ class Engine:
             if known is None or not known.is_driven:
                 self._starts.rest(run)
 
+    def _catalogue_of(self, created: ev.RunCreated) -> Catalogue:
+        if created.mode is Mode.SESSION:
+            return self._catalogues.of_session(created.catalogue)
+        return self._catalogues.of_run(created.catalogue, created.pins)
+
     def _has_all(self, actor: RunActor) -> bool:
         """Whether all that a run will call is registered here, in some version."""
         created = actor.record.created
-        catalogue = self._catalogues.of_run(created.catalogue, created.pins)
+        catalogue = self._catalogue_of(created)
         return all(catalogue.has(reference.partition("@")[0]) for reference in actor.blueprint.references())
 
     def _knows_all(self, record: RunRecord) -> bool:
         """Whether what the run has used is registered here: taking it back may need it."""
-        catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
+        catalogue = self._catalogue_of(record.created)
         try:
             for step in record.steps.values():
                 if step.intent is not None and step.capability is not None and step.version is not None:
@@ -667,7 +676,7 @@ class Engine:
         await values.restore(record, blueprint.steps)
         await _add_calls(record.steps.values(), blueprint, values)
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
-        catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
+        catalogue = self._catalogue_of(record.created)
         timers = self.make_timers(run)
         facts = _facts(run, record.created, requester_of(record.created, self._services.roles()))
         scope = RunScope(
@@ -758,7 +767,7 @@ class Engine:
         blueprint = await self._blueprint(record)
         if blueprint is None:
             return used
-        catalogue = self._catalogues.of_run(record.created.catalogue, record.created.pins)
+        catalogue = self._catalogue_of(record.created)
         for reference in blueprint.references():
             # A reference that means nothing uses nothing.
             with suppress(AssentError):

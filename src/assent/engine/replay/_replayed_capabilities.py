@@ -154,6 +154,10 @@ class ReplayCatalogue:
         del revision, pins
         return self
 
+    def of_session(self, revision: int | None) -> ReplayCatalogue:
+        """The same."""
+        return self.of_run(revision)
+
     def has(self, capability: str) -> bool:
         """Whether the process that the record is of had it then."""
         del capability

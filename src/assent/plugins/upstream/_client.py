@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -120,6 +120,8 @@ class Connection:
         self._spawn = spawn
         self._live: _Live | None = None
         self._lock = asyncio.Lock()
+        self._asking = 0
+        self._is_retired = False
 
     @property
     def offers(self) -> list[str]:
@@ -131,10 +133,11 @@ class Connection:
 
     async def list_tools(self, reveal: Reveal) -> list[Tool]:
         """The tools that there are now. `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_SERVER_FAILED."""
-        async with self._lock:
-            live = await self._connected(reveal)
-            await self._list(live)
-        return [*live.tools.values()]
+        with self._in_use():
+            async with self._lock:
+                live = await self._connected(reveal)
+                await self._list(live)
+            return [*live.tools.values()]
 
     async def call(
         self,
@@ -150,12 +153,13 @@ class Connection:
         `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_TOOL_CHANGED: it was not asked. `WorldError` MCP_SERVER_FAILED: it was, and
         what came of it is not known.
         """
-        async with self._lock:
-            live = await self._connected(reveal)
-            if self._must_list(live):
-                await self._list(live)
-        self._require_same(live.tools.get(tool), tool, pinned)
-        return await self._call(live, tool, arguments, key)
+        with self._in_use():
+            async with self._lock:
+                live = await self._connected(reveal)
+                if self._must_list(live):
+                    await self._list(live)
+            self._require_same(live.tools.get(tool), tool, pinned)
+            return await self._call(live, tool, arguments, key)
 
     async def ask(
         self, request: str, params: Mapping[str, Json], *, reveal: Reveal
@@ -163,11 +167,12 @@ class Connection:
         """The answer to a request that changes nothing, by the SDK's name of it. Errors as of `call`."""
         from mcp import types
 
-        async with self._lock:
-            live = await self._connected(reveal)
-        kind: type[types.ClientRequest] = getattr(types, request)
-        asked = kind.model_validate({"params": dict(params) or None}, by_name=False)
-        return (await self._answer(live, asked, _as_it_came())).root
+        with self._in_use():
+            async with self._lock:
+                live = await self._connected(reveal)
+            kind: type[types.ClientRequest] = getattr(types, request)
+            asked = kind.model_validate({"params": dict(params) or None}, by_name=False)
+            return (await self._answer(live, asked, _as_it_came())).root
 
     async def _call(
         self, live: _Live, tool: str, arguments: Mapping[str, Json], key: str
@@ -312,6 +317,30 @@ class Connection:
             hint=f"see every difference, and decide anew: assent mcp trust {self.server.name}",
             details={"differences": [one.to_json() for one in differences[:SHOWN_MAX]]},
         )
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        if self._is_retired:
+            raise NoEffectError(
+                "MCP_TOOL_CHANGED",
+                f"MCP server `{self.server.name}` is not the one any more that was trusted when this call was prepared",
+                hint="see: assent mcp list",
+            )
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            self._end_if_idle()
+
+    def retire(self) -> None:
+        """Take no more calls, and end once those under way have ended. Harmless when done twice."""
+        self._is_retired = True
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._is_retired and not self._asking and self._live is not None:
+            self._spawn(self.close(), name=f"the end of mcp server {self.server.name}")
 
     async def close(self) -> None:
         """End the connection, and the program behind it; harmless when there is none."""

@@ -31,7 +31,7 @@ from assent.runtime.capabilities._capability_record import (
     number_of,
     version_of,
 )
-from assent.runtime.capabilities._run_catalogue import FrozenCatalogue, RunCatalogue
+from assent.runtime.capabilities._run_catalogue import FrozenCatalogue, RunCatalogue, SessionCatalogue
 from assent.spec.capability import CapabilitySpec
 from assent.spec.words.semver import is_release, precedence
 from assent.versions.transformers import compatible_range
@@ -225,6 +225,10 @@ class Capabilities:
     def of_run(self, revision: int | None, pins: tuple[str, ...] = ()) -> RunCatalogue:
         """The catalogue of a run: of now when it begins (`revision` None), of then when it goes on."""
         return RunCatalogue(self._of_revision(revision), pins)
+
+    def of_session(self, revision: int | None) -> SessionCatalogue:
+        """The catalogue of a session."""
+        return SessionCatalogue(self._of_revision(revision), self.current)
 
     def _of_revision(self, revision: int | None) -> FrozenCatalogue:
         # Not the current one when nothing was recorded since: what is registered now may not be recorded yet.

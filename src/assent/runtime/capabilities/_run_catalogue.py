@@ -6,7 +6,7 @@ from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from assent.errors import InputError, Json
@@ -200,6 +200,45 @@ class RunCatalogue:
 
     def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
         return self._frozen.exact(capability, version, asked)
+
+
+class SessionCatalogue:
+    """The catalogue of a session, whose steps arrive one at a time: a reference keeps the meaning that it had when the session
+    began, as long as that is here; what came since can be called too, and what was taken out can't.
+    """
+
+    __slots__ = ("_begun", "_current")
+
+    def __init__(self, begun: FrozenCatalogue, current: Callable[[], FrozenCatalogue]) -> None:
+        self._begun = begun
+        self._current = current
+
+    @property
+    def revision(self) -> int:
+        return self._begun.revision
+
+    def find(self, reference: str) -> BoundCapability:
+        now = self._current()
+        if now is self._begun:
+            return now.find(reference)
+        try:
+            meant = self._begun.find(reference)
+            asked = None if meant.asked is None else meant.asked.version
+            return now.exact(meant.spec.id, meant.spec.version, asked)
+        except InputError:
+            return now.find(reference)
+
+    def has(self, capability: str) -> bool:
+        return self._current().has(capability) or self._begun.has(capability)
+
+    def pins(self, references: Iterable[str]) -> tuple[str, ...]:
+        return self._begun.pins(references)
+
+    def exact(self, capability: str, version: str, asked: str | None = None) -> BoundCapability:
+        try:
+            return self._current().exact(capability, version, asked)
+        except InputError:
+            return self._begun.exact(capability, version, asked)
 
 
 class _Spoken:

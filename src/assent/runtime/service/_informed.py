@@ -451,19 +451,13 @@ async def _look_at_server(scene: Scene, request: requests.LookAtServer) -> answe
         return await server_admin.look(scene.settings, runtime, request.name)
 
 
-async def _trust_server(scene: Scene, request: requests.TrustServer) -> answers.ServerFound:
-    by = str(actor_of(scene.settings, scene.by).principal)
-    async with scene.informed() as runtime:
-        return await server_admin.trust(scene.settings, runtime, request, by)
-
-
 async def _add_server(scene: Scene, request: requests.AddServer) -> answers.ServerWritten:
-    return server_admin.add(scene.settings, request)
-
-
-async def _remove_server(scene: Scene, request: requests.RemoveServer) -> answers.ServerWritten:
-    async with scene.informed() as runtime:
-        return server_admin.remove(scene.settings, runtime.servers, request)
+    if scene.runtime is None:
+        # Whoever owns the state has to know of it, too: a command under other settings than the owner's is refused.
+        return ask(request, scene.settings) or server_admin.add(scene.settings, request)
+    written = server_admin.add(scene.settings, request)
+    await scene.runtime.reload_servers()
+    return written
 
 
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:

@@ -350,6 +350,50 @@ async def _act(runtime: Core, request: Acting, actor: Actor) -> answers.Run:
 _add_schedule = _remove_schedule = _pause_schedule = _resume_schedule = _create_key = _revoke_key = _act
 
 
+async def _trust_server(runtime: Core, request: requests.TrustServer, actor: Actor) -> answers.ServerFound:
+    from assent.runtime.service import server_admin
+
+    await runtime.reload_servers()
+    settings, servers, name = runtime.settings, runtime.servers, request.name
+    servers.server(name)
+    before = servers.pins().get(name)
+    asked = {"name": name, "digest": request.digest}
+    _require_done(await runtime.call("assent.mcp.trust", asked, principal=actor))
+    found = server_admin.told(settings, runtime, name, servers.looked[name], before)
+    later = servers.faults.get(name)
+    warnings = [] if later is None else [later.to_dict()]
+    return msgspec.structs.replace(found, trusted=True, warnings=[*warnings, *found.warnings])
+
+
+async def _remove_server(
+    runtime: Core, request: requests.RemoveServer, actor: Actor
+) -> answers.ServerWritten:
+    from assent.runtime.service import server_admin
+
+    await runtime.reload_servers()
+    runtime.servers.server(request.name)
+    if request.name in runtime.servers.pins():
+        _require_done(await runtime.call("assent.mcp.untrust", {"name": request.name}, principal=actor))
+    written = server_admin.remove(runtime.settings, runtime.servers, request)
+    await runtime.reload_servers()
+    return written
+
+
+def _require_done(result: RunResult) -> None:
+    """Raise why a call of ours did not happen, or not yet."""
+    run = _told(result)
+    (step,) = run.steps
+    if run.status == "waiting":
+        raise RefusedError(
+            "APPROVAL_REQUIRED",
+            "somebody has to agree to this first",
+            hint=f"assent approve {run.run_id}",
+            details={"run_id": run.run_id, "step": step.name},
+        )
+    if step.fault is not None:
+        raise RefusedError.from_dict(msgspec.to_builtins(step.fault))
+
+
 async def _label(runtime: Core, request: requests.Label, actor: Actor) -> answers.Labelled:
     moved = await runtime.versions.label(request.reference, request.label, by=actor)
     return answers.Labelled(

@@ -192,6 +192,7 @@ class Daemon:
             found.kept.append(("policy", error))
         else:
             found.done.append("the policy")
+        now: Settings | None = None
         try:
             now = resolve()
             self._core.adopt(now)
@@ -199,14 +200,19 @@ class Daemon:
             found.kept.append(("`[identity]`, `[serve.issuers]`, `[serve.rate]`", error))
         else:
             found.done.append("`[identity]`, `[serve.issuers]`, `[serve.rate]`")
+        for what, reload in (
+            ("`[mcp]`", self._core.reload_servers),
+            ("`[app]`", self._core.reload_configuration),
+        ):
+            try:
+                await reload()
+            except AssentError as error:
+                if not any(str(error) == str(one) for _, one in found.kept):
+                    found.kept.append((what, error))
+            else:
+                found.done.append(what)
+        if now is not None:
             found.later += _differing(self.settings, now)
-        try:
-            await self._core.reload_configuration()
-        except AssentError as error:
-            if not any(str(error) == str(one) for _, one in found.kept):
-                found.kept.append(("`[app]`", error))
-        else:
-            found.done.append("`[app]`")
         return found
 
 

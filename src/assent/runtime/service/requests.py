@@ -556,8 +556,11 @@ class LookAtServer(Informed[answers.ServerFound], tag="look_at_server", frozen=T
     name: str
 
 
-class TrustServer(Informed[answers.ServerFound], tag="trust_server", frozen=True):
-    """Trust exactly the tools that were looked at, as `digest` names them; `MCP_TOOL_CHANGED` when they are others by now."""
+class TrustServer(Driving[answers.ServerFound], tag="trust_server", frozen=True):
+    """Trust exactly the tools that were looked at, as `digest` names them: a call of `assent.mcp.trust`, in force at once.
+
+    `MCP_TOOL_CHANGED` when they are others by now, `APPROVAL_REQUIRED` where somebody has to agree first.
+    """
 
     name: str
     digest: str
@@ -576,8 +579,8 @@ class AddServer(Informed[answers.ServerWritten], tag="add_server", frozen=True):
     network: bool = False
 
 
-class RemoveServer(Informed[answers.ServerWritten], tag="remove_server", frozen=True):
-    """Take an MCP server out of assent.toml, and out of what is trusted."""
+class RemoveServer(Driving[answers.ServerWritten], tag="remove_server", frozen=True):
+    """Take an MCP server out of assent.toml, and out of what is trusted: a call of `assent.mcp.untrust` where it was."""
 
     name: str
 

@@ -1,6 +1,7 @@
-"""What `assent mcp add|list|inspect|trust|remove` does: MCP servers written into assent.toml, looked at, and trusted in the lock.
+"""What `assent mcp add|list|inspect|remove` does: MCP servers written into assent.toml, looked at, and told of.
 
-Nothing here owns the state directory. A server that is looked at is started, confined as for a call, and ended again.
+Nothing here trusts: that is a governed call, `assent.mcp.trust`. A server that is looked at is started, confined as for a call,
+and ended again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from assent.errors import AssentError, InputError, Json, RefusedError
+from assent.errors import AssentError, InputError
 from assent.runtime.service import answers, requests
 from assent.runtime.settings._configuration import PROJECT_FILE
 from assent.runtime.settings._servers import MCP, SERVER_NAME
 from assent.runtime.settings.effective import Settings
-from assent.runtime.wiring._servers import Servers, entry_of
+from assent.runtime.wiring._servers import Servers, entry_of, told_of
 from assent.spec.documents.settings import Named, Setting
 from assent.spec.documents.toml import parse_toml
 
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
 
 def listed(settings: Settings, runtime: Core) -> answers.Servers:
     """The servers that assent.toml names, and how far each is trusted. None is asked."""
-    from assent.plugins.upstream import load_pins
     from assent.runtime.wiring._servers import origin_of
 
     registry, faults = runtime.registry, runtime.servers.faults
-    pins = load_pins(settings.server_lock)
+    pins = runtime.servers.pins()
     found = []
     for name, server in settings.servers.items():
         pinned = pins.get(name)
@@ -61,43 +61,22 @@ def listed(settings: Settings, runtime: Core) -> answers.Servers:
 async def look(settings: Settings, runtime: Core, name: str) -> answers.ServerFound:
     """What trusting a server's tools would agree to."""
     tools = await runtime.servers.look(name)
-    return _found(settings, runtime, name, tools)
+    return told(settings, runtime, name, tools, runtime.servers.pins().get(name))
 
 
-async def trust(
-    settings: Settings, runtime: Core, request: requests.TrustServer, by: str
+def told(
+    settings: Settings, runtime: Core, name: str, tools: list[Tool], before: Pinned | None
 ) -> answers.ServerFound:
-    """Trust exactly what was looked at; MCP_TOOL_CHANGED where that is another by now."""
-    from assent.plugins.upstream import load_pins, save_pins
-
-    tools = await runtime.servers.look(request.name)
-    found = _found(settings, runtime, request.name, tools)
-    if request.digest != found.digest:
-        raise RefusedError(
-            "MCP_TOOL_CHANGED",
-            f"the tools of MCP server `{request.name}` are not what `{request.digest[:64]}` names",
-            hint=f"look again: assent mcp trust {request.name}",
-            details={"digest": found.digest},
-        )
-    pins = load_pins(settings.server_lock)
-    pins[request.name] = entry_of(
-        runtime.servers.server(request.name), tools, by, runtime.servers.connection(request.name).offers
-    )
-    save_pins(settings.server_lock, pins)
-    return msgspec.structs.replace(found, trusted=True)
-
-
-def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> answers.ServerFound:
+    """A server that lists these tools, beside what was trusted of it before."""
     from assent.invocation import BoundCapability
     from assent.plugins import PluginWarning
     from assent.plugins._differences import manifest_differences
-    from assent.plugins.upstream import capability_id, capability_of, load_pins, warnings_of
+    from assent.plugins.upstream import capability_id, capability_of, warnings_of
 
     server = runtime.servers.server(name)
-    pins = load_pins(settings.server_lock)
-    warnings = warnings_of(tools, _others(runtime, pins, name))
+    warnings = warnings_of(tools, _others(runtime, runtime.servers.pins(), name))
     trusted = {tool.name: tool for tool in tools if tool.fault is None}
-    told: list[answers.ServerTool] = []
+    shown: list[answers.ServerTool] = []
     for tool in trusted.values():
         risk: str | None = None
         try:
@@ -108,7 +87,7 @@ def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> a
             warnings.insert(
                 0, PluginWarning(code=error.code, message=error.message, path=tool.name, hint=error.hint)
             )
-        told.append(
+        shown.append(
             answers.ServerTool(
                 name=tool.name,
                 capability=capability_id(name, tool.name),
@@ -119,7 +98,7 @@ def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> a
         )
     for one in sorted(server.tools.keys() - trusted.keys()):
         warnings.append(_unnamed(name, one))
-    entry, before = entry_of(server, tools, "", runtime.servers.connection(name).offers), pins.get(name)
+    entry = entry_of(server, tools, "", runtime.servers.connection(name).offers)
     return answers.ServerFound(
         name=name,
         digest=entry.digest,
@@ -127,17 +106,13 @@ def _found(settings: Settings, runtime: Core, name: str, tools: list[Tool]) -> a
         is_new=before is None,
         lock=str(settings.server_lock),
         place=server.place,
-        tools=told,
+        tools=shown,
         offers=entry.offers,
         differences=[]
         if before is None
-        else [one.to_json() for one in manifest_differences(_told(before), _told(entry))],
+        else [one.to_json() for one in manifest_differences(told_of(before), told_of(entry))],
         warnings=[one.to_json() for one in warnings],
     )
-
-
-def _told(entry: Pinned) -> dict[str, Json]:
-    return {"place": entry.place, "tools": dict(entry.tools), "offers": [*entry.offers]}
 
 
 def _unnamed(server: str, tool: str) -> PluginWarning:
@@ -207,9 +182,7 @@ def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritte
 
 
 def remove(settings: Settings, servers: Servers, request: requests.RemoveServer) -> answers.ServerWritten:
-    """Take a server out of assent.toml and of the lock. MCP_SERVER_UNKNOWN, CONFIG_INVALID."""
-    from assent.plugins.upstream import load_pins, save_pins
-
+    """Take a server out of assent.toml. MCP_SERVER_UNKNOWN, CONFIG_INVALID."""
     name = request.name
     server: Server = servers.server(name)
     path = _file(settings)
@@ -225,9 +198,6 @@ def remove(settings: Settings, servers: Servers, request: requests.RemoveServer)
     wanted = _tables(text, path)
     del wanted["mcp"]["servers"][name]
     _write(path, "".join(kept), wanted)
-    pins = load_pins(settings.server_lock)
-    if pins.pop(name, None) is not None:
-        save_pins(settings.server_lock, pins)
     return answers.ServerWritten(name=name, path=str(path))
 
 

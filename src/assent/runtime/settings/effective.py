@@ -84,6 +84,10 @@ def _is_read_anew(name: str) -> bool:
     return name == "identity.strict" or name.startswith(("serve.issuers", "serve.rate"))
 
 
+def _is_of_servers(name: str) -> bool:
+    return name.startswith("mcp.")
+
+
 def _digest(value: Json) -> str:
     return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
@@ -232,18 +236,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {"roles": _digest(self._who_is_who), "settings": _digest(settings)}
 
     def in_force(self) -> dict[str, str]:
-        """Digests of what a living process works by, apart by what has it read anew: `identity` and `serve` are on a signal,
-        `settings`, all the rest, only where it starts anew. What `[app]` says may be secret, so no digest of it is told.
+        """Digests of what a living process works by, apart by what has it read anew: `identity`, `serve` and `mcp` are on a
+        signal, `settings`, all the rest, only where it starts anew. What `[app]` says may be secret, so no digest of it is told.
         """
+        told = [one for one in self.effective if one.name not in _CHOSEN and one.name != "app"]
+        servers: Json = {one.name: one.value for one in told if _is_of_servers(one.name)}
         rest: Json = {
             one.name: one.value
-            for one in self.effective
-            if one.name not in _CHOSEN and one.name != "app" and not _is_read_anew(one.name)
+            for one in told
+            if not _is_read_anew(one.name) and not _is_of_servers(one.name)
         }
         serve: Json = msgspec.to_builtins({"issuers": self.serve.issuers, "rates": self.serve.rates})
         return {
             "identity": _digest({**self._who_is_who, "certificates": self._certificates}),
             "serve": _digest(serve),
+            "mcp": _digest(servers),
             "settings": _digest(rest),
         }
 
@@ -355,6 +362,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if found is None:
             raise _gone(self.config_path)
         return _application(found)
+
+    def adopt_servers(self) -> None:
+        """Put `[mcp]` into force as it stands in the file now, which may be new; CONFIG_INVALID as of `adopt`."""
+        path = self.config_path or self.workspace / PROJECT_FILE
+        config = load_configuration(path, PROJECT_SCHEMA)
+        if config is None and self.config_path is not None:
+            raise _gone(self.config_path)
+        layers = _Layers({}, self.workspace, self.workspace, config, None)
+        servers = servers_of(layers.table(("mcp",), MCP), self.workspace)
+        kept = [one for one in self.effective if not _is_of_servers(one.name)]
+        for name, value in {
+            "config_path": None if config is None else path,
+            "servers": servers,
+            "effective": (*kept, *layers.noted),
+        }.items():
+            msgspec.structs.force_setattr(self, name, value)
 
     def create_state(self) -> None:
         """Make the state directory (0700, with its own ignore file); STATE_PERMISSIONS, STATE_UNUSABLE."""

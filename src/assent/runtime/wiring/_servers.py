@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assent import system
-from assent.errors import AssentError, InputError
+from assent.errors import AssentError, InputError, Json
 from assent.runtime.capabilities._registered import Capabilities
 
 if TYPE_CHECKING:
@@ -28,55 +29,105 @@ def origin_of(name: str) -> str:
 class Servers:
     """The servers of a runtime, by name. `faults`: why a server or a tool (`SERVER.TOOL`) is left out.
 
-    `names`: what the servers themselves call their tools, by the ids that these have here.
+    `names`: what the servers themselves call their tools, by the ids that these have here. `looked`: what each listed when it was
+    last looked at.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connections: dict[str, Connection] = {}
+        self._retired: list[Connection] = []
+        self._registered: dict[str, tuple[Server, Pinned]] = {}
+        self._protected = _programs_of(settings)
         self._others_of: dict[str, frozenset[str]] = {}
         self._launcher: Launcher | None = None
         self.faults: dict[str, AssentError] = {}
         self.names: dict[str, str] = {}
+        self.looked: dict[str, list[Tool]] = {}
 
     def register(self, capabilities: Capabilities) -> None:
         """Register every tool that is trusted as it is written down. What can't be is left out, and `faults` says why."""
-        settings = self._settings
-        if not settings.servers or not settings.server_lock.exists():
-            return
-        from assent.plugins.upstream import capability_of, load_pins, passed_of, tools_of
-
         try:
-            pins = load_pins(settings.server_lock)
+            self.refresh(capabilities)
         except AssentError as error:
-            self.faults[settings.server_lock.name] = error
+            self.faults[self._settings.server_lock.name] = error
+
+    def refresh(self, capabilities: Capabilities) -> None:
+        """Register what is configured and trusted by now. PLUGIN_LOCK_INVALID, PLUGIN_LOCK_PERMISSIONS: then all stays as it is.
+
+        A server that is as it was keeps its connection. One that was removed, or is configured otherwise, takes no more calls;
+        those under way end as they are.
+        """
+        pins = self.pins() if self._settings.servers else {}
+        self.faults.pop(self._settings.server_lock.name, None)
+        servers = self._settings.servers
+        known = {name: (server, pins[name]) for name, server in servers.items() if name in pins}
+        for name in [name for name, held in self._registered.items() if known.get(name) != held]:
+            self._take_out(name, capabilities)
+        for name, connection in [*self._connections.items()]:
+            if servers.get(name) != connection.server or name not in pins:
+                self._retired.append(self._connections.pop(name))
+                connection.retire()
+        for name, (server, pinned) in known.items():
+            if name not in self._registered:
+                self._registered[name] = (server, pinned)
+                self._others_of.clear()
+                self._add(server, pinned, pins, capabilities)
+
+    def pins(self) -> dict[str, Pinned]:
+        """What the lock says, by server. PLUGIN_LOCK_INVALID, PLUGIN_LOCK_PERMISSIONS."""
+        if not self._settings.server_lock.exists():
+            return {}
+        from assent.plugins.upstream import load_pins
+
+        return load_pins(self._settings.server_lock)
+
+    def save(self, pins: dict[str, Pinned]) -> None:
+        """Write the lock; durable when this returns. `WorldError` WORKSPACE_UNUSABLE."""
+        from assent.plugins.upstream import save_pins
+
+        save_pins(self._settings.server_lock, pins)
+
+    def _take_out(self, name: str, capabilities: Capabilities) -> None:
+        del self._registered[name]
+        self._others_of.clear()
+        self.faults = {
+            key: fault for key, fault in self.faults.items() if key != name and not key.startswith(f"{name}.")
+        }
+        registry = capabilities.registry
+        gone = [spec for spec in registry.installed() if registry.origin(spec.reference) == origin_of(name)]
+        capabilities.unregister(spec.reference for spec in gone)
+        for spec in gone:
+            self.names.pop(spec.id, None)
+
+    def _add(
+        self, server: Server, pinned: Pinned, pins: Mapping[str, Pinned], capabilities: Capabilities
+    ) -> None:
+        from assent.plugins.upstream import capability_of, passed_of, tools_of
+
+        name = server.name
+        if pinned.place != server.place:
+            self.faults[name] = moved(server)
             return
-        for name, server in settings.servers.items():
-            pinned = pins.get(name)
-            if pinned is None:
-                continue
-            if pinned.place != server.place:
-                self.faults[name] = moved(server)
-                continue
-            trusted = {
-                tool.name: tool for tool in tools_of(name, [*pinned.tools.values()]) if tool.fault is None
-            }
-            for tool in trusted.values():
-                try:
-                    spec, handler = capability_of(
-                        server,
-                        tool,
-                        trusted,
-                        self.connection(name),
-                        partial(self._others, capabilities, pins, name),
-                    )
-                    # It is meant that a tool changes under one version: somebody looked at the change and agreed.
-                    capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
-                    self.names[spec.id] = tool.name
-                except AssentError as error:
-                    self.faults[f"{name}.{tool.name}"] = error
-            for spec, handler in passed_of(server, pinned.offers, self.connection(name)):
+        if not self._protected.issuperset(server.program_in(self._settings.workspace)):
+            self.faults[name] = InputError(
+                "MCP_SERVER_LATER",
+                f"MCP server `{name}` is a program in the workspace, which is protected from the next start on",
+                hint="end the process that owns the state, and start it anew",
+            )
+            return
+        trusted = {tool.name: tool for tool in tools_of(name, [*pinned.tools.values()]) if tool.fault is None}
+        others = partial(self._others, capabilities, pins, name)
+        for tool in trusted.values():
+            try:
+                spec, handler = capability_of(server, tool, trusted, self.connection(name), others)
+                # It is meant that a tool changes under one version: somebody looked at the change and agreed.
                 capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
+                self.names[spec.id] = tool.name
+            except AssentError as error:
+                self.faults[f"{name}.{tool.name}"] = error
+        for spec, handler in passed_of(server, pinned.offers, self.connection(name)):
+            capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
 
     def _others(self, capabilities: Capabilities, pins: Mapping[str, Pinned], name: str) -> frozenset[str]:
         """Capabilities and tools that are not this server's, as a model may name them; looked for once."""
@@ -141,10 +192,11 @@ class Servers:
         # What is trusted is written down and shown: a secret is given back by nobody who means well.
         why = "its definition holds a secret that it was given"
         shown: list[Any] = [redactor.json(tool.definition) for tool in tools]  # `Any`: as above
-        return [
+        self.looked[name] = [
             tool if tool.definition == told else Tool(tool.name, told, why)
             for tool, told in zip(tools, shown, strict=True)
         ]
+        return self.looked[name]
 
     async def _open(self, server: Server, given: Mapping[str, str]) -> Link:
         if server.url is not None:
@@ -168,11 +220,17 @@ class Servers:
 
     async def close(self) -> None:
         """End every connection and program; harmless when done twice."""
-        for connection in self._connections.values():
+        for connection in (*self._connections.values(), *self._retired):
             await connection.close()
         if self._launcher is not None:
             self._launcher.close()
             self._launcher = None
+
+
+def _programs_of(settings: Settings) -> frozenset[Path]:
+    """What of the workspace the servers run: control files, which are protected from the start of a process on."""
+    programs = (server.program_in(settings.workspace) for server in settings.servers.values())
+    return frozenset(path for one in programs for path in one)
 
 
 def moved(server: Server) -> InputError:
@@ -190,3 +248,8 @@ def entry_of(server: Server, tools: list[Tool], by: str, offers: Sequence[str]) 
 
     trusted = {tool.name: tool.definition for tool in tools if tool.fault is None}
     return Pinned.of(server, trusted, by, offers)
+
+
+def told_of(entry: Pinned) -> dict[str, Json]:
+    """What people agree to of an entry, for differences."""
+    return {"place": entry.place, "tools": dict(entry.tools), "offers": [*entry.offers]}

@@ -148,8 +148,9 @@ async def test_a_stream_that_was_cut_off_is_gone_on_with_in_its_own_session(
                             return line
                 return ""
 
-            async with asyncio.timeout(10):  # until it is known that the stream was cut off, there is nothing more to send
-                while "APPROVAL_REQUIRED" not in await read(own, first["id"]):
+            async with asyncio.timeout(10):
+                # Until the daemon knows that the stream was cut off, there is nothing more to send.
+                while "APPROVAL_REQUIRED" not in await read(own, first["id"]):  # noqa: ASYNC110  # as the client would
                     await asyncio.sleep(0.05)
             for session, last in ((other, first["id"]), (own, "4711")):
                 with suppress(TimeoutError):

@@ -253,7 +253,7 @@ def test_every_dependency_is_locked_within_its_range() -> None:
         locked = {pin.split("==")[0].lower() for pin in pins}
         asked = [*project["project"]["dependencies"], *asked_by(project["dependency-groups"], group)]
         # A dot and a hyphen in a project's name mean the same to an installer.
-        assert {re.split(r"[<>=]", entry)[0].lower().replace(".", "-") for entry in asked} - locked == set()
+        assert {re.split(r"[\[<>=]", entry)[0].lower().replace(".", "-") for entry in asked} - locked == set()
 
 
 def documents() -> list[str]:

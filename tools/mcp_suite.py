@@ -3,7 +3,8 @@
     python -m tools.mcp_suite
 
 It is fetched from npm, whatever is on this machine; every version and set of requirements that counts is run. Each scenario is
-told with its checks that did not pass, and why. Exit code 1 when a check that a scenario was to make failed.
+told with its checks that did not pass, and why. At last the reference server is compared with what it is behind Assent. Exit
+code 1 when a check that a scenario was to make failed, or something of that server is lost.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tests.support.suite import served, with_key
+from tools.mcp_reference import compare
 
 PACKAGE: Final = "@modelcontextprotocol/conformance"
 SETS: Final = (
@@ -84,7 +86,7 @@ def tell(title: str, scenarios: list[Scenario]) -> int:
 
 
 async def main() -> int:
-    """Every set, one after the other."""
+    """Every set, one after the other, and the reference server."""
     if shutil.which("npx") is None:
         sys.exit("the suite comes from npm: `npx` is not on PATH")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ASSENT_")}
@@ -94,6 +96,7 @@ async def main() -> int:
             failed += tell(
                 " ".join((version, *chosen)), await run(version, *chosen, url=f"{front}/mcp/suite")
             )
+    failed += await compare()
     return int(failed > 0)
 
 

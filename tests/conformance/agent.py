@@ -52,6 +52,12 @@ CASES: Final = (
         without={Cell.RECONCILE: _LEFT, Cell.TIMEOUT: _AT_ONCE, Cell.CONFINEMENT: _DONE_ELSEWHERE},
     ),
     Case(
+        "agent.outcome",
+        {"tool": "Bash", "outcome": "failed", "request": "hook:7f3a", "error": "Exit code 3"},
+        bad=[{"outcome": "perhaps"}, {"tool": "Bash", "outcome": "ok"}],
+        without={Cell.TIMEOUT: _AT_ONCE, Cell.CONFINEMENT: _DONE_ELSEWHERE},
+    ),
+    Case(
         "agent.plan",
         {"tool": "TodoWrite", "input": {"todos": []}},
         bad=[{"tool": "TodoWrite", "input": None}],

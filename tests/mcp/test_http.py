@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +12,12 @@ import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.streamable_http import EventMessage
+from mcp_types import JSONRPCResponse
 
 from assent import system
 from assent.errors import InternalError
-from assent.mcp import _http
+from assent.mcp import _http, _kept
 from assent.runtime.service.requests import Asker
 from tests.support.serving import Serving, daemon, key_for, over_tcp, told_of
 
@@ -112,6 +114,68 @@ async def test_a_session_of_the_transport_is_its_callers_and_ends_with_it(
         assert (await ask("DELETE", ann, session, {})).status_code == 200
         (run,) = (await served.http.get("/v1/runs")).json()
         assert run["status"] == "succeeded"  # the visit is closed with the session, and can be undone
+
+
+async def test_a_stream_that_was_cut_off_is_gone_on_with_in_its_own_session(
+    root: Path, env: dict[str, str]
+) -> None:
+    over_tcp(root)
+    (root / "a.txt").write_text("")
+    async with daemon(root, env) as served:
+        headers = {
+            "authorization": f"Bearer {key_for(root, env, 'agent:bot')}",
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": "2025-11-25",
+        }
+        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=headers, timeout=10) as http:
+
+            async def begun() -> dict[str, str]:
+                return {"mcp-session-id": (await http.post("/mcp", json=HELLO)).headers["mcp-session-id"]}
+
+            own, other = await begun(), await begun()
+            meta = {"assent/patience_ms": 300}
+            params = {"name": "io_fs_delete", "arguments": {"path": "a.txt"}, "_meta": meta}
+            call = {**LIST, "method": "tools/call", "params": params}
+            async with http.stream("POST", "/mcp", json=call, headers=own) as cut:
+                lines = cut.aiter_lines()
+                first = dict([(await anext(lines)).split(": ") for _ in range(3)])
+                assert first == {"id": first["id"], "data": "", "retry": "1000"}
+
+            async def read(session: dict[str, str], last: str) -> str:
+                async with http.stream("GET", "/mcp", headers={**session, "last-event-id": last}) as stream:
+                    async for line in stream.aiter_lines():
+                        if line.startswith("data: {"):
+                            return line
+                return ""
+
+            async with asyncio.timeout(10):
+                # Until the daemon knows that the stream was cut off, there is nothing more to send.
+                while "APPROVAL_REQUIRED" not in await read(own, first["id"]):  # noqa: ASYNC110  # as the client would
+                    await asyncio.sleep(0.05)
+            for session, last in ((other, first["id"]), (own, "4711")):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        assert "APPROVAL_REQUIRED" not in await read(session, last)
+
+
+async def test_what_is_kept_of_a_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_kept, "KEPT_CHARACTERS_MAX", 1000)
+    kept = _kept.Kept()
+    first = await kept.store_event("1", None)
+    sent: list[EventMessage] = []
+
+    async def send(event: EventMessage) -> None:
+        sent.append(event)
+
+    for number, length in enumerate((10, 900, 200)):
+        result = {"text": "x" * length}
+        await kept.store_event("1", JSONRPCResponse(jsonrpc="2.0", id=number, result=result))
+    assert await kept.replay_events_after(first, send) is None
+    assert await kept.replay_events_after("4", send) == "1"
+    assert sent == []
+    for _ in range(2 * _kept.KEPT_MAX):
+        await kept.store_event("2", None)
+    assert await kept.replay_events_after("4", send) is None
 
 
 async def test_sessions_of_one_caller_take_no_room_of_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from assent import Runtime
 from assent.errors import Json
 from assent.policy import PolicyContext, PolicyEngine
 from assent.runtime.service import requests
+from assent.runtime.settings.effective import Settings
 from assent.spec.decision import PolicyDecision
 from tests.support.gateway import ALLOW, Gateway
 from tests.support.policy import context
@@ -167,7 +169,8 @@ async def test_a_denial_tells_what_would_be_allowed_and_stays_on_record(
         assert len(error["details"]["faults"]) == 1
         for run in runs:
             assert (await rt.replay(run.run_id)).differences == ()
-    perform = gateway.perform
+    settings = Settings.resolve(workspace=gateway.folder, environ={}, cwd=gateway.folder)
+    perform = partial(gateway.perform, settings=settings)
     explained = perform(requests.ExplainPolicy(capability=capability, parameters=strays))
     recorded = perform(requests.ExplainDecisions(run=runs[1].run_id)).decisions[0]
     assert recorded.agrees

@@ -60,10 +60,12 @@ class Gateway:
         command = json.dumps([sys.executable, "-ISE", str(UPSTREAM), mode])
         self.say(f'\n[mcp.servers.{name}]\ncommand = {command}\nread_only = ["{UPSTREAM}"]\n{more}')
 
-    def perform(self, request: requests.Request[Any]) -> Any:  # `Any`: each operation has its own answer
+    def perform(
+        self, request: requests.Request[Any], settings: Settings | None = None
+    ) -> Any:  # `Any`: each has its own answer
         """What a command would be answered; from tests with a loop of their own, too."""
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(process.perform, request, self.settings).result()
+            return thread.submit(process.perform, request, settings or self.settings).result()
 
     def look(self, name: str = "notes") -> answers.ServerFound:
         """The server as it stands."""

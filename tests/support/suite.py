@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -28,22 +28,26 @@ PROGRAM: Final = Path(suite_upstream.__file__)
 
 
 @asynccontextmanager
-async def served(environ: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
-    """The address at which the fixture is served, and a key for it."""
+async def served(
+    environ: Mapping[str, str],
+    server: str = "suite",
+    command: Sequence[str] = (sys.executable, str(PROGRAM)),
+    reads: str = str(PROGRAM),
+) -> AsyncIterator[tuple[str, str]]:
+    """The address at which the fixture, or the MCP server of this name and command, is served, and a key for it."""
     with tempfile.TemporaryDirectory(prefix="assent-suite-") as name, own_places(Path(name), environ) as env:
         root = Path(name, "work")
         root.mkdir()
         (root / "policy.yaml").write_text(ALLOW)
-        command = json.dumps([sys.executable, str(PROGRAM)])
         (root / "assent.toml").write_text(
-            f'policy = "policy.yaml"\n[mcp.servers.suite]\ncommand = {command}\nread_only = ["{PROGRAM}"]\n'
+            f'policy = "policy.yaml"\n[mcp.servers.{server}]\ncommand = {json.dumps([*command])}\nread_only = ["{reads}"]\n'
         )
         over_tcp(root)
         settings = Settings.resolve(workspace=root, environ=env, cwd=root)
         with ThreadPoolExecutor(1) as thread:
-            look = thread.submit(process.perform, ask.LookAtServer(name="suite"), settings).result()
+            look = thread.submit(process.perform, ask.LookAtServer(name=server), settings).result()
             thread.submit(
-                process.perform, ask.TrustServer(name="suite", digest=look.digest), settings
+                process.perform, ask.TrustServer(name=server, digest=look.digest), settings
             ).result()
         async with daemon(root, env) as found:
             yield found.doors["http"], key_for(root, env, "agent:suite")

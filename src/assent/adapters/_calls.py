@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from assent.errors import Json
 from assent.runtime import CallResult, Session
 from assent.spec.states import StepState
 
@@ -28,11 +27,6 @@ def waits(result: CallResult) -> bool:
 def succeeded(result: CallResult) -> bool:
     """Whether the call did what was asked."""
     return result.status is StepState.SUCCEEDED
-
-
-def place(result: CallResult) -> dict[str, Json]:
-    """A call that waits, as a person is shown it: its step (`name`) of `run_id`, its risk, and how it is decided about."""
-    return {"run_id": result.run_id, **result.to_json()}
 
 
 def told(result: CallResult) -> str:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from assent import sync
-from assent.adapters._calls import AnySession, awaited, place, succeeded, told, waits
+from assent.adapters._calls import AnySession, awaited, succeeded, told, waits
 from assent.errors import Json
 from assent.runtime import CallResult
 
@@ -89,7 +89,7 @@ class _Tool(BaseTool):
         """Interrupts the graph for a call that waits; true where it was resumed, so that the call is looked at again."""
         if not (self.interrupts and ident is not None and waits(result)):
             return False
-        interrupt(place(result))
+        interrupt(result.to_json())
         return True
 
     def _id(self, config: RunnableConfig, call: str | None) -> str | None:

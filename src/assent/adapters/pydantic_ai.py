@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from assent.adapters._calls import AnySession, awaited, place, succeeded, told, waits
+from assent.adapters._calls import AnySession, awaited, succeeded, told, waits
 from assent.errors import Json
 from assent.runtime import CallResult
 
@@ -80,7 +80,7 @@ class AssentToolset(AbstractToolset[AgentDepsT]):
         del ctx, tool
         result = await self._session.call_tool(name, tool_args)
         if waits(result):
-            raise CallDeferred({**place(result)})
+            raise CallDeferred({**result.to_json()})
         failed = _failed(result)
         if failed is not None:
             raise failed

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from assent import system
 from assent.errors import AssentError, InputError, RefusedError
+from assent.mcp._kept import RETRY_MS, Sessions
 from assent.mcp._news import SINCE_NOW
 from assent.mcp._server import Door
 from assent.mcp._telling import Context
@@ -85,8 +85,9 @@ class Agents:
         self._sessions: dict[str, Asker] = {}
         # One reader for all, who may read: what callers hear of is only what they may read themselves.
         self._door = Door(self._visit_of, fault, _admit, _only, watch=lambda _: service.stream(SINCE_NOW))
-        self._manager = StreamableHTTPSessionManager(
+        self._manager = Sessions(
             self._door.server(),
+            retry_interval=RETRY_MS,
             session_idle_timeout=SILENT_S,
             max_sessions=VISITS_MAX,
             max_request_body_size=body_bytes,

@@ -48,7 +48,7 @@ def of_step(
         "risk_level": step.risk_level,
     }
     fault = step.fault or (run.error if run.status not in ("running", "waiting") else None)
-    if fault is not None and (error := _of_server(fault, place)) is not None:
+    if fault is not None and (error := of_server(fault, place)) is not None:
         raise error
     if inner is not None:
         told["inner_run"] = inner.run_id
@@ -71,7 +71,7 @@ def of_step(
     return refused(told, place)
 
 
-def _of_server(fault: answers.Fault, place: Mapping[str, Json]) -> MCPError | None:
+def of_server(fault: answers.Fault, place: Mapping[str, Json]) -> MCPError | None:
     """The protocol's error that an MCP server answered a call with, as it was given, and what is on record of it."""
     code, said, data = (fault.details.get(key) for key in ("code", "said", "data"))
     if fault.code not in ("MCP_TOOL_FAILED", "EFFECT_UNKNOWN") or not isinstance(code, int):

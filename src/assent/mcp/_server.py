@@ -229,7 +229,7 @@ class Door:
         with self._told():
             found = await looks.read(visit, uri) or await upstreams.read(visit, uri, self._only(context))
         if found is None:
-            raise MCPError(wire.INVALID_PARAMS, f"there is no resource `{params.uri}`")
+            raise MCPError(wire.INVALID_PARAMS, f"there is no resource `{uri}`", {"uri": uri})
         return found
 
     async def _list_prompts(

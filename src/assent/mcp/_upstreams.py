@@ -17,6 +17,7 @@ import mcp_types as wire
 from mcp.shared.exceptions import MCPError
 
 from assent.errors import AssentError, Json
+from assent.mcp import _results as results
 from assent.mcp._visit import Visit
 from assent.runtime.service import requests
 
@@ -175,6 +176,6 @@ async def _ask(visit: Visit, capability: str, parameters: Mapping[str, Json]) ->
     if fault is None:
         message = "a person has to decide about this first; ask for it with `assent_status`"
         raise MCPError(wire.INTERNAL_ERROR, message, {"run_id": run.run_id, "step": step.name})
-    code = fault.details.get("code")
-    theirs = code if fault.code == "MCP_TOOL_FAILED" and isinstance(code, int) else wire.INTERNAL_ERROR
-    raise MCPError(theirs, fault.message, {"run_id": run.run_id, "step": step.name, "code": fault.code})
+    theirs = results.of_server(fault, {"assent/run": run.run_id, "assent/step": step.name})
+    ours = {"run_id": run.run_id, "step": step.name, "code": fault.code}
+    raise theirs or MCPError(wire.INTERNAL_ERROR, fault.message, ours)

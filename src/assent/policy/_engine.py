@@ -9,6 +9,7 @@ before anybody asks. What they let go is held against the constraints and then t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, Self
 
 import msgspec
@@ -117,8 +118,9 @@ class PolicyEngine:
         return cls._of(Document.of(data, source=source))
 
     @classmethod
+    @cache
     def builtin(cls) -> Self:
-        """The engine of the built-in policy, which holds when no policy is configured."""
+        """The engine of the built-in policy, which holds when no policy is configured; one for all."""
         return cls(BUILTIN_POLICY)
 
     @classmethod

@@ -95,6 +95,22 @@ class Agent:
             {name: value for name, value in (told | more).items() if value is not None}
         ).encode()
 
+    def came(self, call: str, error: str | None = None, *, session: str = "s1") -> bytes:
+        """What Claude Code says after it has used a tool (2.1.330)."""
+        told = {
+            "session_id": session,
+            "cwd": str(self.root),
+            "hook_event_name": "PostToolUse" if error is None else "PostToolUseFailure",
+            "tool_name": "Bash",
+            "tool_input": {"command": "changed since"},
+            "tool_use_id": call,
+            "duration_ms": 13,
+        }
+        more: dict[str, Any] = {"tool_response": {"stdout": "a-secret", "interrupted": False}}
+        return json.dumps(
+            told | (more if error is None else {"error": error, "is_interrupt": False})
+        ).encode()
+
     def start(self, data: bytes, *flags: str, host: str = "claude-code") -> subprocess.Popen[bytes]:
         """A hook that has been told this."""
         command = [sys.executable, "-m", "assent", "hook", host, "--workspace", str(self.root), *flags]

@@ -69,7 +69,8 @@ def test_a_tool_is_an_act(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no session": (lambda told: told.pop("session_id"), "session_id"),
-    "another event": (lambda told: told.update(hook_event_name="PostToolUse"), "hook_event_name"),
+    "another event": (lambda told: told.update(hook_event_name="Stop"), "hook_event_name"),
+    "an outcome of no call": (lambda told: told.update(hook_event_name="PostToolUse"), "tool_use_id"),
     "no tool": (lambda told: told.update(tool_name=""), "tool_name"),
     "a tool that is no text": (lambda told: told.update(tool_name=["Bash"]), "tool_name"),
     "no input": (lambda told: told.pop("tool_input"), "tool_input"),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from assent import Runtime
+from assent.cli.hook._entry import NotNotedError
 from tests.cli.hook.conftest import Agent, decision
 
 
@@ -54,6 +55,51 @@ def test_one_session_tells_all_that_an_agent_did(agent: Agent) -> None:
     assert [one["capability"] for one in second["steps"]] == ["agent.read"]
     (undone,) = [agent.assent("undo", first["run_id"])]
     assert undone["error"]["code"] == "UNDO_IMPOSSIBLE"
+
+
+def test_what_came_of_a_call_is_on_record_once(agent: Agent) -> None:
+    """With the request of the step that permitted it, and nothing of what it gave."""
+    agent.ask(agent.say("Write", {"file_path": "a.py"}, call="c1"))
+    agent.ask(agent.say("Write", {"file_path": "b.py"}, call="c2"))
+    for data in (
+        agent.came("c1"),
+        agent.came("c2", "Exit code 3" + "x" * 5000),
+        agent.came("c3"),
+        agent.came("c3"),
+        agent.came("c1"),
+    ):
+        assert agent.ask(data) == {}
+    with pytest.raises(NotNotedError) as refused:  # told to the program's user, and denies nothing
+        agent.ask(agent.came("c1", "Exit code 1"))
+    assert refused.value.why.code == "REQUEST_REUSED"
+    (session,) = agent.sessions()
+    assert [one["capability"] for one in session["steps"]] == ["agent.edit"] * 2 + ["agent.outcome"] * 3
+    told = [one["inputs"] for one in session["steps"][2:]]
+    assert [one["outcome"] for one in told] == ["ok", "failed", "ok"]
+    asked = [one["event"]["request"] for one in session["events"] if one["event"]["kind"] == "step.added"]
+    assert [one["request"] in asked[:2] for one in told] == [
+        True,
+        True,
+        False,
+    ]  # nobody had asked about the last
+    assert told[0]["request"] == asked[0]
+    assert (told[1]["error"][:11], len(told[1]["error"])) == ("Exit code 3", 2000)
+    assert "a-secret" not in json.dumps(session)
+
+
+def test_any_program_can_tell_what_came_of_a_call_also_where_the_policy_asks_about_everything(
+    agent: Agent,
+) -> None:
+    (agent.root / "policy.yaml").write_text(
+        "version: 1\nrules: [{id: all, decision: REQUIRE_APPROVAL, reason: somebody has to look}]\n"
+    )
+    told = {"session": "s", "call": "1", "outcome": "failed", "error": "it is full"}
+    found = [agent.ask(json.dumps(told).encode(), host="ask") for _ in range(2)]
+    (session,) = agent.sessions()
+    (step,) = session["steps"]
+    assert found == [{"run": session["run_id"], "step": step["name"]}] * 2
+    assert (step["status"], step["inputs"]["error"]) == ("denied", "it is full")
+    assert agent.assent("approvals") == []
 
 
 OUT_OF_REACH = (

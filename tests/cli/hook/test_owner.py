@@ -62,12 +62,17 @@ entry()
     assert found == ["allow", "deny", "deny"]
     decided, reason = decision(agent.start(agent.say("Bash", {"command": "ls"}, call="c1"), state(agent)))
     assert (decided, "[REQUEST_" in reason) == ("deny", True), reason
+    for _ in range(2):
+        assert decision(agent.start(agent.came("c1"), state(agent)))[0] == "nothing"
+    untold = agent.start(agent.came("c1", "Exit code 3"), state(agent))
+    assert b"not recorded" in untold.communicate()[1]
+    assert untold.returncode == 1
     ended = json.dumps({"session_id": "s1", "hook_event_name": "SessionEnd"}).encode()
     assert decision(agent.start(ended, state(agent)))[0] == "nothing"
     daemon.send_signal(signal.SIGKILL)
     daemon.wait()
     assert decision(agent.start(agent.say("Read", {"file_path": "a"}), state(agent)))[0] == "allow"
-    assert [len(run["steps"]) for run in agent.sessions()] == [2, 1]
+    assert [len(run["steps"]) for run in agent.sessions()] == [3, 1]
 
 
 def test_the_short_client_speaks_the_owners_protocol() -> None:

@@ -1,12 +1,12 @@
 """What an agent's own tools do, as acts that policies speak of. `assent hook` asks about each; performing them is the host's.
 
-A step of one of these says that the agent was permitted, and not that it did it.
+A step of one of these says that the agent was permitted, and not that it did it. What came of it is told afterwards, by another.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from assent.spec.capability import SpecModel
 from assent.spec.spelled_fields import HOST_PATH_FORMAT
 from assent.spec.states import Verdict
 from assent.spec.types import PATH_BYTES_MAX, Url
+
+ERROR_MAX: Final = 2000
+"""Characters that are kept of why a call failed."""
 
 HostPath = Annotated[
     str,
@@ -56,6 +59,25 @@ class Fetch(Use):
     url: Url
 
 
+class Outcome(SpecModel):
+    """What came of a call, in the words of the agent's program."""
+
+    tool: Annotated[str, Field(max_length=256, description="what the program calls it")] = ""
+    outcome: Annotated[Literal["ok", "failed"], Field(description="what came of it")]
+    request: Annotated[
+        str, Field(max_length=256, description="the request of the call: that of the step that permitted it")
+    ]
+    error: Annotated[
+        str | None, Field(max_length=ERROR_MAX, description="why it failed, as far as that was told")
+    ] = None
+
+
+class Noted(SpecModel):
+    """That the program told so; nobody here has seen it."""
+
+    noted: bool = True
+
+
 class Permitted(SpecModel):
     """That the agent was permitted; whether it then did it, nobody here can say."""
 
@@ -87,6 +109,12 @@ async def use_tool(parameters: Use) -> Permitted:
     """Nothing but the record of it."""
     del parameters
     return Permitted()
+
+
+async def note_outcome(parameters: Outcome) -> Noted:
+    """Nothing but the record of it."""
+    del parameters
+    return Noted()
 
 
 class Touch:
@@ -165,6 +193,12 @@ CAPABILITIES: Final = (
         justification="nobody here knows what the tool does",
         effect="whatever the tool does",
         labels=("reads_private", "reads_untrusted", "sends_external"),
+    ),
+    reads(
+        "agent.outcome",
+        "An agent's own program tells what came of a call that the agent was permitted to make",
+        note_outcome,
+        justification="it changes nothing: what it tells of has come to pass",
     ),
     reads(
         "agent.plan",

@@ -21,7 +21,10 @@ SECTION: Final[Table] = {
     )
 }
 
-WORDS: Final[Words] = {frozenset({"permitted"}): lambda _: "permitted"}
+WORDS: Final[Words] = {
+    frozenset({"permitted"}): lambda _: "permitted",
+    frozenset({"noted"}): lambda _: "noted",
+}
 PROJECTION: Final = None
 
 

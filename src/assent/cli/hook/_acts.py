@@ -1,4 +1,4 @@
-"""What an agent's program says before it uses a tool, as an act that the gate decides about."""
+"""What an agent's program says before it uses a tool, as an act that the gate decides about, and after it, as what came of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ INPUT_BYTES_MAX: Final = 4 << 20
 """What one call may be told with; the owner's frames take twice as much, and what is not ASCII grows on the way."""
 
 _TEXT_MAX: Final = 200
+_ERROR_MAX: Final = 2000
+_OUTCOMES: Final = ("ok", "failed")
 _CAPABILITIES: Final = ("shell", "edit", "read", "fetch", "tool", "plan")
 
 _READS: Final = {
@@ -58,6 +60,20 @@ class Act(NamedTuple):
         return None if self.call is None else name_of(principal, self.session, "call", self.call)
 
 
+class Came(NamedTuple):
+    """What came of a call that was asked about."""
+
+    session: str
+    call: str
+    parameters: dict[str, Any]  # `Any`: as above
+
+    @classmethod
+    def of(cls, session: str, call: str, tool: str, outcome: str, error: str | None) -> Came:
+        """As the step that tells of it has it."""
+        told = {"outcome": outcome} if error is None else {"outcome": outcome, "error": error[:_ERROR_MAX]}
+        return cls(session, call, {"tool": tool[:_TEXT_MAX], **told})
+
+
 class End(NamedTuple):
     """The agent's session is over."""
 
@@ -70,16 +86,18 @@ def name_of(*parts: str) -> str:
     return f"hook:{sha256(said).hexdigest()[:32]}"
 
 
-def of_claude_code(told: Mapping[str, Any]) -> Act | End | None:
-    """What Claude Code says to a hook; None of what is no question and no end. `INVALID_INPUT`."""
+def of_claude_code(told: Mapping[str, Any]) -> Act | Came | End:
+    """What Claude Code says to a hook. `INVALID_INPUT`."""
     session, event = _text(told, "session_id"), _text(told, "hook_event_name")
     if event == "SessionEnd":
         return End(session)
-    if event != "PreToolUse":
-        _refuse(
-            "hook_event_name", "must be `PreToolUse` or `SessionEnd`: install the hook for these events alone"
-        )
+    if event not in ("PreToolUse", *_CAME):
+        known = ", ".join(("PreToolUse", *_CAME, "SessionEnd"))
+        _refuse("hook_event_name", f"must be one of {known}: install the hook for these events alone")
     tool, given = _text(told, "tool_name"), told.get("tool_input")
+    if event in _CAME:
+        error = str(told.get("error", "")) if event == "PostToolUseFailure" else None
+        return Came.of(session, _text(told, "tool_use_id"), tool, _CAME[event], error)
     if not isinstance(given, dict):
         _refuse("tool_input", "must be an object")
     call = _text(told, "tool_use_id") if told.get("tool_use_id") is not None else None
@@ -90,6 +108,8 @@ def of_claude_code(told: Mapping[str, Any]) -> Act | End | None:
         session, call, f"agent.{capability}", {"tool": tool, **said, "input": rest}, tool in _FOR_ITS_USER
     )
 
+
+_CAME: Final = {"PostToolUse": "ok", "PostToolUseFailure": "failed"}
 
 _NAMED: Final = {
     "shell": ("command",),
@@ -126,7 +146,7 @@ def _base_of(pattern: str, folder: str) -> str:
     return real_path(start or "/", folder) if pattern.startswith("/") or start else folder
 
 
-def of_contract(told: Mapping[str, Any]) -> Act | End | None:
+def of_contract(told: Mapping[str, Any]) -> Act | Came | End:
     """What any other program says, as docs/hooks.md has it. `INVALID_INPUT`."""
     unknown = told.keys() - {
         "session",
@@ -139,12 +159,19 @@ def of_contract(told: Mapping[str, Any]) -> Act | End | None:
         "path",
         "url",
         "end",
+        "outcome",
+        "error",
     }
     if unknown:
         _refuse(min(unknown), "is no field of this contract")
     session = _text(told, "session")
     if told.get("end") is True:
         return End(session)
+    if "outcome" in told:
+        if told["outcome"] not in _OUTCOMES:
+            _refuse("outcome", f"must be one of {', '.join(_OUTCOMES)}")
+        error = _text(told, "error") if told.get("error") is not None else None
+        return Came.of(session, _text(told, "call"), str(told.get("tool", "")), told["outcome"], error)
     act, cwd = _text(told, "act"), _cwd(told)
     if act not in _CAPABILITIES:
         _refuse("act", f"must be one of {', '.join(_CAPABILITIES)}")

@@ -1,11 +1,11 @@
-"""Asking the gate about one act: a step of the agent's session, and what is told of it."""
+"""Asking the gate about one act: a step of the agent's session, and what is told of it. What came of it is another step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from assent.cli.hook._acts import Act, End, name_of
+from assent.cli.hook._acts import Act, Came, End, name_of
 from assent.errors import AssentError, InputError
 
 Ask: TypeAlias = Callable[[dict[str, Any], "str | None"], dict[str, Any]]
@@ -32,11 +32,33 @@ class Answer(NamedTuple):
 
 def add(act: Act, principal: str, ask: Ask) -> dict[str, Any]:
     """The act as a step of the agent's session, with its outcome, or as it waits for a person: a run with this step alone."""
+    return _add(act.session, act.capability, act.parameters, act.ident(principal), by=principal, ask=ask)
+
+
+def note(came: Came, principal: str, ask: Ask) -> tuple[str, str]:
+    """What came of a call, on record once: the run and the step that tell of it.
+
+    `REQUEST_REUSED` for another outcome than was told first.
+    """
+    # The id under which the call was asked about leads to the step that permitted it; nobody need look for that now.
+    asked, told = (name_of(principal, came.session, what, came.call) for what in ("call", "outcome"))
+    said = {**came.parameters, "request": asked}
+    run = _add(came.session, "agent.outcome", said, told, by=principal, ask=ask)
+    (step,) = run["steps"]
+    if step["status"] == "awaiting_approval":  # a policy that asks about whatever it does not know
+        reason = "it has come to pass: there is nothing to decide"
+        ask({"op": "reject", "run": run["run_id"], "step": step["name"], "reason": reason}, None)
+    return run["run_id"], step["name"]
+
+
+def _add(
+    session: str, capability: str, parameters: dict[str, Any], ident: str | None, *, by: str, ask: Ask
+) -> dict[str, Any]:
     for number in range(SESSIONS_MAX):
-        run = _session(act.session, number, principal, ask)
-        step = {"op": "add_step", "run": run, "capability": act.capability, "parameters": act.parameters}
+        run = _session(session, number, by, ask)
+        step = {"op": "add_step", "run": run, "capability": capability, "parameters": parameters}
         try:
-            return ask(step, act.ident(principal))
+            return ask(step, ident)
         except AssentError as error:
             if error.code not in _ENDED:
                 raise

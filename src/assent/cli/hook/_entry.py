@@ -1,4 +1,4 @@
-"""The process that an agent's program starts before each call of a tool: it reads the call, asks, and answers.
+"""The process that an agent's program starts before each call of a tool, and after it: it reads the call, asks, and answers.
 
 Fail closed. An answer is printed and the process ends with 0; whatever else happens, it ends with 2 and the reason on stderr,
 which programs take for a denial. A thread ends it should it hang.
@@ -12,10 +12,11 @@ import sys
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from assent.cli.hook import _acts
-from assent.cli.hook._deciding import Answer, Ask, add, close, refused, told_of
+from assent.cli.hook._deciding import Answer, Ask, add, close, note, refused, told_of
 from assent.cli.hook._place import Place
 from assent.errors import AssentError, InputError
 
@@ -29,12 +30,21 @@ DENIED: Final = 2
 _FLAGS: Final = ("workspace", "state", "policy", "as", "patience")
 
 
+class NotNotedError(Exception):
+    """What came of a call is not on record. The call is over, so nothing is denied by it."""
+
+    def __init__(self, why: AssentError) -> None:
+        """`why`: what kept it from that."""
+        self.why = why
+
+
 class _Host(NamedTuple):
     """One kind of program that asks: how it says a call, and how it is answered."""
 
     name: str
-    read: Callable[[Mapping[str, Any]], _acts.Act | _acts.End | None]
+    read: Callable[[Mapping[str, Any]], _acts.Act | _acts.Came | _acts.End]
     answered: Callable[[Answer], dict[str, Any]]
+    noted: Callable[[str, str], dict[str, Any]]
     ended: Callable[[str | None], dict[str, Any]]
 
 
@@ -54,8 +64,16 @@ def _to_contract(answer: Answer) -> dict[str, Any]:
 
 
 HOSTS: Final = {
-    "claude-code": _Host("agent:claude-code", _acts.of_claude_code, _to_claude_code, lambda _: {}),
-    "ask": _Host("agent:hook", _acts.of_contract, _to_contract, lambda run: {"closed": run}),
+    "claude-code": _Host(
+        "agent:claude-code", _acts.of_claude_code, _to_claude_code, lambda *_: {}, lambda _: {}
+    ),
+    "ask": _Host(
+        "agent:hook",
+        _acts.of_contract,
+        _to_contract,
+        lambda run, step: {"run": run, "step": step},
+        lambda run: {"closed": run},
+    ),
 }
 
 
@@ -77,6 +95,8 @@ def serve(name: str, said: Mapping[str, str]) -> NoReturn:
         told = json.dumps(answer(host, place, sys.stdin.buffer.read(_acts.INPUT_BYTES_MAX + 1)))
         sys.stdout.write(f"{told}\n")
         sys.stdout.flush()
+    except NotNotedError as error:
+        _end_with(1, f"not recorded: {error.why.message} [{error.why.code}]")
     except AssentError as error:
         _deny(f"{error.message} [{error.code}]")
     except BaseException as error:  # noqa: BLE001 - the last door: what is not an answer is a denial
@@ -85,12 +105,13 @@ def serve(name: str, said: Mapping[str, str]) -> NoReturn:
 
 
 def answer(host: _Host, place: Place, data: bytes) -> dict[str, Any]:
-    """What the program is told about what it said; nothing of this raises but what is no denial of a call."""
+    """What the program is told about what it said; `NotNotedError` where that was an outcome which is not on record."""
     try:
         said = host.read(_acts.read(data))
         if isinstance(said, _acts.End):
-            return host.ended(_end(said, place))
-        assert said is not None
+            return host.ended(_asked(place, partial(close, said, place.principal)))
+        if isinstance(said, _acts.Came):
+            return _noted(host, place, said)
         found = _decided(said, place)
         if said.is_for_its_user and found.decision == "allow":
             found = found._replace(decision="none")
@@ -112,13 +133,21 @@ def _decided(act: _acts.Act, place: Place) -> Answer:
     return told_of(run)
 
 
-def _end(end: _acts.End, place: Place) -> str | None:
-    closed = _by_owner(place, lambda ask: (close(end, place.principal, ask),))
-    if closed is not None:
-        return closed[0]
+def _noted(host: _Host, place: Place, came: _acts.Came) -> dict[str, Any]:
+    try:
+        return host.noted(*_asked(place, partial(note, came, place.principal)))
+    except AssentError as error:
+        raise NotNotedError(error) from error
+
+
+def _asked(place: Place, of: Callable[[Ask], T]) -> T:
+    """What comes of asking whoever owns the state, or as its owner."""
+    told = _by_owner(place, lambda ask: (of(ask),))
+    if told is not None:
+        return told[0]
     from assent.cli.hook._runtime import WholeRuntime
 
-    return close(end, place.principal, WholeRuntime(place).ask)
+    return of(WholeRuntime(place).ask)
 
 
 def _by_owner(place: Place, of: Callable[[Ask], T]) -> T | None:
@@ -158,6 +187,10 @@ def _end_late(seconds: float) -> None:
 
 
 def _deny(reason: str) -> NoReturn:
+    _end_with(DENIED, f"denied: {reason}")
+
+
+def _end_with(code: int, line: str) -> NoReturn:
     with suppress(OSError, ValueError):
-        os.write(2, f"denied: {reason}\n".encode("ascii", "backslashreplace"))
-    os._exit(DENIED)
+        os.write(2, f"{line}\n".encode("ascii", "backslashreplace"))
+    os._exit(code)

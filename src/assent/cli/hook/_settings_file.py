@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from assent.errors import InputError
 
-EVENTS: Final = ("PreToolUse", "SessionEnd")
+EVENTS: Final = ("PreToolUse", "PostToolUse", "PostToolUseFailure", "SessionEnd")
 
 _OURS: Final = re.compile(r"\bassent['\"]? hook claude-code\b")
 _TIMEOUT_S: Final = 60
@@ -23,8 +23,12 @@ def wanted(command: str, patience_ms: int) -> dict[str, dict[str, Any]]:
     # A shell gives 127 for a command that is not there, which the program would go on after.
     hook = {"type": "command", "command": f"{command} || exit 2"}
     asks = {**hook, "timeout": patience_ms // 1000 + _TIMEOUT_S, "onFailure": "block"}
+    # After the call nothing can be denied: a failure is told to the program's user, and not to the model as an order.
+    tells = {"matcher": "*", "hooks": [{"type": "command", "command": command, "timeout": _TIMEOUT_S}]}
     return {
         "PreToolUse": {"matcher": "*", "hooks": [asks]},
+        "PostToolUse": tells,
+        "PostToolUseFailure": tells,
         "SessionEnd": {"hooks": [{**hook, "timeout": _ENDS_S}]},
     }
 

@@ -61,8 +61,8 @@ class CallResult(StepResult, frozen=True, kw_only=True):
         )
 
     def to_json(self) -> dict[str, Json]:
-        """The step's object, for whoever made the call; one that waits says in `hint` how a person decides about it."""
-        told = super().to_json()
+        """The step's object and its session; one that waits says in `hint` how a person decides about it."""
+        told = {**super().to_json(), "run_id": self.run_id}
         if self.status is StepState.AWAITING_APPROVAL:
             told["hint"] = f"a person has to decide: `assent approve {self.run_id} {self.name}`"
         return told

@@ -145,13 +145,13 @@ async def _run(asked: Asked[_Run]) -> StepOfSession:
 
 
 async def _status(asked: Asked[_Status]) -> answers.Answer:
-    run = asked.arguments.run or _begun(asked.visit)
+    run = asked.arguments.run or await _begun(asked.visit)
     return await asked.visit.ask(requests.Show(run=run, step=asked.arguments.step))
 
 
 async def _undo(asked: Asked[_Undo]) -> answers.Answer:
     last = asked.arguments.scope == "last"
-    return await asked.visit.act(requests.Cancel(run=_begun(asked.visit), last=last), tell=asked.tell)
+    return await asked.visit.act(requests.Cancel(run=await _begun(asked.visit), last=last), tell=asked.tell)
 
 
 async def _explain(asked: Asked[_Explain]) -> answers.Answer:
@@ -161,10 +161,11 @@ async def _explain(asked: Asked[_Explain]) -> answers.Answer:
     )
 
 
-def _begun(visit: Visit) -> str:
-    if visit.run is None:
+async def _begun(visit: Visit) -> str:
+    run = await visit.begun()
+    if run is None:
         raise InputError("RUN_UNKNOWN", "this session has not called anything yet", hint="call a tool first")
-    return visit.run
+    return run
 
 
 def _capability(offer: Offer, name: str) -> str:

@@ -82,6 +82,10 @@ class Visit:
                 if self.run == run:
                     self.run, self._ended = None, self._ended + 1
 
+    async def begun(self) -> str | None:
+        """The session that there is. One with an `ident` may have begun at an owner that has gone since; if not, it begins."""
+        return self.run if self._ident is None else await self._session()
+
     async def _session(self) -> str:
         if self.run is not None:
             return self.run

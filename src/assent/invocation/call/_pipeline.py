@@ -147,6 +147,8 @@ class Pipeline:
         """
         life = CallLife()
         life.bound = bound
+        if is_retry:
+            life.is_retry = True
         if entry is not _RECEIVED:
             require_entry(entry)
             life.phase = entry

@@ -265,6 +265,7 @@ class CallLife:
     callbacks: Callbacks | None = None
     hooks_run: tuple[HookRecord, ...] = ()
     is_over: bool = False
+    is_retry: bool = False
     settles: bool = False
     """It takes back, or asks about, what an earlier call began; nothing that goes forward keeps it waiting."""
     granted: tuple[str, ...] = ()
@@ -342,6 +343,11 @@ class LocalContext:
     def phase(self) -> CallPhase:
         """Where the call stands."""
         return self._life.phase
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether an earlier attempt at the same was begun, which a crash may have cut short."""
+        return self._life.is_retry
 
     @property
     def started_ms(self) -> int | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import msgspec
 
-from assent.errors import InputError, Json, WorldError
+from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
 from assent.plugins.upstream._client import SAID_MAX
 from assent.plugins.upstream._tools import Tool, capability_id, marks_of
@@ -226,6 +226,7 @@ class TakesBack(_Mapping):
         known = frozenset({"inputs", "output", "key"})
         super().__init__(f"{server.name}.tools.{of}.compensate", said, trusted, known)
         self._id = capability_id(server.name, said.tool)
+        self.said: Final = server.said_of(said.tool)
 
     def leads_to(self, context: LocalContext, parameters: Mapping[str, Json]) -> list[LeadsTo]:
         """The call that takes it back, for the gate to be asked about."""
@@ -300,6 +301,8 @@ class Performed:
         self._connection = connection
         self._secret: dict[str, SecretFields] = {}
         self._others = others
+        self._not_asked: set[str] = set()
+        """Calls of which an attempt to take them back is known not to have reached the server."""
         self._tool = tool
         self._said = said
         self._takes_back = takes_back
@@ -310,11 +313,31 @@ class Performed:
         return await self._given(context, self._tool, parameters, fails_clean=self._said.fails_clean)
 
     async def compensate(self, context: LocalContext, parameters: Mapping[str, Json]) -> None:
-        """Call the tool that takes it back; where the server can be asked, not for what is not there (any more)."""
-        assert self._takes_back is not None, "a handler without it has no such part"
-        if self._asks is not None and (await self.reconcile(context, parameters)).verdict is Verdict.NO:
-            return
-        await self._given(context, self._takes_back.tool, self._takes_back.filled(context, parameters))
+        """Call the tool that takes it back; where the server can be asked, not for what is not there (any more).
+
+        Where nobody can tell whether an earlier attempt did, a person is asked: to take back twice may be as bad as to do twice.
+        """
+        takes_back = self._takes_back
+        assert takes_back is not None, "a handler without it has no such part"
+        verdict = Verdict.UNKNOWN
+        if self._asks is not None:
+            verdict = (await self.reconcile(context, parameters)).verdict
+            if verdict is Verdict.NO:
+                return
+        may_repeat = verdict is Verdict.YES or takes_back.said.idempotent
+        if context.is_retry and context.key not in self._not_asked and not may_repeat:
+            raise self._unsettled(takes_back.tool)
+        self._not_asked.discard(context.key)
+        try:
+            given = takes_back.filled(context, parameters)
+            await self._given(context, takes_back.tool, given, fails_clean=takes_back.said.fails_clean)
+        except NoEffectError:
+            self._not_asked.add(context.key)
+            raise
+        except WorldError as error:
+            if may_repeat:
+                raise
+            raise self._unsettled(takes_back.tool, error) from error
 
     async def reconcile(self, context: LocalContext, parameters: Mapping[str, Json]) -> Reconciliation:
         """Ask the server whether the call happened."""
@@ -363,6 +386,16 @@ class Performed:
             given.pop(MARKS, None)  # who marks is not the server
         marks = marks_of(given, self._others())
         return {**given, MARKS: marks} if marks else given
+
+    def _unsettled(self, tool: Tool, error: WorldError | None = None) -> RefusedError:
+        server = self._connection.server.name
+        why = "was cut short" if error is None else f"gave no answer that says so: {error.message}"
+        return RefusedError(
+            "COMPENSATION_UNKNOWN",
+            f"`{tool.name}` of MCP server `{server}` may have taken it back already; the call {why}",
+            hint="look there; then `assent resolve RUN STEP --compensated`, or `assent resume` to call it once more",
+            details={} if error is None else error.details,
+        )
 
     def _failed(self, tool: Tool, result: Mapping[str, Any]) -> WorldError:  # `Any`: JSON
         texts = (str(one.get("text", "")) for one in result.get("content", []) if isinstance(one, Mapping))

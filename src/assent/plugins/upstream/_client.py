@@ -58,6 +58,10 @@ class Link(Protocol):
         """Forget what was told of changes so far."""
         ...
 
+    async def list_again(self) -> bytes | None:
+        """The result that its tools' list has now, as it came, asked for as the last time; None where it has to be asked anew."""
+        ...
+
     def streams(self) -> AbstractAsyncContextManager[TransportStreams]:
         """Its transport, as long as the block lasts."""
         ...
@@ -77,9 +81,11 @@ class _Live:
         self.client: Client | None = None
         self.is_over = False
         self.is_stale = True
-        self.listed_s = 0.0
+        self.listed_s = -1.0
         self.heard_s = 0.0
         self.listed: list[Any] | None = None  # `Any`: JSON
+        self.as_listed: bytes | None = None
+        """The result that is known to list just that."""
         self.tools: dict[str, Tool] = {}
         self.stop = asyncio.Event()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -154,10 +160,7 @@ class Connection:
         what came of it is not known.
         """
         with self._in_use():
-            async with self._lock:
-                live = await self._connected(reveal)
-                if self._must_list(live):
-                    await self._list(live)
+            live = await self._listed(reveal)
             self._require_same(live.tools.get(tool), tool, pinned)
             return await self._call(live, tool, arguments, key)
 
@@ -173,6 +176,22 @@ class Connection:
             kind: type[types.ClientRequest] = getattr(types, request)
             asked = kind.model_validate({"params": dict(params) or None}, by_name=False)
             return (await self._answer(live, asked, _as_it_came())).root
+
+    async def _listed(self, reveal: Reveal) -> _Live:
+        """A connection of which it is known what the server lists now. One that is lost by then is made anew, once."""
+        came_s = asyncio.get_running_loop().time()
+        async with self._lock:
+            before = self._live
+            live = await self._connected(reveal)
+            try:
+                if self._must_list(live, came_s) and not await self._lists_the_same(live):
+                    await self._list(live)
+            except NoEffectError:
+                if live is not before:
+                    raise
+                live = await self._connected(reveal)
+                await self._list(live)
+        return live
 
     async def _call(
         self, live: _Live, tool: str, arguments: Mapping[str, Json], key: str
@@ -206,15 +225,42 @@ class Connection:
         live.heard_s = loop.time()
         return given
 
-    def _must_list(self, live: _Live) -> bool:
+    def _must_list(self, live: _Live, came_s: float) -> bool:
         assert live.client is not None, "as above"
         tools = live.client.server_capabilities.tools
         # A promise counts where the protocol has the server keep it unasked, and it would be heard.
         tells = tools is not None and bool(tools.list_changed) and live.client.protocol_version < "2026"
         if live.is_stale or live.link.has_changed:
             return True
+        if live.listed_s > came_s:  # by another call, since this one came
+            return False
         counts_s = LISTED_S if tells and live.link.has_changed is False else 0.0
         return asyncio.get_running_loop().time() - live.listed_s >= counts_s
+
+    async def _lists_the_same(self, live: _Live) -> bool:
+        if live.is_stale:
+            return False
+        asked_s = asyncio.get_running_loop().time()
+        live.is_stale = True
+        live.link.heed_changes()  # before it is asked: a change that is told meanwhile counts
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                result = await live.link.list_again()
+            if result is None:
+                return False
+            if result != live.as_listed:
+                page = json.loads(result)
+                if page.get("nextCursor") is not None or _exactly(page["tools"]) != _exactly(live.listed):
+                    return False
+                live.as_listed = result
+        except TimeoutError as error:
+            raise await self._failed(live, error, was_asked=False) from None
+        except (ValueError, KeyError, AttributeError, RecursionError):
+            return False  # what is wrong with it is told by whoever asks in the usual way
+        live.is_stale = False
+        live.listed_s = asked_s
+        live.heard_s = asyncio.get_running_loop().time()
+        return True
 
     async def _list(self, live: _Live) -> None:
         from mcp import types
@@ -234,7 +280,8 @@ class Connection:
             return told, page.next_cursor
 
         live.is_stale = True
-        live.link.heed_changes()  # before it is asked: a change that is told meanwhile counts
+        live.link.heed_changes()  # as above
+        asked_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(CONNECT_S):
                 listed = await _all_of(raw)
@@ -244,7 +291,8 @@ class Connection:
         except Exception as error:  # noqa: BLE001  # as above
             raise await self._failed(live, error, was_asked=False) from None
         live.is_stale = False
-        live.listed_s = live.heard_s = asyncio.get_running_loop().time()
+        live.listed_s = asked_s
+        live.heard_s = asyncio.get_running_loop().time()
 
     async def _connected(self, reveal: Reveal) -> _Live:
         if self._live is not None and not self._live.is_over and not self._live.stop.is_set():
@@ -373,6 +421,11 @@ def _as_it_came() -> type[RootModel[dict[str, Any]]]:  # `Any`: JSON
     from pydantic import RootModel
 
     return RootModel[dict[str, Any]]
+
+
+def _exactly(listed: Any) -> str:  # `Any`: JSON
+    """What 1, 1.0 and true are not the same in."""
+    return json.dumps(listed, sort_keys=True)
 
 
 def _bounded(data: Json) -> Json:

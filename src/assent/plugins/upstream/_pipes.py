@@ -6,10 +6,13 @@ nobody asked for: each ends the program, and whoever waits is told which it was.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
+
+from assent.plugins.upstream._listing import Listing
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -38,6 +41,9 @@ class Pipes:
         self._unasked = 0
         self._printed = bytearray()
         self._end: str | None = None
+        self._listing: Listing | None = None
+        self._own: dict[str, asyncio.Future[bytes | None]] = {}
+        self._writing = asyncio.Lock()
         self.has_changed = False
         self.fault: str | None = None
         for descriptor in (child.stdin, child.stdout, child.stderr):
@@ -51,6 +57,21 @@ class Pipes:
     def heed_changes(self) -> None:
         """Forget what was told of changes so far."""
         self.has_changed = False
+
+    async def list_again(self) -> bytes | None:
+        """What the last request for its tools is answered with now; None where that can't be asked so simply."""
+        if self._listing is None:
+            return None
+        ident, data = self._listing.anew()
+        self._asked.add(ident)
+        told: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._own[ident] = told
+        try:
+            if not await self._send(data + b"\n"):
+                return None
+            return await told
+        finally:
+            del self._own[ident]
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[TransportStreams]:
@@ -82,6 +103,15 @@ class Pipes:
                 stream.close()
 
     async def _read(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
+        try:
+            await self._read_all(to_us)
+        finally:
+            self._listing = None
+            for told in self._own.values():
+                if not told.done():
+                    told.set_result(None)
+
+    async def _read_all(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         import anyio
         from mcp.shared.message import SessionMessage
         from mcp_types import jsonrpc_message_adapter
@@ -90,6 +120,8 @@ class Pipes:
         with to_us, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             while data := await self._readable(self._child.stdout):
                 for line in _lines(buffer, data):
+                    if self._own and self._is_own(line):
+                        continue
                     try:
                         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                     except ValueError:
@@ -102,6 +134,17 @@ class Pipes:
                     self.fault = f"it wrote a message of more than {self._frame_bytes} bytes"
                     return
             self._end = "its output ended in the middle of a message" if buffer else "its output ended"
+
+    def _is_own(self, line: bytes) -> bool:
+        ident, result = Listing.answer_in(line)
+        told = self._own.get(ident)
+        if told is None or ident not in self._asked:
+            return False
+        self._asked.discard(ident)
+        self._unasked = 0
+        if not told.done():
+            told.set_result(result)
+        return True
 
     def _takes(self, message: object) -> bool:
         if hasattr(message, "method"):
@@ -122,22 +165,31 @@ class Pipes:
         from_us: MemoryObjectReceiveStream[SessionMessage],
         to_us: MemoryObjectSendStream[SessionMessage | Exception],
     ) -> None:
-        import anyio
-
         async for one in from_us:
             message = one.message
+            data = message.model_dump_json(by_alias=True, exclude_unset=True).encode()
             number = getattr(message, "id", None)
             if number is not None and hasattr(message, "method"):
                 self._asked.add(number)
-            left = memoryview(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+                self._listing = Listing.of(data) or self._listing
+            if not await self._send(data + b"\n"):
+                to_us.close()  # who waits for an answer learns that none comes
+                return
+
+    async def _send(self, data: bytes) -> bool:
+        """Whether it was written whole: another message comes before it, or after it."""
+        import anyio
+
+        left = memoryview(data)
+        async with self._writing:
             while left:
                 try:
                     left = left[os.write(self._child.stdin, left) :]
                 except BlockingIOError:
                     await anyio.wait_writable(self._child.stdin)
                 except OSError:
-                    to_us.close()  # who waits for an answer learns that none comes
-                    return
+                    return False
+        return True
 
     async def _readable(self, descriptor: int) -> bytes:
         """What there is to read; empty at the end."""

@@ -94,8 +94,9 @@ def step_of(event: ev.AnyEvent) -> StepKey | None:
 
 
 def _tell(story: StepStory, event: ev.AnyEvent, at_ms: int) -> None:
-    story.inputs = _commitment(event, "inputs") or story.inputs
-    story.context = _commitment(event, "context") or story.context
+    if not isinstance(event, ev.ConsequenceDecided | ev.ConsequenceChecked):  # those have what takes it back
+        story.inputs = _commitment(event, "inputs") or story.inputs
+        story.context = _commitment(event, "context") or story.context
     story.policy = getattr(event, "policy", None) or story.policy
     match event:
         case ev.ApprovalRequested():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
@@ -19,7 +19,7 @@ from assent.capabilities.net._client import Header, Wire
 from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._url import parse_url
 from assent.errors import AssentError
-from assent.plugins.upstream import Server
+from assent.plugins.upstream import Listing, Server
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -39,9 +39,29 @@ class Web:
     fault: str | None = None
     printed: str = ""
     has_changed: None = None
+    listing: tuple[Listing, Wire] | None = None
+    _http: Http | None = None
 
     def heed_changes(self) -> None:
         """Nothing: there is no stream on which changes would be told."""
+
+    async def list_again(self) -> bytes | None:
+        """What the last request for its tools is answered with now; None where that can't be asked so simply."""
+        if self.listing is None or self._http is None:
+            return None
+        listing, wire = self.listing
+        ident, body = listing.anew()
+        try:
+            wire = replace(wire, body=body)
+            got = await self._http.send(wire, principal="", bytes_max=self.server.answer_bytes)
+        except (HttpFailure, AssentError):
+            return None  # whoever asks in the usual way is told
+        if got.fault is not None or got.status != 200:
+            return None
+        lines = got.body.splitlines()
+        events = [line[5:] for line in lines if line.startswith(b"data:")]
+        answers = (Listing.answer_in(one) for one in events or [got.body])
+        return next((result for found, result in answers if found == ident), None)
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[TransportStreams]:
@@ -59,7 +79,7 @@ class Web:
         limits = NetLimits(
             timeout_ms=server.timeout_ms, idle_timeout_ms=server.timeout_ms, answer_bytes=server.answer_bytes
         )
-        http = Http(Egress([rule]), limits)
+        http = self._http = Http(Egress([rule]), limits)
         try:
             async with (
                 httpx2.AsyncClient(transport=_sending(self, http), trust_env=False) as client,
@@ -88,6 +108,8 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
             headers += [Header(name, value, is_private=True) for name, value in own.items()]
             target = parse_url(str(request.url))
             wire = Wire(request.method, target, tuple(headers), body, target.origin)
+            if (listing := Listing.of(body)) is not None:
+                web.listing = listing, wire
             try:
                 got = await http.send(wire, principal="", bytes_max=web.server.answer_bytes)
             except (HttpFailure, AssentError) as failure:

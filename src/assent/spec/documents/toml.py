@@ -7,6 +7,7 @@ only once something is wrong; a key that cannot be found there (inside an inline
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from assent._lazy import compiled_when_asked
@@ -72,7 +73,14 @@ _PART: Final = compiled_when_asked(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)
 
 def locate(text: str, key: Key) -> tuple[int, int]:
     """Line and column, from 1, of a key in a TOML text, or of the nearest thing that holds it."""
-    best, place = 0, (1, 1)
+    places = _places(text)
+    return next((places[key[:size]] for size in range(len(key), 0, -1) if key[:size] in places), (1, 1))
+
+
+@lru_cache(maxsize=4)
+def _places(text: str) -> dict[Key, tuple[int, int]]:
+    """Where a TOML text first names each key, or something below it. Many of one text are asked for."""
+    found: dict[Key, tuple[int, int]] = {}
     table: Key = ()
     fence: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
@@ -88,21 +96,10 @@ def locate(text: str, key: Key) -> tuple[int, int]:
             table = full
         elif not parts or line[end : end + 1] != "=":
             continue
-        shared = _shared(full, key)
-        if shared > best:
-            best, place = shared, (number, begin + 1)
+        for size in range(1, len(full) + 1):
+            found.setdefault(full[:size], (number, begin + 1))
         fence = next((mark for mark in ('"""', "'''") if line[end:].count(mark) % 2), None)
-    return place
-
-
-def _shared(left: Key, right: Key) -> int:
-    """How many parts two keys begin with alike."""
-    alike = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        alike += 1
-    return alike
+    return found
 
 
 def _dotted(line: str, at: int) -> tuple[Key, int]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
@@ -27,7 +28,7 @@ from assent.spec.values.canonical import fingerprint
 
 if TYPE_CHECKING:
     from assent.plugins.upstream._client import Connection
-    from assent.plugins.upstream._servers import Ask, Server, TakeBack, ToolSettings
+    from assent.plugins.upstream._servers import Ask, Server, Still, TakeBack, ToolSettings
 
 _MARKS: Final[dict[str, Json]] = {
     "type": "array",
@@ -191,7 +192,9 @@ def invalid(place: str, why: str) -> InputError:
 class _Mapping:
     """Arguments for another tool of the same server, filled in from a call of this one."""
 
-    def __init__(self, place: str, said: TakeBack | Ask, trusted: Mapping[str, Tool], known: Names) -> None:
+    def __init__(
+        self, place: str, said: TakeBack | Ask | Still, trusted: Mapping[str, Tool], known: Names
+    ) -> None:
         self.place = f"mcp.servers.{place}"
         if said.tool not in trusted:
             self._refuse(f"names the tool `{said.tool}`, which is not trusted")
@@ -225,6 +228,7 @@ class TakesBack(_Mapping):
     def __init__(self, server: Server, of: str, said: TakeBack, trusted: Mapping[str, Tool]) -> None:
         known = frozenset({"inputs", "output", "key"})
         super().__init__(f"{server.name}.tools.{of}.compensate", said, trusted, known)
+        self.is_still: Final = None if said.only_if is UNSET else IsStill(server, of, said.only_if, trusted)
         self._id = capability_id(server.name, said.tool)
         self.said: Final = server.said_of(said.tool)
 
@@ -254,30 +258,56 @@ class TakesBack(_Mapping):
         return rendered
 
 
-class Asks(_Mapping):
-    """How a server is asked whether a call happened."""
+class _Question(_Mapping):
+    """What a tool of the same server is asked about a call, and what its answer has to be."""
 
-    def __init__(self, server: Server, of: str, said: Ask, trusted: Mapping[str, Tool]) -> None:
-        known = frozenset({"inputs", "key"})
-        super().__init__(f"{server.name}.tools.{of}.reconcile", said, trusted, known)
+    def __init__(
+        self, place: str, said: Ask | Still, trusted: Mapping[str, Tool], known: Names, *, expected: str
+    ) -> None:
+        super().__init__(place, said, trusted, known)
         self._known = known | {"result"}
-        self.output: Final = self.compiled(said.output)
         try:
-            self._happened: Final = Expression(said.happened)
+            self._expected: Final = Expression(expected)
         except InputError as error:
             self._refuse(error.message)
-        self._require_known(self._happened.roots)
+        self._require_known(self._expected.roots)
 
-    def filled(self, context: LocalContext, parameters: Mapping[str, Json]) -> dict[str, Json]:
-        """The arguments of the question."""
-        rendered = self.arguments.render({"inputs": parameters, "key": context.key}, Budget())
+    def filled(self, known: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments of the question. `ExpressionError` where they read what is not there."""
+        rendered = self.arguments.render(known, Budget())
         assert isinstance(rendered, dict), "arguments are a table"
         return rendered
 
-    def answer(self, context: LocalContext, parameters: Mapping[str, Json], result: Json) -> Reconciliation:
+
+class IsStill(_Question):
+    """Whether what a call left is as it left it."""
+
+    def __init__(self, server: Server, of: str, said: Still, trusted: Mapping[str, Tool]) -> None:
+        place = f"{server.name}.tools.{of}.compensate.only_if"
+        super().__init__(place, said, trusted, frozenset({"inputs", "output", "key"}), expected=said.holds)
+        self._said = said.holds
+
+    def require(self, known: Mapping[str, Json]) -> None:
+        """`RefusedError` COMPENSATION_CONFLICT where the answer says otherwise."""
+        if self._expected.evaluate(known) is not True:
+            raise RefusedError(
+                "COMPENSATION_CONFLICT",
+                f"`{self.tool.name}` says that what this call left is not as it was: `{self._said}` does not hold",
+                details={"expected": self._said, "found": known["result"]},
+            )
+
+
+class Asks(_Question):
+    """How a server is asked whether a call happened."""
+
+    def __init__(self, server: Server, of: str, said: Ask, trusted: Mapping[str, Tool]) -> None:
+        place = f"{server.name}.tools.{of}.reconcile"
+        super().__init__(place, said, trusted, frozenset({"inputs", "key"}), expected=said.happened)
+        self.output: Final = self.compiled(said.output)
+
+    def answer(self, known: Mapping[str, Json]) -> Reconciliation:
         """What an answer means. `ExpressionError` where it does not hold what it is read for."""
-        known = {"inputs": parameters, "key": context.key, "result": result}
-        happened = self._happened.evaluate(known)
+        happened = self._expected.evaluate(known)
         if not isinstance(happened, bool):
             return Reconciliation(Verdict.UNKNOWN)
         if not happened:
@@ -316,6 +346,7 @@ class Performed:
         """Call the tool that takes it back; where the server can be asked, not for what is not there (any more).
 
         Where nobody can tell whether an earlier attempt did, a person is asked: to take back twice may be as bad as to do twice.
+        `RefusedError` COMPENSATION_CONFLICT where somebody has changed since what the call left.
         """
         takes_back = self._takes_back
         assert takes_back is not None, "a handler without it has no such part"
@@ -324,7 +355,12 @@ class Performed:
             verdict = (await self.reconcile(context, parameters)).verdict
             if verdict is Verdict.NO:
                 return
-        may_repeat = verdict is Verdict.YES or takes_back.said.idempotent
+        is_still = takes_back.is_still
+        if is_still is not None:
+            known: dict[str, Json] = {"inputs": {**parameters}, "output": context.output, "key": context.key}
+            found = await self._given(context, is_still.tool, is_still.filled(known))
+            is_still.require({**known, "result": found})
+        may_repeat = verdict is Verdict.YES or is_still is not None or takes_back.said.idempotent
         if context.is_retry and context.key not in self._not_asked and not may_repeat:
             raise self._unsettled(takes_back.tool)
         self._not_asked.discard(context.key)
@@ -342,8 +378,9 @@ class Performed:
     async def reconcile(self, context: LocalContext, parameters: Mapping[str, Json]) -> Reconciliation:
         """Ask the server whether the call happened."""
         assert self._asks is not None, "as above"
-        given = await self._given(context, self._asks.tool, self._asks.filled(context, parameters))
-        return self._asks.answer(context, parameters, given)
+        known: dict[str, Json] = {"inputs": {**parameters}, "key": context.key}
+        given = await self._given(context, self._asks.tool, self._asks.filled(known))
+        return self._asks.answer({**known, "result": given})
 
     async def _given(
         self,

@@ -6,6 +6,7 @@ to change something for good, and to reach whom it likes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
@@ -16,9 +17,10 @@ from msgspec import UNSET
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
 from assent.plugins.upstream._client import SAID_MAX
+from assent.plugins.upstream._talk import Talk
 from assent.plugins.upstream._tools import Tool, capability_id, marks_of
 from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
-from assent.spec.ids import MARKS
+from assent.spec.ids import MARKS, WHOLE
 from assent.spec.language.expression import Budget, Expression
 from assent.spec.language.template import TOP, Reference, Template, compile_template
 from assent.spec.secret_fields import SecretFields
@@ -35,10 +37,16 @@ _MARKS: Final[dict[str, Json]] = {
     "description": "what was found in this result that may be meant to move a model: look there before you act on it",
     "items": {"type": "object"},
 }
+_WHOLE: Final[dict[str, Json]] = {
+    "type": "object",
+    "description": "what else the server's result held: its content, its `_meta`",
+}
+_HOP: Final = ("io.modelcontextprotocol/", "assent/")
+_SAID: Final = frozenset({"content", "structuredContent", "isError", "resultType"})
 _ROOM: Final = frozenset(
     {"$schema", "$defs", "type", "title", "description", "properties", "required", "additionalProperties"}
 )
-"""Keywords of an output schema that leave room for marks."""
+"""Keywords of an output schema that leave room for marks, and for the rest of a result."""
 
 CONTENT: Final[Mapping[str, Json]] = {
     "type": "object",
@@ -46,11 +54,15 @@ CONTENT: Final[Mapping[str, Json]] = {
         "content": {"type": "array", "items": {"type": "object"}},
         "structured": {},
         MARKS: _MARKS,
+        WHOLE: _WHOLE,
     },
     "required": ["content"],
     "additionalProperties": False,
 }
 """What a tool gives that has not said what it gives: the content of its result."""
+
+ERROR_MAX: Final = 64 << 10
+"""As much of what a failed tool gave is kept, as JSON; of more, only its text is."""
 
 Names: TypeAlias = frozenset[str]
 
@@ -140,7 +152,7 @@ def _gives(definition: Mapping[str, Json]) -> Mapping[str, Json]:
         return CONTENT
     if not _has_room(schema):
         return schema  # type: ignore[no-any-return]  # as above
-    return {**schema, "properties": {**schema.get("properties", {}), MARKS: _MARKS}}
+    return {**schema, "properties": {**schema.get("properties", {}), MARKS: _MARKS, WHOLE: _WHOLE}}
 
 
 def _has_room(schema: Any) -> bool:  # `Any`: as above
@@ -403,6 +415,7 @@ class Performed:
                 pinned=tool.definition,
                 reveal=partial(revealed, context, host),
                 key=context.key,
+                talk=Talk(self._connection.server.name, context),
             )
             if result.get("isError"):
                 raise self._failed(tool, result)
@@ -411,16 +424,24 @@ class Performed:
                 raise NoEffectError(error.code, error.message, details=error.details) from error
             raise
         given: Any = result.get("structuredContent")  # `Any`: JSON
+        content = result.get("content", [])
+        rest = {key: one for key, one in result.items() if key not in _SAID}
+        # What the two ends of one connection say to each other is not for the next one.
+        meta = {key: one for key, one in rest.pop("_meta", {}).items() if not key.startswith(_HOP)}
+        if meta:
+            rest["_meta"] = meta
         schema = tool.definition.get("outputSchema")
         if schema is None:
-            given = {
-                "content": result.get("content", []),
-                **({"structured": given} if "structuredContent" in result else {}),
-            }
+            given = {"content": content, **({"structured": given} if "structuredContent" in result else {})}
         elif not _has_room(schema) or not isinstance(given, dict):
             return given  # type: ignore[no-any-return]  # as above
         else:
-            given.pop(MARKS, None)  # who marks is not the server
+            for ours in (MARKS, WHOLE):  # who says this is not the server
+                given.pop(ours, None)
+            if content and not _repeats(content, given):
+                rest["content"] = content
+        if rest:
+            given = {**given, WHOLE: rest}
         marks = marks_of(given, self._others())
         return {**given, MARKS: marks} if marks else given
 
@@ -435,14 +456,27 @@ class Performed:
         )
 
     def _failed(self, tool: Tool, result: Mapping[str, Any]) -> WorldError:  # `Any`: JSON
-        texts = (str(one.get("text", "")) for one in result.get("content", []) if isinstance(one, Mapping))
+        content = result.get("content", [])
+        texts = (str(one.get("text", "")) for one in content if isinstance(one, Mapping))
         said = "\n".join(texts)[:SAID_MAX]
         return WorldError(
             "MCP_TOOL_FAILED",
             f"`{tool.name}` of MCP server `{self._connection.server.name}` says that it failed: "
             + (" ".join(said.split())[:300] or "no reason given"),
-            details={"said": said},
+            details={"said": said, **({"content": content} if len(json.dumps(content)) <= ERROR_MAX else {})},
         )
+
+
+def _repeats(content: Any, given: Mapping[str, Json]) -> bool:  # `Any`: JSON
+    """Whether content only says in text what is structured beside it, as the protocol advises: all of it, or its one value."""
+    if len(content) != 1 or content[0].keys() != {"type", "text"}:
+        return False
+    text = content[0]["text"]
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = text
+    return said == given or (len(given) == 1 and [said] == [*given.values()])
 
 
 async def revealed(

@@ -100,8 +100,10 @@ crash: $(STAMP) ## the complete crash matrix: every pair of failpoints and every
 	$(COMPILE)
 	@$(BIN)/python -m pytest tests/crash tests/conformance tests/engine/test_calls.py -n auto --complete-crash </dev/null
 
-conformance: $(STAMP) ## the official suite of MCP, from npm, against tools behind the gateway of `assent serve`
+conformance: $(STAMP) ## from npm: the official suite of MCP against tools behind the gateway of `assent serve`, and servers of others, undone
 	$(COMPILE)
+	@for page in files repository; do (cd examples/$$page && $$(grep '^npm install' README.md) --no-audit --no-fund --silent); done
+	@$(BIN)/python -m pytest tests/docs/test_stories.py -k "files or repository" -q </dev/null
 	@$(BIN)/python -W ignore -m tools.mcp_suite </dev/null
 
 load: $(STAMP) ## 2 000 slow calls at once, 10 000 waiting runs, a ledger of 200 000 entries: nothing in doubt, and what they take; the container

@@ -93,11 +93,12 @@ class World:
 
     @asynccontextmanager
     async def come(
-        self, name: str = "agent:ann", *, key: str | None = None, **more: Any
+        self, name: str = "agent:ann", *, key: str | None = None, elicits: Any = None, **more: Any
     ) -> AsyncIterator[Client]:
-        """An agent with a key of its own, in a session of its own."""
+        """An agent with a key of its own, in a session of its own; `elicits` is asked for it."""
         failed: Exception | None = None
-        async with agent(self.served, key or self.key(name, **more), "legacy") as client:
+        can = {"elicitation_callback": elicits}
+        async with agent(self.served, key or self.key(name, **more), "legacy", **can) as client:
             try:
                 yield client
             except Exception as error:  # noqa: BLE001  # raised below: a group of exceptions hides what a test says
@@ -527,8 +528,19 @@ async def answers_many(world: World) -> None:
 
 
 async def asks_the_model(world: World) -> None:
-    async with world.come() as client:
-        assert (await note(client, "@asks")) == {"id": 3}  # sampling, elicitation and roots: refused
+    """It asks whose call it is, and only what that client can be asked; what for, a person reads."""
+    asked: list[str] = []
+
+    async def hear(_: object, params: Any) -> wire.ElicitResult:
+        asked.append(params.message)
+        return wire.ElicitResult(action="decline")
+
+    async with world.come(elicits=hear) as person, world.come() as client:
+        assert (await note(client, "@asks")) == {"id": 2}  # sampling and roots: there is no such method
+        assert not asked
+        assert (await note(person, "@asks")) == {"id": 2}
+        warned = "MCP server `notes` asks for what may be a secret (give it none here): the password?"
+        assert asked == [warned]
         await call(client, "mcp_notes_find_note", title="@plain")
 
 
@@ -762,7 +774,7 @@ ATTACKS: Final = (
     Attack(
         "a server that asks the model or its user",
         "SAFE-T1112 Sampling Request Abuse; MCP06 Intent Flow Subversion",
-        "it is answered that there is no such thing, and its call goes on",
+        "it asks the client whose call it is and no other; a person reads who asks, and no answer approves anything",
         asks_the_model,
         is_itself,
     ),

@@ -10,7 +10,7 @@ import msgspec
 
 from assent import system
 from assent.errors import AssentError, Json
-from assent.mcp._telling import Call
+from assent.mcp._telling import Asks, Call
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 
@@ -24,6 +24,8 @@ class StepOfSession(NamedTuple):
     capability: str
     parameters: dict[str, Json]
     gives_content: bool = False
+    asks: Asks | None = None
+    """Carries what the MCP server asks whose tool it is."""
 
 
 class Outcome(NamedTuple):
@@ -52,7 +54,12 @@ async def soon(visit: Visit, call: Call, step: StepOfSession, patience_s: float)
     adding = _adding(visit, call, step)
     known: set[asyncio.Future[Any]] = {adding, call.step}
     try:
-        await asyncio.wait({adding}, timeout=patience_s)
+        while not adding.done():
+            await asyncio.wait({adding}, timeout=patience_s)
+            if adding.done() or not call.asking:
+                break
+            # The time that a person takes to answer is not the call's.
+            await asyncio.wait({adding, *call.asking}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
         if not adding.done():
             return call.step.result()
@@ -63,7 +70,10 @@ async def soon(visit: Visit, call: Call, step: StepOfSession, patience_s: float)
 
 
 def _adding(visit: Visit, call: Call, step: StepOfSession) -> asyncio.Task[answers.Run]:
-    return system.spawn(visit.add(step.capability, step.parameters, tell=call.hear), name="a call's step")
+    client = None if step.asks is None else call.accompany(step.asks)
+    return system.spawn(
+        visit.add(step.capability, step.parameters, tell=call.hear, client=client), name="a call's step"
+    )
 
 
 async def _rests(call: Call, patience_s: float) -> None:

@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 
 from assent.errors import AssentError, Json
 from assent.runtime.service import answers
-from assent.spec.ids import MARKS
+from assent.spec.ids import MARKS, WHOLE
 
 WAITS: Final = "awaiting_approval"
 
@@ -35,9 +35,17 @@ def of_step(
         gave = step.gave
         if isinstance(gave, dict) and MARKS in gave:
             place[MARKS] = gave[MARKS]
+        whole: dict[str, Any] = {}
+        if isinstance(gave, dict) and WHOLE in gave:
+            whole = gave[WHOLE]  # type: ignore[assignment]  # an object, by what the capability gives
+            gave = {key: one for key, one in gave.items() if key != WHOLE}
+        place = {**whole.get("_meta", {}), **place}
         if gives_content and isinstance(gave, dict):
             given = {"content": gave["content"], "structuredContent": gave.get("structured"), "_meta": place}
-            return wire.CallToolResult.model_validate(given)
+            return wire.CallToolResult.model_validate(given, by_name=False)
+        if "content" in whole:
+            given = {"content": whole["content"], "structuredContent": gave, "_meta": place}
+            return wire.CallToolResult.model_validate(given, by_name=False)
         structured = gave if isinstance(gave, dict) or not only_objects else None
         return wire.CallToolResult(content=[_text(gave)], structured_content=structured, meta=place)
     told: dict[str, Json] = {
@@ -68,6 +76,7 @@ def of_step(
         }
     elif fault is not None:
         told["error"] = _builtins(fault)
+        return refused(told, place, fault.details.get("content"))
     return refused(told, place)
 
 
@@ -85,8 +94,10 @@ def of_error(error: AssentError) -> wire.CallToolResult:
     return refused({"error": error.to_dict()})
 
 
-def refused(told: dict[str, Json], place: dict[str, Any] | None = None) -> wire.CallToolResult:
-    """What did not happen, or not yet: a sentence for the model, and the same as data."""
+def refused(
+    told: dict[str, Json], place: dict[str, Any] | None = None, content: Json = None
+) -> wire.CallToolResult:
+    """What did not happen, or not yet: a sentence for the model, and the same as data. `content`: what an MCP server gave."""
     fault = told.get("error")
     lines = [f"{told['status']}"] if "status" in told else []
     if isinstance(fault, dict):
@@ -95,11 +106,15 @@ def refused(told: dict[str, Json], place: dict[str, Any] | None = None) -> wire.
             lines.append(f"rule: {told['rule']}")
         if fault.get("hint"):
             lines.append(f"help: {fault['hint']}")
-    return wire.CallToolResult(
-        content=[wire.TextContent(type="text", text="\n".join(lines))],
-        structured_content=told,
-        is_error=True,
-        meta=place,
+    said: list[Any] = [*content] if isinstance(content, list) else []
+    return wire.CallToolResult.model_validate(
+        {
+            "content": [*said, {"type": "text", "text": "\n".join(lines)}],
+            "structuredContent": told,
+            "isError": True,
+            "_meta": place,
+        },
+        by_name=False,
     )
 
 

@@ -22,9 +22,11 @@ from assent.mcp import _looks as looks
 from assent.mcp import _results as results
 from assent.mcp import _tasks as tasks
 from assent.mcp import _upstreams as upstreams
+from assent.mcp._asking import asking
 from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome, soon
+from assent.mcp._rounds import Rounds
 from assent.mcp._telling import Call, Calls, Context
 from assent.mcp._tools import Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
@@ -84,6 +86,7 @@ class Door:
         self._only = only
         self._fault = fault
         self._calls = Calls()
+        self._rounds = Rounds()
         self.news: Final = News(watch)
 
     def server(self) -> Server:
@@ -157,6 +160,10 @@ class Door:
         given: Mapping[str, Json] = params.arguments or {}
         try:
             visit = self._visit(context)
+            held = self._rounds.again(visit, params)
+            if held is not None:
+                async with self._calls.begun(context, visit, held.call):
+                    return await self._rounds.outcome(held)
             offer = await self._offer(context, visit, params.name)
             own, tool = TOOLS.get(params.name), offer.capabilities.get(params.name)
             async with self._calls.begun(context, visit) as call:
@@ -168,7 +175,16 @@ class Door:
                 if tool is not None:
                     _require_same_headers(context, tool, given)
                     step = StepOfSession(tool.capability.id, dict(given), gives_content(tool))
-                    return await self._carry_out(context, visit, call, step)
+                    if tool.upstream is UNSET:
+                        return await self._carry_out(context, visit, call, step)
+                    only = self._only(context)
+                    if _only_objects(context):
+                        step = step._replace(asks=asking(context, only))
+                        return await self._carry_out(context, visit, call, step)
+                    held = self._rounds.begin(visit, params, only)
+                    step = step._replace(asks=held.ask)
+                    held.go(call, self._carry_out(context, visit, call, step))
+                    return await self._rounds.outcome(held)
         except MCPError:
             raise
         except AssentError as error:

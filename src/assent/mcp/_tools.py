@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import mcp_types as wire
 from msgspec import UNSET
 
 from assent.plugins.upstream import CONTENT, capability_id
 from assent.runtime.service import answers
-from assent.spec.ids import RUN_CAPABILITY, administers
+from assent.spec.ids import RUN_CAPABILITY, WHOLE, administers
 
 OURS: Final = "assent_"
 """How the names of Assent's own tools begin."""
@@ -67,7 +67,10 @@ def _name(capability: str) -> str:
 
 def _told(name: str, tool: answers.Tool, *, only_objects: bool) -> wire.Tool:
     spec = tool.capability
-    gives = spec.returns if spec.returns and not gives_content(tool) else None
+    gives: dict[str, Any] | None = dict(spec.returns) if spec.returns and not gives_content(tool) else None
+    if gives is not None and WHOLE in gives.get("properties", {}):
+        # It goes beside what is structured.
+        gives["properties"] = {key: one for key, one in gives["properties"].items() if key != WHOLE}
     if gives is not None and only_objects and gives.get("type") != "object":
         gives = None
     return wire.Tool(

@@ -67,14 +67,22 @@ class Visit:
         )
 
     async def add(
-        self, capability: str, parameters: Mapping[str, Json], *, tell: OnProgress | None = None
+        self,
+        capability: str,
+        parameters: Mapping[str, Json],
+        *,
+        tell: OnProgress | None = None,
+        client: requests.Client | None = None,
     ) -> answers.Run:
         """A call as the session's next step, with its outcome, or as it waits for a person."""
         while True:
             run = await self._session()
             try:
                 return await self.act(
-                    requests.AddStep(run=run, capability=capability, parameters=dict(parameters)), tell=tell
+                    requests.AddStep(
+                        run=run, capability=capability, parameters=dict(parameters), client=client
+                    ),
+                    tell=tell,
                 )
             except InputError as error:
                 if error.code not in _ENDED:

@@ -38,6 +38,7 @@ from assent.runtime.capabilities._capability_record import BUILT_IN, require_row
 from assent.runtime.capabilities._registered import Capabilities, Registration
 from assent.runtime.capabilities._versions import Versions
 from assent.runtime.runs._captured_changes import Captures
+from assent.runtime.runs._companions import Companions
 from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._erasing import RunRecords
 from assent.runtime.runs._key_acts import KeyActs
@@ -92,6 +93,7 @@ class Parts:
         self.servers = Servers(settings)
         self.servers.register(self.capabilities)
         self.versions = Versions(self.capabilities, self.actor)
+        self.companions = Companions()
         self.exit = AsyncExitStack()
         self.exit.callback(self.plugins.close)
         self.exit.push_async_callback(self.servers.close)

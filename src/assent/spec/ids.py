@@ -84,6 +84,9 @@ RUN_CAPABILITY: Final = "workflow.run"
 MARKS: Final = "assent/marks"
 """Where an output that came from strangers tells what was found in it; no tool of theirs may say it."""
 
+WHOLE: Final = "assent/result"
+"""Where an output of an MCP server's tool has what else its result held: content beside what is structured, `_meta`."""
+
 OF_STEPS: Final = "step:"
 """What the ids of requests begin with by which a step of a session begins a run; nobody else may ask under such an id."""
 

@@ -94,6 +94,9 @@ async def test_nothing_is_there_before_somebody_trusts_it(gateway: Gateway) -> N
     assert error.code == "MCP_TOOL_CHANGED"
 
 
+ASKED = "{ tool = 'find_note',"
+
+
 @pytest.mark.parametrize(
     ("hints", "said", "rated"),
     [
@@ -112,6 +115,16 @@ async def test_nothing_is_there_before_somebody_trusts_it(gateway: Gateway) -> N
         ({}, 'compensate = { tool = "remove_note", restores = true }\nrisk = "LOW"', ("LOW", "EXECUTE")),
         ({}, 'compensate = { tool = "nothing" }', None),
         ({}, 'compensate = { tool = "remove_note", arguments = { id = "${{ outputs.id }}" } }', None),
+        (
+            {},
+            f"compensate = {{ tool = 'remove_note', only_if = {ASKED} holds = 'output.id == 1' }} }}",
+            ("HIGH", "EXECUTE"),
+        ),
+        (
+            {},
+            f"compensate = {{ tool = 'remove_note', only_if = {ASKED} holds = 'outputs.id == 1' }} }}",
+            None,
+        ),
         ({}, 'reconcile = { tool = "find_note", happened = "size(" }', None),
         ({}, 'reconcile = { tool = "find_note", happened = "output == 1" }', None),
     ],
@@ -158,6 +171,27 @@ async def test_a_tool_that_changed_is_not_called(gateway: Gateway, mode: str, wh
         }  # it was called once
     again = gateway.perform(requests.Servers()).servers
     assert [one.status for one in again] == ["trusted"]
+
+
+async def test_what_somebody_changed_since_is_not_taken_back(gateway: Gateway) -> None:
+    """As far as the operator says how the server is asked about that."""
+    gateway.program()
+    gateway.trust()
+    still = (
+        ASKED
+        + " arguments = { title = '${{ inputs.title }}' }, holds = 'output.id in result.structured.ids' }"
+    )
+    back = "{ tool = 'remove_note', arguments = { id = '${{ output.id }}' }, only_if = " + still + " }"
+    gateway.say(f"\n[mcp.servers.notes.tools.add_note]\ncompensate = {back}\n")
+    async with Runtime.open(gateway.folder) as rt:
+        first, second = [await rt.call("mcp.notes.add_note", {"title": title}) for title in "ab"]
+        await rt.call("mcp.notes.remove_note", {"id": 2})
+        assert (await rt.undo(first.run_id)).status == "undone"
+        undone = await rt.undo(second.run_id)
+        assert (undone.status, (undone.steps[0].error or {})["code"]) == (
+            "needs_attention",
+            "COMPENSATION_CONFLICT",
+        )
 
 
 async def test_another_program_is_not_what_was_trusted(gateway: Gateway) -> None:

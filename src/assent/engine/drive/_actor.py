@@ -75,6 +75,7 @@ from assent.engine.waiting._turns import INSIDE, Turns
 from assent.engine.waiting._waiters import Callers, settle
 from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Hook, Place, Rest, Share, World, require_unexposed
+from assent.invocation.context.companion import Companion, accompanied, companion_here
 from assent.invocation.context.telling import Listener, listener_here, telling
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
@@ -139,6 +140,7 @@ class RunActor:
         self._busy: dict[StepKey, Task[None]] = {}
         self._parked: set[StepKey] = set()
         self._hears: dict[StepKey, Listener] = {}
+        self._companions: dict[StepKey, Companion] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
         self._waiting: dict[StepKey, None] = {}
         # A run that begins while the gate is shut is denied; one under way when it shuts pauses.
@@ -300,11 +302,14 @@ class RunActor:
         answer = self._callers.watch(key)
         if (listener := listener_here()) is not None:
             self._hears[key] = listener
+        companion = companion_here()
+        if companion is not None:
+            self._companions[key] = companion
         try:
             await self.deliver(AddStep(added))
         except AssentError as error:
             self._callers.forget(key, error)
-            self._hears.pop(key, None)
+            self._forget_asker(key)
             self._outbox.drop([added])
             del self.blueprint.steps[key]
             raise
@@ -313,8 +318,12 @@ class RunActor:
         try:
             await answer
         finally:
-            self._hears.pop(key, None)
+            self._forget_asker(key)
         return key
+
+    def _forget_asker(self, key: StepKey) -> None:
+        self._hears.pop(key, None)
+        self._companions.pop(key, None)
 
     def _added_in(self, request: str) -> StepKey | None:
         """The step that a request has added, or is adding."""
@@ -613,7 +622,7 @@ class RunActor:
             self._settling.give_back(key)
             if step_task(step) is _EXECUTE:
                 self._parked.add(key)
-        with telling(self._heard_by(key)):
+        with telling(self._heard_by(key)), accompanied(self._companions.get(key)):
             task = self._busy[key] = self._services.spawn(self._perform(key, work), name=f"step {key}")
         task.add_done_callback(lambda _: work.close())  # one that is cancelled before it begins never ran it
 

@@ -57,6 +57,7 @@ from assent.invocation import (
     World,
     as_error,
 )
+from assent.invocation.context.companion import companion_here
 from assent.policy import PolicyContext
 from assent.spec.capability import RiskLevel
 from assent.spec.decision import Decision
@@ -145,6 +146,7 @@ class Effects:
                     self._services.gate.limits, intent.counted, str(self._facts.requester), self._record.run
                 )
         call.life.journal = self._journal
+        call.life.companion = companion_here()
         self._calls[step.key] = call
         try:
             await self._revive(call, intent)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from assent.invocation.context._call_snapshot import Performing
     from assent.invocation.context._hook_records import HookRecord
     from assent.invocation.context._request_notes import AnswerNote, RequestNote
+    from assent.invocation.context.companion import Companion
     from assent.invocation.context.http import HttpAccess, HttpAnswer, HttpRequest
     from assent.invocation.context.snapshot import Snapshot
     from assent.invocation.context.telling import Watched
@@ -284,6 +285,8 @@ class CallLife:
     """Bytes that left beside the inputs."""
     watched: Watched | None = None
     """Takes what the call says of its work to whoever watches; None while nobody does."""
+    companion: Companion | None = None
+    """Who waits for the call and can be asked meanwhile."""
     tasks: list[SpawnedTask[Any]] | None = None
     remote: object = None  # the same call, for the host that has it performed in another process
 

@@ -6,18 +6,21 @@ to change something for good, and to reach whom it likes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
 from assent.plugins.upstream._client import SAID_MAX
+from assent.plugins.upstream._talk import Talk
 from assent.plugins.upstream._tools import Tool, capability_id, marks_of
 from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
-from assent.spec.ids import MARKS
+from assent.spec.ids import MARKS, WHOLE
 from assent.spec.language.expression import Budget, Expression
 from assent.spec.language.template import TOP, Reference, Template, compile_template
 from assent.spec.secret_fields import SecretFields
@@ -27,17 +30,23 @@ from assent.spec.values.canonical import fingerprint
 
 if TYPE_CHECKING:
     from assent.plugins.upstream._client import Connection
-    from assent.plugins.upstream._servers import Ask, Server, TakeBack, ToolSettings
+    from assent.plugins.upstream._servers import Ask, Server, Still, TakeBack, ToolSettings
 
 _MARKS: Final[dict[str, Json]] = {
     "type": "array",
     "description": "what was found in this result that may be meant to move a model: look there before you act on it",
     "items": {"type": "object"},
 }
+_WHOLE: Final[dict[str, Json]] = {
+    "type": "object",
+    "description": "what else the server's result held: its content, its `_meta`",
+}
+_HOP: Final = ("io.modelcontextprotocol/", "assent/")
+_SAID: Final = frozenset({"content", "structuredContent", "isError", "resultType"})
 _ROOM: Final = frozenset(
     {"$schema", "$defs", "type", "title", "description", "properties", "required", "additionalProperties"}
 )
-"""Keywords of an output schema that leave room for marks."""
+"""Keywords of an output schema that leave room for marks, and for the rest of a result."""
 
 CONTENT: Final[Mapping[str, Json]] = {
     "type": "object",
@@ -45,11 +54,15 @@ CONTENT: Final[Mapping[str, Json]] = {
         "content": {"type": "array", "items": {"type": "object"}},
         "structured": {},
         MARKS: _MARKS,
+        WHOLE: _WHOLE,
     },
     "required": ["content"],
     "additionalProperties": False,
 }
 """What a tool gives that has not said what it gives: the content of its result."""
+
+ERROR_MAX: Final = 64 << 10
+"""As much of what a failed tool gave is kept, as JSON; of more, only its text is."""
 
 Names: TypeAlias = frozenset[str]
 
@@ -139,7 +152,7 @@ def _gives(definition: Mapping[str, Json]) -> Mapping[str, Json]:
         return CONTENT
     if not _has_room(schema):
         return schema  # type: ignore[no-any-return]  # as above
-    return {**schema, "properties": {**schema.get("properties", {}), MARKS: _MARKS}}
+    return {**schema, "properties": {**schema.get("properties", {}), MARKS: _MARKS, WHOLE: _WHOLE}}
 
 
 def _has_room(schema: Any) -> bool:  # `Any`: as above
@@ -191,7 +204,9 @@ def invalid(place: str, why: str) -> InputError:
 class _Mapping:
     """Arguments for another tool of the same server, filled in from a call of this one."""
 
-    def __init__(self, place: str, said: TakeBack | Ask, trusted: Mapping[str, Tool], known: Names) -> None:
+    def __init__(
+        self, place: str, said: TakeBack | Ask | Still, trusted: Mapping[str, Tool], known: Names
+    ) -> None:
         self.place = f"mcp.servers.{place}"
         if said.tool not in trusted:
             self._refuse(f"names the tool `{said.tool}`, which is not trusted")
@@ -225,6 +240,7 @@ class TakesBack(_Mapping):
     def __init__(self, server: Server, of: str, said: TakeBack, trusted: Mapping[str, Tool]) -> None:
         known = frozenset({"inputs", "output", "key"})
         super().__init__(f"{server.name}.tools.{of}.compensate", said, trusted, known)
+        self.is_still: Final = None if said.only_if is UNSET else IsStill(server, of, said.only_if, trusted)
         self._id = capability_id(server.name, said.tool)
         self.said: Final = server.said_of(said.tool)
 
@@ -254,30 +270,56 @@ class TakesBack(_Mapping):
         return rendered
 
 
-class Asks(_Mapping):
-    """How a server is asked whether a call happened."""
+class _Question(_Mapping):
+    """What a tool of the same server is asked about a call, and what its answer has to be."""
 
-    def __init__(self, server: Server, of: str, said: Ask, trusted: Mapping[str, Tool]) -> None:
-        known = frozenset({"inputs", "key"})
-        super().__init__(f"{server.name}.tools.{of}.reconcile", said, trusted, known)
+    def __init__(
+        self, place: str, said: Ask | Still, trusted: Mapping[str, Tool], known: Names, *, expected: str
+    ) -> None:
+        super().__init__(place, said, trusted, known)
         self._known = known | {"result"}
-        self.output: Final = self.compiled(said.output)
         try:
-            self._happened: Final = Expression(said.happened)
+            self._expected: Final = Expression(expected)
         except InputError as error:
             self._refuse(error.message)
-        self._require_known(self._happened.roots)
+        self._require_known(self._expected.roots)
 
-    def filled(self, context: LocalContext, parameters: Mapping[str, Json]) -> dict[str, Json]:
-        """The arguments of the question."""
-        rendered = self.arguments.render({"inputs": parameters, "key": context.key}, Budget())
+    def filled(self, known: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments of the question. `ExpressionError` where they read what is not there."""
+        rendered = self.arguments.render(known, Budget())
         assert isinstance(rendered, dict), "arguments are a table"
         return rendered
 
-    def answer(self, context: LocalContext, parameters: Mapping[str, Json], result: Json) -> Reconciliation:
+
+class IsStill(_Question):
+    """Whether what a call left is as it left it."""
+
+    def __init__(self, server: Server, of: str, said: Still, trusted: Mapping[str, Tool]) -> None:
+        place = f"{server.name}.tools.{of}.compensate.only_if"
+        super().__init__(place, said, trusted, frozenset({"inputs", "output", "key"}), expected=said.holds)
+        self._said = said.holds
+
+    def require(self, known: Mapping[str, Json]) -> None:
+        """`RefusedError` COMPENSATION_CONFLICT where the answer says otherwise."""
+        if self._expected.evaluate(known) is not True:
+            raise RefusedError(
+                "COMPENSATION_CONFLICT",
+                f"`{self.tool.name}` says that what this call left is not as it was: `{self._said}` does not hold",
+                details={"expected": self._said, "found": known["result"]},
+            )
+
+
+class Asks(_Question):
+    """How a server is asked whether a call happened."""
+
+    def __init__(self, server: Server, of: str, said: Ask, trusted: Mapping[str, Tool]) -> None:
+        place = f"{server.name}.tools.{of}.reconcile"
+        super().__init__(place, said, trusted, frozenset({"inputs", "key"}), expected=said.happened)
+        self.output: Final = self.compiled(said.output)
+
+    def answer(self, known: Mapping[str, Json]) -> Reconciliation:
         """What an answer means. `ExpressionError` where it does not hold what it is read for."""
-        known = {"inputs": parameters, "key": context.key, "result": result}
-        happened = self._happened.evaluate(known)
+        happened = self._expected.evaluate(known)
         if not isinstance(happened, bool):
             return Reconciliation(Verdict.UNKNOWN)
         if not happened:
@@ -316,6 +358,7 @@ class Performed:
         """Call the tool that takes it back; where the server can be asked, not for what is not there (any more).
 
         Where nobody can tell whether an earlier attempt did, a person is asked: to take back twice may be as bad as to do twice.
+        `RefusedError` COMPENSATION_CONFLICT where somebody has changed since what the call left.
         """
         takes_back = self._takes_back
         assert takes_back is not None, "a handler without it has no such part"
@@ -324,7 +367,12 @@ class Performed:
             verdict = (await self.reconcile(context, parameters)).verdict
             if verdict is Verdict.NO:
                 return
-        may_repeat = verdict is Verdict.YES or takes_back.said.idempotent
+        is_still = takes_back.is_still
+        if is_still is not None:
+            known: dict[str, Json] = {"inputs": {**parameters}, "output": context.output, "key": context.key}
+            found = await self._given(context, is_still.tool, is_still.filled(known))
+            is_still.require({**known, "result": found})
+        may_repeat = verdict is Verdict.YES or is_still is not None or takes_back.said.idempotent
         if context.is_retry and context.key not in self._not_asked and not may_repeat:
             raise self._unsettled(takes_back.tool)
         self._not_asked.discard(context.key)
@@ -342,8 +390,9 @@ class Performed:
     async def reconcile(self, context: LocalContext, parameters: Mapping[str, Json]) -> Reconciliation:
         """Ask the server whether the call happened."""
         assert self._asks is not None, "as above"
-        given = await self._given(context, self._asks.tool, self._asks.filled(context, parameters))
-        return self._asks.answer(context, parameters, given)
+        known: dict[str, Json] = {"inputs": {**parameters}, "key": context.key}
+        given = await self._given(context, self._asks.tool, self._asks.filled(known))
+        return self._asks.answer({**known, "result": given})
 
     async def _given(
         self,
@@ -366,6 +415,7 @@ class Performed:
                 pinned=tool.definition,
                 reveal=partial(revealed, context, host),
                 key=context.key,
+                talk=Talk(self._connection.server.name, context),
             )
             if result.get("isError"):
                 raise self._failed(tool, result)
@@ -374,16 +424,24 @@ class Performed:
                 raise NoEffectError(error.code, error.message, details=error.details) from error
             raise
         given: Any = result.get("structuredContent")  # `Any`: JSON
+        content = result.get("content", [])
+        rest = {key: one for key, one in result.items() if key not in _SAID}
+        # What the two ends of one connection say to each other is not for the next one.
+        meta = {key: one for key, one in rest.pop("_meta", {}).items() if not key.startswith(_HOP)}
+        if meta:
+            rest["_meta"] = meta
         schema = tool.definition.get("outputSchema")
         if schema is None:
-            given = {
-                "content": result.get("content", []),
-                **({"structured": given} if "structuredContent" in result else {}),
-            }
+            given = {"content": content, **({"structured": given} if "structuredContent" in result else {})}
         elif not _has_room(schema) or not isinstance(given, dict):
             return given  # type: ignore[no-any-return]  # as above
         else:
-            given.pop(MARKS, None)  # who marks is not the server
+            for ours in (MARKS, WHOLE):  # who says this is not the server
+                given.pop(ours, None)
+            if content and not _repeats(content, given):
+                rest["content"] = content
+        if rest:
+            given = {**given, WHOLE: rest}
         marks = marks_of(given, self._others())
         return {**given, MARKS: marks} if marks else given
 
@@ -398,14 +456,27 @@ class Performed:
         )
 
     def _failed(self, tool: Tool, result: Mapping[str, Any]) -> WorldError:  # `Any`: JSON
-        texts = (str(one.get("text", "")) for one in result.get("content", []) if isinstance(one, Mapping))
+        content = result.get("content", [])
+        texts = (str(one.get("text", "")) for one in content if isinstance(one, Mapping))
         said = "\n".join(texts)[:SAID_MAX]
         return WorldError(
             "MCP_TOOL_FAILED",
             f"`{tool.name}` of MCP server `{self._connection.server.name}` says that it failed: "
             + (" ".join(said.split())[:300] or "no reason given"),
-            details={"said": said},
+            details={"said": said, **({"content": content} if len(json.dumps(content)) <= ERROR_MAX else {})},
         )
+
+
+def _repeats(content: Any, given: Mapping[str, Json]) -> bool:  # `Any`: JSON
+    """Whether content only says in text what is structured beside it, as the protocol advises: all of it, or its one value."""
+    if len(content) != 1 or content[0].keys() != {"type", "text"}:
+        return False
+    text = content[0]["text"]
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = text
+    return said == given or (len(given) == 1 and [said] == [*given.values()])
 
 
 async def revealed(

@@ -11,19 +11,25 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast, get_args
 
 from assent.errors import AssentError, Json, WorldError
 from assent.invocation import NoEffectError, Spawn
 from assent.plugins._differences import SHOWN_MAX, manifest_differences
 from assent.plugins.upstream._servers import OFFERS, Server
+from assent.plugins.upstream._talk import Talk, Wire, refusal
 from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
 from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
+    from anyio import CancelScope
     from mcp import Client, types
     from mcp.client._transport import TransportStreams
+    from mcp.types import LoggingLevel
     from pydantic import BaseModel, RootModel
+
+    from assent.invocation.context.companion import Companion
 
 CONNECT_S: Final = 30.0
 """How long a server may take until it can be asked for its tools, and again to list them."""
@@ -31,6 +37,9 @@ CONNECT_S: Final = 30.0
 LISTED_S: Final = 60.0
 """How long a list counts of a server that tells of changes."""
 
+
+ROUNDS_MAX: Final = 20
+"""How often a server may want a request once more, with what it asks for."""
 
 SAID_MAX: Final = 4096
 """Characters that are kept of what a server says of a failure."""
@@ -54,6 +63,11 @@ class Link(Protocol):
     @property
     def has_changed(self) -> bool | None: ...
 
+    @property
+    def has_back(self) -> bool:
+        """Whether what the server asks is heard before it has answered."""
+        ...
+
     def heed_changes(self) -> None:
         """Forget what was told of changes so far."""
         ...
@@ -67,8 +81,6 @@ class Link(Protocol):
         ...
 
 
-_R = TypeVar("_R", bound="BaseModel")
-
 Open: TypeAlias = Callable[[Server, Mapping[str, str]], Awaitable[Link]]
 """Opens a way to a server that is given these variables or headers. Raises what keeps it from being opened."""
 
@@ -78,6 +90,9 @@ class _Live:
 
     def __init__(self, link: Link) -> None:
         self.link = link
+        self.wire = Wire(has_back=link.has_back)
+        self.log_level: LoggingLevel | None = None
+        self._asks = count(1)
         self.client: Client | None = None
         self.is_over = False
         self.is_stale = True
@@ -93,11 +108,19 @@ class _Live:
 
     async def run(self) -> None:
         from mcp import Client
+        from mcp_types import SamplingCapability, SamplingToolsCapability
 
         failure: BaseException | None = None
         try:
             # Its own answers are not kept: a list that it calls good for an hour would hide what it changed.
-            async with Client(self.link.streams(), cache=None) as client:
+            async with Client(
+                self.wire.over(self.link.streams()),
+                cache=None,
+                elicitation_callback=self._asked_by("elicitation/create"),
+                sampling_callback=self._asked_by("sampling/createMessage"),
+                sampling_capabilities=SamplingCapability(tools=SamplingToolsCapability()),
+                list_roots_callback=self._asked_by("roots/list"),
+            ) as client:
                 self.client = client
                 self.ready.set_result(None)
                 await self.stop.wait()
@@ -111,6 +134,31 @@ class _Live:
             if not self.ready.done():
                 self.ready.set_exception(failure or ConnectionError("it ended"))
                 self.ready.exception()  # looked at: a caller that was cancelled does not look
+
+    def _asked_by(self, method: str) -> Any:  # `Any`: for each question the SDK has a type of its own
+        """What answers a server that asks this, for the call that is under way."""
+        from mcp import MCPError, types
+
+        results: dict[str, type[BaseModel]] = {
+            "elicitation/create": types.ElicitResult,
+            "sampling/createMessage": types.CreateMessageResultWithTools,
+            "roots/list": types.ListRootsResult,
+        }
+
+        async def answer(_: object, params: BaseModel | None = None) -> BaseModel:
+            asked = {} if params is None else params.model_dump(mode="json", by_alias=True, exclude_none=True)
+            talk = self.wire.only
+            try:
+                if talk is None:
+                    given = refusal(method)
+                else:
+                    name = f"ask_{next(self._asks)}"
+                    given = (await talk.ask({name: (method, asked)}))[name]
+            except MCPError as error:
+                return error.error
+            return results[method].model_validate(given, by_name=False)
+
+        return answer
 
     async def close(self) -> None:
         self.stop.set()
@@ -153,29 +201,27 @@ class Connection:
         pinned: Mapping[str, Json],
         reveal: Reveal,
         key: str,
+        talk: Talk,
     ) -> dict[str, Any]:  # `Any`: JSON
-        """The result of a tool, as the protocol has it, whether it says that it failed or not.
+        """The result of a tool, as it came, whether it says that it failed or not.
 
-        `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_TOOL_CHANGED: it was not asked. `WorldError` MCP_SERVER_FAILED: it was, and
-        what came of it is not known.
+        `NoEffectError` MCP_SERVER_UNREACHABLE, MCP_TOOL_CHANGED: it was not asked. `WorldError` MCP_SERVER_FAILED,
+        MCP_CALL_CANCELLED: it was, and what came of it is not known.
         """
         with self._in_use():
             live = await self._listed(reveal)
             self._require_same(live.tools.get(tool), tool, pinned)
-            return await self._call(live, tool, arguments, key)
+            given: dict[str, Json] = {"name": tool, "arguments": dict(arguments)}
+            return await self._asked(live, "CallToolRequest", given, key, talk)
 
     async def ask(
-        self, request: str, params: Mapping[str, Json], *, reveal: Reveal
+        self, request: str, params: Mapping[str, Json], *, reveal: Reveal, talk: Talk
     ) -> dict[str, Any]:  # `Any`: JSON
         """The answer to a request that changes nothing, by the SDK's name of it. Errors as of `call`."""
-        from mcp import types
-
         with self._in_use():
             async with self._lock:
                 live = await self._connected(reveal)
-            kind: type[types.ClientRequest] = getattr(types, request)
-            asked = kind.model_validate({"params": dict(params) or None}, by_name=False)
-            return (await self._answer(live, asked, _as_it_came())).root
+            return await self._asked(live, request, params, None, talk)
 
     async def _listed(self, reveal: Reveal) -> _Live:
         """A connection of which it is known what the server lists now. One that is lost by then is made anew, once."""
@@ -193,27 +239,78 @@ class Connection:
                 await self._list(live)
         return live
 
-    async def _call(
-        self, live: _Live, tool: str, arguments: Mapping[str, Json], key: str
+    async def _asked(
+        self, live: _Live, name: str, params: Mapping[str, Json], key: str | None, talk: Talk
     ) -> dict[str, Any]:  # `Any`: JSON
+        """The answer to a request, with whatever the server asks of the call's client before it gives one."""
         from mcp import types
 
-        named = {"name": tool, "arguments": dict(arguments), "_meta": {"assent/key": key}}
-        params = types.CallToolRequestParams.model_validate(named)
-        # Not `call_tool`, which would try the answer by the schema of the list: ours is tried by the pinned one, with
-        # patterns that take linear time.
-        given = await self._answer(live, types.CallToolRequest(params=params), types.CallToolResult)
-        told: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if given.structured_content is not None:
-            told["structuredContent"] = given.structured_content  # as it came: dumped, NaN would be null
-        return told
+        await self._hear_messages(live, talk)
+        kind: type[types.ClientRequest] = getattr(types, name)
+        given: dict[str, Any] = dict(params)
+        meta = {} if key is None else {"_meta": {"assent/key": key}}
+        for _ in range(ROUNDS_MAX):
+            asked = kind.model_validate({"params": {**given, **meta} or None}, by_name=False)
+            # As it came: not by `call_tool`, which would try the answer by the schema of the list; ours is tried by the pinned
+            # one, with patterns that take linear time.
+            answer = (await self._answer(live, asked, talk)).root
+            if answer.get("resultType") != "input_required":
+                return answer
+            given = {**params, **await self._inputs(live, answer, talk)}
+        raise WorldError(
+            "MCP_SERVER_FAILED",
+            f"MCP server `{self.server.name}` wanted more than {ROUNDS_MAX} rounds of input for one call",
+        )
 
-    async def _answer(self, live: _Live, request: types.ClientRequest, result: type[_R]) -> _R:
+    async def _inputs(self, live: _Live, answer: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
+        """What a server of the newer revision wants with the same request: what it asked, and its own state."""
+        from mcp import MCPError
+
+        asked = answer.get("inputRequests") or {}
+        try:
+            given = await talk.ask(
+                {name: (one["method"], one.get("params") or {}) for name, one in asked.items()}
+            )
+        except MCPError as error:
+            raise await self._failed(live, error, was_asked=True) from None
+        state = answer.get("requestState")
+        return {
+            **({"inputResponses": given} if given else {}),
+            **({} if state is None else {"requestState": state}),
+        }
+
+    async def _hear_messages(self, live: _Live, talk: Talk) -> None:
+        """Have a server of the older revisions tell the messages that this call's client wants; no other one wants fewer."""
+        from mcp import types
+
         assert live.client is not None, "a connection is handed out when it is ready"
+        least = None if talk.companion is None else talk.companion.log_level
+        names = get_args(types.LoggingLevel)
+        if (
+            least not in names
+            or live.client.server_capabilities.logging is None
+            or live.client.protocol_version >= "2026"
+            or (live.log_level is not None and names.index(live.log_level) <= names.index(least))
+        ):
+            return
+        live.log_level = cast("LoggingLevel", least)
+        params = types.SetLevelRequestParams(level=live.log_level)
+        await self._answer(live, types.SetLevelRequest(params=params), talk)
+
+    async def _answer(
+        self, live: _Live, request: types.ClientRequest, talk: Talk
+    ) -> RootModel[dict[str, Any]]:
+        import anyio
+
+        assert live.client is not None, "as above"
         loop = asyncio.get_running_loop()
         began_s = loop.time()
+        leaving = None
         try:
-            given = await live.client.session.send_request(request, result)
+            with talk.speaking(), anyio.CancelScope() as scope:
+                if talk.companion is not None:
+                    leaving = self._spawn(_left(talk.companion, scope), name="a client that may leave")
+                given = await live.client.session.send_request(request, _as_it_came())
         except asyncio.CancelledError:
             if (
                 live.heard_s <= began_s
@@ -222,6 +319,16 @@ class Connection:
             raise
         except Exception as error:  # noqa: BLE001  # the SDK's own, pydantic's, or the transport's
             raise await self._failed(live, error, was_asked=True) from None
+        finally:
+            live.wire.forget(talk)
+            if leaving is not None:
+                leaving.cancel()
+        if scope.cancelled_caught:
+            raise WorldError(
+                "MCP_CALL_CANCELLED",
+                f"the agent cancelled this call of MCP server `{self.server.name}`, which was told so",
+                hint="what the call did until then is not known",
+            )
         live.heard_s = loop.time()
         return given
 
@@ -395,6 +502,12 @@ class Connection:
         live, self._live = self._live, None
         if live is not None:
             await live.close()
+
+
+async def _left(companion: Companion, scope: CancelScope) -> None:
+    """End what is done inside once the client wants no outcome any more; the SDK tells the server."""
+    await companion.left.wait()
+    scope.cancel()
 
 
 async def _all_of(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from assent.errors import Json, WorldError
 from assent.invocation import Handler, LocalContext
 from assent.plugins.upstream._capabilities import revealed
+from assent.plugins.upstream._talk import Talk
 from assent.spec.capability import CapabilitySpec, OperationType, Risk, RiskLevel, SideEffects
 from assent.spec.values.canonical import fingerprint
 
@@ -122,10 +123,11 @@ async def _asked(
     connection: Connection, one: _Passed, context: LocalContext, parameters: Mapping[str, Json]
 ) -> Json:
     """The answer as it came, and of a list all pages as one."""
+    talk = Talk(connection.server.name, context)
 
     async def page(params: Mapping[str, Json]) -> dict[str, Any]:  # `Any`: JSON
         return await connection.ask(
-            one.request, params, reveal=partial(revealed, context, connection.server.host)
+            one.request, params, reveal=partial(revealed, context, connection.server.host), talk=talk
         )
 
     answer = await page(parameters)

@@ -52,6 +52,7 @@ class Pipes:
         self._own: dict[str, asyncio.Future[bytes | None]] = {}
         self._writing = asyncio.Lock()
         self.has_changed = False
+        self.has_back: Final = True
         self.fault: str | None = None
         for descriptor in (child.stdin, child.stdout, child.stderr):
             os.set_blocking(descriptor, False)

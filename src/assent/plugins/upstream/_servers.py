@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from assent.plugins._lock_file import load_document, save_document
 from assent.spec.secret_text import SecretText
@@ -27,15 +27,30 @@ _WHAT: Final = "lock of MCP servers"
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
+class Still(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tool tells whether what a call left is as it left it. `arguments` may refer to `inputs`, `output` and `key`.
+
+    `holds` is an expression over `result` and these.
+    """
+
+    tool: str
+    holds: str
+    arguments: dict[str, Json] = {}
+
+
 class TakeBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which tool of the same server takes a call back. `arguments` may refer to `inputs`, `output` and `key`.
 
-    `restores`: the earlier state is there again exactly, and not only offset.
+    `restores`: the earlier state is there again exactly, and not only offset. `only_if`: what has to hold before, so that nobody
+    else's change is undone with it.
     """
 
     tool: str
     arguments: dict[str, Json] = {}
     restores: bool = False
+    only_if: Still | UnsetType = (
+        UNSET  # absent where nothing is said, as in what was recorded before there was one
+    )
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

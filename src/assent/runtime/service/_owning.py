@@ -93,7 +93,8 @@ def in_request(runtime: Core, request: requests.Request[Any], actor: Actor) -> A
         return actor
     asked = read_words(runtime, request) if isinstance(request, requests.Call) else request
     said: dict[str, Any] = msgspec.to_builtins(asked)
-    said.pop("priority", None)  # when it begins, and not what
+    for name in ("priority", "client"):  # when it begins, and who waits for it: not what it is
+        said.pop(name, None)
     if isinstance(asked, requests.Run) and asked.plan is None:
         # However its file is written, and wherever it lies, it is one workflow.
         said = {name: value for name, value in said.items() if name not in ("text", "source", "base")}
@@ -165,6 +166,23 @@ def reporting(tell: OnProgress | None) -> AbstractContextManager[None]:
         tell({"run": run, "n": n, "at_ms": at_ms, "event": msgspec.to_builtins(event)})
 
     return telling(report)
+
+
+def accompanying(
+    runtime: Core, request: requests.Request[Any], principal: str, tell: OnProgress | None
+) -> AbstractContextManager[None]:
+    """Inside, the client of a step that is asked for can be told and asked things meanwhile."""
+    client = request.client if isinstance(request, requests.AddStep) else None
+    if client is None or tell is None:
+        return nullcontext()
+    return runtime.companions.beside(
+        principal,
+        client.id,
+        tell,
+        can=client.can,
+        log_level=client.log_level,
+        wants_progress=client.wants_progress,
+    )
 
 
 def check(runtime: Core, request: requests.Request[Any], principal: str) -> None:
@@ -469,3 +487,9 @@ async def _forget_secret(runtime: Core, request: requests.ForgetSecret, actor: A
     del actor  # to fetch a value anew tells nobody anything
     runtime.secrets.forget(request.name)
     return answers.Forgotten(forgotten=True)
+
+
+async def _reply(runtime: Core, request: requests.Reply, actor: Actor) -> answers.Replied:
+    return answers.Replied(
+        heard=runtime.companions.hear(str(actor.principal), request.client, request.ask, request.answer)
+    )

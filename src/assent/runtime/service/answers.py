@@ -313,6 +313,12 @@ class Forgotten(Answer, frozen=True, kw_only=True):
     forgotten: bool
 
 
+class Replied(Answer, frozen=True, kw_only=True):
+    """Whether anybody waited for what a client said."""
+
+    heard: bool
+
+
 class Doctor(Answer, frozen=True, kw_only=True):
     """What holds in a workspace, and whether what it stands on is sound. `has_state`: something was made to record in."""
 

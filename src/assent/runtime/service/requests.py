@@ -175,12 +175,28 @@ class OpenSession(Beginning[answers.Session], tag="session", frozen=True):
     priority: Priority = PRIORITY
 
 
+class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An agent's client, which an MCP server may tell and ask things while it carries out a call of it."""
+
+    id: str
+    """What `Reply` names it by; whoever knows it answers for the client."""
+    can: dict[str, Json] = {}
+    """What it can be asked, as MCP has a client declare it."""
+    wants_progress: bool = False
+    log_level: str | None = None
+
+
 class AddStep(Driving[answers.Run], tag="add_step", frozen=True):
-    """Add a step to a session and wait for its outcome; the session with this step alone."""
+    """Add a step to a session and wait for its outcome; the session with this step alone.
+
+    Progress is then also `{"passed": {"method": …, "params": …}}`, what an MCP server says to the `client`, and
+    `{"passed": {"ask": …, "questions": …}}`, what it asks, under a number and by names that mean nothing.
+    """
 
     run: str
     capability: str
     parameters: dict[str, Json] = {}
+    client: Client | None = None
 
 
 class CloseSession(Driving[answers.Run], tag="close", frozen=True):
@@ -366,6 +382,15 @@ class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen
     """Have the owner fetch a secret's value anew at its next use."""
 
     name: str
+
+
+class Reply(Asking[answers.Replied | None], tag="reply", frozen=True):
+    """Answer what an MCP server asked the client of a step under way; without `ask`: the client wants no outcome any more."""
+
+    client: str
+    ask: int | None = None
+    answer: dict[str, dict[str, Json]] | None = None
+    """By the names of the questions: `{"result": …}` or `{"error": …}`; None where nobody answers."""
 
 
 class Plan(Informed[answers.Plan], tag="plan", frozen=True):

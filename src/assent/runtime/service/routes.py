@@ -18,8 +18,10 @@ from assent.errors import InputError
 from assent.runtime.service import requests as ask
 from assent.runtime.service.requests import Request, operation_of
 
-NOT_ASKED: Final = frozenset({"words", "source", "base"})
-"""Fields that no caller of this door fills: words of a command line, and names of files on the machine it was typed at."""
+NOT_ASKED: Final = frozenset({"words", "source", "base", "client"})
+"""Fields that no caller of this door fills: words of a command line, names of files on the machine it was typed at, and an
+agent's client, which only `/mcp` has.
+"""
 
 KEY_PATTERN: Final = "^[!-~]([ -~]{0,253}[!-~])?$"
 """What an idempotency key is."""
@@ -212,6 +214,7 @@ OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.InspectPlugin: "reads a path of that machine",
     ask.AddServer: "writes assent.toml, which is for whoever has that machine",
     ask.RemoveServer: "writes assent.toml, too",
+    ask.Reply: "is said by the door that hears the question, in the request whose client is asked",
     ask.AcceptTail: "is for a state that no owner can open, and so no daemon",
 }
 """Operations without a path, each with the reason."""

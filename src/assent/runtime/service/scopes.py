@@ -22,7 +22,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
     CALL: (
         requests.Run, requests.Call, requests.OpenSession, requests.AddStep, requests.CloseSession, requests.Resume,
         requests.AddSchedule, requests.RemoveSchedule, requests.PauseSchedule, requests.ResumeSchedule,
-        requests.Signal,
+        requests.Signal, requests.Reply,
     ),
     READ: (
         requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Capability, requests.Parameters,

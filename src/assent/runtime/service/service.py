@@ -123,11 +123,11 @@ class Service:
         if self._runtime is None:
             return await self._perform(request, by, tell, ident)
         from assent.invocation import hide_in_error
-        from assent.runtime.service._owning import reporting
+        from assent.runtime.service._owning import accompanying, reporting
 
         redactor = self._runtime.secrets.redactor
         try:
-            with reporting(tell):
+            with reporting(tell), accompanying(self._runtime, request, by.principal, tell):
                 async with self._runtime.turn(ident):
                     return await self._perform_once(request, by, tell, ident)
         except Exception as error:

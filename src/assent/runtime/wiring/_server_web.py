@@ -39,6 +39,8 @@ class Web:
     fault: str | None = None
     printed: str = ""
     has_changed: None = None
+    has_back: bool = False
+    """An answer is read when it is whole."""
     listing: tuple[Listing, Wire] | None = None
     _http: Http | None = None
 

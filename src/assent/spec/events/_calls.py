@@ -21,7 +21,9 @@ class SecretAccessed(OfAttempt, frozen=True, kw_only=True, tag="secret.accessed"
 class HttpRequested(OfAttempt, frozen=True, kw_only=True, tag="http.requested"):
     """A call is about to send a request, its `number`-th; recorded before anything is sent.
 
-    `request` binds it as people may see it: credentials masked, secrets by their names.
+    `request` binds it as people may see it: credentials masked, secrets by their names. Where `method` is one of MCP
+    (`elicitation/create`), what leaves is the answer of an agent's client to a server's question: it binds the question, who
+    answered, and the answer's digest.
     """
 
     number: int

@@ -1,0 +1,160 @@
+"""Calls that wait for their client's input, in revision 2026-07-28: answered with what is asked, gone on with when it comes back.
+
+Theory of operation. There is one call, which goes on waiting inside (its server is asked once, whatever the client does); only
+who waits for it changes. Each answer names it by a state that is a random name of it here and nothing else, so there is nothing
+in it to tamper with: it counts for the same visit, the same tool and the same arguments. After a restart no state names a call
+any more, and nothing is done a second time for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+import mcp_types as wire
+from mcp.server.context import HandlerResult
+from mcp.shared.exceptions import MCPError
+from pydantic import TypeAdapter
+
+from assent import system
+from assent.errors import Json
+from assent.invocation.context.companion import Answers, Questions
+from assent.mcp._asking import RESULTS, shown
+from assent.mcp._telling import Call
+from assent.mcp._visit import Visit
+
+HELD_MAX: Final = 1_000
+"""Calls that wait for input, of all clients together."""
+
+HELD_OF_ONE_MAX: Final = 100
+"""The same of one visit."""
+
+KEPT_S: Final = 300.0
+"""So long the outcome of a call is kept whose client has not come back."""
+
+_FITS: Final[Mapping[str, tuple[type[Any], ...]]] = {
+    **{method: (kind,) for method, kind in RESULTS.items()},
+    "sampling/createMessage": (wire.CreateMessageResult, wire.CreateMessageResultWithTools),
+}
+"""What may answer each question, as the SDK reads it."""
+
+_REQUEST: Final[TypeAdapter[wire.InputRequest]] = TypeAdapter(wire.InputRequest)
+
+
+class Held:
+    """One call, over all its rounds."""
+
+    def __init__(self, visit: Visit, params: wire.CallToolRequestParams, only: str | None) -> None:
+        self.visit: Final = visit
+        self.says: Final = _says(params)
+        self._only = only
+        self._open: list[tuple[Questions, dict[str, Mapping[str, Json]], asyncio.Future[Answers]]] = []
+        self._asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.forgetting: asyncio.TimerHandle | None = None
+        self.call: Call
+        self.task: asyncio.Task[HandlerResult]
+
+    def go(self, call: Call, work: Coroutine[Any, Any, HandlerResult]) -> None:
+        """Have the call carried out; `call` tells whoever waits for it."""
+        self.call = call
+        self.task = call.work = system.spawn(work, name="a call that may ask")
+        # Looked at: a client that does not come back does not look.
+        self.task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def ask(self, questions: Questions) -> Answers:
+        """What the client answers, in whichever round."""
+        waiting: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        one = (questions, dict[str, Mapping[str, Json]](), waiting)
+        self._open.append(one)
+        self._tell()
+        try:
+            return await waiting
+        finally:
+            self._open.remove(one)
+
+    def take(self, responses: Mapping[str, Any]) -> None:
+        """Take in what the client gives: what was not asked, or is not what was asked for, is asked again."""
+        for questions, answers, waiting in self._open:
+            for name, (method, _) in questions.items():
+                if isinstance(given := responses.get(name), _FITS[method]):
+                    told = given.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    answers[name] = {"result": told}
+            if answers.keys() >= questions.keys() and not waiting.done():
+                waiting.set_result(answers)
+
+    def _tell(self) -> None:
+        if not self._asked.done():
+            self._asked.set_result(None)
+
+    def _wanted(self) -> dict[str, wire.InputRequest]:
+        return {
+            name: _REQUEST.validate_python(
+                {"method": method, "params": shown(method, dict(params), self._only)}, by_name=False
+            )
+            for questions, answers, waiting in self._open
+            for name, (method, params) in questions.items()
+            if name not in answers and not waiting.done()
+        }
+
+    async def round(self) -> dict[str, wire.InputRequest] | None:
+        """What the call needs now; None once it has its outcome."""
+        while not self.task.done():
+            if wanted := self._wanted():
+                return wanted
+            if self._asked.done():
+                self._asked = asyncio.get_running_loop().create_future()
+            either: set[asyncio.Future[Any]] = {self.task, self._asked}  # `Any`: each has its own
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return None
+
+
+class Rounds:
+    """The calls of one door that wait for input, by their states: one for each answer that asked for some."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+
+    def begin(self, visit: Visit, params: wire.CallToolRequestParams, only: str | None) -> Held:
+        """A call that may ask. `MCPError` where too many wait."""
+        held = {one for one in self._held.values() if not one.task.done()}
+        if sum(one.visit is visit for one in held) >= HELD_OF_ONE_MAX or len(held) >= HELD_MAX:
+            raise MCPError(wire.INTERNAL_ERROR, "too many calls wait for input of their clients")
+        return Held(visit, params, only)
+
+    def again(self, visit: Visit, params: wire.CallToolRequestParams) -> Held | None:
+        """The call that a request goes on with; None for one that begins. `MCPError` for a state that names no such call."""
+        if params.request_state is None:
+            return None
+        held = self._held.get(params.request_state)
+        if held is None or held.visit is not visit or held.says != _says(params):
+            raise MCPError(wire.INVALID_PARAMS, "this state names no call of yours that waits for input")
+        if held.forgetting is not None:
+            held.forgetting.cancel()
+        held.take(params.input_responses or {})
+        return held
+
+    async def outcome(self, held: Held) -> HandlerResult:
+        """What the call gives, or what it needs first."""
+        try:
+            wanted = await held.round()
+            if wanted is None:
+                told: HandlerResult = held.task.result()
+                return told
+            state = system.SystemEntropy().some(16).hex()
+            self._held[state] = held
+            return wire.InputRequiredResult(input_requests=wanted, request_state=state)
+        finally:
+            if held in self._held.values():
+                loop = asyncio.get_running_loop()
+                held.forgetting = loop.call_later(KEPT_S, self._forget, held)
+
+    def _forget(self, held: Held) -> None:
+        self._held = {state: one for state, one in self._held.items() if one is not held}
+        held.task.cancel()
+        held.call.end()
+
+
+def _says(params: wire.CallToolRequestParams) -> str:
+    return json.dumps([params.name, params.arguments or {}], sort_keys=True)

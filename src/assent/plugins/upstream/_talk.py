@@ -1,0 +1,312 @@
+"""What a server says and asks while it carries out a call: passed on to the client that waits for that call, and to no other.
+
+Theory of operation. The streams of a connection are looked at as they pass. A request of ours carries what its own client can be
+asked, and the token of its progress; a notification is heard in the order in which it came, before the answer that follows it.
+What names its call goes to that one. What the older revisions leave unnamed (messages, questions) is of the one call that is
+under way; beside another one it is nobody's, because it might be of either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Self, get_args
+
+from assent.errors import Json
+from assent.invocation import LocalContext, RequestNote
+from assent.invocation.context.companion import Questions
+from assent.invocation.context.local import life_of
+from assent.plugins.upstream._tools import marks_of
+from assent.spec.ids import MARKS
+from assent.spec.values.canonical import fingerprint
+
+if TYPE_CHECKING:
+    from mcp.client._transport import ReadStream, TransportStreams, WriteStream
+    from mcp.shared.message import SessionMessage
+
+ASKS_MAX: Final = 20
+"""Questions of one call; further ones are refused."""
+
+SAID_BYTES_MAX: Final = 64 << 10
+"""One notification or question, as JSON; a larger one is left out or refused."""
+
+TOLD_PER_S_MAX: Final = 100
+"""Notifications of one call in a second that are passed on."""
+
+SERVER: Final = "assent/server"
+"""The key in `_meta` that says which server asks."""
+
+ASKS_SECRET: Final = "MCP_ASKS_SECRET"  # noqa: S105  # the name of a mark
+"""The mark of a question for what may be a secret."""
+
+_CAPABILITY_OF: Final = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+_SECRET: Final = re.compile(
+    r"(?i)\b(pass ?(word|phrase|code)|pin( code)?|api[ _-]?key|private[ _-]?key|secret|credential|access[ _-]?token|cvv|ssn)s?\b"
+)
+_PROGRESS: Final = "notifications/progress"
+_MESSAGE: Final = "notifications/message"
+_SPEAKS: Final[ContextVar[Talk | None]] = ContextVar("speaks", default=None)
+"""The call whose request is being written."""
+
+
+class Talk:
+    """One call, as its server talks in it. `context`: the call's."""
+
+    def __init__(self, server: str, context: LocalContext) -> None:
+        self._server = server
+        self._context = context
+        self._life = life_of(context)
+        self._asks = 0
+        self._told = 0
+        self._since_s = 0.0
+        self.companion: Final = self._life.companion
+
+    @property
+    def can(self) -> dict[str, Json]:
+        """What this call's client can be asked."""
+        can = {} if self.companion is None else self.companion.can
+        return {name: can[name] for name in _CAPABILITY_OF.values() if name in can}
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Inside, requests are this call's."""
+        token = _SPEAKS.set(self)
+        try:
+            yield
+        finally:
+            _SPEAKS.reset(token)
+
+    def hear(self, method: str, params: Mapping[str, Any], now_s: float) -> None:  # `Any`: JSON
+        """Pass a notification on, as far as the client wants it."""
+        companion = self.companion
+        if companion is None or self._life.is_over:
+            return
+        if now_s - self._since_s >= 1:
+            self._since_s, self._told = now_s, 0
+        self._told += 1
+        wants = companion.wants_progress if method == _PROGRESS else _reaches(params, companion.log_level)
+        if wants and self._told <= TOLD_PER_S_MAX and _size(params) <= SAID_BYTES_MAX:
+            companion.tell(method, self._context.redact(dict(params)))
+
+    async def ask(self, questions: Questions) -> dict[str, dict[str, Any]]:  # `Any`: JSON
+        """What the client answers, by the names of the questions. `MCPError`: it answered with one, or the protocol's own refusal
+        where nobody can answer.
+
+        Each answer is on record before the server has it: a value that somebody gives is an input to what the server does.
+        """
+        from mcp import MCPError
+
+        asked: dict[str, tuple[str, dict[str, Any]]] = {}
+        given: dict[str, dict[str, Any]] = {}
+        for name, (method, params) in questions.items():
+            self._asks += 1
+            if self._asks <= ASKS_MAX and self._can_be_asked(method, params):
+                asked[name] = (method, self._shown(method, params))
+            else:
+                given[name] = refusal(method)
+        if not asked:
+            return given
+        assert self.companion is not None, "somebody can be asked"
+        answers = await self.companion.ask(asked)
+        for name, (method, shown) in asked.items():
+            if answers is None or self._life.is_over:
+                given[name] = refusal(method)
+                continue
+            await self._note(method, shown, answers[name])
+            error: Any = answers[name].get("error")
+            if error is not None:
+                raise MCPError(int(error["code"]), str(error["message"]), error.get("data"))
+            result: Any = answers[name]["result"]
+            given[name] = dict(result)
+        return given
+
+    def _shown(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:  # `Any`: as above
+        """A question as the client has it: without secrets that the server was given, marked, and with who asks."""
+        shown: dict[str, Any] = self._context.redact(dict(params))
+        # What else a model has seen is not for this server.
+        shown.pop("includeContext", None)
+        meta = {key: one for key, one in (shown.pop("_meta", None) or {}).items() if key != "progressToken"}
+        marks = marks_of(shown, ())
+        if method == "elicitation/create" and (found := _SECRET.search(json.dumps(shown))) is not None:
+            told = f"it asks for what may be a secret: `{found[0]}`"
+            marks.append({"code": ASKS_SECRET, "path": "", "message": told})
+        return {**shown, "_meta": {**meta, SERVER: self._server, **({MARKS: marks} if marks else {})}}
+
+    def _can_be_asked(self, method: str, params: Mapping[str, Any]) -> bool:  # `Any`: as above
+        can: Any = self.can.get(_CAPABILITY_OF.get(method, ""))
+        if can is None or self._life.is_over or _size(params) > SAID_BYTES_MAX:
+            return False
+        if method == "elicitation/create" and params.get("mode") == "url":
+            return "url" in can
+        return "tools" in can or not params.get("tools")
+
+    async def _note(self, method: str, asked: Mapping[str, Json], answer: Mapping[str, Json]) -> None:
+        life = self._life
+        if life.journal is None:
+            return
+        life.requests += 1
+        result: Any = answer.get("result")  # `Any`: JSON
+        said = {
+            "server": self._server,
+            "asked": asked,
+            "answered_by": f"the client of {self._context.principal}",
+            "answer": fingerprint(dict(answer)),
+            **({"action": result["action"]} if isinstance(result, dict) and "action" in result else {}),
+        }
+        await life.journal((RequestNote(self._context.ids, life.requests, method, said),))
+
+
+def refusal(method: str) -> dict[str, Any]:  # `Any`: JSON
+    """The protocol's own, of a client that can't be asked this; `MCPError` where that is an error."""
+    from mcp import MCPError
+    from mcp_types import METHOD_NOT_FOUND
+
+    if method == "elicitation/create":
+        return {"action": "decline"}
+    raise MCPError(METHOD_NOT_FOUND, "nobody can answer this in this call", method)
+
+
+def _size(params: Mapping[str, Any]) -> int:  # `Any`: JSON
+    return len(json.dumps(params))
+
+
+def _reaches(params: Mapping[str, Any], least: str | None) -> bool:  # `Any`: as above
+    from mcp_types import LoggingLevel
+
+    names = get_args(LoggingLevel)
+    level = params.get("level")
+    return least in names and level in names and names.index(level) >= names.index(least)
+
+
+class Wire:
+    """The streams of one connection, looked at. `has_back`: a server can ask before it answers."""
+
+    def __init__(self, *, has_back: bool) -> None:
+        self._has_back = has_back
+        self._talks: dict[int | str, Talk] = {}
+
+    @property
+    def only(self) -> Talk | None:
+        """The one call that is under way; None where there is none, or another one."""
+        talks = set(self._talks.values())
+        return talks.pop() if len(talks) == 1 else None
+
+    def forget(self, talk: Talk) -> None:
+        """The call has ended, or waits no longer."""
+        self._talks = {ident: one for ident, one in self._talks.items() if one is not talk}
+
+    @asynccontextmanager
+    async def over(
+        self, streams: AbstractAsyncContextManager[TransportStreams]
+    ) -> AsyncIterator[TransportStreams]:
+        """The streams, as long as the block lasts."""
+        async with streams as (source, sink):
+            yield _Incoming(source, self.takes), _Outgoing(sink, self.mark)
+
+    def takes(self, message: object, now_s: float) -> bool:
+        """Whether a message is a call's own news, which it has been told."""
+        method, params = getattr(message, "method", None), getattr(message, "params", None) or {}
+        if method == _PROGRESS:
+            token = params.get("progressToken")
+            talk = self._talks.get(token) if isinstance(token, int | str) else None
+        elif method == _MESSAGE:
+            talk = self.only
+        else:
+            if method is None:  # an answer: what comes after it is of nobody any more
+                self._talks.pop(getattr(message, "id", ""), None)
+            return False
+        if talk is not None:
+            talk.hear(method, params, now_s)
+        return True
+
+    def mark(self, message: object) -> None:
+        """Have a request say what the client of its own call can be asked and wants to hear."""
+        from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY
+
+        number, params, talk = (
+            getattr(message, "id", None),
+            getattr(message, "params", None),
+            _SPEAKS.get(),
+        )
+        if number is None or not isinstance(params, dict):
+            return
+        if getattr(message, "method", None) == "initialize" and not self._has_back:
+            params["capabilities"] = {}
+        meta = params.get("_meta") or {}
+        is_stateless = CLIENT_CAPABILITIES_META_KEY in meta
+        if is_stateless:
+            meta[CLIENT_CAPABILITIES_META_KEY] = {} if talk is None else talk.can
+        if talk is None:
+            return
+        self._talks[number] = talk
+        companion = talk.companion
+        if companion is not None and companion.wants_progress:
+            params["_meta"] = meta
+            meta["progressToken"] = number
+        if companion is not None and companion.log_level is not None and is_stateless:
+            meta[LOG_LEVEL_META_KEY] = companion.log_level
+
+
+class _Incoming:
+    """What comes, without what was passed on."""
+
+    def __init__(
+        self, source: ReadStream[SessionMessage | Exception], takes: Callable[[object, float], bool]
+    ) -> None:
+        self._source = source
+        self._takes = takes
+        self._clock = asyncio.get_running_loop().time
+
+    async def receive(self) -> SessionMessage | Exception:
+        while self._is_taken(item := await self._source.receive()):
+            pass
+        return item
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        while self._is_taken(item := await self._source.__anext__()):
+            pass
+        return item
+
+    def _is_taken(self, item: SessionMessage | Exception) -> bool:
+        return not isinstance(item, Exception) and self._takes(item.message, self._clock())
+
+    def __aiter__(self) -> _Incoming:
+        return self
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class _Outgoing:
+    """What goes, with what its call's client can do."""
+
+    def __init__(self, sink: WriteStream[SessionMessage], mark: Callable[[object], None]) -> None:
+        self._sink = sink
+        self._mark = mark
+
+    async def send(self, item: SessionMessage, /) -> None:
+        self._mark(item.message)
+        await self._sink.send(item)
+
+    async def aclose(self) -> None:
+        await self._sink.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

@@ -50,12 +50,12 @@ def asking(context: Context, only: str | None) -> Asks:
 
 
 def shown(method: str, said: Mapping[str, Json], only: str | None) -> dict[str, Any]:
-    """What a person reads says who wants to know: the client shows a question of ours."""
+    """What a person reads says who wants to know, if it is a server behind us: the client shows a question of ours."""
     params: dict[str, Any] = dict(said)  # `Any`: JSON
     meta = params.get("_meta", {})
     server = meta.get(SERVER)
     wants_secret = any(one.get("code") == ASKS_SECRET for one in meta.get(MARKS, ()))
-    if method != "elicitation/create" or (only is not None and not wants_secret):
+    if method != "elicitation/create" or server is None or (only is not None and not wants_secret):
         return params
     warned = " for what may be a secret (give it none here)" if wants_secret else ""
     return {**params, "message": f"MCP server `{server}` asks{warned}: {params.get('message', '')}"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from assent import system
 from assent.errors import AssentError, Json
+from assent.mcp._consent import consent
 from assent.mcp._telling import Asks, Call
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
@@ -18,14 +20,20 @@ UNSETTLED: Final = frozenset({"pending", "awaiting_approval", "waiting", "runnin
 """As a step stands that goes on, by itself or once somebody has decided."""
 
 
+_ASKED: Final = "awaiting_approval"
+
+
 class StepOfSession(NamedTuple):
-    """A call that is to be a step of the session. `gives_content`: what it gives is a result of the protocol."""
+    """A call that is to be a step of the session. `gives_content`: what it gives is a result of the protocol. `is_others`: it is
+    a tool of another MCP server, which may ask something, too.
+    """
 
     capability: str
     parameters: dict[str, Json]
     gives_content: bool = False
+    is_others: bool = False
     asks: Asks | None = None
-    """Carries what the MCP server asks whose tool it is."""
+    """Carries to the client what it is asked."""
 
 
 class Outcome(NamedTuple):
@@ -42,7 +50,11 @@ async def outcome(visit: Visit, call: Call, step: StepOfSession, patience_s: flo
     try:
         await asyncio.wait({adding, resting}, return_when=asyncio.FIRST_COMPLETED)
         if adding.done():
-            return Outcome(await _decided(visit, adding.result(), patience_s))
+            run = adding.result()
+            asks = step.asks if run.steps[0].status == _ASKED else None
+            if asks is not None and await consent(visit, run, asks, partial(_decided, visit, run, None)):
+                run = _plain(await visit.ask(requests.Show(run=run.run_id, step=run.steps[0].name)))
+            return Outcome(await _decided(visit, run, patience_s))
         return await _as_it_stands(visit, str(call.inner)) or Outcome(await adding)
     finally:
         for task in (adding, resting):
@@ -70,7 +82,7 @@ async def soon(visit: Visit, call: Call, step: StepOfSession, patience_s: float)
 
 
 def _adding(visit: Visit, call: Call, step: StepOfSession) -> asyncio.Task[answers.Run]:
-    client = None if step.asks is None else call.accompany(step.asks)
+    client = call.accompany(step.asks) if step.is_others and step.asks is not None else None
     return system.spawn(
         visit.add(step.capability, step.parameters, tell=call.hear, client=client), name="a call's step"
     )
@@ -85,10 +97,10 @@ async def _rests(call: Call, patience_s: float) -> None:
             return
 
 
-async def _decided(visit: Visit, run: answers.Run, patience_s: float) -> answers.Run:
-    """The step once people have decided, if they do so soon."""
+async def _decided(visit: Visit, run: answers.Run, patience_s: float | None) -> answers.Run:
+    """The step once people have decided, if they do so soon; however long that takes, for None."""
     (step,) = run.steps
-    if step.status != "awaiting_approval" or not patience_s:
+    if step.status != _ASKED or patience_s == 0:
         return run
     with suppress(TimeoutError, AssentError):  # who may not look waits for nobody
         async with asyncio.timeout(patience_s):

@@ -23,6 +23,7 @@ from assent.mcp import _results as results
 from assent.mcp import _tasks as tasks
 from assent.mcp import _upstreams as upstreams
 from assent.mcp._asking import asking
+from assent.mcp._consent import can_be_asked
 from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome, soon
@@ -171,20 +172,12 @@ class Door:
                     answer = await own.answer(Asked(visit, offer, own.read(given), call.hear))
                     if not isinstance(answer, StepOfSession):
                         return results.of_answer(answer)
-                    return await self._carry_out(context, visit, call, answer)
+                    return await self._asking(context, visit, call, params, answer)
                 if tool is not None:
                     _require_same_headers(context, tool, given)
-                    step = StepOfSession(tool.capability.id, dict(given), gives_content(tool))
-                    if tool.upstream is UNSET:
-                        return await self._carry_out(context, visit, call, step)
-                    only = self._only(context)
-                    if _only_objects(context):
-                        step = step._replace(asks=asking(context, only))
-                        return await self._carry_out(context, visit, call, step)
-                    held = self._rounds.begin(visit, params, only)
-                    step = step._replace(asks=held.ask)
-                    held.go(call, self._carry_out(context, visit, call, step))
-                    return await self._rounds.outcome(held)
+                    is_others = tool.upstream is not UNSET
+                    step = StepOfSession(tool.capability.id, dict(given), gives_content(tool), is_others)
+                    return await self._asking(context, visit, call, params, step)
         except MCPError:
             raise
         except AssentError as error:
@@ -192,6 +185,24 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
             return results.of_error(self._fault(error))
         raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`")
+
+    async def _asking(
+        self,
+        context: Context,
+        visit: Visit,
+        call: Call,
+        params: wire.CallToolRequestParams,
+        step: StepOfSession,
+    ) -> HandlerResult:
+        """The same as `_carry_out`, for a client that may be asked something meanwhile: in what way, its revision says."""
+        if not step.is_others and not can_be_asked(context):
+            return await self._carry_out(context, visit, call, step)
+        only = self._only(context)
+        if _only_objects(context):
+            return await self._carry_out(context, visit, call, step._replace(asks=asking(context, only)))
+        held = self._rounds.begin(visit, params, only)
+        held.go(call, self._carry_out(context, visit, call, step._replace(asks=held.ask)))
+        return await self._rounds.outcome(held)
 
     async def _carry_out(
         self, context: Context, visit: Visit, call: Call, step: StepOfSession

@@ -52,7 +52,7 @@ class Answering(Runtime):
         service = self._service
         service.check(request, by)
         if isinstance(request, Reading):
-            read: A = await asyncio.to_thread(process.at_once, service.perform(request, by))
+            read: A = await asyncio.to_thread(lambda: process.at_once(service.perform(request, by)))
             return read
         return await service.perform(request, by, tell=tell, ident=ident)
 

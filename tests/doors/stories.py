@@ -717,6 +717,7 @@ REST = (
         "servers of others",
         ask("servers", gives={"#": 0}),
         ask("look_at_server", {"name": "none"}, code="MCP_SERVER_UNKNOWN"),
+        ask("server_log", {"name": "none"}, code="MCP_SERVER_UNKNOWN"),
         ask("trust_server", {"name": "none", "digest": "0" * 64}, code="MCP_SERVER_UNKNOWN"),
         counts=True,
     ),

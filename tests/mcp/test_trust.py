@@ -71,6 +71,11 @@ async def test_who_decides_about_a_server_is_obeyed_at_once(root: Path, env: dic
         assert (await add("bread")).structured_content["id"] == 1, "another process"
         assert (await flying).structured_content["id"] == 2, "ended as it was"
 
+        await add("@crash")
+        printed = (await ask(requests.ServerLog(name="notes"))).printed
+        assert len(printed) == 64 << 10
+        assert printed.endswith("x\nout of luck")
+
         await ask(requests.RemoveServer(name="notes"))
         await heard.until(ToolsListChanged())
         assert not await offered()

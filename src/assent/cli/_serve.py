@@ -138,6 +138,7 @@ mcp = Group(
             ("list", "list_", "List the MCP servers, and how far each is trusted."),
             ("inspect", "inspect", "Show the tools of an MCP server as it lists them now."),
             ("trust", "trust", "Look at an MCP server's tools, and trust exactly these."),
+            ("log", "log", "Show what an MCP server printed on its standard error."),
             ("remove", "remove", "Take an MCP server out of assent.toml and of the lock."),
         )
     },

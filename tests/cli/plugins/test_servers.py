@@ -47,6 +47,8 @@ def test_a_server_is_named_looked_at_trusted_and_forgotten(terminal: Terminal, f
     spec: Any = terminal("capability", "show", "mcp.notes.add_note", "--json").object
     assert spec["risk"]["level"] == "CRITICAL"
 
+    assert "printed nothing" in terminal("mcp", "log", "notes").err
+    assert terminal("mcp", "log", "notes", "--json").json == {"name": "notes", "printed": ""}
     assert terminal("mcp", "remove", "notes").code == 0
     assert terminal("mcp", "list", "--json").json == []
     assert (folder / "assent-mcp.lock").read_text().count("notes") == 0

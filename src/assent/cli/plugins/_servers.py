@@ -165,6 +165,19 @@ def _told(door: Door, found: service.answers.ServerFound, note: str) -> int:
     return OK
 
 
+@command("log", watches=False, short_help="Show what an MCP server printed on its standard error.")
+@click.argument("server", metavar="NAME", shell_complete=complete_server)
+def log(door: Door, server: str) -> None:
+    """Show the end of what the program of the server NAME printed on its standard error, as long as who started it lives."""
+    found = door.perform(service.requests.ServerLog(name=server))
+    if door.out.is_json:
+        door.out.object(found)
+    elif found.printed:
+        door.out.answer(safe(found.printed).rstrip("\n"))
+    else:
+        door.out.note("no process that lives has started it, or it printed nothing")
+
+
 @command("remove", watches=False, short_help="Take an MCP server out of assent.toml and of the lock.")
 @click.argument("server", metavar="NAME", shell_complete=complete_server)
 def remove(door: Door, server: str) -> None:

@@ -27,19 +27,26 @@ UNASKED_MAX: Final = 10_000
 PRINTED_MAX: Final = 4096
 """The end of what a program printed on its standard error, in bytes, that is shown when it fails."""
 
+KEPT_MAX: Final = 64 << 10
+"""The end of what all programs of one server printed there, in bytes, that is kept."""
+
 _CHANGED: Final = "notifications/tools/list_changed"
 _READ_BYTES: Final = 1 << 16
 
 
 class Pipes:
-    """The pipes of one program. `fault` says what it did wrong, `printed` how its standard error ended."""
+    """The pipes of one program. `fault` says what it did wrong, `printed` how its standard error ended.
 
-    def __init__(self, child: Child, *, frame_bytes: int) -> None:
+    `kept` takes that as well, behind what programs before it printed.
+    """
+
+    def __init__(self, child: Child, *, frame_bytes: int, kept: bytearray) -> None:
         self._child = child
         self._frame_bytes = frame_bytes
         self._asked: set[int | str] = set()
         self._unasked = 0
         self._printed = bytearray()
+        self._kept = kept
         self._end: str | None = None
         self._listing: Listing | None = None
         self._own: dict[str, asyncio.Future[bytes | None]] = {}
@@ -215,8 +222,9 @@ class Pipes:
                 self._keep(data)
 
     def _keep(self, data: bytes) -> None:
-        self._printed += data
-        del self._printed[:-PRINTED_MAX]
+        for held, most in ((self._printed, PRINTED_MAX), (self._kept, KEPT_MAX)):
+            held.extend(data)
+            del held[:-most]
 
 
 def _lines(buffer: bytearray, data: bytes) -> Iterator[bytes]:

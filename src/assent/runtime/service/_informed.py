@@ -451,6 +451,15 @@ async def _look_at_server(scene: Scene, request: requests.LookAtServer) -> answe
         return await server_admin.look(scene.settings, runtime, request.name)
 
 
+async def _server_log(scene: Scene, request: requests.ServerLog) -> answers.ServerLog:
+    # What it printed has who started it.
+    told = ask(request, scene.settings) if scene.runtime is None else None
+    if told is not None:
+        return told
+    async with scene.informed() as runtime:
+        return answers.ServerLog(name=request.name, printed=runtime.servers.printed(request.name))
+
+
 async def _add_server(scene: Scene, request: requests.AddServer) -> answers.ServerWritten:
     if scene.runtime is None:
         # Whoever owns the state has to know of it, too: a command under other settings than the owner's is refused.

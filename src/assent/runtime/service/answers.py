@@ -280,7 +280,7 @@ class Health(Answer, frozen=True, kw_only=True):
     """How the owner is: the whole, each part by its name, what it has counted, its line of runs, and what the record holds.
 
     `version` is its release of Assent, `now_ms` what its clock shows, and `operations` what it can be asked, by name. `in_force`
-    are digests of what it works by: `policy`, `identity`, `serve`, `settings`. `root` is the workspace, and `wsl` the
+    are digests of what it works by: `policy`, `identity`, `serve`, `mcp`, `settings`. `root` is the workspace, and `wsl` the
     distribution of WSL that it runs in, so that a client knows what paths are called there.
     """
 
@@ -1353,6 +1353,13 @@ class Servers(Answer, frozen=True, kw_only=True):
     """The MCP servers that assent.toml names."""
 
     servers: list[Server]
+
+
+class ServerLog(Answer, frozen=True, kw_only=True):
+    """The end of what a server's programs printed on their standard error; empty where no process that lives has started one."""
+
+    name: str
+    printed: str
 
 
 class ServerTool(Answer, frozen=True, kw_only=True):

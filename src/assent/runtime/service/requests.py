@@ -581,6 +581,15 @@ class LookAtServer(Informed[answers.ServerFound], tag="look_at_server", frozen=T
     name: str
 
 
+class ServerLog(Informed[answers.ServerLog], tag="server_log", frozen=True):
+    """What an MCP server's program printed on its standard error, as far as the process that owns the state has kept it.
+
+    `MCP_SERVER_UNKNOWN`.
+    """
+
+    name: str
+
+
 class TrustServer(Driving[answers.ServerFound], tag="trust_server", frozen=True):
     """Trust exactly the tools that were looked at, as `digest` names them: a call of `assent.mcp.trust`, in force at once.
 

@@ -166,6 +166,7 @@ ROUTES: Final = (
     Route("POST", "/v1/plugins/{name}/trust", ask.TrustPlugin),
     Route("POST", "/v1/plugins/{name}/untrust", ask.UntrustPlugin),
     Route("GET", "/v1/mcp_servers", ask.Servers, "list"),
+    Route("GET", "/v1/mcp_servers/{name}/log", ask.ServerLog),
     Route("POST", "/v1/mcp_servers/{name}/look", ask.LookAtServer),
     Route("POST", "/v1/mcp_servers/{name}/trust", ask.TrustServer),
     Route("GET", "/v1/health", ask.Health),

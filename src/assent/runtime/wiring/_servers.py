@@ -44,6 +44,7 @@ class Servers:
         self.faults: dict[str, AssentError] = {}
         self.names: dict[str, str] = {}
         self.looked: dict[str, list[Tool]] = {}
+        self._printed: dict[str, bytearray] = {}
 
     def register(self, capabilities: Capabilities) -> None:
         """Register every tool that is trusted as it is written down. What can't be is left out, and `faults` says why."""
@@ -219,7 +220,12 @@ class Servers:
             programs=True,
             network=server.network,
         )
-        return Pipes(child, frame_bytes=server.answer_bytes)
+        kept = self._printed.setdefault(server.name, bytearray())
+        return Pipes(child, frame_bytes=server.answer_bytes, kept=kept)
+
+    def printed(self, name: str) -> str:
+        """The end of what a server's programs printed on their standard error, since this process began. MCP_SERVER_UNKNOWN."""
+        return bytes(self._printed.get(self.server(name).name, b"")).decode(errors="replace")
 
     def _make(self, server: Server, folder: Path) -> None:
         """A folder that a program can change. `InputError` PATH_PROTECTED, `WorldError` WORKSPACE_UNUSABLE.

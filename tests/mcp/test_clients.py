@@ -30,6 +30,15 @@ CALLS: Final = [
 ]
 
 
+POLICY: Final = """\
+version: 1
+rules:
+  - {id: deletes, when: {operation_type: DELETE}, decision: REQUIRE_APPROVAL, reason: it is gone}
+  - {id: work, when: {capability: [io.fs.write_file, workflow.run]}, decision: ALLOW, reason: harmless}
+"""
+"""Lets few tools go: frameworks read each of their schemas anew in every turn."""
+
+
 def script(root: Path) -> Model:
     """Plans, runs what it has planned, looks at it, and takes it back."""
     told = yield "assent_plan", {"calls": CALLS}
@@ -160,7 +169,7 @@ async def person(rt: Client) -> AsyncIterator[list[str]]:
             for one in (await rt.perform(requests.Approvals())).approvals:
                 await rt.approve(one.run_id, one.step)
                 asked.append(one.requester)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
     deciding = asyncio.create_task(decide())
     try:
@@ -173,6 +182,7 @@ async def test_each_client_plans_waits_for_a_person_runs_and_takes_its_visit_bac
     root: Path, env: dict[str, str]
 ) -> None:
     (root / "old.txt").write_text("old")
+    (root / "policy.yaml").write_text(POLICY)
     over_tcp(root)
     async with daemon(root, env) as served:
         url = served.doors["http"]

@@ -53,6 +53,10 @@ QUESTIONS: Final[Mapping[str, Callable[[Client], Awaitable[Any]]]] = {
     "a long operation": lambda client: client.call_tool(
         "trigger-long-running-operation", {"duration": 0.2, "steps": 2}
     ),
+    "a question to a person": lambda client: client.call_tool("trigger-elicitation-request", {}),
+    "a question to a model": lambda client: client.call_tool(
+        "trigger-sampling-request", {"prompt": "hello", "maxTokens": 9}
+    ),
     "a call that fails": lambda client: client.call_tool("get-resource-reference", {"resourceId": -1}),
     "arguments that do not fit": lambda client: client.call_tool("get-sum", {"a": "one"}),
     "a tool that there is not": lambda client: client.call_tool("nothing", {}),
@@ -103,6 +107,27 @@ MEANT: Final[Mapping[str, str]] = {
 
 _RISK: Final = re.compile(r"\.?( Risk [A-Z]+\..*)?$")
 _MOMENT: Final = re.compile(r"\d+:\d\d:\d\d [AP]M")
+
+
+async def _elicited(_: Any, __: Any) -> wire.ElicitResult:
+    return wire.ElicitResult(action="decline")
+
+
+async def _sampled(_: Any, __: Any) -> wire.CreateMessageResult:
+    said = wire.TextContent(type="text", text="good day")
+    return wire.CreateMessageResult(role="assistant", content=said, model="none")
+
+
+async def _rooted(_: Any) -> wire.ListRootsResult:
+    return wire.ListRootsResult(roots=[wire.Root.model_validate({"uri": "file:///work", "name": "work"})])
+
+
+ANSWERS: Final[Mapping[str, Any]] = {
+    "elicitation_callback": _elicited,
+    "sampling_callback": _sampled,
+    "list_roots_callback": _rooted,
+}
+"""What each client says to what it is asked."""
 
 
 async def seen(client: Client) -> dict[str, Json]:
@@ -161,7 +186,7 @@ def differences(then: Json, now: Json, at: str) -> Iterator[str]:
 async def directly(command: list[str]) -> Any:
     """A client of the server itself."""
     async with Client(
-        stdio_client(StdioServerParameters(command=command[0], args=command[1:])), mode="legacy"
+        stdio_client(StdioServerParameters(command=command[0], args=command[1:])), mode="legacy", **ANSWERS
     ) as client:
         yield client
 
@@ -172,7 +197,9 @@ async def through(url: str, key: str, era: str) -> Any:
     headers = {"authorization": f"Bearer {key}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=60) as http,
-        Client(streamable_http_client(f"{url}/mcp/everything", http_client=http), mode=era) as client,
+        Client(
+            streamable_http_client(f"{url}/mcp/everything", http_client=http), mode=era, **ANSWERS
+        ) as client,
     ):
         yield client
 

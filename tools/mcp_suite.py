@@ -1,10 +1,11 @@
 """The official conformance suite of MCP against `assent serve`, which has a fixture's tools behind its gateway and its gate.
 
-    python -m tools.mcp_suite
+    python -m tools.mcp_suite [--record]
 
 It is fetched from npm, whatever is on this machine; every version and set of requirements that counts is run. Each scenario is
 told with its checks that did not pass, and why. At last the reference server is compared with what it is behind Assent. Exit
-code 1 when a check that a scenario was to make failed, or something of that server is lost.
+code 1 when a check that a scenario was to make failed, or something of that server is lost. `--record` keeps what was asked and
+answered, for `tests/mcp/test_transcripts.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import os
 import shutil
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from assent.mcp._http import Agents
 from tests.support.suite import served, with_key
+from tests.support.transcripts import TRANSCRIPTS, Recorder, kept, packed
 from tools.mcp_reference import compare
 
 PACKAGE: Final = "@modelcontextprotocol/conformance"
@@ -37,6 +41,7 @@ class Scenario(NamedTuple):
     """One scenario of a set, with its checks as the suite tells them."""
 
     name: str
+    began_s: float
     checks: list[dict[str, Any]]
 
     def of(self, status: str) -> list[dict[str, Any]]:
@@ -61,12 +66,20 @@ async def run(version: str, *chosen: str, url: str) -> list[Scenario]:
         )
         said, _ = await asyncio.wait_for(process.communicate(), SET_S)
         found = [
-            Scenario(path.parent.name.removeprefix("server-")[:-_DATED], json.loads(path.read_text()))
+            Scenario(*_named(path.parent.name), json.loads(path.read_text()))
             for path in sorted(Path(folder).glob("*/checks.json"))  # noqa: ASYNC240  # nothing else runs meanwhile
         ]
         if not found:
             sys.exit(f"the suite left nothing behind; it said:\n{said.decode()[-4000:]}")
         return found
+
+
+def _named(folder: str) -> tuple[str, float]:
+    """The scenario of a folder, and when it began."""
+    name, told = folder[:-_DATED], folder[-_DATED + 1 :]
+    day, _, hour = told.partition("T")
+    at = datetime.fromisoformat(f"{day}T{hour[:-5].replace('-', ':')}.{hour[-4:-1]}+00:00")
+    return name.removeprefix("server-"), at.timestamp()
 
 
 def tell(title: str, scenarios: list[Scenario]) -> int:
@@ -90,12 +103,15 @@ async def main() -> int:
     if shutil.which("npx") is None:
         sys.exit("the suite comes from npm: `npx` is not on PATH")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ASSENT_")}
-    failed = 0
+    failed, recorder, began = 0, Recorder(), dict[str, float]()
+    Agents.answer = recorder.answer()  # type: ignore[method-assign]  # it stands in for that
     async with served(environ) as (url, key), with_key(url, key) as front:
         for version, *chosen in SETS:
-            failed += tell(
-                " ".join((version, *chosen)), await run(version, *chosen, url=f"{front}/mcp/suite")
-            )
+            scenarios = await run(version, *chosen, url=f"{front}/mcp/suite")
+            began |= {f"{chosen[-1]} {one.name}": one.began_s for one in scenarios}
+            failed += tell(" ".join((version, *chosen)), scenarios)
+    if "--record" in sys.argv:
+        TRANSCRIPTS.write_text(packed(kept(recorder.exchanges, began)))
     failed += await compare()
     return int(failed > 0)
 

@@ -37,8 +37,9 @@ class Told(wire.Result):
 
     model_config = ConfigDict(extra="allow")
 
-    status: str
+    status: str = ""
     result: dict[str, Any] | None = None
+    input_requests: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
 
@@ -48,9 +49,10 @@ class _Request(wire.Request[dict[str, Any], str]):
     name_param = "taskId"
 
 
-async def ask(client: Client, method: str, task: str) -> Told:
-    """The answer to a request about a task."""
-    return await client.session.send_request(_Request(method=method, params={"taskId": task}), Told)
+async def ask(client: Client, method: str, task: str, **more: Any) -> Told:
+    """The answer to a request about a task; `more` is said besides."""
+    params = {"taskId": task, **more}
+    return await client.session.send_request(_Request(method=method, params=params), Told)
 
 
 class Tasks(ClientExtension):

@@ -396,14 +396,16 @@ async def protocol_error_job(_: Round) -> Any:
 
 @tool(texts("filename"))
 async def confirm_delete(call: Round) -> Any:
-    """Asks before it deletes."""
+    """Takes a moment, and asks before it deletes."""
+    await asyncio.sleep(1)
     asks = elicit(f"Delete {call.arguments['filename']}?", "confirm", confirm={"type": "boolean"})
     return text(f"deleted: {said((await call.ask(confirm=asks))['confirm'])}")
 
 
 @tool()
 async def multi_input(call: Round) -> Any:
-    """Asks two questions at once."""
+    """Takes a moment, and asks two questions at once."""
+    await asyncio.sleep(1)
     name = elicit("Your name?", "name", name={"type": "string"})
     sure = elicit("Sure?", "confirm", confirm={"type": "boolean"})
     await call.ask(name=name, sure=sure)

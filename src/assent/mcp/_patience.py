@@ -74,11 +74,13 @@ async def soon(visit: Visit, call: Call, step: StepOfSession, patience_s: float)
             await asyncio.wait({adding, *call.asking}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(known, return_when=asyncio.FIRST_COMPLETED)
         if not adding.done():
+            call.last(adding)
             return call.step.result()
         (settled,) = adding.result().steps
         return settled.name if settled.status in UNSETTLED else adding.result()
-    finally:
+    except asyncio.CancelledError:
         adding.cancel()
+        raise
 
 
 def _adding(visit: Visit, call: Call, step: StepOfSession) -> asyncio.Task[answers.Run]:

@@ -88,7 +88,8 @@ class Held:
         if not self._asked.done():
             self._asked.set_result(None)
 
-    def _wanted(self) -> dict[str, wire.InputRequest]:
+    def wanted(self) -> dict[str, wire.InputRequest]:
+        """What is asked and not answered yet."""
         return {
             name: _REQUEST.validate_python(
                 {"method": method, "params": shown(method, dict(params), self._only)}, by_name=False
@@ -101,7 +102,7 @@ class Held:
     async def round(self) -> dict[str, wire.InputRequest] | None:
         """What the call needs now; None once it has its outcome."""
         while not self.task.done():
-            if wanted := self._wanted():
+            if wanted := self.wanted():
                 return wanted
             if self._asked.done():
                 self._asked = asyncio.get_running_loop().create_future()
@@ -111,10 +112,20 @@ class Held:
 
 
 class Rounds:
-    """The calls of one door that wait for input, by their states: one for each answer that asked for some."""
+    """The calls of one door that wait for input, by their states: one for each answer that asked for some. `tasks` has those that
+    became tasks and have not ended.
+    """
 
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
+        self.tasks: Final[dict[str, Held]] = {}
+
+    def keep(self, task: str, held: Held) -> None:
+        """A call has become a task."""
+        work = held.call.work
+        if work is not None and not work.done():
+            self.tasks[task] = held
+            work.add_done_callback(lambda _: self.tasks.pop(task, None))
 
     def begin(self, visit: Visit, params: wire.CallToolRequestParams, only: str | None) -> Held:
         """A call that may ask. `MCPError` where too many wait."""
@@ -153,7 +164,8 @@ class Rounds:
     def _forget(self, held: Held) -> None:
         self._held = {state: one for state, one in self._held.items() if one is not held}
         held.task.cancel()
-        held.call.end()
+        if held.call.work is held.task:  # and no task, which may ask as long as it lasts
+            held.call.end()
 
 
 def _says(params: wire.CallToolRequestParams) -> str:

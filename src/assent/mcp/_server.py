@@ -27,7 +27,7 @@ from assent.mcp._consent import can_be_asked
 from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome, soon
-from assent.mcp._rounds import Rounds
+from assent.mcp._rounds import Held, Rounds
 from assent.mcp._telling import Call, Calls, Context
 from assent.mcp._tools import Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
@@ -195,24 +195,27 @@ class Door:
         step: StepOfSession,
     ) -> HandlerResult:
         """The same as `_carry_out`, for a client that may be asked something meanwhile: in what way, its revision says."""
-        if not step.is_others and not can_be_asked(context):
+        if not step.is_others and (tasks.is_wanted(context) or not can_be_asked(context)):
             return await self._carry_out(context, visit, call, step)
         only = self._only(context)
         if _only_objects(context):
             return await self._carry_out(context, visit, call, step._replace(asks=asking(context, only)))
         held = self._rounds.begin(visit, params, only)
-        held.go(call, self._carry_out(context, visit, call, step._replace(asks=held.ask)))
+        held.go(call, self._carry_out(context, visit, call, step._replace(asks=held.ask), held))
         return await self._rounds.outcome(held)
 
     async def _carry_out(
-        self, context: Context, visit: Visit, call: Call, step: StepOfSession
+        self, context: Context, visit: Visit, call: Call, step: StepOfSession, held: Held | None = None
     ) -> HandlerResult:
         """The outcome of a step, or what it waits for once the client has had patience; a task where the client knows those."""
         self._admit(context, step.capability)
         if tasks.is_wanted(context):
             found = await soon(visit, call, step, tasks.SLOW_S)
             if isinstance(found, str):
-                return await tasks.begun(visit, found)
+                task = f"{visit.run}/{found}"
+                if held is not None:
+                    self._rounds.keep(task, held)
+                return await tasks.begun(visit, task)
             run, inner = found, None
         else:
             run, inner = await outcome(visit, call, step, _patience(context, call))
@@ -226,12 +229,14 @@ class Door:
 
     async def _of_task(
         self,
-        answer: Callable[[Context, Visit, tasks.TaskParams], Awaitable[HandlerResult]],
+        answer: Callable[[tasks.Asked], Awaitable[HandlerResult]],
         context: Context,
         params: tasks.TaskParams,
     ) -> HandlerResult:
         with self._told():
-            return await answer(context, self._visit(context), params)
+            tasks.require_known(context, params)
+            held = self._rounds.tasks.get(params.task_id)
+            return await answer(tasks.Asked(self._visit(context), params, held))
 
     async def _list_resources(
         self, context: Context, params: wire.PaginatedRequestParams | None

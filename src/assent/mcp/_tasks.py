@@ -7,13 +7,15 @@ for as long as the record is, nobody has to remember it, and it is told of to no
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import mcp_types as wire
 import msgspec
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp_types.version import is_version_at_least
+from pydantic import TypeAdapter
 
 from assent.errors import InputError
 from assent.mcp import _results as results
@@ -24,6 +26,7 @@ from assent.runtime.service import answers, requests
 from assent.spec.words.durations import instant
 
 if TYPE_CHECKING:
+    from assent.mcp._rounds import Held
     from assent.mcp._visit import Visit
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
@@ -38,12 +41,14 @@ _SINCE: Final = "2026-07-28"
 _ADDRESS: Final = re.compile(r"(run_[0-9a-z]{26})/([\w.\[\]-]{1,200})")
 _WORDS: Final = {"awaiting_approval": "waits until a person has decided"}
 _ENDS: Final = ("result", "error")
+_RESPONSE: Final[TypeAdapter[wire.InputResponse]] = TypeAdapter(wire.InputResponse)
 
 
 class TaskParams(wire.RequestParams):
-    """What each request about a task names."""
+    """What each request about a task names; an update has answers to what was asked, by name."""
 
     task_id: str
+    input_responses: dict[str, Any] | None = None
 
 
 def is_wanted(context: Context) -> bool:
@@ -54,16 +59,30 @@ def is_wanted(context: Context) -> bool:
     return EXTENSION in ((capabilities.extensions if capabilities is not None else None) or {})
 
 
-async def begun(visit: Visit, step: str) -> dict[str, Any]:
-    """The task that a call has become: this step of the session."""
-    told = await _told(visit, f"{visit.run}/{step}")
+class Asked(NamedTuple):
+    """A request about a task; `held` is its call, while that may ask its client something."""
+
+    visit: Visit
+    params: TaskParams
+    held: Held | None
+
+
+async def begun(visit: Visit, task: str) -> dict[str, Any]:
+    """What is answered in place of a call that has become this task."""
+    told = await _told(visit, task)
     return {key: part for key, part in told.items() if key not in _ENDS} | {"resultType": "task"}
 
 
-async def get(context: Context, visit: Visit, params: TaskParams) -> dict[str, Any]:
-    """How a task stands."""
-    _require_known(context, params)
-    return await _told(visit, params.task_id)
+async def get(asked: Asked) -> dict[str, Any]:
+    """How a task stands, and what it needs of its client."""
+    told = await _told(asked.visit, asked.params.task_id)
+    wanted = None if asked.held is None or told["status"] != "working" else asked.held.wanted()
+    if not wanted:
+        return told
+    needs = {
+        name: one.model_dump(by_alias=True, mode="json", exclude_none=True) for name, one in wanted.items()
+    }
+    return {**told, "status": "input_required", "inputRequests": needs}
 
 
 async def _told(visit: Visit, ident: str) -> dict[str, Any]:
@@ -93,26 +112,33 @@ async def _told(visit: Visit, ident: str) -> dict[str, Any]:
     return {**task, "status": "completed", "result": told}
 
 
-async def update(context: Context, visit: Visit, params: TaskParams) -> wire.EmptyResult:
-    """Nothing is ever asked of the client: who has to agree is no part of its host, and what it says is left aside."""
-    _require_known(context, params)
-    await _find(visit, params.task_id)
+async def update(asked: Asked) -> wire.EmptyResult:
+    """What the client says to what an MCP server asked it. Nobody agrees by that: who has to is no part of its host."""
+    await _find(asked.visit, asked.params.task_id)
+    if asked.held is not None:
+        given: dict[str, Any] = {}
+        for name, said in (asked.params.input_responses or {}).items():
+            with suppress(ValueError):  # what is none is not taken for one
+                given[name] = _RESPONSE.validate_python(said)
+        asked.held.take(given)
     return wire.EmptyResult()
 
 
-async def cancel(context: Context, visit: Visit, params: TaskParams) -> wire.EmptyResult:
-    """The run of a workflow is stopped and taken back. Any other step stays a question: only a person withdraws that, or
-    `assent_undo`.
+async def cancel(asked: Asked) -> wire.EmptyResult:
+    """The run of a workflow is stopped and taken back, and an MCP server is told that nobody wants its answer. Any other step
+    stays what it is: only a person withdraws a question, or `assent_undo`.
     """
-    _require_known(context, params)
-    shown = await _find(visit, params.task_id)
+    shown = await _find(asked.visit, asked.params.task_id)
+    if asked.held is not None:
+        await asked.held.call.stop()
+        return wire.EmptyResult()
     inner = shown.steps[0].inner_run
     if isinstance(inner, str) and shown.steps[0].status == "running":
-        await visit.act(requests.Cancel(run=inner))
+        await asked.visit.act(requests.Cancel(run=inner))
     return wire.EmptyResult()
 
 
-def _require_known(context: Context, params: TaskParams) -> None:
+def require_known(context: Context, params: TaskParams) -> None:
     """The client knows tasks, and its header names the task that the request does: what stands before us may go by that."""
     headers = getattr(context.request, "headers", None)
     if headers is not None and decode_header_value(headers.get(MCP_NAME_HEADER)) != params.task_id:

@@ -168,6 +168,16 @@ class Call:
         """The client asks for the same call once more: from now on it is told in that request."""
         self._context, self._is_heard = context, True
 
+    def last(self, work: asyncio.Task[Any]) -> None:
+        """The client has a task instead of an answer: its server may ask until this has ended."""
+        self.work = work
+        work.add_done_callback(self._end_after)
+
+    def _end_after(self, work: asyncio.Task[Any]) -> None:
+        self.end()
+        if not work.cancelled():
+            work.exception()  # looked at: how it ended is on record
+
     def leave(self) -> None:
         """The request is answered: the call has ended, or nobody is told anything until the client asks once more."""
         if self.work is None or self.work.done():

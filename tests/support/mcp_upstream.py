@@ -49,6 +49,9 @@ LISTS: dict[str, list[dict[str, Any]]] = {
 """What a server of such a mode lists."""
 
 
+AT_START = {"mute": "hang", "dies": "crash", "floods": "endless"}
+"""The wrong thing that a server of such a mode does before it was asked anything; `drips` answers everything slowly."""
+
 FIRST = 2
 """Lists that whoever connects asks for: as they come, and in the SDK's own way."""
 
@@ -242,12 +245,16 @@ def _misbehave(mode: str, answer: dict[str, Any]) -> None:
 def main() -> None:
     """Answer until the input ends."""
     upstream = Upstream(sys.argv[1])
+    if upstream.mode in AT_START:
+        _misbehave(AT_START[upstream.mode], {})
     for line in sys.stdin:
         message = json.loads(line)
         answer = upstream.answer(message)
         if answer is None:
             continue
-        if message["method"] == "tools/call" and message["params"]["name"] == "add_note":
+        if upstream.mode == "drips":
+            _misbehave("slow", answer)
+        elif message["method"] == "tools/call" and message["params"]["name"] == "add_note":
             if upstream.mode == "tells":
                 _write({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
             _misbehave(upstream.mode, answer)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
 import mcp_types as wire
 from mcp.server import NotificationOptions, Server
-from mcp.server.context import HandlerResult
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import validate_mcp_param_headers
@@ -29,7 +30,7 @@ from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome, soon
 from assent.mcp._rounds import Held, Rounds
 from assent.mcp._telling import Call, Calls, Context
-from assent.mcp._tools import Offer, gives_content, pattern_of
+from assent.mcp._tools import Listing, Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 
@@ -54,6 +55,11 @@ INSTRUCTIONS: Final = (
     "waits: go on with something else, and ask for it with assent_status. assent_plan shows what would happen; assent_undo "
     "takes back what this session did."
 )
+
+
+_PAGE: Final[ContextVar[list[dict[str, Any]]]] = ContextVar(
+    "tools of the page that is asked for"
+)  # `Any`: JSON
 
 
 class _Server(Server):
@@ -87,6 +93,7 @@ class Door:
         self._only = only
         self._fault = fault
         self._calls = Calls()
+        self._listing = Listing([one.told for one in TOOLS.values()])
         self._rounds = Rounds()
         self.news: Final = News(watch)
 
@@ -115,6 +122,7 @@ class Door:
         server.add_request_handler("logging/setLevel", wire.SetLevelRequestParams, self._set_level)
         for name, answer in (("get", tasks.get), ("update", tasks.update), ("cancel", tasks.cancel)):
             server.add_request_handler(f"tasks/{name}", tasks.TaskParams, partial(self._of_task, answer))
+        server.middleware.append(self._with_tools)
         server.extensions[tasks.EXTENSION] = {}
         server.add_notification_handler(
             "notifications/cancelled", wire.CancelledNotificationParams, self._cancelled
@@ -149,13 +157,25 @@ class Door:
                 offer = await self._offer(context, visit)
                 if _only_objects(context):
                     self.news.listed(context, visit)
-                listed = [
-                    *(one.told for one in TOOLS.values()),
-                    *offer.listed(only_objects=_only_objects(context)),
-                ]
+                listed = self._listing.of(
+                    offer, context.protocol_version, only_objects=_only_objects(context)
+                )
         is_last = rest >= len(listed)
         visit.listed = None if is_last else listed
-        return wire.ListToolsResult(tools=listed[start:rest], next_cursor=None if is_last else str(rest))
+        _PAGE.get().extend(listed[start:rest])
+        return wire.ListToolsResult(tools=[], next_cursor=None if is_last else str(rest))
+
+    async def _with_tools(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Put the tools into their list when the SDK has looked at all else of it: it would read and write each one again."""
+        if ctx.method != "tools/list":
+            return await call_next(ctx)
+        page: list[dict[str, Any]] = []  # `Any`: JSON
+        token = _PAGE.set(page)
+        try:
+            result = await call_next(ctx)
+        finally:
+            _PAGE.reset(token)
+        return {**result, "tools": page} if isinstance(result, dict) else result
 
     async def _call_tool(self, context: Context, params: wire.CallToolRequestParams) -> HandlerResult:
         given: Mapping[str, Json] = params.arguments or {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import mcp_types as wire
+from mcp_types import methods
 from msgspec import UNSET
 
 from assent.plugins.upstream import CONTENT, capability_id
@@ -19,6 +20,12 @@ OURS: Final = "assent_"
 
 _PASSED: Final = re.compile(r"mcp\.\w+\.(resources|prompts|completions)\.\w+")
 """What goes through under the protocol's own requests."""
+
+KNOWN_MAX: Final = 20_000
+"""Tools that are kept as they were listed."""
+
+Item: TypeAlias = dict[str, Any]
+"""A tool of a list, as JSON."""
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -44,9 +51,35 @@ class Offer:
             for name, one in zip(names, shown, strict=True)
         }
 
-    def listed(self, *, only_objects: bool) -> list[wire.Tool]:
-        """As a client is told of them. `only_objects`: an older revision takes no other results' schema."""
-        return [_told(name, one, only_objects=only_objects) for name, one in self.capabilities.items()]
+
+class Listing:
+    """Tools as clients of each revision are told of them, each made once: lists of thousands are asked for again and again."""
+
+    def __init__(self, own: Sequence[wire.Tool]) -> None:
+        """`own`: Assent's, which come first."""
+        self._own = own
+        self._known: dict[tuple[str, str, int], tuple[object, Item]] = {}
+
+    def of(self, offer: Offer, version: str, *, only_objects: bool) -> list[Item]:
+        """`only_objects`: an older revision takes no other results' schema."""
+        theirs = offer.capabilities.items()
+        found = [self._kept(version, one.name, one, only_objects=only_objects) for one in self._own]
+        return found + [self._kept(version, name, one, only_objects=only_objects) for name, one in theirs]
+
+    def _kept(self, version: str, name: str, of: wire.Tool | answers.Tool, *, only_objects: bool) -> Item:
+        key = (version, name, id(of))
+        known = self._known.get(key)
+        if known is None:
+            made = of if isinstance(of, wire.Tool) else _told(name, of, only_objects=only_objects)
+            page = wire.ListToolsResult(tools=[made]).model_dump(
+                mode="json", by_alias=True, exclude_none=True
+            )
+            # What the revision does not have is left out by the SDK.
+            (told,) = methods.serialize_server_result("tools/list", version, page)["tools"]
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            known = self._known[key] = of, told
+        return known[1]
 
 
 def pattern_of(name: str, server: str | None = None) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Final, Protocol, TypeVar
-
-import mcp_types as wire
+from typing import Any, Final, Protocol, TypeVar
 
 from assent import system
 from assent.errors import AssentError, InputError, Json
@@ -47,7 +45,7 @@ class Visit:
         self._ended = 0
         self.by: Final = by
         self.run: str | None = None
-        self.listed: list[wire.Tool] | None = None
+        self.listed: list[dict[str, Any]] | None = None  # `Any`: JSON
         """The tools of a list whose further pages were not asked for yet."""
         self.log_level: str | None = None
         """The least level of messages that a client of the older revisions wants."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from assent.errors import InputError, Json
 from assent.registry._resolution import Resolution, VersionIndex
 from assent.spec.ids import Fingerprint
 from assent.spec.values.canonical import fingerprint
+from assent.spec.words.globs import glob_matches
 from assent.spec.words.reference import CapabilityReference
 from assent.spec.words.suggestions import did_you_mean
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 RESOLUTIONS_MAX: Final = 4_096
 """References whose meaning a snapshot remembers; callers may write as many different ones as they like."""
+
+PATTERNS_MAX: Final = 1_024
+"""The same of patterns of ids."""
 
 
 class RegistryView:
@@ -30,6 +34,7 @@ class RegistryView:
     def __init__(self, indexes: Mapping[str, VersionIndex]) -> None:
         self._indexes: Mapping[str, VersionIndex] = MappingProxyType(dict(sorted(indexes.items())))
         self._known: dict[str, Resolution] = {}
+        self._fitting: dict[tuple[str, ...], Sequence[str]] = {}
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -93,6 +98,17 @@ class RegistryView:
     def list(self) -> list[CapabilitySpec]:
         """Every spec that can be used, sorted by id and then by version, lowest first."""
         return [spec for index in self._indexes.values() for spec in _specs_of(index)]
+
+    def ids(self, patterns: tuple[str, ...]) -> Sequence[str]:
+        """The ids of these that fit one of some patterns. To find a tool by its name is not to look at thousands each time."""
+        found = self._fitting.get(patterns)
+        if found is None:
+            if len(self._fitting) >= PATTERNS_MAX:
+                self._fitting.clear()
+            ids = dict.fromkeys(spec.id for spec in self.list())
+            fitting = [ident for ident in ids if any(glob_matches(one, ident) for one in patterns)]
+            found = self._fitting[patterns] = fitting
+        return found
 
     def __len__(self) -> int:
         return sum(len(index.candidates) for index in self._indexes.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Self, cast
+from typing import TYPE_CHECKING, Annotated, Final, Self, cast
 
 import msgspec
 
@@ -47,12 +47,12 @@ from assent.spec.ids import (
 )
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, OnBusy
-from assent.spec.words.globs import glob_matches
 from assent.spec.workflow.definition import WorkflowSpec
 
 if TYPE_CHECKING:
     from assent.engine.replay import Recording, ReplayReport
     from assent.invocation import Snapshot
+    from assent.runtime.capabilities._run_catalogue import FrozenCatalogue
 
 
 class KeyWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +73,13 @@ class KeyWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(
                 "INVALID_INPUT", f"no concurrency key can be asked about so: {error}", hint=hint
             ) from None
+
+
+MANY: Final = 64
+"""Capabilities from which on it is remembered what the policy says of each."""
+
+OFFERS_MAX: Final = 32
+"""Lists of them: one for each who asks, by each environment."""
 
 
 class Outlook(Parts):
@@ -254,18 +261,31 @@ class Outlook(Parts):
 
     def offered(
         self, capabilities: Iterable[str], actor: Actor, environment: str | None = None
-    ) -> Iterator[tuple[CapabilitySpec, set[PolicyDecision]]]:
+    ) -> Iterable[tuple[CapabilitySpec, frozenset[PolicyDecision]]]:
         """The capabilities that an actor may call, by id, each with what the policy may say of a call of it in a session.
 
         None that only records what an agent's own program was permitted (`agent.*`): it would do nothing for who calls it.
         """
-        facts = RunFacts(
-            actor.principal, environment=environment or self.settings.environment, mode=Mode.SESSION
-        )
-        catalogue, now_ms = self.capabilities.current(), system.SystemClock().now_ms()
-        wanted = tuple(capabilities)
-        for ident in sorted({spec.id for spec in self.registry.list()}):
-            if ident.startswith(AGENT_CAPABILITIES) or not any(glob_matches(one, ident) for one in wanted):
+        catalogue, where = self.capabilities.current(), environment or self.settings.environment
+        ids = catalogue.snapshot.ids(tuple(capabilities))
+        if len(ids) < MANY or not self.gate.is_open or self.gate.reads_now:
+            return self._offered(ids, catalogue, actor.principal, where)
+        # INVARIANT: all that an answer follows from is in the key. Agents list all tools again and again.
+        key = (self.gate.engine, catalogue, tuple(ids), actor.principal, where)
+        found = self._offers.get(key)
+        if found is None:
+            if len(self._offers) >= OFFERS_MAX:
+                del self._offers[next(iter(self._offers))]
+            found = self._offers[key] = [*self._offered(ids, catalogue, actor.principal, where)]
+        return found
+
+    def _offered(
+        self, ids: Iterable[str], catalogue: FrozenCatalogue, principal: Principal, environment: str | None
+    ) -> Iterator[tuple[CapabilitySpec, frozenset[PolicyDecision]]]:
+        facts = RunFacts(principal, environment=environment, mode=Mode.SESSION)
+        now_ms = system.SystemClock().now_ms()
+        for ident in ids:
+            if ident.startswith(AGENT_CAPABILITIES):
                 continue
             try:
                 bound = catalogue.find(ident)
@@ -273,7 +293,7 @@ class Outlook(Parts):
                 continue  # known by its spec alone
             step = literal_step(session_step(1), ident, {})
             asked = facts.step_question(step, bound, {}, frozenset(), now_ms)
-            answers = {one.effect for one in self.gate.possible(asked, "all").answers}
+            answers = frozenset(one.effect for one in self.gate.possible(asked, "all").answers)
             if answers != {PolicyDecision.DENY}:
                 yield bound.spec, answers
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 import msgspec
 
@@ -65,6 +65,8 @@ from assent.spec.workflow.inputs import json_object
 
 if TYPE_CHECKING:
     from assent.invocation.context.telling import Listener
+    from assent.spec.capability import CapabilitySpec
+    from assent.spec.decision import PolicyDecision
 
 CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
 """The end of the year 2262's first months, where nanoseconds since 1970 no longer fit."""
@@ -119,6 +121,9 @@ class Parts:
         self._ownership: Ownership | None = None
         self.beside: JournalReader | None = None
         """The record, where another process owns it."""
+        self._offers: dict[object, Sequence[tuple[CapabilitySpec, frozenset[PolicyDecision]]]] = {}
+        self.told_tools: dict[object, tuple[Any, Any, object, Any]] = {}  # `Any`: the service's own
+        """What may be called, as the service has told it."""
         self._request_key: Callable[[], bytes] = _closed_key
 
     async def start(self, ownership: Ownership, perform: Handler) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from assent import Runtime
 from assent.errors import AssentError
-from assent.plugins.upstream import Pinned
+from assent.plugins.upstream import Pinned, save_pins
 from assent.runtime.capabilities._registered import Capabilities
 from assent.runtime.service import requests
 from assent.runtime.wiring._servers import Servers
@@ -269,6 +269,36 @@ async def test_a_server_that_misbehaves_gives_one_clear_error_and_harms_no_other
         assert len(json.dumps(failed.error)) < 8192
         assert (await call(rt, server="good")).output == {"id": 2}
         assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+
+
+async def test_servers_that_misbehave_from_the_start_hold_up_no_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the start, nor the list of tools; each is told by itself."""
+    bad = {"mute": "in time", "dies": "out of luck", "floods": "more than 65536 bytes", "drips": "in time"}
+    gateway.program(name="good")
+    gateway.trust("good")
+    tools = gateway.lock["good"]["tools"]
+    for mode in bad:
+        gateway.program(mode, name=mode, more="answer_bytes = 65536\n")
+    servers = gateway.settings.servers
+    save_pins(
+        gateway.folder / "assent-mcp.lock",
+        {name: Pinned.of(server, tools, "user:test") for name, server in servers.items()},
+    )
+    async with Runtime.open(gateway.folder) as rt:
+        assert len(rt.tools("openai", capabilities=["mcp.*"])) == len(servers) * len(tools)
+        assert (await call(rt, server="good")).output == {"id": 1}
+        monkeypatch.setattr("assent.plugins.upstream._client.CONNECT_S", 3.0)
+        asked = {mode: asyncio.create_task(call(rt, server=mode)) for mode in bad}
+        for number in range(2, 12):
+            assert (await call(rt, server="good")).output == {"id": number}
+        assert not asked["mute"].done()
+        assert not asked["drips"].done()
+        for mode, told in bad.items():
+            step = await asked[mode]
+            assert (step.status, step.error["code"]) == ("failed", "MCP_SERVER_UNREACHABLE")
+            assert told in step.error["message"]
 
 
 async def test_a_server_that_hangs_is_started_anew(gateway: Gateway) -> None:

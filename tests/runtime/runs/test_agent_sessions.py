@@ -13,7 +13,9 @@ import pytest
 from assent import Runtime, sync
 from assent.errors import AssentError, Json
 from assent.runtime import CallResult, Session, service
+from assent.runtime._outlook import MANY
 from assent.spec.states import RunState
+from assent.system import SystemClock
 from tests.support.nursery import Nursery
 
 RULES: dict[str, Json] = {
@@ -339,6 +341,38 @@ async def test_tools_are_what_the_policy_may_let_a_principal_call(
 def _tools_waited(folder: Path, kind: str) -> list[dict[str, Json]]:
     with sync.Runtime.open(folder, policy=RULES) as rt:
         return rt.tools(kind, principal="agent:helper")
+
+
+async def test_what_may_be_called_is_told_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it was asked before: who asks, where, the policy, and the time all count."""
+    policy, allowed = tmp_path / "policy.yaml", "  - {id: rest, decision: ALLOW, reason: x}\n"
+    policy.write_text(f"version: 1\nrules:\n{allowed}")
+    (tmp_path / "assent.toml").write_text('policy = "policy.yaml"\n')
+    async with Runtime.open(tmp_path) as rt:
+
+        def names(who: str = "agent:ann", environment: str | None = None) -> set[str]:
+            found = [rt.tools("openai", principal=who, environment=environment) for _ in range(2)]
+            assert found[0] == found[1]
+            return {str(one["name"]) for one in found[0]}
+
+        def rule(match: str, condition: str = "") -> None:
+            denied = f"  - {{id: no, when: {{capability: sys.noop{match}}}, {condition}decision: DENY, reason: x}}\n"
+            policy.write_text(f"version: 1\nrules:\n{denied}{allowed}")
+            rt.reload_policy()
+
+        everything = names()
+        assert len(everything) >= MANY
+        assert names() == everything
+        rule(', principal: "agent:bob"')
+        assert (names(), names("agent:bob")) == (everything, everything - {"sys-noop"})
+        rule(", environment: prod")
+        assert names(environment="prod") == everything - {"sys-noop"} != names()
+        rule("", 'if: now < timestamp("2040-01-01T00:00:00Z"), ')
+        assert names() == everything - {"sys-noop"}
+        monkeypatch.setattr(SystemClock, "now_ms", lambda _: 2_300_000_000_000)
+        assert names() == everything
 
 
 async def test_tools_are_chosen_by_patterns_and_by_a_kind_that_there_is(tmp_path: Path) -> None:

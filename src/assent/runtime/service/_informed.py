@@ -28,6 +28,7 @@ from assent.runtime.service.requests import OnProgress
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._call_pipeline import spellings
 from assent.spec.capability import CapabilitySpec, RiskLevel
+from assent.spec.decision import PolicyDecision
 from assent.spec.states import Mode
 from assent.spec.values.frozen import thaw
 from assent.spec.words.globs import glob_matches
@@ -180,17 +181,26 @@ async def _tools(scene: Scene, request: requests.Tools) -> answers.Tools:
         offered = runtime.offered(
             [_glob_of(request.pattern)], actor_of(scene.settings, scene.by), request.environment
         )
-        return answers.Tools(
-            tools=[
-                answers.Tool(
-                    capability=_described(runtime, spec),
-                    told=told_of(spec, said),
-                    decisions=sorted(said),
-                    upstream=runtime.servers.names.get(spec.id, UNSET),
-                )
-                for spec, said in offered
-            ]
+        return answers.Tools(tools=[_offered(runtime, spec, said) for spec, said in offered])
+
+
+def _offered(runtime: Core, spec: CapabilitySpec, said: frozenset[PolicyDecision]) -> answers.Tool:
+    """A capability as a tool, made once as long as it and its standing are the same: agents list all of them again and again."""
+    standing = runtime.versions.status(spec.id, spec.version)
+    upstream = runtime.servers.names.get(spec.id, UNSET)
+    key = (spec.id, spec.version, said)
+    # `entry` by itself: whatever is registered or recorded anew has another one.
+    seen = (id(standing.entry), standing.state, standing.labels, standing.is_latest, upstream)
+    found = runtime.told_tools.get(key)
+    if found is None or found[0] is not spec or found[1] is not standing.entry or found[2] != seen:
+        told = answers.Tool(
+            capability=_described(runtime, spec),
+            told=told_of(spec, said),
+            decisions=sorted(said),
+            upstream=upstream,
         )
+        found = runtime.told_tools[key] = (spec, standing.entry, seen, told)
+    return found[3]
 
 
 async def _capability(scene: Scene, request: requests.Capability) -> answers.Capability:

@@ -94,5 +94,6 @@ def test_each_is_known() -> None:
     assert {spec.id for spec in OWN} == {
         "assent.erase",
         *(f"assent.key.{verb}" for verb in ("create", "revoke")),
+        *(f"assent.mcp.{verb}" for verb in ("trust", "untrust")),
         *(f"assent.schedule.{verb}" for verb in ("add", "pause", "remove", "resume")),
     }

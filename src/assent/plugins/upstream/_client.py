@@ -493,6 +493,11 @@ class Connection:
         self._is_retired = True
         self._end_if_idle()
 
+    @property
+    def is_over(self) -> bool:
+        """Nobody is being answered, and nothing runs behind it."""
+        return not self._asking and self._live is None
+
     def _end_if_idle(self) -> None:
         if self._is_retired and not self._asking and self._live is not None:
             self._spawn(self.close(), name=f"the end of mcp server {self.server.name}")

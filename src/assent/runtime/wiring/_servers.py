@@ -65,6 +65,7 @@ class Servers:
         known = {name: (server, pins[name]) for name, server in servers.items() if name in pins}
         for name in [name for name, held in self._registered.items() if known.get(name) != held]:
             self._take_out(name, capabilities)
+        self._retired = [one for one in self._retired if not one.is_over]
         for name, connection in [*self._connections.items()]:
             if servers.get(name) != connection.server or name not in pins:
                 self._retired.append(self._connections.pop(name))

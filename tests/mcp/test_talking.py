@@ -226,3 +226,4 @@ async def test_beside_another_call_what_is_unnamed_is_nobodys(tmp_path: Path, en
         assert len(person.asked) == 20
         assert not person.messages
         waiting.cancel()
+        assert said(await met.client.call_tool("mcp_talk_was_cancelled", {})) == "cancelled"

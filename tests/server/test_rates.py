@@ -80,7 +80,7 @@ async def test_each_answer_tells_what_is_left_at_every_door(root: Path, env: dic
             await asyncio.sleep(0.01)
         assert (
             served.notes[-1]
-            == "reloaded the policy, `[identity]`, `[serve.issuers]`, `[serve.rate]`, `[app]`"
+            == "reloaded the policy, `[identity]`, `[serve.issuers]`, `[serve.rate]`, `[mcp]`, `[app]`"
         )
         shown = await served.http.get("/metrics")
         assert (shown.status_code, "ratelimit" in shown.headers) == (200, False)

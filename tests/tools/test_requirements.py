@@ -12,6 +12,10 @@ BUILD = {"hatchling", "editables"}
 """What the installation itself takes: the build backend, so that nothing is fetched behind the lock."""
 
 
+_LEFT_OUT = re.compile(r"extra ==|python_(full_)?version < .3\.(\d|1[01])\b")
+"""What nothing of ours asks for, or an older Python alone."""
+
+
 def locked(name: str) -> dict[str, str]:
     """Distribution → its whole line."""
     lines = Path(ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
@@ -29,7 +33,9 @@ def needed() -> set[str]:
             wanted = requires(one) or []
         except PackageNotFoundError:
             continue  # for another machine
-        names = [re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in wanted if "extra ==" not in line]
+        names = [
+            re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in wanted if not _LEFT_OUT.search(line)
+        ]
         open_ |= {re.sub(r"[-_.]+", "-", name) for name in names} - found
     return found - {"assent"}
 

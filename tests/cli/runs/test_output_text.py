@@ -18,7 +18,15 @@ from tests.support.door import RUN, ScriptedRuntime, Terminal, run_object
 
 SHA = "4a1e67f2fe1d1cc7b31d0ca2ec441da4778203a036a77da10344c85e24ff0f92"
 KINDS = [*_SHAPES, *(needed for area in AREAS.values() for needed in area.WORDS)]
-TOLD_BY_FIELD = {"assent.key.revoke", "sys.info.os", "sys.noop", "sys.sleep", "sys.fail"}
+TOLD_BY_FIELD = {
+    "assent.key.revoke",
+    "assent.mcp.trust",
+    "assent.mcp.untrust",
+    "sys.info.os",
+    "sys.noop",
+    "sys.sleep",
+    "sys.fail",
+}
 
 
 def stream(text: str, *, is_cut: bool = False) -> dict[str, Json]:

@@ -130,6 +130,8 @@ class RunActor:
         self._services = scope.services
         self._inbox: Inbox[Message] = Inbox()
         self._look_again = partial(self._inbox.put, (None, None))
+        self._hears: dict[StepKey, Listener] = {}
+        self._heard_by = partial(_heard_by, self._hears)  # no method, which would keep this one alive
         self._preparing = Preparations(scope, self._look_again, self._heard_by)
         self._admission = Admission(scope, self._preparing.announce)
         self._outbox = PendingEvents(scope.services, scope.record, durable_n)
@@ -139,7 +141,6 @@ class RunActor:
         self._readiness = Readiness(scope.blueprint.dependencies, scope.record, scope.blueprint.finally_steps)
         self._busy: dict[StepKey, Task[None]] = {}
         self._parked: set[StepKey] = set()
-        self._hears: dict[StepKey, Listener] = {}
         self._companions: dict[StepKey, Companion] = {}
         self._touched: dict[StepKey, None] = dict.fromkeys(scope.record.steps)
         self._waiting: dict[StepKey, None] = {}
@@ -1029,10 +1030,6 @@ class RunActor:
         self._preparing.tell()
         self._callers.answer(self.record)
 
-    def _heard_by(self, key: StepKey | None) -> Listener | None:
-        """Whoever asked for a step hears of it, and not who happens to have had the session driven."""
-        return (None if key is None else self._hears.get(key)) or listener_here()
-
     def _refuse_all(self, error: BaseException) -> None:
         while self._inbox:
             answer = self._inbox.take()[1]
@@ -1050,3 +1047,8 @@ def _was_interrupted(record: RunRecord) -> bool:
 
 def _stopped() -> InputError:
     return InputError("RUNTIME_CLOSED", "the runtime is closing, and gives no more secrets")
+
+
+def _heard_by(hears: Mapping[StepKey, Listener], key: StepKey | None) -> Listener | None:
+    """Whoever asked for a step hears of it, and not who happens to have had the session driven."""
+    return (None if key is None else hears.get(key)) or listener_here()

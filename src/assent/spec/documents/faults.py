@@ -356,6 +356,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9._@+/-]{0,127}$": "a name of at most 128 letters, digits and `. _ @ + / -` that begins with a letter "
     "or digit",
     r"^[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*$": "words of letters, digits and `_` with a dot between them, like `order.paid`",
+    r"^[a-z][a-z0-9_]{0,62}$": "a name of at most 63 lower-case letters, digits and `_`, which begins with a letter",
     r"^[a-z][a-z0-9_-]*$": "a name of lower-case letters, digits, `_` and `-`, which begins with a letter",
     r"^msg_[0-9a-f]{32}$": "a delivery's id: `msg_` and 32 hex digits",
     r"^run_[0-9A-Za-z_]+$": "a whole run's id: `run_…`",

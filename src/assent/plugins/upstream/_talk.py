@@ -208,8 +208,15 @@ class Wire:
         self, streams: AbstractAsyncContextManager[TransportStreams]
     ) -> AsyncIterator[TransportStreams]:
         """The streams, as long as the block lasts."""
+        import anyio
+
         async with streams as (source, sink):
-            yield _Incoming(source, self.takes), _Outgoing(sink, self.mark)
+            try:
+                yield _Incoming(source, self.takes), _Outgoing(sink, self.mark)
+            finally:  # a client that never came to be has closed neither
+                with anyio.CancelScope(shield=True):
+                    await source.aclose()
+                    await sink.aclose()
 
     def takes(self, message: object, now_s: float) -> bool:
         """Whether a message is a call's own news, which it has been told."""

@@ -147,7 +147,16 @@ _MEASURED_BESIDE = (
     "doors",
     *(
         f"hostile/test_{name}.py"
-        for name in ("agents", "consequences", "costly_data", "kept_room", "plan_reads", "schemas")
+        for name in (
+            "agents",
+            "concurrency_keys",
+            "consequences",
+            "costly_data",
+            "expressions",
+            "kept_room",
+            "plan_reads",
+            "schemas",
+        )
     ),
 )
 """What takes a sixth of the time of all tests, and reaches in its own process one line of a thousand that others do not."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import mcp_types as wire
 import pytest
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 
 from assent.runtime._answering import Answering
 from assent.runtime.service import requests
@@ -22,6 +24,9 @@ rules:
     decision: REQUIRE_APPROVAL
     approvers: {{ kinds: [{kinds}], not_requester: {other} }}
 """
+with pytest.raises(ValidationError) as _caught:
+    wire.ElicitResult.model_validate({"action": "perhaps"})
+NONSENSE = _caught.value
 WRITES = ("io_fs_write_file", {"path": "b.txt", "content": "hi"})
 DELETES = ("io_fs_delete", {"path": "a.txt"})
 
@@ -102,3 +107,21 @@ async def test_others_may_decide_while_somebody_thinks(root: Path, env: dict[str
     async with meeting(root, env, elicitation_callback=answer) as met:
         result = await met.client.call_tool(*WRITES)
     assert not result.is_error, result
+
+
+@pytest.mark.parametrize("failure", [MCPError(wire.CONNECTION_CLOSED, "closed"), TimeoutError(), NONSENSE])
+async def test_who_is_lost_or_talks_nonsense_has_decided_nothing(
+    root: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    say(root)
+
+    async def lost(*_: object, **__: object) -> wire.ElicitResult:
+        raise failure
+
+    monkeypatch.setattr("mcp.server.session.ServerSession.send_request", lost)
+    async with meeting(root, env, elicitation_callback=_no_answer) as met:
+        assert (await met.refused(*WRITES[:1], **WRITES[1]))["error"]["code"] == "APPROVAL_REQUIRED"
+
+
+async def _no_answer(*_: object) -> wire.ElicitResult:
+    raise AssertionError("it is lost")

@@ -172,6 +172,68 @@ async def test_what_a_server_asks_is_asked_of_the_client_whose_call_it_is(
                 await met.client.call_tool("mcp_talk_ask", {"what": what})
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_prompt_and_a_resource_ask_before_they_are_given(
+    gateway: Gateway, env: dict[str, str], era: str
+) -> None:
+    """And in the newer revision, what is given before it was asked for counts once."""
+    person = Person()
+    async with meeting(gateway.folder, env, era, **person("elicitation")) as met:
+        prompt = (await met.client.get_prompt("mcp.talk.asks")).messages[0].content
+        assert isinstance(prompt, wire.TextContent)
+        (resource,) = (await met.client.read_resource("talk://asks")).contents
+        assert isinstance(resource, wire.TextResourceContents)
+        assert (prompt.text, resource.text) == (NAMED, NAMED)
+        assert person.asked == ["MCP server `talk` asks: Who are you?"] * 2
+        if era == ERAS[0]:
+            return
+        yes: Any = {"it": wire.ElicitResult(action="accept", content={"name": "Ann"})}
+
+        async def ask(state: str | None) -> Any:
+            given = wire.GetPromptRequestParams(
+                name="mcp.talk.asks", input_responses=yes, request_state=state
+            )
+            request = wire.GetPromptRequest(params=given)
+            return (await met.client.session.send_request(request, wire.GetPromptResult)).messages[0].content
+
+        with pytest.raises(MCPError, match="this state names no call"):
+            await ask("0" * 32)
+        assert await ask(None) == prompt
+        assert len(person.asked) == 2
+
+
+async def test_a_client_that_is_lost_while_it_is_asked_takes_nothing_with_it(
+    gateway: Gateway, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server hears that nobody answers, and is as it was for the next."""
+
+    failures = [MCPError(wire.CONNECTION_CLOSED, "Connection closed"), TimeoutError(), ConnectionError()]
+
+    async def lost(*_: object, **__: object) -> wire.ElicitResult:
+        raise failures.pop()
+
+    async with meeting(gateway.folder, env, **Person()("elicitation")) as met:
+        assert said(await met.client.call_tool("mcp_talk_ask", {"what": "elicitation"})) == NAMED
+        monkeypatch.setattr("mcp.server.session.ServerSession.send_request", lost)
+        while failures:
+            assert '"decline"' in said(await met.client.call_tool("mcp_talk_ask", {"what": "elicitation"}))
+        log = requests.AuditLog(kinds=frozenset({"http.requested"}))
+        assert len([one async for one in met.visit.parts(log)]) == 1
+
+
+async def test_a_server_that_died_is_started_again_for_a_prompt(
+    gateway: Gateway, env: dict[str, str]
+) -> None:
+    async with meeting(gateway.folder, env, **Person()("elicitation")) as met:
+        assert (await met.client.get_prompt("mcp.talk.asks")).messages
+        servers = met.runtime._core.servers
+        live = servers.connection("talk")._live
+        assert live is not None
+        live.link._child.kill()  # type: ignore[attr-defined]  # a program's
+        assert (await met.client.get_prompt("mcp.talk.asks")).messages
+        assert servers.connection("talk")._live is not live
+
+
 async def test_a_retry_joins_the_call_under_way_and_no_other_state_does(
     gateway: Gateway, env: dict[str, str]
 ) -> None:

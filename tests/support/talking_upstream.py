@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import mcp_types as wire
@@ -97,7 +97,22 @@ class Upstream:
                 return WHOLE
         return None
 
-    async def _ask(self, context: Context, params: wire.CallToolRequestParams, what: str, times: int) -> Json:
+    async def get_prompt(self, context: Context, params: wire.GetPromptRequestParams) -> Any:
+        """A prompt that asks first."""
+        given = await self._ask(context, params, "elicitation", 1)
+        if not isinstance(given, wire.CallToolResult):
+            return given
+        return wire.GetPromptResult(messages=[wire.PromptMessage(role="user", content=given.content[0])])
+
+    async def read_resource(self, context: Context, params: wire.ReadResourceRequestParams) -> Any:
+        """A resource that asks first."""
+        given = await self._ask(context, params, "elicitation", 1)
+        if not isinstance(given, wire.CallToolResult):
+            return given
+        said = cast("wire.TextContent", given.content[0]).text
+        return wire.ReadResourceResult(contents=[wire.TextResourceContents(uri=params.uri, text=said)])
+
+    async def _ask(self, context: Context, params: Any, what: str, times: int) -> Json:
         asked = TypeAdapter(wire.InputRequest).validate_python(ASKS[what])
         if not is_version_at_least(context.protocol_version, "2026-07-28"):
             told = [await context.session.send_request(asked, _RESULTS[asked.method]) for _ in range(times)]
@@ -134,7 +149,20 @@ async def main() -> None:
     async def listed(*_: object) -> wire.ListToolsResult:
         return wire.ListToolsResult(tools=tools())
 
-    server = Server("talking", on_list_tools=listed)
+    async def listed_prompts(*_: object) -> wire.ListPromptsResult:
+        return wire.ListPromptsResult(prompts=[wire.Prompt(name="asks")])
+
+    async def listed_resources(*_: object) -> wire.ListResourcesResult:
+        return wire.ListResourcesResult(resources=[wire.Resource(uri="talk://asks", name="asks")])
+
+    server = Server(
+        "talking",
+        on_list_tools=listed,
+        on_list_prompts=listed_prompts,
+        on_get_prompt=upstream.get_prompt,
+        on_list_resources=listed_resources,
+        on_read_resource=upstream.read_resource,
+    )
     server.add_request_handler("tools/call", wire.CallToolRequestParams, upstream.call)
     async with stdio_server() as (source, sink), anyio.create_task_group() as group:
         to_server, known = anyio.create_memory_object_stream[Any](0)

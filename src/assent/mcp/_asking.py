@@ -8,6 +8,7 @@ from typing import Any, Final
 import mcp_types as wire
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
+from pydantic import ValidationError
 
 from assent.errors import Json
 from assent.invocation.context.companion import Answers, Questions
@@ -27,6 +28,10 @@ RESULTS: Final[Mapping[str, type[Any]]] = {
 }
 
 
+class _GoneError(Exception):
+    """Nobody is there to be asked (any more)."""
+
+
 def asking(context: Context, only: str | None) -> Asks:
     """Asks the client of a call, of a revision in which that is a request. `only`: it is offered this server alone, and knows who
     asks.
@@ -39,12 +44,22 @@ def asking(context: Context, only: str | None) -> Asks:
                 asked, RESULTS[method], metadata=ServerMessageMetadata(related_request_id=context.request_id)
             )
         except MCPError as error:
+            if error.code == wire.CONNECTION_CLOSED:
+                raise _GoneError from None
             return {"error": {"code": error.code, "message": error.message, "data": error.data}}
+        except ValidationError:
+            said = "what the client answered is no answer to this"
+            return {"error": {"code": wire.INVALID_PARAMS, "message": said, "data": method}}
+        except Exception as error:  # whatever a transport raises that has nobody at its other end
+            raise _GoneError from error
         told: dict[str, Json] = given.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {"result": told}
 
-    async def ask(questions: Questions) -> Answers:
-        return {name: await one(*question) for name, question in questions.items()}
+    async def ask(questions: Questions) -> Answers | None:
+        try:
+            return {name: await one(*question) for name, question in questions.items()}
+        except _GoneError:
+            return None
 
     return ask
 

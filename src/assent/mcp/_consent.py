@@ -23,7 +23,9 @@ from assent.spec.words.legible import safe_line
 _RISKS: Final = frozenset({RiskLevel.LOW, RiskLevel.MEDIUM})
 _INPUTS_MAX: Final = 1_000
 _METHOD: Final = "elicitation/create"
-_NAME: Final = "agree"
+NAME: Final = "agree"
+"""What the question is called."""
+
 _AGENT: Final = f"{PrincipalKind.AGENT}:"
 
 
@@ -81,6 +83,6 @@ async def _answer(one: answers.Approval, asks: Asks) -> str | None:
         f" agreement. It is called with {inputs}"
     )
     schema: dict[str, Json] = {"type": "object", "properties": {}}
-    given = await asks({_NAME: (_METHOD, {"message": message, "requestedSchema": schema})})
-    result = given[_NAME].get("result")
+    given = await asks({NAME: (_METHOD, {"message": message, "requestedSchema": schema})})
+    result = None if given is None else given[NAME].get("result")
     return str(result.get("action")) if isinstance(result, dict) else None

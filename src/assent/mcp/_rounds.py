@@ -2,7 +2,7 @@
 
 Theory of operation. There is one call, which goes on waiting inside (its server is asked once, whatever the client does); only
 who waits for it changes. Each answer names it by a state that is a random name of it here and nothing else, so there is nothing
-in it to tamper with: it counts for the same visit, the same tool and the same arguments. After a restart no state names a call
+in it to tamper with: it counts for the same visit and the same request. After a restart no state names a call
 any more, and nothing is done a second time for one.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import mcp_types as wire
 from mcp.server.context import HandlerResult
@@ -22,6 +22,7 @@ from assent import system
 from assent.errors import Json
 from assent.invocation.context.companion import Answers, Questions
 from assent.mcp._asking import RESULTS, shown
+from assent.mcp._consent import NAME
 from assent.mcp._telling import Call
 from assent.mcp._visit import Visit
 
@@ -40,15 +41,20 @@ _FITS: Final[Mapping[str, tuple[type[Any], ...]]] = {
 }
 """What may answer each question, as the SDK reads it."""
 
+Asking: TypeAlias = wire.CallToolRequestParams | wire.GetPromptRequestParams | wire.ReadResourceRequestParams
+"""What may be answered with a question."""
+
 _REQUEST: Final[TypeAdapter[wire.InputRequest]] = TypeAdapter(wire.InputRequest)
 
 
 class Held:
     """One call, over all its rounds."""
 
-    def __init__(self, visit: Visit, params: wire.CallToolRequestParams, only: str | None) -> None:
+    def __init__(self, visit: Visit, params: Asking, only: str | None) -> None:
         self.visit: Final = visit
         self.says: Final = _says(params)
+        # Given before it was asked for, so once; nobody agrees to what they have not been shown.
+        self._early = {name: one for name, one in (params.input_responses or {}).items() if name != NAME}
         self._only = only
         self._open: list[tuple[Questions, dict[str, Mapping[str, Json]], asyncio.Future[Answers]]] = []
         self._asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -68,6 +74,7 @@ class Held:
         waiting: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         one = (questions, dict[str, Mapping[str, Json]](), waiting)
         self._open.append(one)
+        self.take({name: self._early.pop(name) for name in questions if name in self._early})
         self._tell()
         try:
             return await waiting
@@ -127,14 +134,14 @@ class Rounds:
             self.tasks[task] = held
             work.add_done_callback(lambda _: self.tasks.pop(task, None))
 
-    def begin(self, visit: Visit, params: wire.CallToolRequestParams, only: str | None) -> Held:
+    def begin(self, visit: Visit, params: Asking, only: str | None) -> Held:
         """A call that may ask. `MCPError` where too many wait."""
         held = {one for one in self._held.values() if not one.task.done()}
         if sum(one.visit is visit for one in held) >= HELD_OF_ONE_MAX or len(held) >= HELD_MAX:
             raise MCPError(wire.INTERNAL_ERROR, "too many calls wait for input of their clients")
         return Held(visit, params, only)
 
-    def again(self, visit: Visit, params: wire.CallToolRequestParams) -> Held | None:
+    def again(self, visit: Visit, params: Asking) -> Held | None:
         """The call that a request goes on with; None for one that begins. `MCPError` for a state that names no such call."""
         if params.request_state is None:
             return None
@@ -168,5 +175,6 @@ class Rounds:
             held.call.end()
 
 
-def _says(params: wire.CallToolRequestParams) -> str:
-    return json.dumps([params.name, params.arguments or {}], sort_keys=True)
+def _says(params: Asking) -> str:
+    what = params.uri if isinstance(params, wire.ReadResourceRequestParams) else params.name
+    return json.dumps([type(params).__name__, what, getattr(params, "arguments", None) or {}], sort_keys=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -29,7 +29,7 @@ from assent.mcp._news import SINCE_NOW, News
 from assent.mcp._own import TOOLS, Asked
 from assent.mcp._patience import StepOfSession, outcome, soon
 from assent.mcp._rounds import Held, Rounds
-from assent.mcp._telling import Call, Calls, Context
+from assent.mcp._telling import Asks, Call, Calls, Context
 from assent.mcp._tools import Listing, Offer, gives_content, pattern_of
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
@@ -276,13 +276,39 @@ class Door:
 
     async def _read_resource(
         self, context: Context, params: wire.ReadResourceRequestParams
-    ) -> wire.ReadResourceResult:
-        visit, uri = self._visit(context), str(params.uri)
+    ) -> wire.ReadResourceResult | wire.InputRequiredResult:
+        uri = str(params.uri)
         with self._told():
-            found = await looks.read(visit, uri) or await upstreams.read(visit, uri, self._only(context))
+            visit, only = self._visit(context), self._only(context)
+            found: wire.ReadResourceResult | wire.InputRequiredResult | None = await looks.read(
+                visit, uri
+            ) or await self._theirs(context, params, lambda add: upstreams.read(visit, add, uri, only))
         if found is None:
             raise MCPError(wire.INVALID_PARAMS, f"there is no resource `{uri}`", {"uri": uri})
         return found
+
+    async def _theirs(
+        self,
+        context: Context,
+        params: wire.ReadResourceRequestParams | wire.GetPromptRequestParams,
+        work: Callable[[upstreams.Add], Coroutine[Any, Any, HandlerResult]],
+    ) -> Any:  # `Any`: what `work` gives, or what the server asks first
+        """What another server has, which may ask the client something before it gives that, as in a call of a tool."""
+        visit, only = self._visit(context), self._only(context)
+        held = self._rounds.again(visit, params)
+        if held is not None:
+            async with self._calls.begun(context, visit, held.call):
+                return await self._rounds.outcome(held)
+        async with self._calls.begun(context, visit) as call:
+
+            def add(asks: Asks, capability: str, given: Mapping[str, Json]) -> Awaitable[answers.Run]:
+                return visit.add(capability, given, tell=call.hear, client=call.accompany(asks))
+
+            if _only_objects(context):
+                return await work(partial(add, asking(context, only)))
+            held = self._rounds.begin(visit, params, only)
+            held.go(call, work(partial(add, held.ask)))
+            return await self._rounds.outcome(held)
 
     async def _list_prompts(
         self, context: Context, params: wire.PaginatedRequestParams | None
@@ -313,11 +339,14 @@ class Door:
 
     async def _get_prompt(
         self, context: Context, params: wire.GetPromptRequestParams
-    ) -> wire.GetPromptResult:
+    ) -> wire.GetPromptResult | wire.InputRequiredResult:
         given = params.arguments or {}
         with self._told():
-            found = looks.prompt(params.name, given) or await upstreams.prompt(
-                self._visit(context), params.name, given, self._only(context)
+            visit, only = self._visit(context), self._only(context)
+            found: wire.GetPromptResult | wire.InputRequiredResult | None = looks.prompt(
+                params.name, given
+            ) or await self._theirs(
+                context, params, lambda add: upstreams.prompt(visit, add, params.name, given, only)
             )
         if found is None:
             raise MCPError(wire.INVALID_PARAMS, f"there is no prompt `{params.name}` of these arguments")

@@ -38,8 +38,8 @@ _GOES_WRONG: Final = frozenset(
 )
 _LEVEL_IN_REQUEST_SINCE: Final = "2026-07-28"
 
-Asks: TypeAlias = Callable[[Questions], Awaitable[Answers]]
-"""Carries questions to a client: its answers."""
+Asks: TypeAlias = Callable[[Questions], Awaitable[Answers | None]]
+"""Carries questions to a client: its answers; None where it has gone."""
 
 _UNSAID: Final = "info"
 """The least level of a server's messages for a client of the older revisions that did not say one."""

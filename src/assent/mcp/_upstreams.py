@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
 import mcp_types as wire
@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 from assent.errors import AssentError, Json
 from assent.mcp import _results as results
 from assent.mcp._visit import Visit
-from assent.runtime.service import requests
+from assent.runtime.service import answers, requests
 
 _OURS: Final = "assent:"
 _PLACED: Final = re.compile(r"assent://mcp/([a-z][a-z0-9_]*)/(.+)")
@@ -28,6 +28,9 @@ _EXPRESSION: Final = re.compile(r"\{[^{}]*\}")
 
 Item = dict[str, Any]
 """What a server lists, as JSON."""
+
+Add: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[answers.Run]]
+"""Adds a call to the agent's session, as a step that may ask the client something."""
 
 
 class Home(NamedTuple):
@@ -60,17 +63,17 @@ async def prompts(visit: Visit, only: str | None) -> list[wire.Prompt]:
     ]
 
 
-async def read(visit: Visit, uri: str, only: str | None) -> wire.ReadResourceResult | None:
+async def read(visit: Visit, add: Add, uri: str, only: str | None) -> wire.ReadResourceResult | None:
     """What is there; None where no server has it. `MCPError` as `_ask`."""
     home = await _home(visit, uri, only)
     if home is None:
         return None
-    answer = await _ask(visit, f"mcp.{home.server}.resources.read", {"uri": home.name})
+    answer = await _ask(add, f"mcp.{home.server}.resources.read", {"uri": home.name})
     return wire.ReadResourceResult.model_validate(answer, by_name=False)
 
 
 async def prompt(
-    visit: Visit, name: str, arguments: Mapping[str, str], only: str | None
+    visit: Visit, add: Add, name: str, arguments: Mapping[str, str], only: str | None
 ) -> wire.GetPromptResult | None:
     """What the model is told; None where no server has it. `MCPError` as `_ask`."""
     home = _named(name, only)
@@ -78,7 +81,7 @@ async def prompt(
         return None
     given: dict[str, Json] = {"name": home.name, **({"arguments": dict(arguments)} if arguments else {})}
     return wire.GetPromptResult.model_validate(
-        await _ask(visit, f"mcp.{home.server}.prompts.get", given), by_name=False
+        await _ask(add, f"mcp.{home.server}.prompts.get", given), by_name=False
     )
 
 
@@ -94,7 +97,7 @@ async def complete(
         return None
     given: dict[str, Json] = {one: said[one] for one in ("argument", "context") if one in said}
     given["ref"] = {**ref, key: home.name}
-    answer = await _ask(visit, f"mcp.{home.server}.completions.complete", given)
+    answer = await _ask(visit.add, f"mcp.{home.server}.completions.complete", given)
     return wire.CompleteResult.model_validate(answer, by_name=False)
 
 
@@ -154,11 +157,11 @@ async def _servers(visit: Visit, what: str, only: str | None) -> list[str]:
 async def _listed(visit: Visit, what: str, holds: str, only: str | None) -> list[tuple[str, Item]]:
     """What all servers list of this, with whose it is. One that gives no answer is left out, as its step on record tells."""
     servers = await _servers(visit, what, only)
-    answers = await asyncio.gather(
-        *(_ask(visit, f"mcp.{server}.{what}", {}) for server in servers), return_exceptions=True
+    given = await asyncio.gather(
+        *(_ask(visit.add, f"mcp.{server}.{what}", {}) for server in servers), return_exceptions=True
     )
     found: list[tuple[str, Item]] = []
-    for server, answer in zip(servers, answers, strict=True):
+    for server, answer in zip(servers, given, strict=True):
         if isinstance(answer, dict):
             found += [(server, one) for one in answer[holds]]
         elif not isinstance(answer, MCPError | AssentError):
@@ -166,9 +169,9 @@ async def _listed(visit: Visit, what: str, holds: str, only: str | None) -> list
     return found
 
 
-async def _ask(visit: Visit, capability: str, parameters: Mapping[str, Json]) -> Item:
+async def _ask(add: Add, capability: str, parameters: Mapping[str, Json]) -> Item:
     """What a step of the session gives. `MCPError`: the server's own where it answered with one, else why it did not happen."""
-    run = await visit.add(capability, parameters)
+    run = await add(capability, parameters)
     (step,) = run.steps
     if step.status == "succeeded" and isinstance(step.gave, dict):
         return step.gave

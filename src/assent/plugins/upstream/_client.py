@@ -24,7 +24,7 @@ from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
     from anyio import CancelScope
-    from mcp import Client, types
+    from mcp import Client, MCPError, types
     from mcp.client._transport import TransportStreams
     from mcp.types import LoggingLevel
     from pydantic import BaseModel, RootModel
@@ -217,8 +217,19 @@ class Connection:
     async def ask(
         self, request: str, params: Mapping[str, Json], *, reveal: Reveal, talk: Talk
     ) -> dict[str, Any]:  # `Any`: JSON
-        """The answer to a request that changes nothing, by the SDK's name of it. Errors as of `call`."""
+        """The answer to a request that changes nothing, by the SDK's name of it. Errors as of `call`.
+
+        It lists nothing first, so it is this request that finds a server lost: then it is asked once more, of a new one.
+        """
         with self._in_use():
+            before = self._live
+            async with self._lock:
+                live = await self._connected(reveal)
+            try:
+                return await self._asked(live, request, params, None, talk)
+            except WorldError as error:
+                if live is not before or error.code != "MCP_SERVER_FAILED":
+                    raise
             async with self._lock:
                 live = await self._connected(reveal)
             return await self._asked(live, request, params, None, talk)
@@ -256,13 +267,13 @@ class Connection:
             answer = (await self._answer(live, asked, talk)).root
             if answer.get("resultType") != "input_required":
                 return answer
-            given = {**params, **await self._inputs(live, answer, talk)}
+            given = {**params, **await self._inputs(answer, talk)}
         raise WorldError(
             "MCP_SERVER_FAILED",
             f"MCP server `{self.server.name}` wanted more than {ROUNDS_MAX} rounds of input for one call",
         )
 
-    async def _inputs(self, live: _Live, answer: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
+    async def _inputs(self, answer: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
         """What a server of the newer revision wants with the same request: what it asked, and its own state."""
         from mcp import MCPError
 
@@ -271,8 +282,8 @@ class Connection:
             given = await talk.ask(
                 {name: (one["method"], one.get("params") or {}) for name, one in asked.items()}
             )
-        except MCPError as error:
-            raise await self._failed(live, error, was_asked=True) from None
+        except MCPError as error:  # the client's own; the server has done nothing wrong
+            raise self._refused(error) from None
         state = answer.get("requestState")
         return {
             **({"inputResponses": given} if given else {}),
@@ -435,11 +446,7 @@ class Connection:
         from mcp_types import CONNECTION_CLOSED
 
         if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED and was_asked:
-            return WorldError(
-                "MCP_TOOL_FAILED",
-                f"MCP server `{self.server.name}` refused the call: {_said(error)}",
-                details={"code": error.code, "said": error.message[:SAID_MAX], "data": _bounded(error.data)},
-            )
+            return self._refused(error)
         await live.close()
         how = live.link.fault or (
             "it did not answer in time" if isinstance(error, TimeoutError) else _said(error)
@@ -452,6 +459,13 @@ class Connection:
             f"MCP server `{self.server.name}` gave no answer: {how}{f'; it printed `{last[-200:]}`' if last else ''}",
             hint="the next call connects anew; `details` holds the end of what it printed",
             details={"printed": printed},
+        )
+
+    def _refused(self, error: MCPError) -> WorldError:
+        return WorldError(
+            "MCP_TOOL_FAILED",
+            f"MCP server `{self.server.name}` refused the call: {_said(error)}",
+            details={"code": error.code, "said": error.message[:SAID_MAX], "data": _bounded(error.data)},
         )
 
     def _require_same(self, found: Tool | None, name: str, pinned: Mapping[str, Json]) -> None:

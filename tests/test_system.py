@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -141,23 +142,36 @@ def test_a_salt_is_16_bytes_and_never_the_same() -> None:
 
 FORK = """
 import os, sys
-from assent.system import SystemEntropy
-entropy = SystemEntropy()
-entropy.salt()
+from assent.system import SystemEntropy, SystemIds
+entropy, ids = SystemEntropy(), SystemIds()
+entropy.salt(), ids.request_id()
 is_child = os.fork() == 0
-sys.stdout.write("".join(entropy.salt().hex() + "\\n" for _ in range(300)))
+sys.stdout.write("".join(entropy.salt().hex() + "\\n" for _ in range(300)) + ids.request_id() + "\\n")
 sys.stdout.flush()
 if not is_child:
     os.wait()
 """
 
 
-def test_a_forked_child_never_repeats_the_salts_of_its_parent() -> None:
+def test_a_forked_child_never_repeats_the_salts_and_ids_of_its_parent() -> None:
     """Salts are fetched many at a time; those that a fork copies are dropped in the child."""
     # In a process of its own, because forking this one, which has threads, is not safe.
     said = subprocess.run([sys.executable, "-c", FORK], check=True, capture_output=True, text=True).stdout
     salts = said.split()
-    assert len(salts) == len(set(salts)) == 600
+    assert len(salts) == len(set(salts)) == 602
+
+
+def test_nothing_stays_of_a_maker_that_nobody_has() -> None:
+    """Some serve one call: whatever each leaves behind, a daemon collects."""
+    told: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "register_at_fork", lambda **hooks: told.append(hooks))
+        ids = SystemIds()
+        ids.request_id()
+        SystemEntropy().salt()
+    gone = weakref.ref(ids)
+    del ids
+    assert (gone(), told) == (None, [])
 
 
 def test_jitter_lies_between_zero_and_one_and_spreads() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
 
 from assent.spec.ids import PlanId, RunId
 from assent.spec.ports import Clock
@@ -50,16 +51,18 @@ class SystemClock:
         return time.monotonic_ns() // 1_000
 
 
+_SALTS: Final[list[bytes]] = []
+"""Fetched, and not handed out yet.
+
+A call of the kernel lets go of the interpreter's lock. Beside a busy ledger thread getting it back takes a hundred times as long
+as the call, and a run draws fourteen salts: so they are fetched together.
+"""
+
+
 class SystemEntropy:
     """Randomness of the kernel. A fork gives the child none of its parent's numbers."""
 
-    __slots__ = ("_salts",)
-
-    def __init__(self) -> None:
-        # A call of the kernel lets go of the interpreter's lock. Beside a busy ledger thread getting it back takes a hundred
-        # times as long as the call, and a run draws fourteen salts: so they are fetched together.
-        self._salts: list[bytes] = []
-        os.register_at_fork(after_in_child=self._salts.clear)
+    __slots__ = ()
 
     def some(self, count: int) -> bytes:
         """`count` unpredictable bytes, at most 16."""
@@ -68,18 +71,22 @@ class SystemEntropy:
     def salt(self) -> bytes:
         """16 unpredictable bytes. May be called from several threads."""
         try:
-            return self._salts.pop()
+            return _SALTS.pop()
         except IndexError:
             block = os.urandom(_SALTS_TOGETHER * SALT_BYTES)
             salts = [block[at : at + SALT_BYTES] for at in range(0, len(block), SALT_BYTES)]
             salt = salts.pop()
-            self._salts += salts
+            _SALTS.extend(salts)
             return salt
 
     def jitter(self) -> float:
         """A number in [0, 1)."""
         # 53 bits are what a float holds exactly. The `random` module would cost every start several milliseconds.
         return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)
+
+
+_MAKERS: Final[WeakSet[SystemIds]] = WeakSet()
+"""Makers of ids by which something may be named still."""
 
 
 class SystemIds:
@@ -89,7 +96,7 @@ class SystemIds:
     `rise_above`, so that sorting by id is sorting by creation. May be called from several threads.
     """
 
-    __slots__ = ("_clock", "_last", "_lock", "_numbers", "_random_bytes", "_requests")
+    __slots__ = ("__weakref__", "_clock", "_last", "_lock", "_numbers", "_random_bytes", "_requests")
 
     def __init__(
         self, clock: Clock | None = None, *, random_bytes: Callable[[int], bytes] | None = None
@@ -101,7 +108,7 @@ class SystemIds:
         # What all request ids begin with, once there is one. A fork's child begins anew: it counts on where its parent stands.
         self._requests: list[str] = []
         self._numbers = count(1)
-        os.register_at_fork(after_in_child=self._requests.clear)
+        _MAKERS.add(self)
 
     def run_id(self) -> RunId:
         """`run_` and 26 characters."""
@@ -136,6 +143,10 @@ class SystemIds:
             self._requests.append(f"req_{self._ulid()}_")
             return self.request_id()
 
+    def begin_anew(self) -> None:
+        """Share no request ids with the process that this one was forked from."""
+        self._requests.clear()
+
     def _ulid(self) -> str:
         with self._lock:
             now = self._clock.now_ms()
@@ -149,6 +160,17 @@ class SystemIds:
             self._last = value
         shifts = range(5 * (_ULID_LENGTH - 1), -1, -5)
         return "".join(_CROCKFORD[value >> shift & 31] for shift in shifts)
+
+
+def _begin_anew() -> None:
+    """Have a fork's child share nothing with its parent."""
+    _SALTS.clear()
+    for maker in _MAKERS:
+        maker.begin_anew()
+
+
+# Once, and not by each maker for itself: what is told of forks is told of them for ever, and some makers serve one call.
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 # `Any`: what a coroutine yields to its loop and is sent by it is asyncio's own affair.

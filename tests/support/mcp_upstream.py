@@ -52,6 +52,9 @@ LISTS: dict[str, list[dict[str, Any]]] = {
 AT_START = {"mute": "hang", "dies": "crash", "floods": "endless"}
 """The wrong thing that a server of such a mode does before it was asked anything; `drips` answers everything slowly."""
 
+LATER_S = 2.0
+"""After so long one that does things later does them, and answers others meanwhile."""
+
 FIRST = 2
 """Lists that whoever connects asks for: as they come, and in the SDK's own way."""
 
@@ -249,6 +252,11 @@ def main() -> None:
         _misbehave(AT_START[upstream.mode], {})
     for line in sys.stdin:
         message = json.loads(line)
+        if upstream.mode == "later" and message.get("params", {}).get("name") in ("add_note", "remove_note"):
+            from threading import Timer
+
+            Timer(LATER_S, lambda asked=message: _write(upstream.answer(asked))).start()
+            continue
         answer = upstream.answer(message)
         if answer is None:
             continue

@@ -20,7 +20,8 @@ from assent.runtime.capabilities._registered import Capabilities
 from assent.runtime.service import requests
 from assent.runtime.wiring._servers import Servers
 from tests.support import sdk_upstream
-from tests.support.gateway import COMPENSATED, Gateway
+from tests.support.gateway import COMPENSATED, RECONCILED, Gateway
+from tests.support.mcp_upstream import LATER_S
 from tests.support.plugins import refused
 
 
@@ -307,6 +308,28 @@ async def test_a_server_that_hangs_is_started_anew(gateway: Gateway) -> None:
     async with Runtime.open(gateway.folder) as rt:
         assert (await call(rt)).status == "in_doubt"
         assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+
+
+async def test_what_a_program_may_still_do_has_not_been_left_undone(gateway: Gateway) -> None:
+    """It answers others while it is at work on a call that took too long: that it was not done yet says nothing.
+
+    Where nobody else waits for it, it is ended, and then what it says is true.
+    """
+    kept = gateway.folder / "data" / "notes"
+    gateway.program(
+        "later", more=f'timeout = "1s"\nwrites = ["data"]\nenv = {{ KEEP = "{kept}" }}\n{RECONCILED}'
+    )
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        milk = asyncio.create_task(call(rt))
+        await asyncio.sleep(0.5)
+        bread = asyncio.create_task(call(rt, title="bread"))
+        assert (await milk).status == "in_doubt"
+        step = await bread
+        assert (step.status, step.error["code"]) == ("failed", "STEP_TIMEOUT")
+        assert (await call(rt, "find_note", title="bread")).output["structured"] == {"ids": []}
+        await asyncio.sleep(LATER_S)
+    assert not kept.exists() or "bread" not in kept.read_text()
 
 
 async def test_an_answer_that_came_twice_ends_the_server_not_the_call(gateway: Gateway) -> None:

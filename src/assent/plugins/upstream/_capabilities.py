@@ -363,6 +363,7 @@ class Performed:
         takes_back = self._takes_back
         assert takes_back is not None, "a handler without it has no such part"
         verdict = Verdict.UNKNOWN
+        is_settled = await self._connection.settled(context.key)
         if self._asks is not None:
             verdict = (await self.reconcile(context, parameters)).verdict
             if verdict is Verdict.NO:
@@ -372,7 +373,9 @@ class Performed:
             known: dict[str, Json] = {"inputs": {**parameters}, "output": context.output, "key": context.key}
             found = await self._given(context, is_still.tool, is_still.filled(known))
             is_still.require({**known, "result": found})
-        may_repeat = verdict is Verdict.YES or is_still is not None or takes_back.said.idempotent
+        may_repeat = takes_back.said.idempotent or (
+            is_settled and (verdict is Verdict.YES or is_still is not None)
+        )
         if context.is_retry and context.key not in self._not_asked and not may_repeat:
             raise self._unsettled(takes_back.tool)
         self._not_asked.discard(context.key)
@@ -391,8 +394,11 @@ class Performed:
         """Ask the server whether the call happened."""
         assert self._asks is not None, "as above"
         known: dict[str, Json] = {"inputs": {**parameters}, "key": context.key}
+        is_settled = await self._connection.settled(context.key)
         given = await self._given(context, self._asks.tool, self._asks.filled(known))
-        return self._asks.answer({**known, "result": given})
+        answer = self._asks.answer({**known, "result": given})
+        # What has not happened yet may still happen.
+        return Reconciliation(Verdict.UNKNOWN) if answer.verdict is Verdict.NO and not is_settled else answer
 
     async def _given(
         self,

@@ -18,7 +18,7 @@ from assent.errors import AssentError, Json, WorldError
 from assent.invocation import NoEffectError, Spawn
 from assent.plugins._differences import SHOWN_MAX, manifest_differences
 from assent.plugins.upstream._servers import OFFERS, Server
-from assent.plugins.upstream._talk import Talk, Wire, refusal
+from assent.plugins.upstream._talk import KEY, Talk, Wire, refusal
 from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
 from assent.spec.secret_text import SecretText
 
@@ -234,6 +234,20 @@ class Connection:
                 live = await self._connected(reveal)
             return await self._asked(live, request, params, None, talk)
 
+    async def settled(self, key: str) -> bool:
+        """Whether nothing can happen any more by a call that was given up: what the server says of it then stays true.
+
+        A program may be at work on it while it answers others. It is ended for that, if nobody waits for it.
+        """
+        async with self._lock:
+            live = self._live
+            if live is None or self.server.url is not None or not live.wire.is_unanswered(key):
+                return True
+            if self._asking:
+                return False
+            await self.close()
+            return True
+
     async def _listed(self, reveal: Reveal) -> _Live:
         """A connection of which it is known what the server lists now. One that is lost by then is made anew, once."""
         came_s = asyncio.get_running_loop().time()
@@ -259,7 +273,7 @@ class Connection:
         await self._hear_messages(live, talk)
         kind: type[types.ClientRequest] = getattr(types, name)
         given: dict[str, Any] = dict(params)
-        meta = {} if key is None else {"_meta": {"assent/key": key}}
+        meta = {} if key is None else {"_meta": {KEY: key}}
         for _ in range(ROUNDS_MAX):
             asked = kind.model_validate({"params": {**given, **meta} or None}, by_name=False)
             # As it came: not by `call_tool`, which would try the answer by the schema of the list; ours is tried by the pinned

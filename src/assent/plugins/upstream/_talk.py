@@ -40,6 +40,9 @@ TOLD_PER_S_MAX: Final = 100
 SERVER: Final = "assent/server"
 """The key in `_meta` that says which server asks."""
 
+KEY: Final = "assent/key"
+"""The key in `_meta` that names a call to the server, however often it is asked."""
+
 ASKS_SECRET: Final = "MCP_ASKS_SECRET"  # noqa: S105  # the name of a mark
 """The mark of a question for what may be a secret."""
 
@@ -192,12 +195,17 @@ class Wire:
     def __init__(self, *, has_back: bool) -> None:
         self._has_back = has_back
         self._talks: dict[int | str, Talk] = {}
+        self._unanswered: dict[int | str, str] = {}
 
     @property
     def only(self) -> Talk | None:
         """The one call that is under way; None where there is none, or another one."""
         talks = set(self._talks.values())
         return talks.pop() if len(talks) == 1 else None
+
+    def is_unanswered(self, key: str) -> bool:
+        """Whether the server has read a request of this call, and said nothing to it: it may be at work on it, whoever waits."""
+        return key in self._unanswered.values()
 
     def forget(self, talk: Talk) -> None:
         """The call has ended, or waits no longer."""
@@ -229,6 +237,7 @@ class Wire:
         else:
             if method is None:  # an answer: what comes after it is of nobody any more
                 self._talks.pop(getattr(message, "id", ""), None)
+                self._unanswered.pop(getattr(message, "id", ""), None)
             return False
         if talk is not None:
             talk.hear(method, params, now_s)
@@ -251,6 +260,8 @@ class Wire:
         is_stateless = CLIENT_CAPABILITIES_META_KEY in meta
         if is_stateless:
             meta[CLIENT_CAPABILITIES_META_KEY] = {} if talk is None else talk.can
+        if (key := meta.get(KEY)) is not None:
+            self._unanswered[number] = key
         if talk is None:
             return
         self._talks[number] = talk

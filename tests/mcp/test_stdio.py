@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,6 +83,32 @@ async def test_progress_is_told_and_what_is_cancelled_is_stopped_and_taken_back(
             while (await _runs(session))[-1]["status"] != "cancelled":  # noqa: ASYNC110 - another process settles it
                 await asyncio.sleep(0.05)
         assert not (root / "a.txt").exists()
+
+
+def test_a_signal_ends_it_whatever_its_client_does(root: Path, env: dict[str, str]) -> None:
+    """Its input stays open, and nobody reads what it says: the visit is closed all the same, and the state let go of."""
+    command = [sys.executable, "-m", "assent", "--workspace", str(root), "mcp"]
+    client = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "t", "version": "1"},
+    }
+    write = {"name": "io_fs_write_file", "arguments": {"path": "a.txt", "content": ""}}
+    asked = [("initialize", client), ("tools/call", write), *[("tools/list", {})] * 9]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number, (method, params) in enumerate(asked):
+            message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+            if method != "tools/list":
+                assert json.loads(process.stdout.readline())["id"] == number
+        time.sleep(0.5)  # by now all that a pipe holds is written
+        process.terminate()
+        assert process.wait(20) == 0
+    (run,) = assent(root, env, "runs")
+    assert run["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ import mcp_types as wire
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from assent.runtime._answering import Answering
 from assent.runtime.service import requests
-from tests.mcp.test_door import ERAS, Met, meeting
+from assent.runtime.service.requests import asker_of
+from assent.system import spawn
+from tests.mcp.test_door import ERAS, Met, meeting, settings_of
 from tests.support import talking_upstream
 from tests.support.gateway import Gateway
 
@@ -219,6 +222,32 @@ async def test_a_client_that_is_lost_while_it_is_asked_takes_nothing_with_it(
             assert '"decline"' in said(await met.client.call_tool("mcp_talk_ask", {"what": "elicitation"}))
         log = requests.AuditLog(kinds=frozenset({"http.requested"}))
         assert len([one async for one in met.visit.parts(log)]) == 1
+
+
+async def test_a_process_that_is_lost_while_it_is_asked_leaves_nobody_waiting(
+    gateway: Gateway, env: dict[str, str]
+) -> None:
+    """An agent with a process of its own beside the owner: once that has gone, its call goes on as with nobody to ask."""
+    ask, settings = {"what": "elicitation"}, settings_of(gateway.folder, env, "agent:ann")
+    client = requests.Client(id="gone", can={"elicitation": {}}, wants_progress=False, log_level=None)
+    asked = asyncio.Event()
+
+    def hear(report: Mapping[str, Any]) -> None:
+        if "ask" in report.get("passed", {}):
+            asked.set()
+
+    async with meeting(gateway.folder, env, **Person()("elicitation")) as met:
+        async with Answering(settings) as beside:
+            session = (await beside.perform(requests.OpenSession(), asker_of(settings))).run_id
+            step = requests.AddStep(run=session, capability="mcp.talk.ask", parameters=ask, client=client)
+            work = spawn(beside.perform(step, asker_of(settings), tell=hear), name="its call")
+            await asked.wait()
+            work.cancel()
+        async with asyncio.timeout(20):
+            while (shown := await met.visit.ask(requests.Show(run=session))).steps[0].status == "running":
+                await asyncio.sleep(0.05)
+    assert shown.steps[0].status == "succeeded"
+    assert "decline" in str(shown.steps[0].gave)
 
 
 async def test_a_server_that_died_is_started_again_for_a_prompt(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,8 +34,12 @@ class Notes:
         self.called = threading.Event()
         self.released = threading.Event()
         self.redirect: str | None = None
+        self.keeps = threading.Event()
+        """While it is set, nobody is let go."""
 
     def __call__(self, asked: Asked) -> Reply:
+        if self.keeps.is_set() and asked.method == "DELETE":
+            self.released.wait(30)
         if self.redirect is not None:
             return Reply(307, [("location", self.redirect)])
         message = json.loads(asked.body or b"{}")
@@ -44,7 +49,8 @@ class Notes:
         if self.hold.is_set() and message["method"] == "tools/call":
             self.called.set()
             self.released.wait(30)
-        return Reply(200, [("content-type", "application/json")], json.dumps(answer).encode())
+        headers = [("content-type", "application/json"), ("mcp-session-id", "one")]
+        return Reply(200, headers, json.dumps(answer).encode())
 
 
 @pytest.fixture
@@ -93,6 +99,19 @@ async def test_a_redirect_leads_nowhere(gateway: Gateway, site: Site, notes: Not
             assert step.error is not None
             assert (step.status, step.error["code"]) == ("failed", "MCP_SERVER_UNREACHABLE")
         assert other.asked == []
+
+
+async def test_one_that_lets_nobody_go_holds_up_no_end(
+    gateway: Gateway, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.trust()
+    monkeypatch.setattr("assent.runtime.wiring._server_web.LEAVE_S", 0.2)
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await rt.call("mcp.notes.add_note", {"title": "milk"})).outputs == {"id": 1}
+        notes.keeps.set()
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 10
+    notes.released.set()
 
 
 def test_an_address_in_a_private_network_has_to_be_named(gateway: Gateway, site: Site) -> None:

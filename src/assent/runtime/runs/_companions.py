@@ -106,6 +106,11 @@ class Companions:
                 del self._here[key]
             waiting.close()
 
+    def gone(self, principal: str, client: str) -> None:
+        """A client has gone: what it was asked it does not answer, and nobody is asked any more. Its call goes on."""
+        if (found := self._here.get((principal, client))) is not None:
+            found.close()
+
     def hear(self, principal: str, client: str, ask: int | None, answer: Answers | None) -> bool:
         """Hand on what a client says; whether anybody waited for that."""
         found = self._here.get((principal, client))

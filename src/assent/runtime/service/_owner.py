@@ -16,9 +16,10 @@ from assent.runtime.service._asking import to_owner
 from assent.runtime.service._interrupts import Interrupted, termination_interrupts, wake_for_signals
 from assent.runtime.service._owning import actor_of, check
 from assent.runtime.service.codec import decode, decode_answer, to_json
-from assent.runtime.service.requests import NOT_HERE, OnProgress, Request, Stream, asker_of
+from assent.runtime.service.requests import NOT_HERE, AddStep, OnProgress, Request, Stream, asker_of
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
+from assent.system import spawn
 
 A = TypeVar("A")
 
@@ -154,9 +155,25 @@ async def serve(runtime: Core, asked: Asked) -> dict[str, Json]:
             assert isinstance(item, dict)  # INVARIANT: every part is a struct
             await asked.tell(item)
         return {}
-    answer = await Service(runtime.settings, runtime).perform(
-        request, said.by, tell=asked.mention, ident=asked.id
+    client = request.client if isinstance(request, AddStep) else None
+    leaving = (
+        None
+        if client is None
+        else spawn(_tell_left(runtime, asked, said.by.principal, client.id), name="a client that may go")
     )
+    try:
+        answer = await Service(runtime.settings, runtime).perform(
+            request, said.by, tell=asked.mention, ident=asked.id
+        )
+    finally:
+        if leaving is not None:
+            leaving.cancel()
     data = to_json(answer)
     assert isinstance(data, dict)  # INVARIANT: every answer is a struct
     return data
+
+
+async def _tell_left(runtime: Core, asked: Asked, principal: str, client: str) -> None:
+    """Have nobody wait for the answers of a client whose process has gone."""
+    await asked.left.wait()
+    runtime.companions.gone(principal, client)

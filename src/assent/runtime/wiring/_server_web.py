@@ -5,6 +5,7 @@ Imported when the first such server is connected to, with the libraries that it 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from assent.plugins.upstream import Listing, Server
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
+
+LEAVE_S: Final = 1.0
+"""How long a server may take to hear that we leave: nobody waits for more."""
 
 _OURS: Final = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "user-agent", "transfer-encoding"}
@@ -113,9 +117,12 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
             if (listing := Listing.of(body)) is not None:
                 web.listing = listing, wire
             try:
-                got = await http.send(wire, principal="", bytes_max=web.server.answer_bytes)
+                async with asyncio.timeout(LEAVE_S if request.method == "DELETE" else None):
+                    got = await http.send(wire, principal="", bytes_max=web.server.answer_bytes)
             except (HttpFailure, AssentError) as failure:
                 raise self._failed(failure.message, request) from failure
+            except TimeoutError as late:
+                raise self._failed("it did not hear that we leave", request) from late
             if got.fault is not None:
                 raise self._failed(f"its answer can't be read: {got.fault}", request)
             kept = [(name, value) for name, value in got.headers if name.lower() not in _OF_THE_BODY]

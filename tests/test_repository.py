@@ -182,7 +182,6 @@ SMALL: Final = {
     "engine.steps._retry": "a rule without a shell, tried alone",
     "invocation.context._logger": _LOADED_LATER,
     "journal.store._own_key": "joins keys and reading, which know nothing of each other",
-    "mcp._stdio": "one transport; the door knows none",
     "plugins.loading._trial": _LOADED_LATER,
     "plugins.worker.process": "the first lines of a process of its own",
     "policy._permissions": "asked before the gate is loaded",

@@ -159,7 +159,7 @@ async def test_a_stream_that_was_cut_off_is_gone_on_with_in_its_own_session(
 
 
 async def test_what_is_kept_of_a_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_kept, "KEPT_CHARACTERS_MAX", 1000)
+    monkeypatch.setattr(_kept, "KEPT_BYTES_MAX", 1000)
     kept = _kept.Kept()
     first = await kept.store_event("1", None)
     sent: list[EventMessage] = []

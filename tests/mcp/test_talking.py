@@ -244,7 +244,7 @@ async def test_a_process_that_is_lost_while_it_is_asked_leaves_nobody_waiting(
             await asked.wait()
             work.cancel()
         async with asyncio.timeout(20):
-            while (shown := await met.visit.ask(requests.Show(run=session))).steps[0].status == "running":
+            while (shown := await met.visit.ask(requests.Show(run=session))).steps[0].status == "running":  # noqa: ASYNC110 - another part of it settles it
                 await asyncio.sleep(0.05)
     assert shown.steps[0].status == "succeeded"
     assert "decline" in str(shown.steps[0].gave)
@@ -299,6 +299,29 @@ async def test_a_retry_joins_the_call_under_way_and_no_other_state_does(
         assert said(done := await call(second.request_state, yes)) == NAMED
         assert await call(second.request_state, yes) == done
         assert [one["attempts"] for one in (await met.run())["steps"]] == [1]
+
+
+async def test_of_calls_that_have_ended_few_outcomes_are_kept(
+    gateway: Gateway, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may be megabytes. A client that comes back for the newest finds it."""
+    monkeypatch.setattr("assent.mcp._rounds.ENDED_MAX", 2)
+    yes = {"it": wire.ElicitResult(action="accept", content={"name": "Ann"})}
+    async with meeting(gateway.folder, env, ERAS[1], **Person()("elicitation")) as met:
+
+        async def call(state: str | None = None) -> Any:
+            given: Any = {} if state is None else {"input_responses": yes, "request_state": state}
+            arguments = {"what": "elicitation"}
+            session = met.client.session
+            return await session.call_tool("mcp_talk_ask", arguments, allow_input_required=True, **given)
+
+        states = []
+        for _ in range(3):
+            states.append((await call()).request_state)
+            assert said(await call(states[-1])) == NAMED
+        with pytest.raises(MCPError, match="this state names no call"):
+            await call(states[0])
+        assert [said(await call(state)) for state in states[1:]] == [NAMED] * 2
 
 
 async def test_beside_another_call_what_is_unnamed_is_nobodys(tmp_path: Path, env: dict[str, str]) -> None:

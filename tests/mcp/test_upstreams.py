@@ -155,6 +155,22 @@ async def test_what_two_servers_have_is_told_apart(gateway_of: GatewayOf, env: d
             await met.client.get_prompt("look")
 
 
+async def test_a_server_that_hangs_is_left_out_of_a_list(
+    gateway_of: GatewayOf, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours and the others' come without it; what it alone is asked has its own time."""
+    gateway = gateway_of("sums", "more")
+    async with meet(gateway, env) as met:
+        both = (await met.client.list_prompts()).prompts
+        monkeypatch.setattr("assent.mcp._upstreams.QUIET_S", 1.0)
+        hangs = met.runtime._core.servers.connection("more")
+        async with hangs._lock:  # as while it is connected to
+            left = (await met.client.list_prompts()).prompts
+    names = {one.name for one in both} - {one.name for one in left}
+    assert names
+    assert all(name.startswith("mcp.more.") for name in names)
+
+
 DENY = """\
 version: 1
 rules:

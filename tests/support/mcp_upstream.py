@@ -192,6 +192,15 @@ def _misbehave(mode: str, answer: dict[str, Any]) -> None:
         case "pauses":
             time.sleep(2)
             _write(answer)
+        case "crowd":
+            _write({**answer, "result": {"content": [], "structuredContent": {"a": [[]] * 5000}}})
+        case "commas":
+            _write(
+                {
+                    **answer,
+                    "result": {**answer["result"], "content": [{"type": "text", "text": "a," * 20_000}]},
+                }
+            )
         case "huge":
             _write({**answer, "result": {"content": [{"type": "text", "text": "x" * 200_000}]}})
         case "endless":

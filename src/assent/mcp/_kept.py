@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp_types import JSONRPCMessage
+from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 
 KEPT_MAX: Final = 64
 """Messages that are kept for one session."""
 
-KEPT_CHARACTERS_MAX: Final = 256 << 10
-"""Characters in them; of more, the oldest are forgotten. What a longer one says stands on record."""
+KEPT_BYTES_MAX: Final = 256 << 10
+"""Bytes of them, as JSON; of more, the oldest are forgotten. What a longer one says stands on record."""
 
 RETRY_MS: Final = 1_000
 """After this long a client should come again whose stream was cut off."""
 
 
 class _Event(NamedTuple):
+    """`data`: as JSON, which takes the memory that it seems to; a message of empty lists is a hundred times as large."""
+
     number: int
     stream: str
-    message: JSONRPCMessage | None
-    size: int
+    data: bytes
 
 
 class Kept(EventStore):
@@ -37,11 +38,11 @@ class Kept(EventStore):
     async def store_event(self, stream_id: str, message: JSONRPCMessage | None) -> str:
         """Keep what is sent next; what the client may name it by."""
         self._count += 1
-        size = _size(getattr(message, "result", None) or getattr(message, "params", None))
-        self._events.append(_Event(self._count, stream_id, message, size))
-        self._size += size
-        while len(self._events) > KEPT_MAX or self._size > KEPT_CHARACTERS_MAX:
-            self._size -= self._events.popleft().size
+        data = b"" if message is None else message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+        self._events.append(_Event(self._count, stream_id, data))
+        self._size += len(data)
+        while len(self._events) > KEPT_MAX or self._size > KEPT_BYTES_MAX:
+            self._size -= len(self._events.popleft().data)
         return str(self._count)
 
     async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
@@ -50,8 +51,9 @@ class Kept(EventStore):
         if last is None:
             return None
         for one in [*self._events]:
-            if one.stream == last.stream and one.number > last.number and one.message is not None:
-                await send_callback(EventMessage(one.message, str(one.number)))
+            if one.stream == last.stream and one.number > last.number and one.data:
+                message = jsonrpc_message_adapter.validate_json(one.data, by_name=False)
+                await send_callback(EventMessage(message, str(one.number)))
         return last.stream
 
 
@@ -66,11 +68,3 @@ class Sessions(StreamableHTTPSessionManager):
     @event_store.setter
     def event_store(self, _: EventStore | None) -> None:
         """What the SDK would have all sessions share."""
-
-
-def _size(value: Any) -> int:  # `Any`: JSON
-    if isinstance(value, dict):
-        return sum(len(key) + _size(part) for key, part in value.items())
-    if isinstance(value, list):
-        return sum(map(_size, value))
-    return len(value) if isinstance(value, str) else 8

@@ -35,6 +35,9 @@ HELD_OF_ONE_MAX: Final = 100
 KEPT_S: Final = 300.0
 """So long the outcome of a call is kept whose client has not come back."""
 
+ENDED_MAX: Final = 64
+"""So many outcomes are kept of calls that have ended, of all clients together: of more, the oldest are forgotten."""
+
 _FITS: Final[Mapping[str, tuple[type[Any], ...]]] = {
     **{method: (kind,) for method, kind in RESULTS.items()},
     "sampling/createMessage": (wire.CreateMessageResult, wire.CreateMessageResultWithTools),
@@ -125,6 +128,7 @@ class Rounds:
 
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
+        self._ended: dict[Held, None] = {}
         self.tasks: Final[dict[str, Held]] = {}
 
     def keep(self, task: str, held: Held) -> None:
@@ -160,6 +164,8 @@ class Rounds:
             if wanted is None:
                 told: HandlerResult = held.task.result()
                 return told
+            if held not in self._held.values():
+                held.task.add_done_callback(lambda _: self._end(held))
             state = system.SystemEntropy().some(16).hex()
             self._held[state] = held
             return wire.InputRequiredResult(input_requests=wanted, request_state=state)
@@ -168,7 +174,17 @@ class Rounds:
                 loop = asyncio.get_running_loop()
                 held.forgetting = loop.call_later(KEPT_S, self._forget, held)
 
+    def _end(self, held: Held) -> None:
+        """Keep its outcome, for whoever comes back for it: one may be as large as an answer may."""
+        if held in self._held.values():
+            self._ended[held] = None
+        if len(self._ended) > ENDED_MAX:
+            self._forget(next(iter(self._ended)))
+
     def _forget(self, held: Held) -> None:
+        self._ended.pop(held, None)
+        if held.forgetting is not None:
+            held.forgetting.cancel()
         self._held = {state: one for state, one in self._held.items() if one is not held}
         held.task.cancel()
         if held.call.work is held.task:  # and no task, which may ask as long as it lasts

@@ -10,16 +10,21 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
 import mcp_types as wire
 from mcp.shared.exceptions import MCPError
 
+from assent import system
 from assent.errors import AssentError, Json
 from assent.mcp import _results as results
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
+
+QUIET_S: Final = 10.0
+"""A list of several servers has what they gave until none gave anything for so long: one that hangs holds up no other."""
 
 _OURS: Final = "assent:"
 _PLACED: Final = re.compile(r"assent://mcp/([a-z][a-z0-9_]*)/(.+)")
@@ -157,15 +162,23 @@ async def _servers(visit: Visit, what: str, only: str | None) -> list[str]:
 async def _listed(visit: Visit, what: str, holds: str, only: str | None) -> list[tuple[str, Item]]:
     """What all servers list of this, with whose it is. One that gives no answer is left out, as its step on record tells."""
     servers = await _servers(visit, what, only)
-    given = await asyncio.gather(
-        *(_ask(visit.add, f"mcp.{server}.{what}", {}) for server in servers), return_exceptions=True
-    )
+    asked = [
+        system.spawn(_ask(visit.add, f"mcp.{server}.{what}", {}), name=f"a list of {server}")
+        for server in servers
+    ]
+    left, answered = {*asked}, {*asked}
+    try:
+        while left and answered:
+            answered, left = await asyncio.wait(
+                left, timeout=QUIET_S if only is None else None, return_when=asyncio.FIRST_COMPLETED
+            )
+    finally:
+        for work in left:
+            work.cancel()  # nobody waits for it; its step goes on
     found: list[tuple[str, Item]] = []
-    for server, answer in zip(servers, given, strict=True):
-        if isinstance(answer, dict):
-            found += [(server, one) for one in answer[holds]]
-        elif not isinstance(answer, MCPError | AssentError):
-            raise answer
+    for server, work in zip(servers, asked, strict=True):
+        with suppress(MCPError, AssentError):
+            found += [(server, one) for one in (work.result()[holds] if work not in left else ())]
     return found
 
 

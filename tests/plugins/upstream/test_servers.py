@@ -241,6 +241,7 @@ def test_a_tool_that_is_called_like_anothers_is_pointed_out(gateway: Gateway) ->
 
 ONE_ERROR = {
     "crash": "it printed `out of luck`",
+    "crowd": "it wrote a message of more than 3276 values",
     "huge": "it wrote a message of more than 65536 bytes",
     "endless": "it wrote a message of more than 65536 bytes",
     "flood": "it wrote more than 500 messages that nobody asked for",
@@ -270,6 +271,13 @@ async def test_a_server_that_misbehaves_gives_one_clear_error_and_harms_no_other
         assert len(json.dumps(failed.error)) < 8192
         assert (await call(rt, server="good")).output == {"id": 2}
         assert (await call(rt, "find_note", title="milk")).output["structured"] == {"ids": []}
+
+
+async def test_what_looks_like_many_values_in_a_text_is_a_text(gateway: Gateway) -> None:
+    gateway.program("commas", more="answer_bytes = 65536\n")
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await call(rt)).status == "succeeded"
 
 
 async def test_servers_that_misbehave_from_the_start_hold_up_no_other(

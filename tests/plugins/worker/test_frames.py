@@ -106,6 +106,12 @@ def test_text_that_looks_like_many_values_is_text() -> None:
     assert unpack_json(pack_json({"csv": text}), most=10) == {"csv": text}
 
 
+def test_a_text_that_never_ends_is_looked_at_once() -> None:
+    """Looked for from each of its marks anew, these 2 MB would take hours."""
+    with pytest.raises(BrokenFrameError, match="no JSON"):
+        unpack_json(b"[,,," + b'"' + b'\\"' * 1_000_000, most=10)
+
+
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=5))
 def test_any_bytes_are_frames_or_refused(data: bytes, cuts: list[int]) -> None:
     frames = Frames()

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from assent.plugins.upstream._listing import Listing
+from assent.spec.values.crowds import has_more_values
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -40,9 +41,10 @@ class Pipes:
     `kept` takes that as well, behind what programs before it printed.
     """
 
-    def __init__(self, child: Child, *, frame_bytes: int, kept: bytearray) -> None:
+    def __init__(self, child: Child, *, frame_bytes: int, frame_values: int, kept: bytearray) -> None:
         self._child = child
         self._frame_bytes = frame_bytes
+        self._frame_values = frame_values
         self._asked: set[int | str] = set()
         self._unasked = 0
         self._printed = bytearray()
@@ -128,6 +130,9 @@ class Pipes:
         with to_us, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             while data := await self._readable(self._child.stdout):
                 for line in _lines(buffer, data):
+                    if has_more_values(line, self._frame_values):
+                        self.fault = f"it wrote a message of more than {self._frame_values} values"
+                        return
                     if self._own and self._is_own(line):
                         continue
                     try:

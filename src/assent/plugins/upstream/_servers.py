@@ -23,6 +23,9 @@ LOCK_VERSION: Final = 1
 OFFERS: Final = frozenset({"completions", "prompts", "resources"})
 """What goes through of what a server has beside tools, as the protocol calls it."""
 
+VALUE_BYTES: Final = 20
+"""So many bytes of a message are one value, or more of them hold one; fewer are a bomb."""
+
 _WHAT: Final = "lock of MCP servers"
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -118,6 +121,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         ]
         around = {folder for file in files for folder in file.parents} - {workspace, *workspace.parents}
         return (*files, *around.intersection(self.read_only))
+
+    @property
+    def answer_values(self) -> int:
+        """How many values one message may hold: each is looked at many times, and what is looked at holds up everybody."""
+        return self.answer_bytes // VALUE_BYTES
 
     @property
     def host(self) -> str | None:

@@ -9,12 +9,13 @@ it means in the journal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
+
+from assent.spec.values.crowds import has_more_values
 
 PROTOCOL: Final = 3
 """The version of this conversation; both ends are of one installation, so another number is refused."""
@@ -370,30 +371,12 @@ def unpack_json(data: bytes, *, most: int | None = VALUES_MAX) -> Any:  # `Any`:
     """What `pack_json` wrote; None for no text at all. `BrokenFrameError` for what is no JSON, or has more than `most` values."""
     if not data:
         return None
-    if most is not None and _ends(data) > most and _has_more_values(data, most):
+    if most is not None and has_more_values(data, most):
         raise BrokenFrameError(f"a message holds JSON of more than {most} values")
     try:
         return _json_decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise BrokenFrameError(f"a message holds no JSON where it should: {str(error)[:200]}") from None
-
-
-_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-
-
-def _ends(data: bytes) -> int:
-    """About as many as a JSON text has values: one of these begins or follows each, but for the last and for keys."""
-    return data.count(b",") + data.count(b"[") + data.count(b"{")
-
-
-def _has_more_values(data: bytes, most: int) -> bool:
-    """The same without what stands inside of texts; each text is a value, or the key of one."""
-    outside = _ends(data)
-    for count, found in enumerate(_TEXT.finditer(data)):
-        outside -= _ends(found[0])
-        if outside <= most or count > 2 * most:
-            break
-    return outside > most
 
 
 # Of MessagePack's types from 0xc0 on: how many bytes follow the first, how many of them say a length, and how often that many

@@ -21,6 +21,7 @@ from assent.capabilities.net._failure import HttpFailure
 from assent.capabilities.net._url import parse_url
 from assent.errors import AssentError
 from assent.plugins.upstream import Listing, Server
+from assent.spec.values.crowds import has_more_values
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -125,6 +126,8 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
                 raise self._failed("it did not hear that we leave", request) from late
             if got.fault is not None:
                 raise self._failed(f"its answer can't be read: {got.fault}", request)
+            if has_more_values(got.body, web.server.answer_values):
+                raise self._failed(f"its answer has more than {web.server.answer_values} values", request)
             kept = [(name, value) for name, value in got.headers if name.lower() not in _OF_THE_BODY]
             return httpx2.Response(got.status, headers=kept, content=got.body, request=request)
 

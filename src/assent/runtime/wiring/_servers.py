@@ -223,7 +223,7 @@ class Servers:
             network=server.network,
         )
         kept = self._printed.setdefault(server.name, bytearray())
-        return Pipes(child, frame_bytes=server.answer_bytes, kept=kept)
+        return Pipes(child, frame_bytes=server.answer_bytes, frame_values=server.answer_values, kept=kept)
 
     def printed(self, name: str) -> str:
         """The end of what a server's programs printed on their standard error, since this process began. MCP_SERVER_UNKNOWN."""

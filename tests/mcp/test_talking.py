@@ -228,7 +228,8 @@ async def test_a_process_that_is_lost_while_it_is_asked_leaves_nobody_waiting(
     gateway: Gateway, env: dict[str, str]
 ) -> None:
     """An agent with a process of its own beside the owner: once that has gone, its call goes on as with nobody to ask."""
-    ask, settings = {"what": "elicitation"}, settings_of(gateway.folder, env, "agent:ann")
+    ask: dict[str, Any] = {"what": "elicitation"}
+    settings = settings_of(gateway.folder, env, "agent:ann")
     client = requests.Client(id="gone", can={"elicitation": {}}, wants_progress=False, log_level=None)
     asked = asyncio.Event()
 

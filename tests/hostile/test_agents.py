@@ -33,7 +33,7 @@ from assent.runtime.settings.effective import Settings
 from tests.conftest import ROOT
 from tests.mcp.test_http import HELLO, agent
 from tests.support.gateway import COMPENSATED, UPSTREAM
-from tests.support.mcp_upstream import Upstream
+from tests.support.mcp_upstream import HIDDEN, ORDERS, Upstream
 from tests.support.own_places import own_places
 from tests.support.serving import Serving, daemon, key_for, over_tcp
 from tests.support.web import Asked, Reply, Site, serving
@@ -175,11 +175,20 @@ async def look_at(world: World, server: str) -> answers.ServerFound:
 
 async def changes_its_words(world: World) -> None:
     async with world.come() as client:
-        await note(client, "@rug")
-        told = await no_note(client)
-        assert told["code"] == "MCP_TOOL_CHANGED"
-        assert "~ description" in told["error"]["message"]
-        await call(client, "mcp_notes_find_note", title="@plain")
+        for mode, how in (
+            ("rug", "another `description`"),
+            ("schema", "another `inputSchema`"),
+            ("orders", "another `description`"),
+            ("hidden", "nothing that can be trusted"),
+        ):
+            await note(client, f"@{mode}")
+            told = await no_note(client)
+            assert told["code"] == "MCP_TOOL_CHANGED"
+            assert how in told["error"]["message"]
+            # Nothing of what nobody trusted is before the model: not in the refusal, and not in what is on record of it.
+            seen = json.dumps([told, await call(client, "assent_status", step=told["step"])])
+            assert not [one for one in ("Always", ".key", ORDERS, HIDDEN) if json.dumps(one)[1:-1] in seen]
+            await call(client, "mcp_notes_find_note", title="@plain")
         tools = {one.name: one.description for one in (await client.list_tools()).tools}
         assert tools["mcp_notes_add_note"] == "Adds a note. Risk MEDIUM."
 

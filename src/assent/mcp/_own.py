@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import mcp_types as wire
-import msgspec
 from msgspec import Meta, Struct
 
 from assent.errors import InputError
@@ -19,6 +18,7 @@ from assent.mcp._tools import DIALECT, Offer
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import OnProgress
+from assent.spec.checked_schema import read_struct, struct_schema
 from assent.spec.ids import RUN_CAPABILITY
 from assent.spec.workflow.definition import WorkflowSpec
 
@@ -53,14 +53,9 @@ class OwnTool(NamedTuple):
 
     def read(self, arguments: Mapping[str, Json]) -> Any:  # `Any`: its own arguments
         """The arguments of a call. `INVALID_INPUT`."""
-        try:
-            return msgspec.convert(arguments, self.takes)
-        except ValueError as error:  # msgspec's errors are
-            raise InputError(
-                "INVALID_INPUT",
-                f"the arguments of `{self.told.name}` do not fit: {str(error)[:200]}",
-                hint="its input schema says what it takes",
-            ) from None
+        return read_struct(
+            arguments, self.takes, code="INVALID_INPUT", what=f"the arguments of `{self.told.name}` are"
+        )
 
 
 class OneCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,13 +195,7 @@ def _tool(
     *,
     looks: bool = True,
 ) -> OwnTool:
-    _, parts = msgspec.json.schema_components([takes], ref_template="#/$defs/{name}")
-    root = parts.pop(takes.__name__)
-    schema = {
-        "$schema": DIALECT,
-        **{word: said for word, said in root.items() if word not in ("title", "description")},
-        **({"$defs": parts} if parts else {}),
-    }
+    schema = {"$schema": DIALECT, **struct_schema(takes)}
     hints = wire.ToolAnnotations(
         read_only_hint=looks, destructive_hint=not looks, idempotent_hint=looks, open_world_hint=not looks
     )

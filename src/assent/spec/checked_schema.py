@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from assent.errors import Json
-from assent.spec.documents.faults import Fault, Telling, plain_fault
+from assent.spec.documents.faults import Fault, Telling, invalid, plain_fault
 from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_large, may_be_costly, visits_of
-from assent.spec.schemas._foreign import faults_in
+from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.values.frozen import thaw
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
+
+T = TypeVar("T")
 
 
 class CheckedSchema:
@@ -36,3 +40,23 @@ class CheckedSchema:
     def _counted(self) -> dict[str, Any] | None:  # `Any`: a schema
         """The schema, where checking may take more than a few looks at each value."""
         return thaw(self._schema) if may_be_costly(self._schema) else None
+
+
+def struct_schema(kind: type) -> dict[str, Any]:  # `Any`: a JSON Schema
+    """The schema of what a struct is read from, with what it refers to under `$defs`."""
+    _, parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    root = parts.pop(kind.__name__)
+    said = {word: value for word, value in root.items() if word not in {"title", "description"}}
+    return {**said, **({"$defs": parts} if parts else {})}
+
+
+def read_struct(value: object, kind: type[T], *, code: str, what: str) -> T:
+    """Outside data as a struct. `InputError` with `code`: `what` are not valid, and each fault as those of inputs are told."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        schema = struct_schema(kind)
+        found = CheckedSchema(schema, validator_of(schema)).faults(
+            value, lambda: Telling(schema, shows_values=True)
+        )
+        raise invalid(code, what, found or [plain_fault(str(error))]) from None

@@ -152,10 +152,10 @@ async def test_only_the_operators_word_lowers_a_risk(
 @pytest.mark.parametrize(
     ("mode", "what"),
     [
-        ("rug", "is not what was trusted: ~ description"),
-        ("schema", "is not what was trusted: + inputSchema.properties.key"),
+        ("rug", "is not what was trusted: another `description`"),
+        ("schema", "is not what was trusted: another `inputSchema`"),
         ("gone", "is not there any more"),
-        ("tells", "is not what was trusted: ~ description"),
+        ("tells", "is not what was trusted: another `description`"),
     ],
 )
 async def test_a_tool_that_changed_is_not_called(gateway: Gateway, mode: str, what: str) -> None:

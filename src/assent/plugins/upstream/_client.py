@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast, get_arg
 
 from assent.errors import AssentError, Json, WorldError
 from assent.invocation import NoEffectError, Spawn
-from assent.plugins._differences import SHOWN_MAX, manifest_differences
 from assent.plugins.upstream._servers import OFFERS, Server
 from assent.plugins.upstream._talk import KEY, Talk, Wire, refusal
 from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
@@ -485,20 +484,23 @@ class Connection:
     def _require_same(self, found: Tool | None, name: str, pinned: Mapping[str, Json]) -> None:
         if found is not None and found.fault is None and found.definition == pinned:
             return
-        now = {} if found is None else found.definition
-        differences = manifest_differences(pinned, now) if found is not None else []
-        how = (
-            "is not there any more"
-            if found is None
-            else f"stays out: {found.fault}"
-            if found.fault is not None
-            else f"is not what was trusted: {differences[0] if differences else 'another definition'}"
-        )
+        # Whoever called is told where, and never what: a definition that nobody trusted is not for a model, and neither are the
+        # names in its schemas. A person is shown all of it.
+        if found is None:
+            how = "is not there any more"
+        elif found.fault is not None:
+            how = "is defined now as nothing that can be trusted"
+        else:
+            keys = sorted(
+                key
+                for key in pinned.keys() | found.definition
+                if pinned.get(key) != found.definition.get(key)
+            )
+            how = f"is not what was trusted: another {', '.join(f'`{key}`' for key in keys)}"
         raise NoEffectError(
             "MCP_TOOL_CHANGED",
             f"`{name}` of MCP server `{self.server.name}` {how}",
             hint=f"see every difference, and decide anew: assent mcp trust {self.server.name}",
-            details={"differences": [one.to_json() for one in differences[:SHOWN_MAX]]},
         )
 
     @contextmanager

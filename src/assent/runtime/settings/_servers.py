@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Final
 
 from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
-from assent.spec.documents.settings import DURATION, Named, Setting, Table, Texts, Whole, flag, listed, tables
+from assent.spec.documents.settings import (
+    DURATION,
+    Named,
+    Setting,
+    Table,
+    Texts,
+    Whole,
+    WithinError,
+    flag,
+    listed,
+    tables,
+)
 from assent.spec.secret_text import SecretText
 
 if TYPE_CHECKING:
@@ -63,15 +74,17 @@ def _granted(value: object) -> Json:
 
 def _tools(value: object) -> Json:
     """The operator's word on tools, by name."""
-    import msgspec
-
     from assent.plugins.upstream import ToolSettings
+    from assent.spec.checked_schema import read_struct
 
-    try:
-        msgspec.convert(value, dict[str, ToolSettings])
-    except msgspec.ValidationError as error:
-        text = str(error)
-        raise ValueError(f"can't hold that: {text[:1].lower()}{text[1:]}") from None
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of tools: `[mcp.servers.NAME.tools.TOOL]`")  # noqa: TRY004  # as every reader
+    for name, said in value.items():
+        try:
+            read_struct(said, ToolSettings, code="CONFIG_INVALID", what=f"what is said of the tool `{name}` is")
+        except InputError as error:
+            below = (error.details or {})["faults"][0]["path"]
+            raise WithinError(error.message, (name, *map(str, below)), error.hint) from None
     return value  # type: ignore[return-value]  # it was read from TOML, and holds what a table of ours may
 
 

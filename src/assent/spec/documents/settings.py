@@ -27,6 +27,15 @@ Report: TypeAlias = Callable[[Key, str, "str | None"], None]
 """Takes a fault: where it is, what is wrong, and what to do."""
 
 
+class WithinError(ValueError):
+    """A fault further down in a value: the whole sentence, where below its key that is, and what to do."""
+
+    def __init__(self, message: str, below: Key, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.below = below
+        self.hint = hint
+
+
 class Setting(msgspec.Struct, frozen=True):
     """One key of a table."""
 
@@ -285,6 +294,8 @@ class TableReader:
             elif isinstance(known, Setting):
                 try:
                     self.values[key] = known.read(value)
+                except WithinError as error:
+                    self.report((*key, *error.below), str(error), error.hint)
                 except ValueError as error:
                     self.report(key, f"`{name}` {error}", None)
                 else:

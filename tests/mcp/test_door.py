@@ -174,7 +174,10 @@ async def test_a_refusal_says_what_stands_in_the_way(meet: Meet) -> None:
         )
         wrong = await met.refused("io_fs_write_file", pth="x")
         assert wrong["error"]["details"]["faults"][-1]["hint"] == "did you mean `path`?"
-        assert (await met.refused("assent_undo", scope="all"))["error"]["code"] == "INVALID_INPUT"
+        undo = (await met.refused("assent_undo", scope="all"))["error"]
+        assert (undo["code"], undo["path"]) == ("INVALID_INPUT", "scope")
+        run = (await met.refused("assent_run", plan_id="x"))["error"]
+        assert (run["code"], run["hint"]) == ("INVALID_INPUT", "did you mean `plan`?")
         assert (await met.refused("assent_plan"))["error"]["code"] == "INVALID_INPUT"
         for name in ("no_such_tool", "assent_key_create", "assent.key.create", "io.fs.write_file"):
             with pytest.raises(MCPError, match="there is no tool"):

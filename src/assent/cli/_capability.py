@@ -78,7 +78,7 @@ def show(door: Door, capability: str) -> None:
         f"{paint(data.id, 'bold')} {data.version}  {safe_line(data.name)}",
         flow(safe(data.description).split(" "), paint=paint, gap=" "),
         table([fact for fact in facts if fact[1]], paint=paint, indent="  "),
-        "parameters\n" + _parameters(data.parameters, paint),
+        "parameters\n" + parameters_text(data.parameters, paint),
         "returns\n"
         + flow(
             safe_line(_type(data.returns, data.returns)).split(" "),
@@ -114,7 +114,8 @@ def _undo(data: answers.Capability) -> str:
     return "not possible"
 
 
-def _parameters(schema: Object, paint: Paint) -> str:
+def parameters_text(schema: Object, paint: Paint) -> str:
+    """What a call takes: a row for each parameter."""
     required = _list(schema.get("required"))
     rows = []
     for name, below in mapping(schema, "properties").items():

@@ -52,6 +52,9 @@ roles = ["operator"]
 # hosts = ["api.example.org"]
 # methods = ["GET", "POST"]
 
+# [mcp.servers.tickets]             # a server of somebody else, called through the gate: `assent mcp trust tickets`
+# command = ["tickets-mcp", "--stdio"]
+
 # [secrets."mail/token"]            # where a secret is kept, and who gets it: `assent secrets set mail/token`
 # from = "file:~/.config/assent/secrets/mail-token"
 # capabilities = ["net.http.*"]

@@ -109,6 +109,7 @@ def _serve_agent(door: Door, only: str | None) -> int:
 
     from assent.cli._main import internal_fault
     from assent.mcp._stdio import serve
+    from assent.runtime.settings._servers import require_server
     from assent.spec.principal import PrincipalKind
 
     door.out.is_json = False  # what keeps it from starting is no message of the protocol
@@ -124,6 +125,8 @@ def _serve_agent(door: Door, only: str | None) -> int:
             f"an agent acts as itself, and not as `{settings.principal}`",
             hint=f"leave `--as` out, or name an agent: `--as {AGENT}`",
         )
+    if only is not None:
+        require_server(settings.servers, only)  # now, and not as the error of every request of a client
     with asyncio.Runner() as runner:
         runner.run(serve(settings, lambda error: internal_fault(door, error), only))
     return OK

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from assent.sandbox._confinement import Usage as Usage
     from assent.sandbox._held import bytes_on_disk as bytes_on_disk
     from assent.sandbox._held import hold as hold
+    from assent.sandbox._plan import SYSTEM_FOLDERS as SYSTEM_FOLDERS
     from assent.sandbox._programs import forbid_programs as forbid_programs
     from assent.sandbox._sandbox import BackendChoice as BackendChoice
     from assent.sandbox._sandbox import Sandbox as Sandbox
@@ -43,6 +44,7 @@ _HOMES = {
     "._child": "Child OnOutput",
     "._confinement": "Confinement Ended LimitName SandboxLimits Usage",
     "._held": "bytes_on_disk hold",
+    "._plan": "SYSTEM_FOLDERS",
     "._programs": "forbid_programs",
     "._sandbox": "BackendChoice Sandbox",
     "._scratch": "Scratch",

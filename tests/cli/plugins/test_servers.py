@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.door import Terminal
 from tests.support.gateway import UPSTREAM
 
@@ -33,6 +35,7 @@ def test_a_server_is_named_looked_at_trusted_and_forgotten(terminal: Terminal, f
 
     shown = terminal("mcp", "inspect", "notes")
     assert "mcp.notes.add_note" in shown.out
+    assert "title  string  required" in shown.out  # what a model reads of a tool, a person is shown
     assert "CRITICAL" in shown.out
     refusal = terminal("mcp", "trust", "notes", "--yes", "--json")
     assert (refusal.code, refusal.error["code"]) == (3, "MCP_UNTRUSTED")
@@ -44,6 +47,7 @@ def test_a_server_is_named_looked_at_trusted_and_forgotten(terminal: Terminal, f
     assert terminal("mcp", "trust", "notes", "--digest", digest).code == 0
     assert "is trusted already" in terminal("mcp", "trust", "notes").out
     assert "trusted" in terminal("mcp", "list").out
+    assert "5 tools" in terminal("mcp", "list").out
     spec: Any = terminal("capability", "show", "mcp.notes.add_note", "--json").object
     assert spec["risk"]["level"] == "CRITICAL"
 
@@ -60,3 +64,49 @@ def test_a_word_that_is_no_command_of_it_starts_no_server(terminal: Terminal) ->
     assert answer.code == 2
     assert "did you mean `list`?" in answer.err
     assert terminal("mcp", "add", "notes", "--env", "TOKEN", "--", "x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--", sys.executable, str(UPSTREAM)), f"its program sees no `{UPSTREAM}`: "),
+        (("--", "no-such-program"), "there is no program `no-such-program`: "),
+        (("--", "program-of-mine"), "inside the sandbox `PATH` is `/usr/local/bin:/usr/bin:/bin`: "),
+        (
+            ("--url", "http://127.0.0.1:9/mcp"),
+            "if it is meant to be there, name its network under `private` ",
+        ),
+    ],
+)
+def test_a_server_that_gives_no_answer_is_told_with_what_to_do(
+    terminal: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], hint: str
+) -> None:
+    """Most servers of people are in their home folder, where no program looks."""
+    mine = folder / "bin" / "program-of-mine"
+    mine.parent.mkdir()
+    mine.symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f"{mine.parent}:/usr/bin:/bin")
+    assert terminal("mcp", "add", "notes", *words).code == 0
+    error = terminal("mcp", "inspect", "notes", "--json").error
+    assert error["code"] == "MCP_SERVER_UNREACHABLE"
+    assert str(error["hint"]).startswith(hint)
+
+
+def test_a_word_on_a_tool_that_there_is_not_is_told(terminal: Terminal, folder: Path) -> None:
+    """Where it says which argument is a secret, none would be."""
+    words = ("--read-only", str(UPSTREAM), "--", sys.executable, "-ISE", str(UPSTREAM), "plain")
+    assert terminal("mcp", "add", "notes", *words).code == 0
+    digest = str(terminal("mcp", "inspect", "notes", "--json").object["digest"])
+    assert terminal("mcp", "trust", "notes", "--digest", digest).code == 0
+    with (folder / "assent.toml").open("a") as file:
+        file.write('\n[mcp.servers.notes.tools.add_notes]\nsecret = ["title"]\n')
+    listed: Any = terminal("mcp", "list", "--json").json
+    fault = listed[0]["faults"]["notes.add_notes"]
+    assert (fault["code"], fault["hint"]) == ("MCP_TOOL_INVALID", "did you mean `add_note`?")
+
+
+def test_a_server_that_is_not_named_is_guessed_at(terminal: Terminal) -> None:
+    assert terminal("mcp", "add", "notes", "--", "x").code == 0
+    for words in (("inspect", "note"), ("--only", "note")):
+        answer = terminal("mcp", *words)
+        assert (answer.code, "did you mean `notes`?" in answer.err) == (2, True)

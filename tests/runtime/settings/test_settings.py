@@ -278,6 +278,44 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
             None,
         ),
         ("\n[identity\n", "2:10", "this is not TOML: expected", None),
+        ("[mcp.server.a]", "1:2", "`[mcp]` has no key `server`", "did you mean `servers`?"),
+        ("[mcp.servers.a]", "1:2", "`[mcp.servers.a]` needs a `command` or a `url`, and not both", None),
+        (
+            '[mcp.servers.a]\ncommand = ["x"]\nheaders = { A = "b" }',
+            "3:1",
+            "`[mcp.servers.a]` can't have `headers`: a `command` has no use for it",
+            "it may have `env`, ",
+        ),
+        (
+            '[mcp.servers.a]\nurl = "https://x.example/mcp"\n\nnetwork = true',
+            "4:1",
+            "`[mcp.servers.a]` can't have `network`: a `url` has no use for it",
+            "it may have `headers`, `private`",
+        ),
+        (
+            '[mcp.servers.a]\ncommand = ["x"]\n[mcp.servers.a.tools.b]\n[mcp.servers.a.tools.c]\nread_only = true',
+            "5:1",
+            "what is said of the tool `c` is not valid: `read_only` is not a parameter",
+            "did you mean `reads_only`?",
+        ),
+        (
+            '[mcp.servers.a]\ncommand = ["x"]\n[mcp.servers.a.tools.b]\nreads_only = "yes"',
+            "4:1",
+            "what is said of the tool `b` is not valid: `reads_only` must be true or false, not `yes`",
+            None,
+        ),
+        (
+            '[mcp.servers.a]\ncommand = ["x"]\n[mcp.servers.a.tools]\nb = 3',
+            "4:1",
+            "what is said of the tool `b` is not valid",
+            None,
+        ),
+        (
+            '[mcp.servers.a]\ncommand = ["x"]\n[mcp.servers.a.tools.b]\nsecret = ["x", 5]',
+            "4:1",
+            "what is said of the tool `b` is not valid: `secret[1]`",
+            None,
+        ),
     ],
 )
 def test_a_broken_configuration_is_refused_with_its_place(

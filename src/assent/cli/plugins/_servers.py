@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from assent.cli._capability import parameters_text
 from assent.cli._command import command
 from assent.cli._completion import complete_server
 from assent.cli._door import Door
@@ -53,7 +55,11 @@ def _pairs(given: Iterable[str], option: str) -> dict[str, str]:
 @click.option(
     "--read-only", metavar="PATH", multiple=True, help="A folder or file that the program can read."
 )
+@click.option("--writes", metavar="PATH", multiple=True, help="A folder that the program can change.")
 @click.option("--network", is_flag=True, help="Let the program use the network.")
+@click.option(
+    "--private", metavar="NETWORK", multiple=True, help="A private network that the address may lie in."
+)
 def add(  # noqa: PLR0917  # click hands over each by its name
     door: Door,
     server: str,
@@ -62,6 +68,8 @@ def add(  # noqa: PLR0917  # click hands over each by its name
     env: tuple[str, ...],
     header: tuple[str, ...],
     read_only: tuple[str, ...],
+    writes: tuple[str, ...],
+    private: tuple[str, ...],
     *,
     network: bool,
 ) -> None:
@@ -76,7 +84,9 @@ def add(  # noqa: PLR0917  # click hands over each by its name
             url=url,
             env=_pairs(env, "--env"),
             headers=_pairs(header, "--header"),
-            read_only=[str(door.cwd / path) for path in read_only],
+            read_only=[os.path.abspath(door.cwd / path) for path in read_only],  # noqa: PTH100  # links stay links
+            writes=[os.path.abspath(door.cwd / path) for path in writes],  # noqa: PTH100  # as above
+            private=[*private],
             network=network,
         )
     )
@@ -95,7 +105,7 @@ def list_(door: Door) -> None:
         lambda one, paint: [
             safe_line(one.name),
             paint(one.status, _STYLES.get(one.status)),
-            count_text(len(one.capabilities), "tool"),
+            count_text(sum(id_.count(".") == 2 for id_ in one.capabilities), "tool"),
             safe_line(_place(one.place), 60),
             safe_line("; ".join(fault.message for fault in one.faults.values()), 160),
         ],
@@ -141,7 +151,8 @@ def trust(door: Door, server: str, digest: str | None) -> int:
         raise RefusedError(
             "MCP_UNTRUSTED",
             f"MCP server `{server}` was not trusted: there is nobody to ask",
-            hint=f"look at it, then: {door.command('mcp', 'trust', server, '--digest', found.digest)}",
+            hint=f"look at it with `{door.command('mcp', 'inspect', server)}`, then: "
+            f"{door.command('mcp', 'trust', server, '--digest', found.digest)}",
             details={"digest": found.digest},
         )
     if digest is None:
@@ -175,7 +186,10 @@ def log(door: Door, server: str) -> None:
     elif found.printed:
         door.out.answer(safe(found.printed).rstrip("\n"))
     else:
-        door.out.note("no process that lives has started it, or it printed nothing")
+        door.out.note(
+            "no process that lives has started it, or it printed nothing: "
+            "what it prints is kept by whoever started it, such as `assent serve`"
+        )
 
 
 @command("remove", watches=False, short_help="Take an MCP server out of assent.toml and of the lock.")
@@ -203,8 +217,14 @@ def _text(found: service.answers.ServerFound, paint: Paint) -> str:
     for tool in found.tools:
         risk = tool.risk or "left out"
         head = f"{paint(tool.capability, 'bold')}  {paint(risk, RISK_STYLE.get(risk, 'red'))}"
-        described = "\n".join(f"  {line}" for line in safe(tool.description).splitlines())
-        blocks.append(f"{head}\n{described}" if described else head)
+        described = [f"  {line}" for line in safe(tool.description).splitlines()]
+        takes = tool.definition.get("inputSchema")
+        given = (
+            parameters_text(takes, paint).splitlines()
+            if isinstance(takes, dict) and takes.get("properties")
+            else []
+        )
+        blocks.append("\n".join([head, *described, *(f"  {line}" for line in given)]))
     if not found.tools:
         blocks.append("it lists no tools")
     if found.offers:

@@ -60,6 +60,11 @@ class Link(Protocol):
     def printed(self) -> str: ...
 
     @property
+    def hint(self) -> str | None:
+        """What to do where nothing came of it, as far as that is known."""
+        ...
+
+    @property
     def has_changed(self) -> bool | None: ...
 
     @property
@@ -470,7 +475,7 @@ class Connection:
         return kind(
             "MCP_SERVER_FAILED" if was_asked else "MCP_SERVER_UNREACHABLE",
             f"MCP server `{self.server.name}` gave no answer: {how}{f'; it printed `{last[-200:]}`' if last else ''}",
-            hint="the next call connects anew; `details` holds the end of what it printed",
+            hint=live.link.hint or "the next call connects anew; `details` holds the end of what it printed",
             details={"printed": printed},
         )
 
@@ -583,4 +588,5 @@ def _bounded(data: Json) -> Json:
 def _said(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    told = error.message if isinstance(error, AssentError) else str(error)
+    return " ".join(told.split())[:300] or type(error).__name__

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from assent.errors import AssentError
 from assent.plugins.upstream._listing import Listing
 from assent.spec.values.crowds import has_more_values
 
@@ -38,10 +39,13 @@ _READ_BYTES: Final = 1 << 16
 class Pipes:
     """The pipes of one program. `fault` says what it did wrong, `printed` how its standard error ended.
 
-    `kept` takes that as well, behind what programs before it printed.
+    `kept` takes that as well, behind what programs before it printed. `hint` is what to do should it not come to be asked.
     """
 
-    def __init__(self, child: Child, *, frame_bytes: int, frame_values: int, kept: bytearray) -> None:
+    def __init__(
+        self, child: Child, *, frame_bytes: int, frame_values: int, kept: bytearray, hint: str | None = None
+    ) -> None:
+        self.hint: Final = hint
         self._child = child
         self._frame_bytes = frame_bytes
         self._frame_values = frame_values
@@ -101,11 +105,14 @@ class Pipes:
         finally:
             child = self._child
             child.kill()
-            with anyio.CancelScope(shield=True):
-                how = await child.wait()
+            try:
+                with anyio.CancelScope(shield=True):
+                    how = await child.wait()
+                if self._end is not None:
+                    self.fault = self.fault or f"{self._end} ({how})"
+            except AssentError as error:  # it never began
+                self.fault = error.message
             self._take_printed()
-            if self._end is not None:
-                self.fault = self.fault or f"{self._end} ({how})"
             for descriptor in (child.stdin, child.stdout, child.stderr):
                 with suppress(OSError):
                     os.close(descriptor)

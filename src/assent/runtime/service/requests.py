@@ -610,6 +610,10 @@ class AddServer(Informed[answers.ServerWritten], tag="add_server", frozen=True):
     headers: dict[str, str] = {}
     read_only: list[str] = []
     """What its program can read."""
+    writes: list[str] = []
+    """Folders that its program can change."""
+    private: list[str] = []
+    """Private networks that its address may lie in."""
     network: bool = False
 
 

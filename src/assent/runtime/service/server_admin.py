@@ -17,14 +17,13 @@ import msgspec
 from assent.errors import AssentError, InputError
 from assent.runtime.service import answers, requests
 from assent.runtime.settings._configuration import PROJECT_FILE
-from assent.runtime.settings._servers import MCP, SERVER_NAME
+from assent.runtime.settings._servers import MCP, SERVER_NAME, one_way_to
 from assent.runtime.settings.effective import Settings
-from assent.runtime.wiring._servers import Servers, entry_of, told_of
-from assent.spec.documents.settings import Named, Setting
+from assent.runtime.wiring._servers import Servers, entry_of, told_of, unnamed
+from assent.spec.documents.settings import Named, Setting, WithinError
 from assent.spec.documents.toml import parse_toml
 
 if TYPE_CHECKING:
-    from assent.plugins import PluginWarning
     from assent.plugins.upstream import Pinned, Server, Tool
     from assent.runtime._core import Core
 
@@ -97,7 +96,8 @@ def told(
             )
         )
     for one in sorted(server.tools.keys() - trusted.keys()):
-        warnings.append(_unnamed(name, one))
+        fault = unnamed(name, one, trusted)
+        warnings.append(PluginWarning(code=fault.code, message=fault.message, path=one, hint=fault.hint))
     entry = entry_of(server, tools, "", runtime.servers.connection(name).offers)
     return answers.ServerFound(
         name=name,
@@ -112,17 +112,6 @@ def told(
         if before is None
         else [one.to_json() for one in manifest_differences(told_of(before), told_of(entry))],
         warnings=[one.to_json() for one in warnings],
-    )
-
-
-def _unnamed(server: str, tool: str) -> PluginWarning:
-    from assent.plugins import PluginWarning
-
-    return PluginWarning(
-        code="MCP_TOOL_INVALID",
-        message=f"`[mcp.servers.{server}.tools.{tool}]` speaks of a tool that the server does not list",
-        path=tool,
-        hint="look at how it is written",
     )
 
 
@@ -152,14 +141,14 @@ def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritte
             f"assent.toml names an MCP server `{request.name}` already",
             hint=f"change it there, or: assent mcp remove {request.name}",
         )
-    if bool(request.command) is (request.url is not None):
-        raise _invalid("command", "or a `url` is needed, and not both")
     given: dict[str, Any] = {  # `Any`: what TOML holds
         "command": request.command,
         "url": request.url,
         "env": request.env,
         "headers": request.headers,
         "read_only": request.read_only,
+        "writes": request.writes,
+        "private": request.private,
         "network": request.network,
     }
     said = {key: value for key, value in given.items() if value}
@@ -171,6 +160,15 @@ def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritte
             setting.read(value)
         except ValueError as error:
             raise _invalid(key, str(error)) from None
+    try:
+        one_way_to(said)
+    except WithinError as error:
+        raise InputError(
+            "INVALID_INPUT",
+            f"MCP server `{request.name}` {error}",
+            path=".".join(error.below) or None,
+            hint=error.hint,
+        ) from None
     lines = [f"[mcp.servers.{request.name}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
     path = _file(settings)
     text = _text(path)

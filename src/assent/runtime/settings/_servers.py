@@ -27,6 +27,7 @@ from assent.spec.documents.settings import (
     tables,
 )
 from assent.spec.secret_text import SecretText
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.plugins.upstream import Server
@@ -81,11 +82,29 @@ def _tools(value: object) -> Json:
         raise ValueError("must be a table of tools: `[mcp.servers.NAME.tools.TOOL]`")  # noqa: TRY004  # as every reader
     for name, said in value.items():
         try:
-            read_struct(said, ToolSettings, code="CONFIG_INVALID", what=f"what is said of the tool `{name}` is")
+            read_struct(
+                said, ToolSettings, code="CONFIG_INVALID", what=f"what is said of the tool `{name}` is"
+            )
         except InputError as error:
             below = (error.details or {})["faults"][0]["path"]
             raise WithinError(error.message, (name, *map(str, below)), error.hint) from None
     return value  # type: ignore[return-value]  # it was read from TOML, and holds what a table of ours may
+
+
+_OF_A_PROGRAM: Final = ("env", "network", "read_only", "writes")
+_OF_AN_ADDRESS: Final = ("headers", "private")
+
+
+def one_way_to(said: Mapping[str, object]) -> None:
+    """Raise `WithinError` where a server is not one of a program and an address, or has what only the other could use."""
+    is_program = bool(said.get("command"))
+    if is_program is bool(said.get("url")):
+        raise WithinError("needs a `command` or a `url`, and not both", ())
+    for key in _OF_AN_ADDRESS if is_program else _OF_A_PROGRAM:
+        if said.get(key):
+            what = "a `command` has no use for" if is_program else "a `url` has no use for"
+            others = ", ".join(f"`{one}`" for one in (_OF_A_PROGRAM if is_program else _OF_AN_ADDRESS))
+            raise WithinError(f"can't have `{key}`: {what} it", (key,), f"it may have {others}")
 
 
 def _shown(said: Mapping[str, Json]) -> dict[str, Json]:
@@ -122,10 +141,22 @@ MCP: Final[Table] = {
         },
         is_name=lambda name: SERVER_NAME.match(name) is not None,
         signs="_",
+        check=one_way_to,
         shown=_shown,
     )
 }
 """What `[mcp]` may hold."""
+
+
+def require_server(servers: Mapping[str, Server], name: str) -> Server:
+    """One of the servers. `InputError` MCP_SERVER_UNKNOWN."""
+    if name not in servers:
+        raise InputError(
+            "MCP_SERVER_UNKNOWN",
+            f"assent.toml names no MCP server `{name[:80]}`",
+            hint=did_you_mean(name, servers, otherwise="see: assent mcp list"),
+        )
+    return servers[name]
 
 
 def servers_of(said: Mapping[str, Json], workspace: Path) -> dict[str, Server]:
@@ -140,12 +171,6 @@ def servers_of(said: Mapping[str, Json], workspace: Path) -> dict[str, Server]:
     servers: dict[str, Server] = {}
     for name, one in found.items():
         command = msgspec.convert(one.get("command") or (), tuple[str, ...])
-        if bool(command) is ("url" in one):
-            raise InputError(
-                "CONFIG_INVALID",
-                f"`[mcp.servers.{name}]` needs a `command` or a `url`, and not both",
-                path=str(workspace / "assent.toml"),
-            )
         if command and command[0].startswith("./"):
             command = (str(workspace / command[0]), *command[1:])
         url = one.get("url")

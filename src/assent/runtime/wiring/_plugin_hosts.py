@@ -34,6 +34,12 @@ PROCESSES: Final = 96
 PROCESSES_DECLARED: Final = 256
 """The same of a plugin that declares programs which it starts."""
 
+OURS: Final = (sys.prefix, sys.base_prefix)
+"""What each of them sees beside the system's programs: Python, and what is installed beside Assent."""
+
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+"""Where a program that is named without its folder is looked for, inside the sandbox."""
+
 
 class PluginHosts:
     """A `PluginHost` that asks the one which a plugin belongs to. Neither is there before a plugin needs it.
@@ -121,7 +127,7 @@ class Launcher:
             if self._empty is None:
                 # A sandbox shows a workspace. A worker has none: it asks for files by name, and Assent gives them or refuses.
                 self._empty = await asyncio.to_thread(Scratch.make)
-        places = (sys.prefix, sys.base_prefix, *readable)
+        places = (*OURS, *readable)
         child = await self._sandbox.start(
             argv,
             Confinement(
@@ -130,7 +136,7 @@ class Launcher:
                 read_only=tuple(Path(place) for place in dict.fromkeys(places)),
                 writable=tuple(writable),
                 network=network,
-                environment={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
+                environment={"PATH": PATH, "LANG": "C.UTF-8", **environment},
                 limits=SandboxLimits(
                     cpu_s=FOREVER_S,
                     wall_s=FOREVER_S,

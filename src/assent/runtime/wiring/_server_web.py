@@ -43,6 +43,7 @@ class Web:
     headers: Mapping[str, str]
     fault: str | None = None
     printed: str = ""
+    hint: str | None = None
     has_changed: None = None
     has_back: bool = False
     """An answer is read when it is whole."""
@@ -121,6 +122,9 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
                 async with asyncio.timeout(LEAVE_S if request.method == "DELETE" else None):
                     got = await http.send(wire, principal="", bytes_max=web.server.answer_bytes)
             except (HttpFailure, AssentError) as failure:
+                if failure.code == "EGRESS_DENIED":
+                    name = web.server.name
+                    web.hint = f"if it is meant to be there, name its network under `private` of `[mcp.servers.{name}]`"
                 raise self._failed(failure.message, request) from failure
             except TimeoutError as late:
                 raise self._failed("it did not hear that we leave", request) from late

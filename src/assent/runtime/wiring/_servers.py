@@ -6,7 +6,8 @@ What is registered comes from the lock alone: no server is started, and the SDK 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.runtime.capabilities._registered import Capabilities
+from assent.runtime.settings._servers import require_server
+from assent.spec.words.legible import safe_line
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.plugins.upstream import Connection, Link, Pinned, Server, Tool
@@ -129,6 +133,8 @@ class Servers:
                 self.names[spec.id] = tool.name
             except AssentError as error:
                 self.faults[f"{name}.{tool.name}"] = error
+        for tool_name in sorted(server.tools.keys() - trusted.keys()):
+            self.faults[f"{name}.{tool_name}"] = unnamed(name, tool_name, trusted)
         for spec, handler in passed_of(server, pinned.offers, self.connection(name)):
             capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
 
@@ -157,14 +163,7 @@ class Servers:
 
     def server(self, name: str) -> Server:
         """What assent.toml says of a server. `InputError` MCP_SERVER_UNKNOWN."""
-        found = self._settings.servers.get(name)
-        if found is None:
-            raise InputError(
-                "MCP_SERVER_UNKNOWN",
-                f"assent.toml names no MCP server `{name[:80]}`",
-                hint="see: assent mcp list",
-            )
-        return found
+        return require_server(self._settings.servers, name)
 
     async def look(self, name: str) -> list[Tool]:
         """The tools that a server lists now, whoever trusts it. `AssentError` as `Connection.list_tools` raises."""
@@ -223,7 +222,13 @@ class Servers:
             network=server.network,
         )
         kept = self._printed.setdefault(server.name, bytearray())
-        return Pipes(child, frame_bytes=server.answer_bytes, frame_values=server.answer_values, kept=kept)
+        return Pipes(
+            child,
+            frame_bytes=server.answer_bytes,
+            frame_values=server.answer_values,
+            kept=kept,
+            hint=_unseen(server),
+        )
 
     def printed(self, name: str) -> str:
         """The end of what a server's programs printed on their standard error, since this process began. MCP_SERVER_UNKNOWN."""
@@ -263,6 +268,43 @@ def _programs_of(settings: Settings) -> frozenset[Path]:
     """What of the workspace the servers run: control files, which are protected from the start of a process on."""
     programs = (server.program_in(settings.workspace) for server in settings.servers.values())
     return frozenset(path for one in programs for path in one)
+
+
+def _unseen(server: Server) -> str | None:
+    """What to do about a command that names what its program can't see inside the sandbox; None where it sees all of it."""
+    from assent.runtime.wiring._plugin_hosts import OURS, PATH
+    from assent.sandbox import SYSTEM_FOLDERS
+
+    program, *words = server.command
+    table = f"`[mcp.servers.{server.name}]`"
+    if "/" not in program:
+        if shutil.which(program, path=PATH) is not None:
+            program = ""
+        elif (found := shutil.which(program)) is not None:
+            return f"inside the sandbox `PATH` is `{PATH}`: name the program as `{found}` in `command` of {table}"
+        else:
+            return f"there is no program `{safe_line(program, 80)}`: look at `command` of {table}"
+    seen = [*SYSTEM_FOLDERS, *OURS, *server.read_only, *server.writes]
+    named = [Path(word) for word in (program, *words) if word.startswith("/") and Path(word).exists()]
+    hidden = [path for path in named if not any(path.is_relative_to(one) for one in seen)]
+    if not hidden:
+        return None
+    # A program is shown by itself, and what it was installed with is not.
+    needs = [
+        path.parents[1] if str(path) == program and path.parent.name == "bin" else path for path in hidden
+    ]
+    told = ", ".join(f"`{safe_line(str(path), 120)}`" for path in needs)
+    return f"its program sees no {told}: name what it needs under `read_only` of {table}"
+
+
+def unnamed(server: str, tool: str, known: Iterable[str]) -> InputError:
+    """Of a word on a tool that there is not: where it says what is secret, nothing is."""
+    return InputError(
+        "MCP_TOOL_INVALID",
+        f"`[mcp.servers.{server}.tools.{safe_line(tool, 80)}]` speaks of a tool that is not there, or not trusted",
+        path=tool,
+        hint=did_you_mean(tool, known, otherwise="look at how it is written"),
+    )
 
 
 def moved(server: Server) -> InputError:

@@ -28,7 +28,7 @@ Report: TypeAlias = Callable[[Key, str, "str | None"], None]
 
 
 class WithinError(ValueError):
-    """A fault further down in a value: the whole sentence, where below its key that is, and what to do."""
+    """A fault further down in a value: what is said of it, where below its key that is, and what to do."""
 
     def __init__(self, message: str, below: Key, hint: str | None = None) -> None:
         super().__init__(message)
@@ -64,6 +64,8 @@ class Named(msgspec.Struct, frozen=True):
     """Names that the user can't choose: their tables are ours."""
     is_name: Callable[[str], bool] = lambda name: PRINCIPAL_ID.match(name) is not None
     signs: str = ". _ @ + - /"
+    check: Callable[[Mapping[str, object]], None] | None = None
+    """Raises `WithinError`, with the rest of the sentence `[TABLE] …`, where the keys of one of them do not go together."""
     shown: Callable[[Mapping[str, Json]], dict[str, Json]] = dict
     """One of them as people may see it."""
     unless: str | None = None
@@ -350,6 +352,11 @@ class TableReader:
                 for one, setting in known.table.items():
                     if setting.is_required and one not in value:
                         self.report(key, f"`[{'.'.join(key)}]` needs `{one}`", None)
+                try:
+                    if known.check is not None:
+                        known.check(value)
+                except WithinError as error:
+                    self.report((*key, *error.below), f"`[{'.'.join(key)}]` {error}", error.hint)
 
 
 def _tables_with(name: str, schema: Table, above: Key = ()) -> list[Key]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from assent._lazy import compiled_when_asked
 from assent.errors import InputError, Json
@@ -86,9 +86,9 @@ def _tools(value: object) -> Json:
                 said, ToolSettings, code="CONFIG_INVALID", what=f"what is said of the tool `{name}` is"
             )
         except InputError as error:
-            below = (error.details or {})["faults"][0]["path"]
-            raise WithinError(error.message, (name, *map(str, below)), error.hint) from None
-    return value  # type: ignore[return-value]  # it was read from TOML, and holds what a table of ours may
+            faults: Any = error.details["faults"]  # `Any`: as `invalid` tells them, each with its place
+            raise WithinError(error.message, (name, *map(str, faults[0]["path"])), error.hint) from None
+    return value
 
 
 _OF_A_PROGRAM: Final = ("env", "network", "read_only", "writes")

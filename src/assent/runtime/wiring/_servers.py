@@ -284,7 +284,7 @@ def _unseen(server: Server) -> str | None:
             return f"inside the sandbox `PATH` is `{PATH}`: name the program as `{found}` in `command` of {table}"
         else:
             return f"there is no program `{safe_line(program, 80)}`: look at `command` of {table}"
-    seen = [*SYSTEM_FOLDERS, *OURS, *server.read_only, *server.writes]
+    seen: list[str | Path] = [*SYSTEM_FOLDERS, *OURS, *server.read_only, *server.writes]
     named = [Path(word) for word in (program, *words) if word.startswith("/") and Path(word).exists()]
     hidden = [path for path in named if not any(path.is_relative_to(one) for one in seen)]
     if not hidden:

@@ -372,19 +372,24 @@ async def acts_as_itself(world: World) -> None:
     assert {one.headers["authorization"] for one in world.site.asked} == {SECRETS["hers"], SECRETS["his"]}
 
 
-async def of_task(world: World, key: str, method: str, task: str, *, named: str | None = None) -> Any:
-    """What is answered about a task: the result, or the code of the error. `named`: as the header has it, where that differs."""
+async def of_task(
+    world: World, key: str, method: str, task: str, *, named: str | None = None, **said: Any
+) -> Any:
+    """What is answered about a task: the result, or the code of the error. `named`: as the header has it, where that differs.
+
+    `said`: what its question is answered with.
+    """
     revision = "2026-07-28"
     about: dict[str, Any] = {
         "protocolVersion": revision,
-        "clientCapabilities": {"extensions": {EXTENSION: {}}},
+        "clientCapabilities": {"extensions": {EXTENSION: {}}, "elicitation": {"form": {}}},
     }
     meta = {f"io.modelcontextprotocol/{one}": value for one, value in about.items()}
     params = {
         "taskId": task,
         "name": task,
-        "arguments": {"path": "task.txt"},
-        "inputResponses": {},
+        "arguments": {"title": "@asks"} if task.startswith("mcp_") else {"path": "task.txt"},
+        "inputResponses": said,
         "_meta": meta,
     }
     headers = {
@@ -426,6 +431,81 @@ async def asks_for_tasks_of_others(world: World) -> None:
     assert await world.approve({"run_id": run, "step": step}) == "succeeded"
     await try_all()
     assert (await of_task(world, hers, "tasks/get", task))["status"] == "completed"
+
+
+async def until(world: World, key: str, task: str, is_so: Callable[[str], bool]) -> Any:
+    """A task once its status is so."""
+    async with asyncio.timeout(30):
+        while True:
+            told = await of_task(world, key, "tasks/get", task)
+            if is_so(told["status"]):
+                return told
+            await asyncio.sleep(0.05)
+
+
+async def asking(world: World, key: str) -> tuple[str, str]:
+    """A task that asks its client something: its id, and what the question is called."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assent.mcp._tasks.SLOW_S", 0.0)
+        task = str((await of_task(world, key, "tools/call", "mcp_notes_add_note"))["taskId"])
+    (name,) = (await until(world, key, task, "input_required".__eq__))["inputRequests"]
+    return task, name
+
+
+async def acts_by_a_key_that_only_looks(world: World) -> None:
+    """A second key of an agent looks at a task as far as its scopes go; it answers nothing for the first, and stops nothing."""
+    hers = world.key()
+    task, name = await asking(world, hers)
+    agrees = {name: {"action": "accept", "content": {}}}
+    for scopes in (["read"], ["read", "call", "undo"]):
+        other = world.key(scopes=scopes)
+        for method in ("tasks/update", "tasks/cancel"):
+            await of_task(world, other, method, task, **agrees)
+        assert (await of_task(world, other, "tasks/get", task))["status"] == "working"
+        assert name in (await of_task(world, hers, "tasks/get", task))["inputRequests"]
+    await of_task(world, hers, "tasks/cancel", task)
+    told = await until(world, hers, task, "completed".__eq__)
+    assert told["result"]["structuredContent"]["error"]["code"] == "MCP_CALL_CANCELLED"
+    async with world.come(key=hers) as client:
+        await call(client, "mcp_notes_find_note", title="@plain")
+
+
+async def answers_its_own_task(world: World) -> None:
+    key = world.key()
+    task, name = await asking(world, key)
+    await of_task(world, key, "tasks/update", task, **{name: {"action": "decline"}})
+    told = await until(world, key, task, "completed".__eq__)
+    assert told["result"]["structuredContent"] == {"id": 2}
+    async with world.come(key=key) as client:
+        await call(client, "mcp_notes_find_note", title="@plain")
+
+
+async def stop(world: World, name: str, run: str, **said: Any) -> tuple[int, str | None]:
+    """How an agent is answered that wants a run stopped: the status, and what of its first step is by then, or the code."""
+    headers = {"authorization": f"Bearer {world.key(name, scopes=['call', 'read', 'plan', 'undo'])}"}
+    async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
+        told = await http.post(f"/v1/runs/{run}/cancel", json=said)
+    body = told.json()
+    return told.status_code, body["error"]["code"] if told.is_error else body["steps"][0]["status"]
+
+
+async def stops_anothers_work(world: World) -> None:
+    """What another one did is not taken back by whoever knows, or guesses, what its session is called."""
+    async with world.come() as client:
+        await call(client, "io_fs_write_file", path="hers.txt", content="kept")
+        mine = (await call(client, "assent_status"))["run_id"]
+        for said in ({}, {"last": True}):
+            assert await stop(world, "agent:bob", mine, **said) == (403, "IDENTITY_REFUSED")
+        assert (await call(client, "assent_status"))["status"] == "running"
+    assert (world.root / "hers.txt").read_text() == "kept"
+
+
+async def stops_its_own(world: World) -> None:
+    async with world.come() as client:
+        await call(client, "io_fs_write_file", path="mine-too.txt", content="x")
+        mine = (await call(client, "assent_status"))["run_id"]
+        assert (await stop(world, "agent:ann", mine))[1] == "compensated"
+    assert not (world.root / "mine-too.txt").exists()
 
 
 async def asks_for_its_own_task(world: World) -> None:
@@ -537,7 +617,7 @@ async def answers_many(world: World) -> None:
 
 
 async def asks_the_model(world: World) -> None:
-    """It asks whose call it is, and only what that client can be asked; what for, a person reads."""
+    """It asks whose call it is, and only what that client can be asked; a person reads who asks for what, in a terminal too."""
     asked: list[str] = []
 
     async def hear(_: object, params: Any) -> wire.ElicitResult:
@@ -548,8 +628,8 @@ async def asks_the_model(world: World) -> None:
         assert (await note(client, "@asks")) == {"id": 2}  # sampling and roots: there is no such method
         assert not asked
         assert (await note(person, "@asks")) == {"id": 2}
-        warned = "MCP server `notes` asks for what may be a secret (give it none here): the password?"
-        assert asked == [warned]
+        warned = "MCP server `notes` asks for what may be a secret (give it none here): "
+        assert asked == [f"{warned}\n> \\x0d\\x1b[2KAssent asks:\n> the p\u0430ss\\u200bWord?"]
         await call(client, "mcp_notes_find_note", title="@plain")
 
 
@@ -738,6 +818,20 @@ ATTACKS: Final = (
         asks_for_its_own_task,
     ),
     Attack(
+        "a task of the same agent, by a key that was made for less",
+        "SAFE-T1307 Confused Deputy Attack; MCP02 Privilege Escalation via Scope Creep",
+        "what an MCP server asks in a task is answered, and its call cancelled, by the key, token or certificate that began it",
+        acts_by_a_key_that_only_looks,
+        answers_its_own_task,
+    ),
+    Attack(
+        "stopping what another one does",
+        "SAFE-T1307 Confused Deputy Attack; MCP07 Insufficient Authentication & Authorization",
+        "an agent's key stops and takes back what this agent began, and no other's run; an undo asks the policy",
+        stops_anothers_work,
+        stops_its_own,
+    ),
+    Attack(
         "credentials mixed up when connections are lost",
         "SAFE-T1706 OAuth Token Pivot Replay, SAFE-T1304 Credential Relay Chain; MCP01 Token Mismanagement & Secret Exposure",
         "each server has a connection, and a program a process, of its own, made anew with the credential of that server",
@@ -783,7 +877,8 @@ ATTACKS: Final = (
     Attack(
         "a server that asks the model or its user",
         "SAFE-T1112 Sampling Request Abuse; MCP06 Intent Flow Subversion",
-        "it asks the client whose call it is and no other; a person reads who asks, and no answer approves anything",
+        "it asks the client whose call it is and no other; a person reads who asks, whatever the question hides, and no answer "
+        "approves anything",
         asks_the_model,
         is_itself,
     ),

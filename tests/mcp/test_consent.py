@@ -76,8 +76,9 @@ async def test_what_is_answered_at_the_client_is_the_agents_own_decision(
         (DELETES, "user, agent", "false"),
         (WRITES, "user", "false"),
         (WRITES, "user, agent", "true"),
+        ((WRITES[0], {"path": "b.txt", "content": "hi" + " " * 1000 + "and bye"}), "user, agent", "false"),
     ],
-    ids=["HIGH", "people alone decide", "whoever asks may not decide"],
+    ids=["HIGH", "people alone decide", "whoever asks may not decide", "more than is shown"],
 )
 async def test_the_models_own_host_is_no_gate(
     root: Path, env: dict[str, str], call: tuple[str, dict[str, str]], kinds: str, other: str
@@ -85,11 +86,15 @@ async def test_the_models_own_host_is_no_gate(
     say(root, kinds, other)
     (root / "a.txt").write_text("hi")
 
-    async def answer(*_: object) -> wire.ElicitResult:
-        raise AssertionError("nobody there may decide")
+    asked: list[str] = []
+
+    async def answer(_: object, params: Any) -> wire.ElicitResult:
+        asked.append(params.message)
+        return wire.ElicitResult(action="accept")
 
     async with meeting(root, env, elicitation_callback=answer) as met:
         assert (await met.refused(call[0], **call[1]))["error"]["code"] == "APPROVAL_REQUIRED"
+    assert not asked
 
 
 async def test_others_may_decide_while_somebody_thinks(root: Path, env: dict[str, str]) -> None:

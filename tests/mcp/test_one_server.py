@@ -83,9 +83,10 @@ async def test_a_server_is_met_as_it_is(suite: tuple[str, str]) -> None:
                 await client.call_tool("protocol_error_job", {})
             assert (refused.value.code, refused.value.message) == (-32603, "the job could not be run")
             assert {"assent/run", "assent/step"} <= {*refused.value.data}
-    async with come(f"{url}/mcp/nobody", key, ERAS[1]) as client:
-        with pytest.raises(MCPError, match="nobody"):
-            await client.list_tools()
+    for name in ("nobody", "*", "s?ite"):  # a pattern is no server, nor several
+        async with come(f"{url}/mcp/{name}", key, ERAS[1]) as client:
+            with pytest.raises(MCPError, match="there is no tool of an MCP server"):
+                await client.list_tools()
     async with come(f"{url}/mcp", key, ERAS[1]) as client:
         assert "mcp_suite_test_simple_text" in {one.name for one in (await client.list_tools()).tools}
 

@@ -90,8 +90,8 @@ class Person:
         return wire.ListRootsResult.model_validate({"roots": [{"uri": "file:///a"}]})
 
     async def _log(self, params: wire.LoggingMessageNotificationParams) -> None:
-        if params.logger == "theirs":
-            self.messages.append((params.level, params.data))
+        if params.logger != "assent":
+            self.messages.append((params.logger, params.level))
 
 
 def said(result: wire.CallToolResult) -> str:
@@ -119,7 +119,8 @@ async def test_progress_messages_and_whole_results_pass(
         assert said(await met.client.call_tool("mcp_talk_tell", progress_callback=hear)) == "told"
         # Within one process the newer revision's calls bear no token; over a wire they do (`make conformance`).
         assert era != ERAS[0] or heard == [(0, 100, "at 0"), (50, 100, "at 50"), (100, 100, "at 100")]
-        assert person.messages == [("warning", {"is": "warning"})]
+        # What says that Assent itself tells it is told as what it is.
+        assert person.messages == [("theirs", "warning"), ("mcp.talk", "warning")]
         whole = await met.client.call_tool("mcp_talk_whole", {})
         assert (whole.content, whole.structured_content) == (talking_upstream.WHOLE.content, {"n": 3})
         assert (whole.meta or {})["example.org/seen"] == [1, 2]
@@ -128,6 +129,17 @@ async def test_progress_messages_and_whole_results_pass(
         assert failed.content[:1] == talking_upstream.FAILS.content
         # A tool that is named like one of the protocol's own requests is a tool beside it.
         assert (await met.client.call_tool("mcp_talk_resources_list", {})).structured_content == {"n": 3}
+
+
+async def test_a_server_that_sets_no_level_is_called_all_the_same(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    """Though it says that it has messages: what it refuses was no call of its tool."""
+    gateway = Gateway(tmp_path / "work")
+    gateway.program("loud")
+    gateway.trust()
+    async with meeting(gateway.folder, env) as met:
+        assert (await met.call("mcp_notes_add_note", title="milk"))["id"] == 1
 
 
 async def test_a_cancelled_call_is_cancelled_behind_us_and_the_record_says_so(
@@ -296,7 +308,15 @@ async def test_a_retry_joins_the_call_under_way_and_no_other_state_does(
         second = await call(state, yes)
         assert isinstance(second, wire.InputRequiredResult)
         assert second.request_state != state
-        assert (await call(state)).input_requests == second.input_requests
+        # Its server calls both questions the same: what was said to the first, sent once more, is nothing to the second.
+        assert [*(second.input_requests or {})] == ["it.2"]
+        for _ in range(3):
+            again = await call(state, yes)
+            assert (again.input_requests, again.request_state) == (
+                second.input_requests,
+                second.request_state,
+            )
+        yes = {"it.2": yes["it"]}
         assert said(done := await call(second.request_state, yes)) == NAMED
         assert await call(second.request_state, yes) == done
         assert [one["attempts"] for one in (await met.run())["steps"]] == [1]

@@ -14,6 +14,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 
+from assent.mcp._upstreams import _is_of
 from tests.mcp.test_door import ERAS, meeting
 from tests.support import sdk_upstream
 from tests.support.gateway import ALLOW, Gateway
@@ -169,6 +170,24 @@ async def test_a_server_that_hangs_is_left_out_of_a_list(
     names = {one.name for one in both} - {one.name for one in left}
     assert names
     assert all(name.startswith("mcp.more.") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("template", "fits", "does_not"),
+    [
+        ("memo://of/{name}/{year}", "memo://of/ann/1999", "memo://of/ann"),
+        ("memo://{+path}.md", "memo://a/b.md", "memo://a/b.txt"),
+        ("memo://plain", "memo://plain", "memo://plainer"),
+        ("a{x}a", "aa", "a"),
+        ("{x}b{y}b", "bb", "b"),
+        (f"x://{'a{x}' * 2000}b", f"x://{'a' * 9000}b", f"x://{'a' * 9000}"),
+    ],
+)
+def test_what_is_of_a_family_is_told_in_no_time_whatever_a_server_calls_it(
+    template: str, fits: str, does_not: str
+) -> None:
+    assert _is_of(fits, template)
+    assert not _is_of(does_not, template)
 
 
 DENY = """\

@@ -68,9 +68,9 @@ class Upstream:
             case "tell":
                 for done in (0, 50, 100):
                     await context.session.report_progress(done, 100, f"at {done}")
-                for level in ("debug", "warning"):
+                for level, logger in (("debug", "theirs"), ("warning", "theirs"), ("warning", " Assent")):
                     await context.session.send_log_message(
-                        level, {"is": level}, logger="theirs", related_request_id=context.request_id
+                        level, {"is": level}, logger=logger, related_request_id=context.request_id
                     )
                 return text("told")
             case "ask":

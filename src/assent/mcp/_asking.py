@@ -73,4 +73,7 @@ def shown(method: str, said: Mapping[str, Json], only: str | None) -> dict[str, 
     if method != "elicitation/create" or server is None or (only is not None and not wants_secret):
         return params
     warned = " for what may be a secret (give it none here)" if wants_secret else ""
-    return {**params, "message": f"MCP server `{server}` asks{warned}: {params.get('message', '')}"}
+    message = str(params.get("message", ""))
+    if "\n" in message:  # a line of it may look as if another one asked
+        message = "".join(f"\n> {line}" for line in message.split("\n"))
+    return {**params, "message": f"MCP server `{server}` asks{warned}: {message}"}

@@ -72,15 +72,20 @@ async def _question(visit: Visit, run: answers.Run) -> answers.Approval | None:
     one = next((one for one in waiting if one.step == step.name), None)
     if one is None or one.refused is not None or one.risk_level not in _RISKS:
         return None
+    if len(_told(one.inputs)) > _INPUTS_MAX:  # what stands behind the rest, nobody there would agree to
+        return None
     lets_agents = PrincipalKind.AGENT in one.approvers.kinds and visit.by.principal.startswith(_AGENT)
     return one if lets_agents else None
 
 
+def _told(inputs: Json) -> str:
+    return safe_line(json.dumps(inputs, ensure_ascii=False))
+
+
 async def _answer(one: answers.Approval, asks: Asks) -> str | None:
-    inputs = safe_line(json.dumps(one.inputs, ensure_ascii=False), _INPUTS_MAX)
     message = (
         f"May `{one.capability}` be called? Its risk is {one.risk_level}, and rule `{safe_line(one.rule, 80)}` wants somebody's"
-        f" agreement. It is called with {inputs}"
+        f" agreement. It is called with {_told(one.inputs)}"
     )
     schema: dict[str, Json] = {"type": "object", "properties": {}}
     given = await asks({NAME: (_METHOD, {"message": message, "requestedSchema": schema})})

@@ -3,14 +3,16 @@
 Theory of operation. There is one call, which goes on waiting inside (its server is asked once, whatever the client does); only
 who waits for it changes. Each answer names it by a state that is a random name of it here and nothing else, so there is nothing
 in it to tamper with: it counts for the same visit and the same request. After a restart no state names a call
-any more, and nothing is done a second time for one.
+any more, and nothing is done a second time for one. No two questions of a call have one name, whatever its server calls them: an
+answer that comes late, or twice, answers what was asked and nothing that is asked by then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 import mcp_types as wire
@@ -60,7 +62,9 @@ class Held:
         self._early = {name: one for name, one in (params.input_responses or {}).items() if name != NAME}
         self._only = only
         self._open: list[tuple[Questions, dict[str, Mapping[str, Json]], asyncio.Future[Answers]]] = []
+        self._names: set[str] = set()
         self._asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._state = (frozenset[str](), "")
         self.forgetting: asyncio.TimerHandle | None = None
         self.call: Call
         self.task: asyncio.Task[HandlerResult]
@@ -75,14 +79,30 @@ class Held:
     async def ask(self, questions: Questions) -> Answers:
         """What the client answers, in whichever round."""
         waiting: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
-        one = (questions, dict[str, Mapping[str, Json]](), waiting)
+        names = {self._name(name): name for name in questions}
+        asked = {shown: questions[name] for shown, name in names.items()}
+        one = (asked, dict[str, Mapping[str, Json]](), waiting)
         self._open.append(one)
         self.take({name: self._early.pop(name) for name in questions if name in self._early})
         self._tell()
         try:
-            return await waiting
+            answers = await waiting
         finally:
             self._open.remove(one)
+        return {name: answers[shown] for shown, name in names.items()}
+
+    def state_for(self, wanted: Collection[str]) -> str:
+        """What names this call in an answer that asks for these: another one once it asks for something else."""
+        if self._state[0] != wanted:
+            self._state = (frozenset(wanted), system.SystemEntropy().some(16).hex())
+        return self._state[1]
+
+    def _name(self, wanted: str) -> str:
+        """What a question is called here: as its server calls it, where no other one of this call was called so."""
+        tried = (wanted if number == 1 else f"{wanted}.{number}" for number in count(1))
+        name = next(one for one in tried if one not in self._names)
+        self._names.add(name)
+        return name
 
     def take(self, responses: Mapping[str, Any]) -> None:
         """Take in what the client gives: what was not asked, or is not what was asked for, is asked again."""
@@ -122,8 +142,8 @@ class Held:
 
 
 class Rounds:
-    """The calls of one door that wait for input, by their states: one for each answer that asked for some. `tasks` has those that
-    became tasks and have not ended.
+    """The calls of one door that wait for input, by their states: one for all answers that asked for the same. `tasks` has those
+    that became tasks and have not ended.
     """
 
     def __init__(self) -> None:
@@ -166,11 +186,13 @@ class Rounds:
                 return told
             if held not in self._held.values():
                 held.task.add_done_callback(lambda _: self._end(held))
-            state = system.SystemEntropy().some(16).hex()
+            state = held.state_for(wanted.keys())
             self._held[state] = held
             return wire.InputRequiredResult(input_requests=wanted, request_state=state)
         finally:
             if held in self._held.values():
+                if held.forgetting is not None:
+                    held.forgetting.cancel()
                 loop = asyncio.get_running_loop()
                 held.forgetting = loop.call_later(KEPT_S, self._forget, held)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -48,6 +49,7 @@ HASTY_S: Final = 4.0
 PATIENT_S: Final = 30.0
 """So long one that hears of progress meanwhile."""
 
+_SERVER_NAME: Final = re.compile("[a-z][a-z0-9_]*")
 _OBJECTS_ONLY_BEFORE: Final = "2026-07-28"
 
 INSTRUCTIONS: Final = (
@@ -90,7 +92,7 @@ class Door:
     ) -> None:
         self._visit = visit
         self._admit = admit
-        self._only = only
+        self._only_of = only
         self._fault = fault
         self._calls = Calls()
         self._listing = Listing([one.told for one in TOOLS.values()])
@@ -129,6 +131,13 @@ class Door:
         )
         return server
 
+    def _only(self, context: Context) -> str | None:
+        """The MCP server whose tools alone are offered. `InputError` MCP_SERVER_UNKNOWN for what no server is called."""
+        server = self._only_of(context)
+        if server is not None and _SERVER_NAME.fullmatch(server) is None:  # a pattern names several
+            raise _no_such(server)
+        return server
+
     async def _offer(self, context: Context, visit: Visit, name: str | None = None) -> Offer:
         """All tools that a caller may use, or those whose names could be this one: to find one, not all have to be judged."""
         server = self._only(context)
@@ -137,11 +146,7 @@ class Door:
             wanted = pattern_of(name, server)
         offer = Offer((await visit.ask(requests.Tools(pattern=wanted))).tools, server)
         if server is not None and name is None and not offer.capabilities:
-            raise InputError(
-                "MCP_SERVER_UNKNOWN",
-                f"there is no tool of an MCP server `{server[:80]}` that you may call",
-                hint="see: assent mcp list",
-            )
+            raise _no_such(server)
         return offer
 
     async def _list_tools(
@@ -255,8 +260,10 @@ class Door:
     ) -> HandlerResult:
         with self._told():
             tasks.require_known(context, params)
-            held = self._rounds.tasks.get(params.task_id)
-            return await answer(tasks.Asked(self._visit(context), params, held))
+            visit, held = self._visit(context), self._rounds.tasks.get(params.task_id)
+            # Who came in otherwise may look at it, as far as they may read; it is not their call.
+            own = held if held is not None and held.visit.by == visit.by else None
+            return await answer(tasks.Asked(visit, params, own))
 
     async def _list_resources(
         self, context: Context, params: wire.PaginatedRequestParams | None
@@ -375,6 +382,14 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
             fault = self._fault(error)
             raise MCPError(wire.INTERNAL_ERROR, fault.message, fault.to_dict()) from None
+
+
+def _no_such(server: str) -> InputError:
+    return InputError(
+        "MCP_SERVER_UNKNOWN",
+        f"there is no tool of an MCP server `{server[:80]}` that you may call",
+        hint="see: assent mcp list",
+    )
 
 
 def _patience(context: Context, call: Call) -> float:

@@ -118,7 +118,7 @@ async def _home(visit: Visit, uri: str, only: str | None) -> Home | None:
     if only is None and (found := _PLACED.fullmatch(uri)) is not None:
         return Home(found[1], unquote(found[2]))
     servers = await _servers(visit, "resources.read", only)
-    if uri.startswith(_OURS) or not servers:
+    if uri.lower().startswith(_OURS) or not servers:
         return None
     if len(servers) == 1:
         return Home(servers[0], uri)
@@ -135,8 +135,18 @@ async def _home(visit: Visit, uri: str, only: str | None) -> Home | None:
 
 
 def _is_of(uri: str, template: str) -> bool:
-    pattern = ".*".join(map(re.escape, _EXPRESSION.split(template)))
-    return uri == template or re.fullmatch(pattern, uri, re.DOTALL) is not None
+    first, *rest = _EXPRESSION.split(template)
+    if uri == template or not rest:
+        return uri == template
+    # Not by a pattern of `re`, which a server could make take for ever: each part where it first fits, and the last at the end.
+    *between, last = rest
+    place = len(first)
+    for part in between:
+        found = uri.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return uri.startswith(first) and uri.endswith(last) and len(uri) - len(last) >= place
 
 
 def _placed(found: list[tuple[str, Item]], key: str) -> list[Item]:
@@ -144,7 +154,7 @@ def _placed(found: list[tuple[str, Item]], key: str) -> list[Item]:
     counts = Counter(str(one[key]) for _, one in found)
 
     def place(server: str, address: str) -> str:
-        if counts[address] == 1 and not address.startswith(_OURS):
+        if counts[address] == 1 and not address.lower().startswith(_OURS):
             return address
         # What a template has in braces stays that.
         return f"assent://mcp/{server}/{quote(address, safe='{}')}"

@@ -433,7 +433,7 @@ class Performed:
         content = result.get("content", [])
         rest = {key: one for key, one in result.items() if key not in _SAID}
         # What the two ends of one connection say to each other is not for the next one.
-        meta = {key: one for key, one in rest.pop("_meta", {}).items() if not key.startswith(_HOP)}
+        meta = {key: one for key, one in (rest.pop("_meta", None) or {}).items() if not key.startswith(_HOP)}
         if meta:
             rest["_meta"] = meta
         schema = tool.definition.get("outputSchema")

@@ -324,7 +324,11 @@ class Connection:
             return
         live.log_level = cast("LoggingLevel", least)
         params = types.SetLevelRequestParams(level=live.log_level)
-        await self._answer(live, types.SetLevelRequest(params=params), talk)
+        try:
+            await self._answer(live, types.SetLevelRequest(params=params), talk)
+        except WorldError as error:
+            if error.code != "MCP_TOOL_FAILED":  # one that refuses this tells what it tells
+                raise NoEffectError(error.code, error.message, details=error.details) from error
 
     async def _answer(
         self, live: _Live, request: types.ClientRequest, talk: Talk

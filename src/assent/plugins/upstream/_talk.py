@@ -20,7 +20,7 @@ from assent.errors import Json
 from assent.invocation import LocalContext, RequestNote
 from assent.invocation.context.companion import Questions
 from assent.invocation.context.local import life_of
-from assent.plugins.upstream._tools import marks_of
+from assent.plugins.upstream._tools import NAME_MAX, is_seen, marks_of, read_as, texts_in, written_out
 from assent.spec.ids import MARKS
 from assent.spec.values.canonical import fingerprint
 
@@ -52,8 +52,16 @@ _CAPABILITY_OF: Final = {
     "roots/list": "roots",
 }
 _SECRET: Final = re.compile(
-    r"(?i)\b(pass ?(word|phrase|code)|pin( code)?|api[ _-]?key|private[ _-]?key|secret|credential|access[ _-]?token|cvv|ssn)s?\b"
+    r"(?i)\b(pass ?(word|phrase|code|wd)|pwd|pin( code)?|(api|private|ssh|signing) ?key|secret|credential|token|otp|cv[vc]|ssn"
+    r"|(one ?time|verification|security|recovery|backup|2fa|mfa) ?(pass)?code|(seed|recovery) ?phrase|card ?number"
+    r"|passwort|kennwort|wachtwoord|mot de passe|contrase\u00f1a|senha|has\u0142o|l\u00f6senord)s?\b"
+    r"|\u043f\u0430\u0440\u043e\u043b|\u5bc6[\u7801\u78bc]|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638"
 )
+_BETWEEN: Final = re.compile(r"[_-]|(?<=[a-z0-9])(?=[A-Z])")
+"""Where the name of a field has words apart."""
+_OWN: Final = "assent"
+"""The logger of what Assent itself tells a client."""
+
 _PROGRESS: Final = "notifications/progress"
 _MESSAGE: Final = "notifications/message"
 _SPEAKS: Final[ContextVar[Talk | None]] = ContextVar("speaks", default=None)
@@ -95,6 +103,10 @@ class Talk:
         if now_s - self._since_s >= 1:
             self._since_s, self._told = now_s, 0
         self._told += 1
+        if (
+            str(params.get("logger", "")).strip().lower() == _OWN
+        ):  # who says what of ours has happened is not the server
+            params = {**params, "logger": f"mcp.{self._server}"}
         wants = companion.wants_progress if method == _PROGRESS else _reaches(params, companion.log_level)
         if wants and self._told <= TOLD_PER_S_MAX and _size(params) <= SAID_BYTES_MAX:
             companion.tell(method, self._context.redact(dict(params)))
@@ -111,7 +123,7 @@ class Talk:
         given: dict[str, dict[str, Any]] = {}
         for name, (method, params) in questions.items():
             self._asks += 1
-            if self._asks <= ASKS_MAX and self._can_be_asked(method, params):
+            if self._asks <= ASKS_MAX and len(name) <= NAME_MAX and self._can_be_asked(method, params):
                 asked[name] = (method, self._shown(method, params))
             else:
                 given[name] = refusal(method)
@@ -132,23 +144,35 @@ class Talk:
         return given
 
     def _shown(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:  # `Any`: as above
-        """A question as the client has it: without secrets that the server was given, marked, and with who asks."""
+        """A question as the client has it: without secrets that the server was given, marked, and with who asks.
+
+        A person reads the message, perhaps in a terminal, and revision 2026-07-28 has no room for marks beside it.
+        """
         shown: dict[str, Any] = self._context.redact(dict(params))
         # What else a model has seen is not for this server.
         shown.pop("includeContext", None)
-        meta = {key: one for key, one in (shown.pop("_meta", None) or {}).items() if key != "progressToken"}
+        said = shown.pop("_meta", None)
+        meta = (
+            {key: one for key, one in said.items() if key != "progressToken"}
+            if isinstance(said, dict)
+            else {}
+        )
         marks = marks_of(shown, ())
-        if method == "elicitation/create" and (found := _SECRET.search(json.dumps(shown))) is not None:
-            told = f"it asks for what may be a secret: `{found[0]}`"
-            marks.append({"code": ASKS_SECRET, "path": "", "message": told})
+        if method == "elicitation/create":
+            if (found := _secret_in(shown)) is not None:
+                told = f"it asks for what may be a secret: `{found}`"
+                marks.append({"code": ASKS_SECRET, "path": "", "message": told})
+            shown["message"] = written_out(str(shown.get("message", "")))
         return {**shown, "_meta": {**meta, SERVER: self._server, **({MARKS: marks} if marks else {})}}
 
     def _can_be_asked(self, method: str, params: Mapping[str, Any]) -> bool:  # `Any`: as above
         can: Any = self.can.get(_CAPABILITY_OF.get(method, ""))
         if can is None or self._life.is_over or _size(params) > SAID_BYTES_MAX:
             return False
-        if method == "elicitation/create" and params.get("mode") == "url":
-            return "url" in can
+        if method == "elicitation/create":
+            # What a person can't see, they can't agree to; only the message can say so.
+            form = {key: one for key, one in params.items() if key not in ("message", "_meta")}
+            return is_seen(form) and (params.get("mode") != "url" or "url" in can)
         return "tools" in can or not params.get("tools")
 
     async def _note(self, method: str, asked: Mapping[str, Json], answer: Mapping[str, Json]) -> None:
@@ -175,6 +199,17 @@ def refusal(method: str) -> dict[str, Any]:  # `Any`: JSON
     if method == "elicitation/create":
         return {"action": "decline"}
     raise MCPError(METHOD_NOT_FOUND, "nobody can answer this in this call", method)
+
+
+def _secret_in(question: Mapping[str, Any]) -> str | None:  # `Any`: JSON
+    """What a question says that may be a secret, in words or as the name of a field."""
+    for text in texts_in(dict(question)):
+        # As it is written for other scripts, and by what its letters look like.
+        for told in dict.fromkeys((text, read_as(text))):
+            found = _SECRET.search(_BETWEEN.sub(" ", told))
+            if found is not None:
+                return found[0]
+    return None
 
 
 def _size(params: Mapping[str, Any]) -> int:  # `Any`: JSON

@@ -18,7 +18,7 @@ import msgspec
 from assent.errors import Json
 from assent.plugins.manifest import PluginWarning
 from assent.spec.values.canonical import fingerprint
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import safe, safe_line, seen
 
 TOOLS_MAX: Final = 1000
 """Tools of one server."""
@@ -54,6 +54,14 @@ _ORDERS: Final = (
 _ADVICE: Final = r"\b(you\s+must|always|first)\b.{0,30}\b(call|read|send|include|pass|append|use)\b"
 """What no definition has a reason to say, and half of all pages do."""
 
+_ALIKE: Final = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u04cf\u051b\u051d\u0475\u0410\u0412\u0415\u041a\u041c"
+    "\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0406\u0405\u0408\u03b1\u03bf\u03c1\u03bd\u03b9\u03ba\u03c4\u03c5\u0391\u0392\u0395\u0396"
+    "\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u0578\u057d\u0585\u0131\u0251\u0261",
+    "aeopcyxijsdhlqwvABEKMHOPCTXYISJaopviktuABEZHIKMNOPTYXnuoiag",
+)
+"""Letters of other scripts (Cyrillic, Greek, Armenian …) that look like those of English."""
+
 _WORD: Final = re.compile(r"[A-Za-z0-9_.-]{4,}")
 
 MARKS_MAX: Final = 20
@@ -69,9 +77,13 @@ def _instructs(*also: str) -> Any:  # `Any`: the library has no types
 
 def _order_in(text: str, *also: str) -> str | None:
     """What a text tells a model to do, as it says it."""
-    # Letters that look like these, and blanks of every kind, are read by a model as what they look like.
-    found = _instructs(*also).search(text if text.isascii() else unicodedata.normalize("NFKC", text))
+    found = _instructs(*also).search(read_as(text))
     return None if found is None else found[0]
+
+
+def read_as(text: str) -> str:
+    """A text as a model or a person reads it: letters by what they look like, blanks of every kind, nothing that is not seen."""
+    return text if text.isascii() else seen(unicodedata.normalize("NFKC", text)).translate(_ALIKE)
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -131,6 +143,17 @@ def _hidden_in(text: str) -> str | None:
     """The text, where something in it can't be seen."""
     seen = text if text.isascii() else _EMOJI_JOINED.sub("", text)
     return seen if safe(seen) != seen else None
+
+
+def written_out(text: str) -> str:
+    """A text for a person: as it is, or with what nobody could see in it, or what would drive their terminal, written out."""
+    text = text.replace("\r\n", "\n")
+    return text if _hidden_in(text) is None else safe(text)
+
+
+def is_seen(value: Json) -> bool:
+    """Whether all of a value's texts can be seen."""
+    return all(_hidden_in(text) is None for text in texts_in(value))
 
 
 def marks_of(result: Json, others: Collection[str]) -> list[Json]:

@@ -35,7 +35,15 @@ from assent.spec.events.kinds import (
     UndoRequested,
 )  # fmt: skip
 from assent.spec.ids import KEY_CAPABILITY, OWN_REQUESTS, SCHEDULE_CAPABILITIES, RunId
-from assent.spec.principal import BY_ASSERTION, BY_PEER, BY_PROCESS, Principal, identified
+from assent.spec.principal import (
+    BY_ASSERTION,
+    BY_PEER,
+    BY_PROCESS,
+    Principal,
+    PrincipalKind,
+    identified,
+    is_account,
+)
 from assent.spec.scopes import UNDO
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
@@ -318,6 +326,24 @@ async def _add_step(runtime: Core, request: requests.AddStep, actor: Actor) -> a
     return _told(await runtime.add_step(run, request.capability, request.parameters, principal=actor))
 
 
+async def _cancel(runtime: Core, request: requests.Cancel, actor: Actor) -> answers.Run:
+    await _require_own(runtime, request.run, actor)
+    return await _settle(runtime, request, actor)
+
+
+async def _require_own(runtime: Core, beginning: str, actor: Actor) -> None:
+    """An agent stops what it began, and nobody else's work: no rule is asked about that. `IDENTITY_REFUSED`; not for accounts."""
+    if actor.principal.type is not PrincipalKind.AGENT or is_account(actor.identified_by):
+        return
+    created = await runtime.running.created(await runtime.find(beginning))
+    if created.principal != str(actor.principal):
+        raise RefusedError(
+            "IDENTITY_REFUSED",
+            "this run was begun by somebody else, and an agent stops only what it began",
+            hint="whoever began it may, or a person",
+        )
+
+
 async def _close(runtime: Core, request: requests.CloseSession, actor: Actor) -> answers.Run:
     return _told(await runtime.close_session(await _own_session(runtime, request.run, actor)))
 
@@ -345,7 +371,7 @@ async def _settle(runtime: Core, request: Settling, actor: Actor) -> answers.Run
     return _told(await getattr(runtime, requests.operation_of(type(request)))(**said, principal=actor))
 
 
-_approve = _reject = _cancel = _signal = _undo = _resolve = _settle
+_approve = _reject = _signal = _undo = _resolve = _settle
 
 
 async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answers.Resumed:

@@ -20,6 +20,11 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(_escaped, text)
 
 
+def seen(text: str) -> str:
+    """The text without what nobody can see in it."""
+    return _UNSAFE.sub("", text)
+
+
 def safe_line(text: str, width: int | None = None) -> str:
     """The same on one line, cut to `width` characters."""
     line = safe(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -373,7 +373,7 @@ async def acts_as_itself(world: World) -> None:
 
 
 async def of_task(
-    world: World, key: str, method: str, task: str, *, named: str | None = None, **said: Any
+    world: World, key: str, method: str, task: str, *, named: str | None = None, said: Any = None
 ) -> Any:
     """What is answered about a task: the result, or the code of the error. `named`: as the header has it, where that differs.
 
@@ -389,7 +389,7 @@ async def of_task(
         "taskId": task,
         "name": task,
         "arguments": {"title": "@asks"} if task.startswith("mcp_") else {"path": "task.txt"},
-        "inputResponses": said,
+        "inputResponses": said or {},
         "_meta": meta,
     }
     headers = {
@@ -460,7 +460,7 @@ async def acts_by_a_key_that_only_looks(world: World) -> None:
     for scopes in (["read"], ["read", "call", "undo"]):
         other = world.key(scopes=scopes)
         for method in ("tasks/update", "tasks/cancel"):
-            await of_task(world, other, method, task, **agrees)
+            await of_task(world, other, method, task, said=agrees)
         assert (await of_task(world, other, "tasks/get", task))["status"] == "working"
         assert name in (await of_task(world, hers, "tasks/get", task))["inputRequests"]
     await of_task(world, hers, "tasks/cancel", task)
@@ -473,7 +473,7 @@ async def acts_by_a_key_that_only_looks(world: World) -> None:
 async def answers_its_own_task(world: World) -> None:
     key = world.key()
     task, name = await asking(world, key)
-    await of_task(world, key, "tasks/update", task, **{name: {"action": "decline"}})
+    await of_task(world, key, "tasks/update", task, said={name: {"action": "decline"}})
     told = await until(world, key, task, "completed".__eq__)
     assert told["result"]["structuredContent"] == {"id": 2}
     async with world.come(key=key) as client:

@@ -65,7 +65,7 @@ class Person:
     def __init__(self, action: str = "accept") -> None:
         self.asked: list[str] = []
         self.meta: list[Mapping[str, Any]] = []
-        self.messages: list[tuple[str, Any]] = []
+        self.messages: list[tuple[str | None, str]] = []
         self._action = action
 
     def __call__(self, *does: str) -> dict[str, Any]:

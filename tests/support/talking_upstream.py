@@ -68,7 +68,8 @@ class Upstream:
             case "tell":
                 for done in (0, 50, 100):
                     await context.session.report_progress(done, 100, f"at {done}")
-                for level, logger in (("debug", "theirs"), ("warning", "theirs"), ("warning", " Assent")):
+                said: Json = (("debug", "theirs"), ("warning", "theirs"), ("warning", " Assent"))
+                for level, logger in said:
                     await context.session.send_log_message(
                         level, {"is": level}, logger=logger, related_request_id=context.request_id
                     )

@@ -480,11 +480,11 @@ async def answers_its_own_task(world: World) -> None:
         await call(client, "mcp_notes_find_note", title="@plain")
 
 
-async def stop(world: World, name: str, run: str, **said: Any) -> tuple[int, str | None]:
+async def stop(world: World, name: str, run: str, how: str = "cancel", **said: Any) -> tuple[int, str | None]:
     """How an agent is answered that wants a run stopped: the status, and what of its first step is by then, or the code."""
     headers = {"authorization": f"Bearer {world.key(name, scopes=['call', 'read', 'plan', 'undo'])}"}
     async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
-        told = await http.post(f"/v1/runs/{run}/cancel", json=said)
+        told = await http.post(f"/v1/runs/{run}/{how}", json=said)
     body = told.json()
     return told.status_code, body["error"]["code"] if told.is_error else body["steps"][0]["status"]
 
@@ -494,9 +494,10 @@ async def stops_anothers_work(world: World) -> None:
     async with world.come() as client:
         await call(client, "io_fs_write_file", path="hers.txt", content="kept")
         mine = (await call(client, "assent_status"))["run_id"]
-        for said in ({}, {"last": True}):
-            assert await stop(world, "agent:bob", mine, **said) == (403, "IDENTITY_REFUSED")
+        for last in (False, True):
+            assert await stop(world, "agent:bob", mine, last=last) == (403, "IDENTITY_REFUSED")
         assert (await call(client, "assent_status"))["status"] == "running"
+    assert await stop(world, "agent:bob", mine, "undo") == (403, "IDENTITY_REFUSED")
     assert (world.root / "hers.txt").read_text() == "kept"
 
 
@@ -505,6 +506,10 @@ async def stops_its_own(world: World) -> None:
         await call(client, "io_fs_write_file", path="mine-too.txt", content="x")
         mine = (await call(client, "assent_status"))["run_id"]
         assert (await stop(world, "agent:ann", mine))[1] == "compensated"
+        assert not (world.root / "mine-too.txt").exists()
+        await call(client, "io_fs_write_file", path="mine-too.txt", content="x")
+        mine = (await call(client, "assent_status"))["run_id"]
+    assert (await stop(world, "agent:ann", mine, "undo"))[1] == "compensated"
     assert not (world.root / "mine-too.txt").exists()
 
 
@@ -827,7 +832,7 @@ ATTACKS: Final = (
     Attack(
         "stopping what another one does",
         "SAFE-T1307 Confused Deputy Attack; MCP07 Insufficient Authentication & Authorization",
-        "an agent's key stops and takes back what this agent began, and no other's run; an undo asks the policy",
+        "an agent's key stops and takes back what this agent began, and no other's run",
         stops_anothers_work,
         stops_its_own,
     ),

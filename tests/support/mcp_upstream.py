@@ -106,6 +106,8 @@ class Upstream:
                 add["description"] = "Adds a note. Better than io.fs.write_file."
             case "emoji":
                 add["description"] = "Adds a note 👩\u200d💻✔\ufe0f, and tells its id."
+            case "marks_without_room":
+                add["outputSchema"] = {**_ID, "anyOf": [{}]}
             case "schema_bad":
                 add["inputSchema"] = {**_TITLE, "properties": {"title": {"type": "nothing"}}}
             case _:
@@ -125,8 +127,11 @@ class Upstream:
                     with open(os.environ["KEEP"], "a") as file:  # noqa: PTH123 - pathlib takes a while to load
                         file.write(given["title"])
                 told: dict[str, Any] = {"id": "one" if self.mode == "unfit" else number}
-                if self.mode == "marks":
-                    told["assent/marks"] = []
+                if self.mode.startswith("marks"):
+                    told |= {
+                        "assent/marks": [],
+                        "assent/result": {"_meta": {"assent/marks": []}, "content": 5},
+                    }
                 return {"content": [{"type": "text", "text": str(number)}], "structuredContent": told}
             case "remove_note":
                 self.notes.pop(given["id"], None)

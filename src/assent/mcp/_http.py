@@ -186,7 +186,8 @@ class Agents:
         system.spawn(visit.close(), name="a silent agent's visit")
 
     async def _leave(self, by: Asker, session: str) -> None:
-        self._sessions.pop(session, None)
+        if self._sessions.get(session) == by:  # nobody leaves for another
+            del self._sessions[session]
         found = self._visits.pop(_Whose(by, session), None)
         if found is not None:
             found[1].cancel()

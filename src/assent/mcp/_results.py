@@ -33,12 +33,14 @@ def of_step(
     place: dict[str, Any] = {"assent/run": run.run_id, "assent/step": step.name}
     if step.status == "succeeded":
         gave = step.gave
-        if isinstance(gave, dict) and MARKS in gave:
-            place[MARKS] = gave[MARKS]
         whole: dict[str, Any] = {}
-        if isinstance(gave, dict) and WHOLE in gave:
-            whole = gave[WHOLE]  # type: ignore[assignment]  # an object, by what the capability gives
-            gave = {key: one for key, one in gave.items() if key != WHOLE}
+        # What a capability of another kind gives may hold whatever somebody wrote, under these names, too.
+        if isinstance(gave, dict) and (step.capability or "").startswith("mcp."):
+            if MARKS in gave:
+                place[MARKS] = gave[MARKS]
+            if WHOLE in gave:
+                whole = gave[WHOLE]  # type: ignore[assignment]  # an object, by what the capability gives
+                gave = {key: one for key, one in gave.items() if key != WHOLE}
         place = {**whole.get("_meta", {}), **place}
         if gives_content and isinstance(gave, dict):
             given = {"content": gave["content"], "structuredContent": gave.get("structured"), "_meta": place}

@@ -439,11 +439,13 @@ class Performed:
         schema = tool.definition.get("outputSchema")
         if schema is None:
             given = {"content": content, **({"structured": given} if "structuredContent" in result else {})}
-        elif not _has_room(schema) or not isinstance(given, dict):
+        elif not isinstance(given, dict):
             return given  # type: ignore[no-any-return]  # as above
         else:
             for ours in (MARKS, WHOLE):  # who says this is not the server
                 given.pop(ours, None)
+            if not _has_room(schema):
+                return given
             if content and not _repeats(content, given):
                 rest["content"] = content
         if rest:

@@ -326,20 +326,26 @@ async def _add_step(runtime: Core, request: requests.AddStep, actor: Actor) -> a
     return _told(await runtime.add_step(run, request.capability, request.parameters, principal=actor))
 
 
-async def _cancel(runtime: Core, request: requests.Cancel, actor: Actor) -> answers.Run:
+async def _stop(runtime: Core, request: requests.Cancel | requests.Undo, actor: Actor) -> answers.Run:
     await _require_own(runtime, request.run, actor)
     return await _settle(runtime, request, actor)
 
 
+_cancel = _undo = _stop
+
+
 async def _require_own(runtime: Core, beginning: str, actor: Actor) -> None:
-    """An agent stops what it began, and nobody else's work: no rule is asked about that. `IDENTITY_REFUSED`; not for accounts."""
+    """An agent stops and takes back what it began, and nobody else's work: no rule can tell whose a run is.
+
+    `IDENTITY_REFUSED`. Accounts are not held to that.
+    """
     if actor.principal.type is not PrincipalKind.AGENT or is_account(actor.identified_by):
         return
     created = await runtime.running.created(await runtime.find(beginning))
     if created.principal != str(actor.principal):
         raise RefusedError(
             "IDENTITY_REFUSED",
-            "this run was begun by somebody else, and an agent stops only what it began",
+            "this run was begun by somebody else, and an agent stops and takes back only what it began",
             hint="whoever began it may, or a person",
         )
 
@@ -371,7 +377,7 @@ async def _settle(runtime: Core, request: Settling, actor: Actor) -> answers.Run
     return _told(await getattr(runtime, requests.operation_of(type(request)))(**said, principal=actor))
 
 
-_approve = _reject = _signal = _undo = _resolve = _settle
+_approve = _reject = _signal = _resolve = _settle
 
 
 async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answers.Resumed:

@@ -18,7 +18,7 @@ from assent.errors import InputError, Json, RefusedError, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
 from assent.plugins.upstream._client import SAID_MAX
 from assent.plugins.upstream._talk import Talk
-from assent.plugins.upstream._tools import Tool, capability_id, marks_of
+from assent.plugins.upstream._tools import Tool, capability_id, marks_of_result
 from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
 from assent.spec.ids import MARKS, WHOLE
 from assent.spec.language.expression import Budget, Expression
@@ -450,7 +450,7 @@ class Performed:
                 rest["content"] = content
         if rest:
             given = {**given, WHOLE: rest}
-        marks = marks_of(given, self._others())
+        marks = await marks_of_result(given, self._others())
         return {**given, MARKS: marks} if marks else given
 
     def _unsettled(self, tool: Tool, error: WorldError | None = None) -> RefusedError:

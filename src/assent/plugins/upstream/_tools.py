@@ -6,6 +6,7 @@ nobody can see in it is refused, and what it says to the model is pointed out be
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import unicodedata
@@ -66,6 +67,15 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_.-]{4,}")
 
 MARKS_MAX: Final = 20
 """Marks of one output."""
+
+_PIECE: Final = 32 << 10
+"""Characters of a text that are looked at in one go: nothing else goes on in this process meanwhile."""
+
+_OVERLAP: Final = 512
+"""Characters that two pieces have in common: what is looked for is shorter."""
+
+_LARGE: Final = 64 << 10
+"""Characters of a result from which on others go on while it is looked at."""
 
 
 @cache
@@ -163,18 +173,56 @@ def marks_of(result: Json, others: Collection[str]) -> list[Json]:
     """
     found: list[Json] = []
     for path, text in _placed(result, ""):
-        told: list[tuple[str, str]] = []
-        if (hidden := _hidden_in(text.replace("\r\n", "\n"))) is not None:
-            told.append(("MCP_RESULT_HIDES", f"holds what nobody can see: `{safe_line(hidden, 120)}`"))
-        if (order := _order_in(text)) is not None:
-            told.append(("MCP_RESULT_INSTRUCTS", f"tells a model what to do: `{safe_line(order, 120)}`"))
-        named = {word.strip(".-") for word in _WORD.findall(text)}.intersection(others)
-        if named:
-            told.append(("MCP_RESULT_REFERS", f"speaks of `{min(named)}`, which is not of this server"))
-        found += [{"code": code, "path": path, "message": f"it {message}"} for code, message in told]
+        told: dict[str, str] = {}
+        for piece in _pieces(text.replace("\r\n", "\n")):
+            if (hidden := _hidden_in(piece)) is not None:
+                told.setdefault("MCP_RESULT_HIDES", f"holds what nobody can see: `{safe_line(hidden, 120)}`")
+            if (order := _order_in(piece)) is not None:
+                told.setdefault(
+                    "MCP_RESULT_INSTRUCTS", f"tells a model what to do: `{safe_line(order, 120)}`"
+                )
+            named = {word.strip(".-") for word in _WORD.findall(piece)}.intersection(others)
+            if named:
+                told.setdefault("MCP_RESULT_REFERS", f"speaks of `{min(named)}`, which is not of this server")
+        found += [{"code": code, "path": path, "message": f"it {told[code]}"} for code in sorted(told)]
         if len(found) >= MARKS_MAX:
             break
     return found[:MARKS_MAX]
+
+
+async def marks_of_result(result: Json, others: Collection[str]) -> list[Json]:
+    """The same while others go on, where a result is large: its server makes it as long to look at as it likes."""
+    if not _is_large(result):
+        return marks_of(result, others)
+    return await asyncio.to_thread(marks_of, result, others)
+
+
+def _is_large(value: Json) -> bool:
+    left, rest = _LARGE, [value]
+    while rest and left >= 0:
+        one = rest.pop()
+        left -= len(one) if isinstance(one, str) else 16
+        if isinstance(one, Mapping):
+            rest += [*one.values()]
+            left -= sum(map(len, one))
+        elif isinstance(one, list | tuple):
+            rest += one
+            left -= 8 * len(one)
+    return left < 0
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while start + _PIECE < len(text):
+        yield text[start : _blank_before(text, start + _PIECE)]
+        start = _blank_before(text, start + _PIECE - _OVERLAP)
+    yield text[start:]
+
+
+def _blank_before(text: str, place: int) -> int:
+    """Where to cut, if that can be between words: half a picture, or half a name, is none."""
+    found = text.rfind(" ", place - _OVERLAP // 4, place)
+    return place if found < 0 else found
 
 
 def _placed(value: Json, path: str) -> Iterator[tuple[str, str]]:

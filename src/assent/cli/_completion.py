@@ -28,10 +28,7 @@ def completion(door: Door, shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None, "click knows these shells"
     source = found(click.Command("assent"), {}, "assent", VARIABLE).source()
-    if door.out.is_json:
-        door.out.object({"shell": shell, "script": source})
-    else:
-        door.out.answer(source.rstrip("\n"))
+    door.out.tell({"shell": shell, "script": source}, lambda: source.rstrip("\n"))
 
 
 def _items(

@@ -274,10 +274,7 @@ def simulate(door: Door, draft: Path, since: str | None) -> None:
     text = read_text(door.cwd / draft, what="the policy")
     since_ms = time_ms(since) if since is not None else 0
     told = door.perform(service.requests.SimulatePolicy(text=text, path=str(draft), since_ms=since_ms))
-    if door.out.is_json:
-        door.out.object(told)
-    else:
-        door.out.answer(_simulation_text(told, door.out.paint()))
+    door.out.tell(told, lambda: _simulation_text(told, door.out.paint()))
 
 
 def _simulation_text(told: answers.Simulated, paint: Paint) -> str:

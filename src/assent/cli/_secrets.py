@@ -41,10 +41,7 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
     door.perform(service.requests.RequireSecret(name=name))
     value = _value(door, "set", name, from_stdin=from_stdin)
     data = door.perform(service.requests.SetSecret(name=name, value=value))
-    if door.out.is_json:
-        door.out.object(data)
-    else:
-        door.out.answer(safe_line(f"stored `{name}` in {data.source}"))
+    door.out.tell(data, lambda: safe_line(f"stored `{name}` in {data.source}"))
 
 
 @command("list", watches=False, short_help="List secrets, where they are kept and who may have them.")

@@ -64,10 +64,7 @@ def diff(door: Door, capability: str, old: str, new: str) -> None:
     OLD and NEW are what may stand behind the `@` of a reference: `1.2.0`, `^1`, `stable` …
     """
     data = door.perform(service.requests.CapabilityDiff(capability=capability, old=old, new=new))
-    if door.out.is_json:
-        door.out.object(data)
-    else:
-        door.out.answer(diff_words(data, door.out.paint()))
+    door.out.tell(data, lambda: diff_words(data, door.out.paint()))
 
 
 def diff_words(data: answers.CapabilityDiff, paint: Paint) -> str:

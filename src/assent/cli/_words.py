@@ -23,18 +23,15 @@ def explain(door: Door, code: str) -> None:
     if entry is None:
         hint = did_you_mean(code.upper(), known, otherwise="codes stand in brackets at the end of an error")
         raise InputError("USAGE_INVALID", f"there is no error code `{code}`", hint=hint)
-    if door.out.is_json:
-        door.out.object({"code": code.upper(), "meaning": entry.meaning, "remedy": entry.remedy})
-        return
-    door.out.answer(f"{door.out.paint()(code.upper(), 'bold')}\n\n{entry.meaning}\n\n{entry.remedy}")
+    door.out.tell(
+        {"code": code.upper(), "meaning": entry.meaning, "remedy": entry.remedy},
+        lambda: f"{door.out.paint()(code.upper(), 'bold')}\n\n{entry.meaning}\n\n{entry.remedy}",
+    )
 
 
 def say_version(door: Door) -> None:
     """The version, as `assent version` and `assent --version` print it."""
-    if door.out.is_json:
-        door.out.object({"version": __version__})
-    else:
-        door.out.answer(f"assent {__version__}")
+    door.out.tell({"version": __version__}, lambda: f"assent {__version__}")
 
 
 @command("version", watches=False, short_help="Print the version.")

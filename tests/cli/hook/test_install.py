@@ -77,6 +77,8 @@ def test_the_installed_command_asks(agent: Agent) -> None:
     ("text", "place"),
     [
         ('{\n  "hooks": {,}\n}', "settings.json:2:13"),
+        ('{\n  // mine\n  "model": "x"\n}', "settings.json:2:3"),
+        ("\ufeff{}", "settings.json:1:1"),
         ("[]", "settings.json"),
         ('{"a": 1, "a": 2}', "settings.json"),
         ('{"hooks": []}', "settings.json"),
@@ -91,4 +93,6 @@ def test_broken_settings_are_refused_with_their_place(agent: Agent, text: str, p
     for words in (("install",), ("remove",)):
         error = agent.assent("hook", *words, "claude-code")["error"]
         assert (error["code"], error["path"].endswith(place)) == ("CONFIG_INVALID", True), error
+        assert error["hint"].startswith("nothing was written; ")
+        assert "utf-8-sig" not in error["message"]  # words of Python, and of nobody else
     assert path.read_text() == text

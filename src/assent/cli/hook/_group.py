@@ -182,10 +182,7 @@ def _unusable(path: Path, error: OSError) -> WorldError:
 
 
 def _tell(door: Door, line: str, told: dict[str, Any]) -> None:
-    if door.out.is_json:
-        door.out.object(told)
-    else:
-        door.out.answer(line)
+    door.out.tell(told, lambda: line)
 
 
 hook = group(

@@ -40,7 +40,17 @@ def read(text: str, path: str) -> dict[str, Any]:
     try:
         found = json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        _refuse(f"{path}:{error.lineno}:{error.colno}", error.msg[:1].lower() + error.msg[1:])
+        # As people write it: with comments, with a comma too many, or saved with a mark of its encoding.
+        fault = (
+            "it begins with a byte order mark"
+            if text[:1] == "\ufeff"
+            else f"{error.msg[:1].lower()}{error.msg[1:]}"
+        )
+        _refuse(
+            f"{path}:{error.lineno}:{error.colno}",
+            fault,
+            "JSON has no comments, and no comma behind the last entry",
+        )
     except (ValueError, RecursionError) as error:
         _refuse(path, str(error))
     if not isinstance(found, dict):
@@ -107,10 +117,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse(path: str, fault: str) -> NoReturn:
+def _refuse(path: str, fault: str, also: str = "mend the file") -> NoReturn:
     raise InputError(
         "CONFIG_INVALID",
         f"these settings can't be changed: {fault}",
         path=path,
-        hint="nothing was written; mend the file",
+        hint=f"nothing was written; {also}",
     )

@@ -37,10 +37,7 @@ def inspect(door: Door, path: Path) -> None:
     Nothing of it is imported. Warnings come first: where the code does more than it declares.
     """
     found = door.perform(service.requests.InspectPlugin(path=str(path), base=str(door.cwd)))
-    if door.out.is_json:
-        door.out.object(found)
-    else:
-        door.out.answer(manifest_text(found, paint=door.out.paint()))
+    door.out.tell(found, lambda: manifest_text(found, paint=door.out.paint()))
 
 
 def manifest_text(

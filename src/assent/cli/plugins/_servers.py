@@ -129,10 +129,7 @@ def _place(place: object) -> str:
 def inspect(door: Door, server: str) -> None:
     """Start the server NAME, confined as for a call, and show its tools, and what changed since it was trusted."""
     found = door.perform(service.requests.LookAtServer(name=server))
-    if door.out.is_json:
-        door.out.object(found)
-    else:
-        door.out.answer(_text(found, door.out.paint()))
+    door.out.tell(found, lambda: _text(found, door.out.paint()))
 
 
 @command("trust", watches=False, short_help="Look at an MCP server's tools, and trust exactly these.")
@@ -169,10 +166,7 @@ def trust(door: Door, server: str, digest: str | None) -> int:
 
 
 def _told(door: Door, found: service.answers.ServerFound, note: str) -> int:
-    if door.out.is_json:
-        door.out.object(found)
-    else:
-        door.out.answer(f"MCP server `{found.name}` {note}: {found.digest}")
+    door.out.tell(found, lambda: f"MCP server `{found.name}` {note}: {found.digest}")
     return OK
 
 
@@ -197,10 +191,7 @@ def log(door: Door, server: str) -> None:
 def remove(door: Door, server: str) -> None:
     """Take the server NAME out of assent.toml, with all that is said of its tools, and trust it no more."""
     written = door.perform(service.requests.RemoveServer(name=server))
-    if door.out.is_json:
-        door.out.object(written)
-    else:
-        door.out.answer(f"MCP server `{server}` is gone: {safe_line(written.path)}")
+    door.out.tell(written, lambda: f"MCP server `{server}` is gone: {safe_line(written.path)}")
 
 
 def _text(found: service.answers.ServerFound, paint: Paint) -> str:

@@ -60,10 +60,7 @@ def verify(door: Door, checkpoint: str | None, key: str | None, folder: Path | N
         )
     else:
         report = door.perform(service.requests.VerifyLedger(checkpoint=kept, key=_key(door, key)))
-    if door.out.is_json:
-        door.out.object(report)
-    else:
-        door.out.answer(verify_text(report, paint=door.out.paint()))
+    door.out.tell(report, lambda: verify_text(report, paint=door.out.paint()))
     return OK if report.ok else UNVERIFIED
 
 
@@ -156,10 +153,7 @@ def prove(door: Door, seq: int, output: Path | None) -> None:
 def checkpoint(door: Door) -> None:
     """Print the newest signed checkpoint: what to keep elsewhere, for `audit verify --checkpoint`."""
     found = door.perform(service.requests.Checkpoint())
-    if door.out.is_json:
-        door.out.object(found)
-    else:
-        door.out.answer(found.note.rstrip("\n"))
+    door.out.tell(found, lambda: found.note.rstrip("\n"))
 
 
 @command("tile", watches=False, short_help="Write a tile of the ledger's tree, or of its entries.")
@@ -198,10 +192,7 @@ def verify_proof(door: Door, file: str, key: str) -> None:
 def export(door: Door, *, folder: Path, payloads: bool) -> None:
     """Write the entries, checkpoints and the public key to DIR; `assent audit verify --export DIR` checks them anywhere."""
     written = door.perform(service.requests.Export(folder=str(folder), base=str(door.cwd), payloads=payloads))
-    if door.out.is_json:
-        door.out.object(written)
-    else:
-        door.out.answer(f"wrote {folder}")
+    door.out.tell(written, lambda: f"wrote {folder}")
     if written.payloads is not None:
         door.out.note(
             f"it holds {count_text(written.payloads, 'payload')} as stored: secrets that Assent handed out are `***`,"

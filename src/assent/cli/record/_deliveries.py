@@ -34,10 +34,7 @@ def cancel(door: Door, delivery: str) -> None:
 
 
 def _answer(door: Door, found: answers.Delivery) -> None:
-    if door.out.is_json:
-        door.out.object(found)
-    else:
-        door.out.answer(safe_line(f"{found.id}: {found.status}{_rest(found)}"))
+    door.out.tell(found, lambda: safe_line(f"{found.id}: {found.status}{_rest(found)}"))
 
 
 def _rest(found: answers.Delivery) -> str:

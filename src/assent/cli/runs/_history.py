@@ -153,10 +153,7 @@ def _show_step(door: Door, run: service.answers.ShownRun) -> None:
 def _show_output(door: Door, run: service.answers.ShownRun) -> None:
     """One step's output and nothing else: indented for a person, in one line for a program."""
     output = run.steps[0].gave if run.steps else None
-    if door.out.is_json:
-        door.out.object(output)
-    else:
-        door.out.answer(json.dumps(output, indent=2))
+    door.out.tell(output, lambda: json.dumps(output, indent=2))
 
 
 def _write(door: Door, path: Path, data: bytes) -> None:

@@ -243,10 +243,7 @@ def undo(door: Door, *, run_id: str, partial: bool, is_plan: bool) -> int:
     """Take back everything the finished RUN did. Conflicts with later changes are found before anybody is asked."""
     if is_plan:
         found = door.perform(service.requests.PlanUndo(run=run_id, partial=partial))
-        if door.out.is_json:
-            door.out.object(found)
-        else:
-            door.out.answer(_undo_text(found, paint=door.out.paint()))
+        door.out.tell(found, lambda: _undo_text(found, paint=door.out.paint()))
         return OK
     return _settle(door, service.requests.Undo(run=run_id, partial=partial))
 

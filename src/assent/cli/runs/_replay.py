@@ -55,10 +55,7 @@ def replay(door: Door, run: str, capability_version: str | None) -> int:
         if error.code == "RUN_UNKNOWN" and not run.startswith("run_"):
             error.message = f"`{run}` is neither a run nor a file"
         raise
-    if door.out.is_json:
-        door.out.object(report)
-    else:
-        door.out.answer("\n".join(_lines(report, door.out.paint())))
+    door.out.tell(report, lambda: "\n".join(_lines(report, door.out.paint())))
     return OK if report.equal else FAILED
 
 

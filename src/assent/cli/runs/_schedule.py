@@ -146,10 +146,7 @@ def list_(door: Door) -> None:
 def show(door: Door, name: str) -> None:
     """Show the schedule NAME: its times, its workflow as it was decided about, and its last run."""
     one = door.perform(service.requests.Schedule(name=name))
-    if door.out.is_json:
-        door.out.object(one)
-        return
-    door.out.answer("\n".join(_page(one, door.out.paint())))
+    door.out.tell(one, lambda: "\n".join(_page(one, door.out.paint())))
 
 
 def _page(one: answers.ShownSchedule, paint: Paint) -> Iterator[str]:

@@ -92,6 +92,13 @@ class Output:
         except OSError as error:
             raise self._lost(error) from error
 
+    def tell(self, value: object, text: Callable[[], str]) -> None:
+        """One answer: `value` for programs, `text` for people."""
+        if self.is_json:
+            self.object(value)
+        else:
+            self.answer(text())
+
     def object(self, value: object) -> None:
         """The answer for programs, of the service or plain data: one compact line of JSON, in ASCII, which nothing can drive."""
         self.answer(json.dumps(value, separators=(",", ":"), default=_plain))

@@ -18,7 +18,9 @@ from mcp_types import JSONRPCResponse
 from assent import system
 from assent.errors import InternalError
 from assent.mcp import _http, _kept
+from assent.runtime.service import process, requests
 from assent.runtime.service.requests import Asker
+from assent.runtime.settings.effective import Settings
 from tests.support.serving import Serving, daemon, key_for, over_tcp, told_of
 
 ERAS = ("legacy", "2026-07-28")
@@ -156,6 +158,34 @@ async def test_a_stream_that_was_cut_off_is_gone_on_with_in_its_own_session(
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.3):
                         assert "APPROVAL_REQUIRED" not in await read(session, last)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_daemon_that_ends_lets_the_calls_of_agents_come_to_their_end(
+    root: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    """As it lets everything else for `drain`: whoever waits is told, and what nobody waits for is done as well."""
+    monkeypatch.setattr("assent.server._serve.CLOSING_S", 0.1)
+    over_tcp(root)
+    with (root / "assent.toml").open("a") as file:
+        file.write('[limits]\ngrace = "100ms"\n')
+    settings = Settings.resolve(workspace=root, environ=env, cwd=root)
+    async with (
+        daemon(root, env) as served,
+        agent(served, key_for(root, env, "agent:ann"), "2026-07-28") as client,
+    ):
+        run = await written(client, "a.txt")
+        asked = system.spawn(client.call_tool("sys_sleep", {"seconds": 1.5}), name="a call")
+        while (shown := process.perform(requests.Show(run=run), settings)).steps[-1].status != "running":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        if not is_there:
+            asked.cancel()
+            await asyncio.wait({asked})
+        served.told.stop.set()
+        if is_there:
+            assert not (await asked).is_error
+    shown = process.perform(requests.Show(run=run), settings)
+    assert [one.status for one in shown.steps] == ["succeeded"] * 2
 
 
 async def test_what_is_kept_of_a_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
@@ -45,6 +45,9 @@ VISITS_MAX: Final = 1_000
 """Of all callers together."""
 
 
+TOLD_S: Final = 1.0
+"""So long those who wait have at the end to be told what came of their calls."""
+
 SESSIONS_OF_ONE_MAX: Final = 100
 """Sessions of the transport that one principal has: past that its oldest ends, so that nobody keeps others out by theirs."""
 
@@ -63,12 +66,22 @@ class _Checked:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.acting: Final[set[asyncio.Future[None]]] = set()
+        """Of each request that acts and is under way, also where nobody waits for it any more: done when it is."""
 
     async def perform(
         self, request: Request[A], by: Asker, *, tell: OnProgress | None = None, ident: str | None = None
     ) -> A:
         self._service.check(request, by)
-        return await self._service.perform(request, by, tell=tell, ident=ident)
+        if isinstance(request, requests.Reading):
+            return await self._service.perform(request, by, tell=tell, ident=ident)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.acting.add(done)
+        try:
+            return await self._service.perform(request, by, tell=tell, ident=ident)
+        finally:
+            self.acting.discard(done)
+            done.set_result(None)
 
     def stream(self, request: Stream[A], by: Asker) -> AsyncIterator[A]:
         return self._service.stream(request, by)
@@ -83,6 +96,7 @@ class Agents:
         self._service = _Checked(service)
         self._visits: dict[_Whose, tuple[Visit, asyncio.TimerHandle]] = {}
         self._sessions: dict[str, Asker] = {}
+        self._asking: set[asyncio.Task[Any]] = set()
         # One reader for all, who may read: what callers hear of is only what they may read themselves.
         self._door = Door(self._visit_of, fault, _admit, _only, watch=lambda _: service.stream(SINCE_NOW))
         self._manager = Sessions(
@@ -124,7 +138,13 @@ class Agents:
                     self._sessions[begun.decode("latin-1")] = by
             await send(message)
 
-        await self._ask_manager(scope, receive, hear, by)
+        asking = asyncio.current_task()
+        assert asking is not None  # INVARIANT: only a task runs this
+        self._asking.add(asking)
+        try:
+            await self._ask_manager(scope, receive, hear, by)
+        finally:
+            self._asking.discard(asking)
         if scope["method"] == "DELETE":
             await self._leave(by, session)
 
@@ -192,6 +212,15 @@ class Agents:
         if found is not None:
             found[1].cancel()
             await found[0].close()
+
+    async def settle(self) -> None:
+        """Wait until what agents have begun has come to rest; whoever waits for it is told then."""
+        was_acting = bool(self._service.acting)
+        while self._service.acting:
+            await asyncio.wait({*self._service.acting})
+        if was_acting and self._asking:
+            # Some wait for what may never be: a person, news.
+            await asyncio.wait({*self._asking}, timeout=TOLD_S)
 
     async def close(self) -> None:
         """Hang up on every agent. Their visits stay open: who named theirs goes on with it at the next owner."""

@@ -63,6 +63,10 @@ class Agents(Protocol):
         """The policy, or what decides who may do what, was read anew."""
         ...
 
+    async def settle(self) -> None:
+        """Wait until what agents have begun has come to rest, and whoever waits for it was told."""
+        ...
+
     async def close(self) -> None:
         """Hang up on every agent."""
         ...
@@ -365,6 +369,8 @@ class Api:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
         while self._under_way:
             await asyncio.wait([*self._under_way])
+        if self._agents is not None:
+            await self._agents.settle()
 
 
 def _note_fault(work: Task[Any]) -> None:

@@ -15,6 +15,7 @@ _OURS: Final = (
     "sub/.assent",
     ".claude/settings.json",
     "sub/.claude/Settings.local.json",
+    ".mcp.json",
 )
 _SECRET: Final = (".assent/ledger.db", ".assent/nothing")
 

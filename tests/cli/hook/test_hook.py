@@ -110,6 +110,10 @@ OUT_OF_REACH = (
     ("Edit", {"file_path": "~/.claude/settings.json"}),
     ("Edit", {"file_path": "~/dotfiles/claude"}),
     ("Edit", {"file_path": "sub/.CLAUDE/Settings.local.json"}),
+    ("Write", {"file_path": ".mcp.json"}),
+    ("Edit", {"file_path": "sub/.MCP.json"}),
+    ("Edit", {"file_path": "~/.claude.json"}),
+    ("Edit", {"file_path": "~/dotfiles/servers"}),
     ("Read", {"file_path": ".assent/lock"}),
     ("Read", {"file_path": "state/lock"}),
     ("Read", {"file_path": "hard"}),
@@ -122,13 +126,17 @@ def test_no_rule_opens_what_governs_the_agent(agent: Agent) -> None:
     (agent.root / "policy.yaml").write_text(
         "version: 1\nrules: [{id: all, decision: ALLOW, without_approval: true, reason: all}]\n"
     )
-    assert agent.use("Write", {"file_path": "/anything"})[0] == "allow"
+    for file in ("/anything", "mcp.json", ".claude/notes.json"):
+        assert agent.use("Write", {"file_path": file})[0] == "allow"
+    assert agent.use("Read", {"file_path": ".mcp.json"})[0] == "allow"
     home = agent.root.parent
     (agent.root / "link").symlink_to("assent.toml")
     (agent.root / "state").symlink_to(".assent")
     os.link(agent.root / ".assent" / "lock", agent.root / "hard")
     (home / "dotfiles").mkdir()
     (home / "dotfiles" / "claude").write_text("{}")
+    (home / "dotfiles" / "servers").write_text("{}")
+    (home / ".claude.json").symlink_to(home / "dotfiles" / "servers")
     (home / ".claude").mkdir()
     (home / ".claude" / "settings.json").symlink_to(home / "dotfiles" / "claude")
     for tool, given in OUT_OF_REACH:

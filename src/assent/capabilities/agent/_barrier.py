@@ -14,6 +14,9 @@ SETTINGS: Final = ("settings.json", "settings.local.json")
 
 _FOLDER: Final = ".claude"
 
+STARTS: Final = (".mcp.json", ".claude.json")
+"""The files that say which MCP servers the program starts, outside of the gate, and how it is told to start Assent itself."""
+
 
 class Barrier:
     """What is out of reach, by path, device and inode. A module of the application."""
@@ -27,7 +30,7 @@ class Barrier:
         full = str(self._workspace / path)
         zone = self._control.zone_at(full)
         folder, name = map(fold, ("", *full.split("/"))[-2:])
-        if changes and folder == _FOLDER and name in SETTINGS:
+        if changes and (name in STARTS or (folder == _FOLDER and name in SETTINGS)):
             zone = max(zone, Zone.READ_ONLY)
         if zone is Zone.HIDDEN or (changes and zone is Zone.READ_ONLY):
             raise protected(path)
@@ -36,8 +39,14 @@ class Barrier:
 def settings_files(workspace: Path, environ: Mapping[str, str]) -> Iterable[Path]:
     """Where such files are for whoever works here, under whatever names links lead to them."""
     homes = [workspace / _FOLDER]
+    around = [workspace]
     if home := environ.get("HOME"):
         homes.append(Path(home) / _FOLDER)
+        around.append(Path(home))
     if own := environ.get("CLAUDE_CONFIG_DIR"):
         homes.append(workspace / own)
-    return [folder / name for folder in homes for name in SETTINGS]
+        around.append(workspace / own)
+    return [
+        *(folder / name for folder in homes for name in SETTINGS),
+        *(folder / name for folder in around for name in STARTS),
+    ]

@@ -160,6 +160,27 @@ async def test_a_stream_that_was_cut_off_is_gone_on_with_in_its_own_session(
                         assert "APPROVAL_REQUIRED" not in await read(session, last)
 
 
+async def test_who_was_cut_off_can_listen_again(root: Path, env: dict[str, str]) -> None:
+    """A session has one stream of its own: it is soon known that nobody reads it any more."""
+    over_tcp(root)
+    async with daemon(root, env) as served:
+        headers = {
+            "authorization": f"Bearer {key_for(root, env, 'agent:bot')}",
+            "accept": "application/json, text/event-stream",
+        }
+        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=headers, timeout=10) as http:
+            http.headers["mcp-session-id"] = (await http.post("/mcp", json=HELLO)).headers["mcp-session-id"]
+
+            async def listen() -> int:
+                async with http.stream("GET", "/mcp") as stream:
+                    return int(stream.status_code)
+
+            assert await listen() == 200
+            async with asyncio.timeout(6):
+                while await listen() != 200:  # noqa: ASYNC110  # as the client would
+                    await asyncio.sleep(0.2)
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_a_daemon_that_ends_lets_the_calls_of_agents_come_to_their_end(
     root: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, is_there: bool

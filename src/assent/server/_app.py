@@ -25,7 +25,7 @@ from assent.runtime.service.requests import Asking, Driving, Reading, Request, S
 from assent.runtime.service.routes import MEDIA, Route, find, told
 from assent.server._inputs import ident_of, read
 from assent.server._problems import problem
-from assent.server._streams import Broken, Streams, in_thread
+from assent.server._streams import Broken, Streams, in_thread, probed
 from assent.server.who import METADATA_PATH, Presented
 from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
@@ -226,7 +226,7 @@ class Api:
         agents = self._agents = self._agents or let_in()
 
         async def answer(scope: Scope, send: Send) -> None:
-            await agents.answer(scope, receive, send, caller.asker)
+            await probed(lambda scope, send: agents.answer(scope, receive, send, caller.asker), scope, send)
 
         # What a GET is answered with lasts as long as whoever asked listens.
         return self._streams.counting(answer) if method == "GET" else answer

@@ -21,7 +21,7 @@ from assent.runtime.service.routes import MEDIA, Answered, Route
 from assent.system import SystemClock, spawn
 
 if TYPE_CHECKING:
-    from starlette.types import Scope, Send
+    from starlette.types import Message, Scope, Send
 
 HEARTBEAT_S: Final = 15.0
 """So often a stream says something although nothing happens, so that both ends notice when the other is gone."""
@@ -186,6 +186,39 @@ class _Turns:
                 turn.set_result(None)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._go_on)
+
+
+async def probed(answer: Callable[[Scope, Send], Awaitable[None]], scope: Scope, send: Send) -> None:
+    """An answer in whoever's own way. Where it is a stream of events and the other end says nothing more, it is tried whether
+    anybody listens: one who has left is not known to have until something is sent, and can't listen anew before.
+    """
+    end: OtherEnd = scope["state"]["end"]
+    probing: asyncio.Task[None] | None = None
+
+    async def probe() -> None:
+        await asyncio.wait({end.silent})
+        while not end.gone.done():
+            await _say(send, b": \n\n")
+            await asyncio.wait({end.gone}, timeout=PROBE_S)
+
+    async def heard(message: Message) -> None:
+        nonlocal probing
+        await send(message)
+        if message["type"] == "http.response.start":
+            media = dict(message.get("headers", ())).get(b"content-type", b"")
+            probing = (
+                spawn(probe(), name="whether a stream is read")
+                if media.startswith(MEDIA["events"].encode())
+                else None
+            )
+        elif not message.get("more_body", False) and probing is not None:
+            probing.cancel()
+
+    try:
+        await answer(scope, heard)
+    finally:
+        if probing is not None:
+            probing.cancel()
 
 
 async def _say(send: Send, text: bytes) -> None:

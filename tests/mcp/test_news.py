@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,25 @@ from typing import Any
 import mcp_types as wire
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
+from mcp.shared.subscriptions import (
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
+)
 
-from tests.mcp.test_door import ERAS, MODERN, Met, meeting
+from assent.runtime._answering import Answering
+from tests.mcp.test_door import ERAS, MODERN, Met, meeting, settings_of
 from tests.mcp.test_http import agent
+from tests.mcp.test_talking import PROGRAM, SAID, said
+from tests.support.gateway import Gateway
 from tests.support.serving import daemon, key_for, over_tcp
+
+LISTS: dict[type[Any], Any] = {
+    wire.ToolListChangedNotification: ToolsListChanged(),
+    wire.PromptListChangedNotification: PromptsListChanged(),
+    wire.ResourceListChangedNotification: ResourcesListChanged(),
+}
 
 
 class Heard:
@@ -25,9 +41,10 @@ class Heard:
         self.messages: list[wire.LoggingMessageNotificationParams] = []
 
     async def hear(self, message: Any) -> None:
-        if isinstance(message, wire.ToolListChangedNotification):
-            self.news.put_nowait(ToolsListChanged())
-        elif isinstance(message, wire.ResourceUpdatedNotification):
+        for kind, event in LISTS.items():
+            if isinstance(message, kind):
+                self.news.put_nowait(event)
+        if isinstance(message, wire.ResourceUpdatedNotification):
             self.news.put_nowait(ResourceUpdated(str(message.params.uri)))
 
     async def log(self, said: wire.LoggingMessageNotificationParams) -> None:
@@ -81,6 +98,70 @@ async def test_a_stream_of_what_is_not_there_is_refused(root: Path, env: dict[st
             with pytest.raises(MCPError):
                 async with met.client.listen(resource_subscriptions=places):
                     pass
+
+
+@pytest.fixture(scope="module")
+def locks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[str, ...]]:
+    """What is configured and trusted, of a server of each era: each is looked at once."""
+    found = {}
+    for era in ERAS:
+        gateway = Gateway(tmp_path_factory.mktemp(f"looked-{era}") / "work")
+        told = f'"{PROGRAM}"]\nread'
+        gateway.say(SAID if era == MODERN else SAID.replace(told, told.replace("]", ', "legacy"]')))
+        gateway.trust("talk")
+        found[era] = tuple((gateway.folder / name).read_text() for name in ("assent.toml", "assent-mcp.lock"))
+    return found
+
+
+@pytest.mark.parametrize(("era", "theirs"), [ERAS, ERAS[::-1]])
+async def test_what_a_server_behind_us_tells_of_changes_is_told_to_who_asked_for_it(
+    tmp_path: Path, env: dict[str, str], locks: Mapping[str, Any], era: str, theirs: str
+) -> None:
+    """Of a resource once the policy let it be subscribed to, to nobody else, and no more once nobody wants it; a server that dies
+    may have changed anything."""
+    gateway = Gateway(tmp_path / "work")
+    for name, text in zip(("assent.toml", "assent-mcp.lock"), locks[theirs], strict=True):
+        (gateway.folder / name).write_text(text)
+        (gateway.folder / name).chmod(0o600)
+    heard, place = Heard(), "talk://asks"
+    changes = [ToolsListChanged(), PromptsListChanged(), ResourcesListChanged(), ResourceUpdated(place)]
+    found: list[Any] = []
+    async with AsyncExitStack() as stack:
+        if era == MODERN:  # the state is another process's, as it is for `assent mcp` beside `assent serve`
+            await stack.enter_async_context(Answering(settings_of(gateway.folder, env, "user:bob")))
+        met = await stack.enter_async_context(meeting(gateway.folder, env, era, message_handler=heard.hear))
+        client = met.client
+        if era == MODERN:
+            kinds = {f"{one}_list_changed": True for one in ("tools", "prompts", "resources")}
+            async with client.listen(resource_subscriptions=[place], **kinds) as stream:
+                assert said(await client.call_tool("mcp_talk_watched", {})) == place
+                await client.call_tool("mcp_talk_change", {})
+                async with asyncio.timeout(20):
+                    while set(found) != set(changes):
+                        found.append(await anext(aiter(stream)))
+                await client.call_tool("mcp_talk_die", {})
+                async with asyncio.timeout(20):
+                    assert await anext(aiter(stream)) == ResourceUpdated(place)
+                assert said(await client.call_tool("mcp_talk_watched", {})) == place
+        else:
+            await client.list_tools()
+            await client.list_prompts()
+            await client.list_resources()
+            await asked(met, "subscribe", uri=place)
+            assert said(await client.call_tool("mcp_talk_watched", {})) == place
+            await client.call_tool("mcp_talk_change", {})
+            async with asyncio.timeout(20):
+                while set(found) != set(changes):
+                    found.append(await heard.news.get())
+            await client.call_tool("mcp_talk_die", {})
+            await heard.until(ResourceUpdated(place))
+            assert said(await client.call_tool("mcp_talk_watched", {})) == place
+            await asked(met, "unsubscribe", uri=place)
+        async with asyncio.timeout(20):
+            while said(await client.call_tool("mcp_talk_watched", {})) != "nothing":
+                pass
+        steps = [one["capability"] for one in (await met.run())["steps"]]
+        assert steps.count("mcp.talk.resources.subscribe") == 1
 
 
 @pytest.mark.parametrize("era", ERAS)

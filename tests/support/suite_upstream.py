@@ -20,7 +20,9 @@ import mcp_types as wire
 from mcp.server import Server, ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import PromptsListChanged, ToolsListChanged
 from mcp_types.version import is_version_at_least
 from pydantic import TypeAdapter
 
@@ -29,6 +31,7 @@ PNG: Final = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 WAV: Final = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
+BUS: Final = InMemorySubscriptionBus()
 KEY: Final = secrets.token_bytes(16)
 EMPTY: Final[Json] = {"type": "object", "properties": {}}
 _REQUEST: Final[TypeAdapter[wire.InputRequest]] = TypeAdapter(wire.InputRequest)
@@ -450,6 +453,27 @@ async def json_schema_2020_12_tool(_: Round) -> Any:
     return text("valid")
 
 
+@tool()
+async def test_trigger_tool_change(_: Round) -> Any:
+    """Has one tool more."""
+    TOOLS[f"more_{len(TOOLS)}"] = EMPTY, test_simple_text_again
+    await BUS.publish(ToolsListChanged())
+    return text("there is one more")
+
+
+@tool()
+async def test_trigger_prompt_change(_: Round) -> Any:
+    """Has one prompt more."""
+    PROMPTS[f"more_{len(PROMPTS)}"] = ("One more", ())
+    await BUS.publish(PromptsListChanged())
+    return text("there is one more")
+
+
+async def test_simple_text_again(_: Round) -> Any:
+    """Tells that it is there."""
+    return text("here")
+
+
 RESOURCES: Final = {
     "test://static-text": ("text/plain", "This is the content of the static text resource."),
     "test://watched-resource": ("text/plain", "Watched resource content"),
@@ -587,9 +611,12 @@ async def main() -> None:
         on_get_prompt=fixture.get_prompt,
         on_completion=fixture.complete,
         on_set_logging_level=fixture.accept,
+        on_subscriptions_listen=ListenHandler(BUS),
     )
     async with stdio_server() as (source, sink):
-        await server.run(source, sink, server.create_initialization_options(NotificationOptions()))
+        await server.run(
+            source, sink, server.create_initialization_options(NotificationOptions(True, True, True))
+        )
 
 
 if __name__ == "__main__":

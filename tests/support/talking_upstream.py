@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any, cast
 
 import anyio
 import mcp_types as wire
-from mcp.server import Server, ServerRequestContext
+from mcp.server import NotificationOptions, Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.message import SessionMessage
+from mcp.shared.subscriptions import (
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
+    event_to_notification,
+)
 from mcp_types.version import is_version_at_least
 from pydantic import TypeAdapter
 
@@ -54,12 +63,24 @@ FAILS = wire.CallToolResult(
 )
 
 
+CHANGES = (
+    ToolsListChanged(),
+    PromptsListChanged(),
+    ResourcesListChanged(),
+    ResourceUpdated("talk://asks"),
+    ResourceUpdated("talk://other"),
+)
+
+
 class Upstream:
     """What it saw of its calls."""
 
     def __init__(self) -> None:
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.bus = InMemorySubscriptionBus()
+        self._listen = ListenHandler(self.bus)
+        self.watched: set[str] = set()
 
     async def call(self, context: Context, params: wire.CallToolRequestParams) -> Any:
         """The result of a tool."""
@@ -94,9 +115,41 @@ class Upstream:
                 return text(" ".join(sorted({} if can is None else can.model_dump(exclude_none=True))))
             case "fails":
                 return FAILS
+            case "change":
+                for event in CHANGES:
+                    await self.bus.publish(event)
+                    if isinstance(event, ResourceUpdated):
+                        if event.uri in self.watched:
+                            await context.session.send_resource_updated(event.uri)
+                    elif not is_version_at_least(context.protocol_version, "2026-07-28"):
+                        await context.session.send_notification(event_to_notification(event, {}))
+                return text("changed")
+            case "watched":
+                return text(" ".join(sorted(self.watched)) or "nothing")
+            case "die":
+                os._exit(1)
             case _:
                 return WHOLE
         return None
+
+    async def subscribe(self, _: Context, params: wire.SubscribeRequestParams) -> wire.EmptyResult:
+        """In the older revisions."""
+        self.watched.add(str(params.uri))
+        return wire.EmptyResult()
+
+    async def unsubscribe(self, _: Context, params: wire.UnsubscribeRequestParams) -> wire.EmptyResult:
+        """As above."""
+        self.watched.discard(str(params.uri))
+        return wire.EmptyResult()
+
+    async def listen(self, context: Context, params: wire.SubscriptionsListenRequestParams) -> Any:
+        """In the newer one."""
+        uris = {*(params.notifications.resource_subscriptions or ())}
+        self.watched |= uris
+        try:
+            return await self._listen(context, params)
+        finally:
+            self.watched -= uris
 
     async def get_prompt(self, context: Context, params: wire.GetPromptRequestParams) -> Any:
         """A prompt that asks first."""
@@ -135,7 +188,18 @@ def tools() -> list[wire.Tool]:
     what = {"type": "object", "properties": {"what": {"type": "string"}, "times": {"type": "integer"}}}
     gives = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     empty: Json = {"type": "object"}
-    names = ("tell", "wait", "begun", "was_cancelled", "can", "fails", "resources.list")
+    names = (
+        "tell",
+        "wait",
+        "begun",
+        "was_cancelled",
+        "can",
+        "fails",
+        "resources.list",
+        "change",
+        "watched",
+        "die",
+    )
     return [
         wire.Tool(name="ask", input_schema=what),
         wire.Tool(name="whole", input_schema=empty, output_schema=gives),
@@ -154,7 +218,8 @@ async def main() -> None:
         return wire.ListPromptsResult(prompts=[wire.Prompt(name="asks")])
 
     async def listed_resources(*_: object) -> wire.ListResourcesResult:
-        return wire.ListResourcesResult(resources=[wire.Resource(uri="talk://asks", name="asks")])
+        places = ("talk://asks", "talk://other")
+        return wire.ListResourcesResult(resources=[wire.Resource(uri=one, name=one) for one in places])
 
     server = Server(
         "talking",
@@ -163,6 +228,9 @@ async def main() -> None:
         on_get_prompt=upstream.get_prompt,
         on_list_resources=listed_resources,
         on_read_resource=upstream.read_resource,
+        on_subscribe_resource=upstream.subscribe,
+        on_unsubscribe_resource=upstream.unsubscribe,
+        on_subscriptions_listen=upstream.listen,
     )
     server.add_request_handler("tools/call", wire.CallToolRequestParams, upstream.call)
     async with stdio_server() as (source, sink), anyio.create_task_group() as group:
@@ -181,7 +249,8 @@ async def main() -> None:
                         await to_server.send(item)
 
         group.start_soon(pump)
-        await server.run(known, sink, server.create_initialization_options())
+        changes = NotificationOptions(tools_changed=True, prompts_changed=True, resources_changed=True)
+        await server.run(known, sink, server.create_initialization_options(changes))
 
 
 if __name__ == "__main__":

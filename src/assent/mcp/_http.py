@@ -166,7 +166,7 @@ class Agents:
 
     async def reloaded(self) -> None:
         """What rules, or who may, was read anew: tools may be others now."""
-        await self._door.news.tools_changed()
+        self._door.news.tools_changed()
 
     def _visit_of(self, context: Context) -> Visit:
         request = context.request
@@ -198,9 +198,17 @@ class Agents:
         most, _ = Counter(key.by.principal for key in self._visits).most_common(1)[0]
         oldest = next(key for key in self._visits if key.by.principal == most)
         self._visits[oldest][1].cancel()
-        self._silent(oldest)
+        self._end(oldest)
 
     def _silent(self, key: _Whose) -> None:
+        visit, _ = self._visits[key]
+        if visit.streams:  # it listens
+            silence = asyncio.get_running_loop().call_later(SILENT_S, self._silent, key)
+            self._visits[key] = (visit, silence)
+        else:
+            self._end(key)
+
+    def _end(self, key: _Whose) -> None:
         visit, _ = self._visits.pop(key)
         self._sessions.pop(key.session, None)
         system.spawn(visit.close(), name="a silent agent's visit")

@@ -15,6 +15,7 @@ from mcp.server.context import CallNext, HandlerResult
 from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import validate_mcp_param_headers
+from mcp.shared.subscriptions import PromptsListChanged, ResourcesListChanged, ToolsListChanged
 from mcp_types.version import is_version_at_least
 from msgspec import UNSET
 
@@ -65,13 +66,15 @@ _PAGE: Final[ContextVar[list[dict[str, Any]]]] = ContextVar(
 
 
 class _Server(Server):
-    """The SDK's, which says to clients of the older revisions that tools change."""
+    """The SDK's, which says to clients of the older revisions that lists change."""
 
     def create_initialization_options(
         self, notification_options: NotificationOptions | None = None, *rest: Any, **more: Any
     ) -> InitializationOptions:
         """What a client is told when it begins."""
-        changes = notification_options or NotificationOptions(tools_changed=True)
+        changes = notification_options or NotificationOptions(
+            tools_changed=True, prompts_changed=True, resources_changed=True
+        )
         return super().create_initialization_options(changes, *rest, **more)
 
 
@@ -97,7 +100,7 @@ class Door:
         self._calls = Calls()
         self._listing = Listing([one.told for one in TOOLS.values()])
         self._rounds = Rounds()
-        self.news: Final = News(watch)
+        self.news: Final = News(watch, only)
 
     def server(self) -> Server:
         """The SDK's server, which knows the protocol's revisions and transports."""
@@ -161,7 +164,8 @@ class Door:
             if listed is None:
                 offer = await self._offer(context, visit)
                 if _only_objects(context):
-                    self.news.listed(context, visit)
+                    has_others = any(one.upstream is not UNSET for one in offer.capabilities.values())
+                    await self.news.listed(context, visit, ToolsListChanged, has_others=has_others)
                 listed = self._listing.of(
                     offer, context.protocol_version, only_objects=_only_objects(context)
                 )
@@ -270,7 +274,10 @@ class Door:
     ) -> wire.ListResourcesResult:
         _require_first(params)
         with self._told():
-            theirs = await upstreams.resources(self._visit(context), self._only(context))
+            visit = self._visit(context)
+            theirs = await upstreams.resources(visit, self._only(context))
+            if _only_objects(context) and theirs:
+                await self.news.listed(context, visit, ResourcesListChanged, has_others=True)
         return wire.ListResourcesResult(resources=[*looks.resources(), *theirs])
 
     async def _list_templates(
@@ -322,7 +329,10 @@ class Door:
     ) -> wire.ListPromptsResult:
         _require_first(params)
         with self._told():
-            theirs = await upstreams.prompts(self._visit(context), self._only(context))
+            visit = self._visit(context)
+            theirs = await upstreams.prompts(visit, self._only(context))
+            if _only_objects(context) and theirs:
+                await self.news.listed(context, visit, PromptsListChanged, has_others=True)
         return wire.ListPromptsResult(prompts=[*looks.prompts(), *theirs])
 
     async def _subscribe(self, context: Context, params: wire.SubscribeRequestParams) -> wire.EmptyResult:
@@ -331,7 +341,8 @@ class Door:
         return wire.EmptyResult()
 
     async def _unsubscribe(self, context: Context, params: wire.UnsubscribeRequestParams) -> wire.EmptyResult:
-        self.news.unsubscribe(self._visit(context), str(params.uri))
+        with self._told():
+            await self.news.unsubscribe(self._visit(context), str(params.uri))
         return wire.EmptyResult()
 
     async def _listen(

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -75,6 +76,33 @@ async def read(visit: Visit, add: Add, uri: str, only: str | None) -> wire.ReadR
         return None
     answer = await _ask(add, f"mcp.{home.server}.resources.read", {"uri": home.name})
     return wire.ReadResourceResult.model_validate(answer, by_name=False)
+
+
+async def subscribe(visit: Visit, uri: str, only: str | None, client: str) -> Home | None:
+    """Have the resource's server tell `client` of changes; where that is, or None. `MCPError` as `_ask`."""
+    home = await _home(visit, uri, only)
+    if home is None or home.server not in await _servers(visit, "resources.subscribe", only):
+        return None
+    add = partial(visit.add, tell=_unheard, client=requests.Client(id=client))
+    await _ask(add, f"mcp.{home.server}.resources.subscribe", {"uri": home.name})
+    return home
+
+
+async def unsubscribe(visit: Visit, home: Home, client: str) -> None:
+    """The same no more. An agent that has gone begins no session for that: its subscriptions end with what it hears."""
+    if visit.run is not None:
+        step = requests.AddStep(
+            run=visit.run,
+            capability=f"mcp.{home.server}.resources.unsubscribe",
+            parameters={"uri": home.name},
+            client=requests.Client(id=client),
+        )
+        with suppress(AssentError):
+            await visit.act(step, tell=_unheard)
+
+
+def _unheard(_: object) -> None:
+    """Nobody is told how such a step goes."""
 
 
 async def prompt(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
@@ -45,6 +45,10 @@ class Visit:
         self._ended = 0
         self.by: Final = by
         self.run: str | None = None
+        self.leaving: Final[list[Callable[[], object]]] = []
+        """What is done when the agent goes."""
+        self.streams = 0
+        """Streams of news that it has open."""
         self.listed: list[dict[str, Any]] | None = None  # `Any`: JSON
         """The tools of a list whose further pages were not asked for yet."""
         self.log_level: str | None = None
@@ -108,6 +112,8 @@ class Visit:
 
     async def close(self) -> None:
         """The agent has gone: the session takes no more steps, and ends once all are settled."""
+        for leave in self.leaving:
+            leave()
         if self.run is not None:
             with suppress(AssentError):
                 await self.act(requests.CloseSession(run=self.run))

@@ -8,16 +8,18 @@ from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
-from assent.errors import RefusedError
+from assent.errors import RefusedError, WorldError
 from assent.journal import OwnerGoneError
 from assent.runtime._program import Runtime
 from assent.runtime.service import process
 from assent.runtime.service._asking import to_owner
+from assent.runtime.service.answers import ServerNews
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import (
     Asker,
     Driving,
     Events,
+    Listen,
     OnProgress,
     Reading,
     Request,
@@ -63,7 +65,28 @@ class Answering(Runtime):
         self._require_own(by)
         if isinstance(request, Events):
             return cast("AsyncIterator[A]", self._events(request))  # what `Events` is answered with
+        if isinstance(request, Listen):
+            return cast("AsyncIterator[A]", self._server_news(request, by))  # as above
         return Service(self.settings).stream(request, by)
+
+    async def _server_news(self, request: Listen, by: Asker) -> AsyncIterator[ServerNews]:
+        """Whoever is the owner: each new one begins with a first of its own."""
+        while True:
+            client = self._client
+            parts = (
+                self._service.stream(request, by) if client is None else client.stream(request, ServerNews)
+            )
+            try:
+                async for news in parts:
+                    yield news
+            except OwnerGoneError:
+                pass
+            except WorldError as error:
+                if error.code != "OWNER_LOST":
+                    raise
+            if client is None:
+                return
+            await self._follow(client)
 
     async def note_stranger(self, door: str, peer: str, code: str) -> None:
         """Put on record, counted, who was not let in; beside another owner there is no record to put it on."""

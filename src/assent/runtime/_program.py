@@ -112,7 +112,7 @@ class Client:
             return False
         return True
 
-    async def stream(self, request: Events) -> AsyncIterator[RunEvent]:
+    async def stream(self, request: requests.Stream[T], kind: type[T]) -> AsyncIterator[T]:
         """On a connection of its own: whoever reads slowly holds up nothing else."""
         settings = self._core.settings
         place = await Link.open(
@@ -128,7 +128,7 @@ class Client:
             if self._is_closed:
                 raise OwnerGoneError
             async for part in place.parts(to_owner(request, requests.asker_of(settings))):
-                yield msgspec.convert(part, RunEvent)
+                yield msgspec.convert(part, kind)
         finally:
             self._streams.discard(place)
             await place.close()
@@ -682,7 +682,7 @@ class Runtime(Program):
         while True:
             client = self._client
             asked = replace(request, since=since)
-            parts = self._service.stream(asked) if client is None else client.stream(asked)
+            parts = self._service.stream(asked) if client is None else client.stream(asked, RunEvent)
             try:
                 async for event in parts:
                     yield event

@@ -5,7 +5,7 @@ It belongs to that call alone. A call that is begun again, that waited for a per
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -39,6 +39,11 @@ class Companion(Protocol):
     @property
     def log_level(self) -> str | None:
         """The least level of messages that it wants; None where it did not say."""
+        ...
+
+    @property
+    def leaving(self) -> list[Callable[[], object]] | None:
+        """What is done when it has left, of one that hears on after the call; None for any other."""
         ...
 
     @property

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from functools import cache
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
+from functools import cache, partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, cast, get_args
 
-from assent.errors import AssentError, Json, WorldError
+from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import NoEffectError, Spawn
 from assent.plugins.upstream._servers import OFFERS, Server
-from assent.plugins.upstream._talk import KEY, Talk, Wire, refusal
+from assent.plugins.upstream._talk import KEY, LISTS, UPDATED, Talk, Wire, refusal
 from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
 from assent.spec.secret_text import SecretText
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
     from mcp import Client, MCPError, types
     from mcp.client._transport import TransportStreams
+    from mcp.client.subscriptions import Subscription
     from mcp.types import LoggingLevel
     from pydantic import BaseModel, RootModel
 
@@ -39,6 +40,15 @@ LISTED_S: Final = 60.0
 
 ROUNDS_MAX: Final = 20
 """How often a server may want a request once more, with what it asks for."""
+
+WATCHED_MAX: Final = 1_000
+"""Resources of one server that clients have subscribed to."""
+
+QUIET_S: Final = 1.0
+"""So long a change that was told is not told again; then once, if there were more."""
+
+LISTEN_AGAIN_S: Final = 5.0
+"""After so long a server is asked for its news again that has ended them."""
 
 SAID_MAX: Final = 4096
 """Characters that are kept of what a server says of a failure."""
@@ -89,12 +99,23 @@ Open: TypeAlias = Callable[[Server, Mapping[str, str]], Awaitable[Link]]
 """Opens a way to a server that is given these variables or headers. Raises what keeps it from being opened."""
 
 
+class Wanted(NamedTuple):
+    """What a server is to tell of: changes of these lists, and of these resources."""
+
+    lists: frozenset[str]
+    uris: frozenset[str]
+
+
 class _Live:
     """One connection. The task that made it ends it too, as the SDK's scopes ask for; calls come from others."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, changed: Callable[[str, Mapping[str, Any]], None], spawn: Spawn) -> None:
         self.link = link
-        self.wire = Wire(has_back=link.has_back)
+        self._spawn = spawn
+        self.stop = asyncio.Event()
+        self.wire = Wire(has_back=link.has_back, changed=changed, ended=self.stop.set)
+        self._news: tuple[Wanted, AsyncExitStack] | None = None
+        self._listening = asyncio.Lock()
         self.log_level: LoggingLevel | None = None
         self._asks = count(1)
         self.client: Client | None = None
@@ -106,7 +127,6 @@ class _Live:
         self.as_listed: bytes | None = None
         """The result that is known to list just that."""
         self.tools: dict[str, Tool] = {}
-        self.stop = asyncio.Event()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
 
@@ -128,6 +148,8 @@ class _Live:
                 self.client = client
                 self.ready.set_result(None)
                 await self.stop.wait()
+                if self._news is not None:
+                    await self._news[1].aclose()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  # groups of them too: whatever ended it is how it ended
@@ -138,6 +160,43 @@ class _Live:
             if not self.ready.done():
                 self.ready.set_exception(failure or ConnectionError("it ended"))
                 self.ready.exception()  # looked at: a caller that was cancelled does not look
+
+    @property
+    def is_modern(self) -> bool:
+        """Its revision has news on a stream that is asked for, and no messages unasked."""
+        return self.client is not None and self.client.protocol_version >= "2026"
+
+    async def listen(self, wanted: Wanted, lost: Callable[[], object]) -> None:
+        """Have a server of the newer revision tell of this, and of nothing else, from now on; `lost`: it ended that.
+
+        `MCPError` where it does not.
+        """
+        async with self._listening:
+            if self._news is not None and self._news[0] == wanted:
+                return
+            assert self.client is not None, "a connection is handed out when it is ready"
+            opened = AsyncExitStack()
+            if wanted.lists or wanted.uris:
+                lists: dict[str, Any] = {f"{one}_list_changed": True for one in wanted.lists}
+                stream = await opened.enter_async_context(
+                    self.client.listen(**lists, resource_subscriptions=sorted(wanted.uris))
+                )
+                self._spawn(self._until_over(stream, opened, lost), name="news of a server")
+            # Only now is the one before closed: nothing is missed in between.
+            before, self._news = self._news, (wanted, opened)
+            if before is not None:
+                await before[1].aclose()
+
+    async def _until_over(
+        self, stream: Subscription, opened: AsyncExitStack, lost: Callable[[], object]
+    ) -> None:
+        with suppress(Exception):
+            async for _ in stream:
+                pass  # heard as it came
+        if self._news is not None and self._news[1] is opened and not self.stop.is_set():
+            self._news = None
+            await opened.aclose()
+            lost()
 
     def _asked_by(self, method: str) -> Any:  # `Any`: for each question the SDK has a type of its own
         """What answers a server that asks this, for the call that is under way."""
@@ -172,8 +231,15 @@ class _Live:
 class Connection:
     """What asks one server. Making one costs nothing; the SDK is imported, and the server started, by the first who asks."""
 
-    def __init__(self, server: Server, open_: Open, *, spawn: Spawn) -> None:
+    def __init__(
+        self, server: Server, open_: Open, *, spawn: Spawn, hearers: Collection[Companion] = ()
+    ) -> None:
+        """`hearers`: whoever is told of other lists, as they are at that time."""
         self.server: Final = server
+        self._hearers = hearers
+        self._watchers: dict[str, set[Companion]] = {}
+        self._watching = asyncio.Lock()
+        self._told: dict[tuple[str, str | None], bool] = {}
         self._open = open_
         self._spawn = spawn
         self._live: _Live | None = None
@@ -443,7 +509,7 @@ class Connection:
         server = self.server
         try:
             given = await reveal(server.granted)
-            live = _Live(await self._open(server, given))
+            live = _Live(await self._open(server, given), self._hear, self._spawn)
         except NoEffectError:
             raise
         except AssentError as error:
@@ -460,7 +526,150 @@ class Connection:
                 raise
             raise await self._failed(live, error, was_asked=False) from None
         self._live = live
+        task.add_done_callback(lambda _: self._doubt())
+        await self._resume(live)
         return live
+
+    async def watch(self, uri: str, *, reveal: Reveal, talk: Talk) -> None:
+        """Have the server tell of changes of a resource, to the client of this call until it leaves. Errors as of `call`."""
+        hearer = talk.companion
+        if hearer is None or hearer.leaving is None:
+            raise InputError(
+                "INVALID_INPUT",
+                "nobody is here who hears of changes",
+                hint="an agent's client subscribes over MCP: `resources/subscribe`, `subscriptions/listen`",
+            )
+        with self._in_use():
+            async with self._lock:
+                live = await self._connected(reveal)
+            async with self._watching:
+                who = self._watchers.get(uri)
+                if who is None:
+                    if len(self._watchers) >= WATCHED_MAX:
+                        raise NoEffectError(
+                            "MCP_SERVER_FAILED",
+                            f"no more than {WATCHED_MAX} resources of MCP server `{self.server.name}` are subscribed to",
+                        )
+                    await self._subscribe(live, uri, talk)
+                    who = self._watchers.setdefault(uri, set())
+                if hearer.left.is_set():
+                    self._leave(uri, hearer)
+                    return
+                who.add(hearer)
+                hearer.leaving.append(partial(self._leave, uri, hearer))
+
+    async def unwatch(self, uri: str, *, reveal: Reveal, talk: Talk) -> None:
+        """Have it tell this client no more."""
+        del reveal  # nobody is connected to for that
+        if talk.companion is not None:
+            self._leave(uri, talk.companion)
+
+    async def _subscribe(self, live: _Live, uri: str, talk: Talk) -> None:
+        from mcp import types
+
+        if not live.is_modern:
+            request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
+            await self._answer(live, request, talk)
+            return
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._listen(live, {uri, *self._watchers})
+        except Exception as error:  # noqa: BLE001  # the SDK's own, or the transport's
+            raise await self._failed(live, error, was_asked=True) from None
+
+    def _leave(self, uri: str, hearer: Companion) -> None:
+        """The last one to leave takes the subscription along."""
+        who = self._watchers.get(uri, set())
+        who.discard(hearer)
+        if not who:
+            self._watchers.pop(uri, None)
+            if self._live is not None and not self._live.stop.is_set():
+                self._spawn(self._unsubscribe(self._live, uri), name="a resource that nobody watches")
+
+    async def _unsubscribe(self, live: _Live, uri: str) -> None:
+        from mcp import types
+
+        # Where it can't be said the server tells what nobody hears.
+        with suppress(Exception):
+            async with self._watching, asyncio.timeout(CONNECT_S):
+                if uri in self._watchers or live.client is None:
+                    return
+                if live.is_modern:
+                    await self._listen(live, self._watchers)
+                else:
+                    params = types.UnsubscribeRequestParams(uri=uri)
+                    await live.client.session.send_request(
+                        types.UnsubscribeRequest(params=params), _as_it_came()
+                    )
+
+    async def follow(self) -> None:
+        """Have the server tell of its lists, if it is connected to and can: from then on it is heard."""
+        if self._live is not None and self._live.is_modern and not self._live.stop.is_set():
+            with suppress(Exception):  # one that does not tell is asked at each call as ever
+                async with asyncio.timeout(CONNECT_S):
+                    await self._listen(self._live, self._watchers)
+
+    async def _listen(self, live: _Live, uris: Collection[str]) -> None:
+        assert live.client is not None, "as above"
+        can = live.client.server_capabilities
+        lists = [one for one in LISTS.values() if getattr(getattr(can, one), "list_changed", False)]
+        wanted = Wanted(frozenset(lists if self._hearers else ()), frozenset(uris))
+        await live.listen(wanted, partial(self._listen_later, live))
+
+    def _listen_later(self, live: _Live) -> None:
+        async def again() -> None:
+            await asyncio.sleep(LISTEN_AGAIN_S)
+            if self._live is live:
+                await self.follow()
+
+        self._doubt()
+        self._spawn(again(), name="news of a server")
+
+    async def _resume(self, live: _Live) -> None:
+        """What was watched on the connection before is watched on this one."""
+        from mcp import types
+
+        with suppress(Exception):  # as above
+            async with asyncio.timeout(CONNECT_S):
+                if live.is_modern:
+                    await self._listen(live, self._watchers)
+                    return
+                assert live.client is not None, "as above"
+                for uri in [*self._watchers]:
+                    params = types.SubscribeRequestParams(uri=uri)
+                    await live.client.session.send_request(
+                        types.SubscribeRequest(params=params), _as_it_came()
+                    )
+
+    def _doubt(self) -> None:
+        """Changes may be missed from now on: whoever watches a resource looks at it again, which connects anew."""
+        for uri in self._watchers:
+            self._tell(UPDATED, uri)
+
+    def _hear(self, method: str, params: Mapping[str, Any]) -> None:  # `Any`: JSON
+        if method != UPDATED:
+            self._tell(method, None)
+            return
+        changed = str(params.get("uri"))
+        for uri in self._watchers:
+            # By the protocol it may be a part of what is watched.
+            if changed == uri or changed.startswith(uri.rstrip("/") + "/"):
+                self._tell(method, uri)
+
+    def _tell(self, method: str, uri: str | None) -> None:
+        key = (method, uri)
+        if key in self._told:
+            self._told[key] = True
+            return
+        self._told[key] = False
+        asyncio.get_running_loop().call_later(QUIET_S, self._tell_rest, key)
+        said: dict[str, Json] = {"server": self.server.name, **({} if uri is None else {"uri": uri})}
+        for one in [*(self._hearers if uri is None else self._watchers.get(uri, ()))]:
+            one.tell(method, said)
+
+    def _tell_rest(self, key: tuple[str, str | None]) -> None:
+        if self._told.pop(key):
+            self._tell(*key)
 
     async def _failed(self, live: _Live, error: BaseException, *, was_asked: bool) -> AssentError:
         """The error of a call that got no answer. The connection goes where that is what failed."""

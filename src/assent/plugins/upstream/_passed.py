@@ -58,6 +58,24 @@ _PASSED: Final = (
         {"uri": _TEXT},
         ("uri",),
     ),
+    _Passed(
+        "resources.subscribe",
+        "resources/subscribe",
+        "SubscribeRequest",
+        "",
+        "Tell this agent's client when one of its resources changes.",
+        {"uri": _TEXT},
+        ("uri",),
+    ),
+    _Passed(
+        "resources.unsubscribe",
+        "resources/unsubscribe",
+        "UnsubscribeRequest",
+        "",
+        "Tell it no more.",
+        {"uri": _TEXT},
+        ("uri",),
+    ),
     _Passed("prompts.list", "prompts/list", "ListPromptsRequest", "prompts", "List its prompts."),
     _Passed(
         "prompts.get",
@@ -98,7 +116,7 @@ def passed_of(
                     "required": list(one.required),
                     "additionalProperties": False,
                 },
-                returns={"type": "object", "required": [one.gives]},
+                returns={"type": "object", "required": [one.gives] if one.gives else []},
                 side_effects=SideEffects(reversible=True, scope="none"),
                 risk=Risk(
                     level=RiskLevel.LOW, justification="it only reads; what it gives comes from a stranger"
@@ -124,11 +142,14 @@ async def _asked(
 ) -> Json:
     """The answer as it came, and of a list all pages as one."""
     talk = Talk(connection.server.name, context)
+    reveal = partial(revealed, context, connection.server.host)
+    if not one.gives:
+        does = connection.watch if one.id == "resources.subscribe" else connection.unwatch
+        await does(str(parameters["uri"]), reveal=reveal, talk=talk)
+        return {}
 
     async def page(params: Mapping[str, Json]) -> dict[str, Any]:  # `Any`: JSON
-        return await connection.ask(
-            one.request, params, reveal=partial(revealed, context, connection.server.host), talk=talk
-        )
+        return await connection.ask(one.request, params, reveal=reveal, talk=talk)
 
     answer = await page(parameters)
     if one.given:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from assent.plugins.worker import Child
 
 UNASKED_MAX: Final = 10_000
-"""Messages that nobody asked for, between two answers."""
+"""Messages that nobody asked for, between two answers and within a minute: one that tells of changes may do so for ever."""
+
+_MINUTE_S: Final = 60.0
 
 PRINTED_MAX: Final = 4096
 """The end of what a program printed on its standard error, in bytes, that is shown when it fails."""
@@ -51,6 +53,7 @@ class Pipes:
         self._frame_values = frame_values
         self._asked: set[int | str] = set()
         self._unasked = 0
+        self._since_s = 0.0
         self._printed = bytearray()
         self._kept = kept
         self._end: str | None = None
@@ -170,6 +173,9 @@ class Pipes:
         if hasattr(message, "method"):
             # Noted here, where it comes before an answer that was written after it.
             self.has_changed = self.has_changed or message.method == _CHANGED
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._since_s > _MINUTE_S:
+                self._since_s, self._unasked = now_s, 0
             self._unasked += 1
             if self._unasked > UNASKED_MAX:
                 self.fault = f"it wrote more than {UNASKED_MAX} messages that nobody asked for"

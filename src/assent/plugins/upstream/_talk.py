@@ -62,6 +62,15 @@ _BETWEEN: Final = re.compile(r"[_-]|(?<=[a-z0-9])(?=[A-Z])")
 _OWN: Final = "assent"
 """The logger of what Assent itself tells a client."""
 
+UPDATED: Final = "notifications/resources/updated"
+LISTS: Final[Mapping[str, str]] = {
+    "notifications/tools/list_changed": "tools",
+    "notifications/prompts/list_changed": "prompts",
+    "notifications/resources/list_changed": "resources",
+}
+"""What tells of other lists, and of which."""
+
+CHANGES: Final = frozenset({UPDATED, *LISTS})
 _PROGRESS: Final = "notifications/progress"
 _MESSAGE: Final = "notifications/message"
 _SPEAKS: Final[ContextVar[Talk | None]] = ContextVar("speaks", default=None)
@@ -225,10 +234,16 @@ def _reaches(params: Mapping[str, Any], least: str | None) -> bool:  # `Any`: as
 
 
 class Wire:
-    """The streams of one connection, looked at. `has_back`: a server can ask before it answers."""
+    """The streams of one connection, looked at. `has_back`: a server can ask before it answers. `changed` hears what it tells of
+    changes, by the protocol's notification, and `ended` that nothing comes any more.
+    """
 
-    def __init__(self, *, has_back: bool) -> None:
+    def __init__(
+        self, *, has_back: bool, changed: Callable[[str, Mapping[str, Any]], None], ended: Callable[[], None]
+    ) -> None:
         self._has_back = has_back
+        self._changed = changed
+        self._ended = ended
         self._talks: dict[int | str, Talk] = {}
         self._unanswered: dict[int | str, str] = {}
 
@@ -255,7 +270,7 @@ class Wire:
 
         async with streams as (source, sink):
             try:
-                yield _Incoming(source, self.takes), _Outgoing(sink, self.mark)
+                yield _Incoming(source, self.takes, self._ended), _Outgoing(sink, self.mark)
             finally:  # a client that never came to be has closed neither
                 with anyio.CancelScope(shield=True):
                     await source.aclose()
@@ -270,6 +285,8 @@ class Wire:
         elif method == _MESSAGE:
             talk = self.only
         else:
+            if method in CHANGES:
+                self._changed(method, params)
             if method is None:  # an answer: what comes after it is of nobody any more
                 self._talks.pop(getattr(message, "id", ""), None)
                 self._unanswered.pop(getattr(message, "id", ""), None)
@@ -312,10 +329,14 @@ class _Incoming:
     """What comes, without what was passed on."""
 
     def __init__(
-        self, source: ReadStream[SessionMessage | Exception], takes: Callable[[object, float], bool]
+        self,
+        source: ReadStream[SessionMessage | Exception],
+        takes: Callable[[object, float], bool],
+        ended: Callable[[], None],
     ) -> None:
         self._source = source
         self._takes = takes
+        self._ended = ended
         self._clock = asyncio.get_running_loop().time
 
     async def receive(self) -> SessionMessage | Exception:
@@ -324,8 +345,12 @@ class _Incoming:
         return item
 
     async def __anext__(self) -> SessionMessage | Exception:
-        while self._is_taken(item := await self._source.__anext__()):
-            pass
+        try:
+            while self._is_taken(item := await self._source.__anext__()):
+                pass
+        except StopAsyncIteration:
+            self._ended()
+            raise
         return item
 
     def _is_taken(self, item: SessionMessage | Exception) -> bool:

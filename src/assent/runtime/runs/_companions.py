@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from assent.invocation.context.companion import Answers, Questions, accompanied
+from assent.runtime.service import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 class _Waiting:
     """One client, for as long as the request takes that it waits for."""
+
+    leaving: None = None
 
     def __init__(
         self,
@@ -77,11 +80,47 @@ class _Waiting:
                 asked.set_result(None)
 
 
+class _Hearing:
+    """One client, for as long as it hears what servers tell of changes. What it has not taken yet is kept once."""
+
+    can: Mapping[str, Json] = {}
+    wants_progress = False
+    log_level: str | None = None
+
+    def __init__(self) -> None:
+        self._news: dict[answers.ServerNews, None] = {}
+        self._is_there = asyncio.Event()
+        self.leaving: Final[list[Callable[[], object]]] = []
+        self.left: Final = asyncio.Event()
+
+    def tell(self, method: str, params: Mapping[str, Json]) -> None:
+        uri = params.get("uri")
+        told = answers.ServerNews(
+            server=str(params["server"]), method=method, uri=None if uri is None else str(uri)
+        )
+        self._news[told] = None
+        self._is_there.set()
+
+    async def ask(self, questions: Questions) -> Answers | None:
+        del questions  # it only hears
+        return None
+
+    async def news(self) -> AsyncIterator[answers.ServerNews]:
+        """What is told, from now on."""
+        while True:
+            await self._is_there.wait()
+            self._is_there.clear()
+            while self._news:
+                told = next(iter(self._news))
+                del self._news[told]
+                yield told
+
+
 class Companions:
     """Those of one runtime, by whom they came as and the id that their door gave them, which nobody else knows."""
 
     def __init__(self) -> None:
-        self._here: dict[tuple[str, str], _Waiting] = {}
+        self._here: dict[tuple[str, str], _Waiting | _Hearing] = {}
 
     @contextmanager
     def beside(
@@ -96,6 +135,10 @@ class Companions:
     ) -> Iterator[None]:
         """Inside, the client of what is asked for can be told and asked things; `tell` takes what."""
         key = (principal, ident)
+        if isinstance(hearing := self._here.get(key), _Hearing):
+            with accompanied(hearing):
+                yield
+            return
         waiting = _Waiting(tell, can, log_level, wants_progress=wants_progress)
         self._here.setdefault(key, waiting)
         try:
@@ -114,4 +157,18 @@ class Companions:
     def hear(self, principal: str, client: str, ask: int | None, answer: Answers | None) -> bool:
         """Hand on what a client says; whether anybody waited for that."""
         found = self._here.get((principal, client))
-        return found is not None and found.hear(ask, answer)
+        return isinstance(found, _Waiting) and found.hear(ask, answer)
+
+    @contextmanager
+    def hearing(self, principal: str, ident: str) -> Iterator[_Hearing]:
+        """A client that hears of changes; what is asked with its id inside is its own, and hears on."""
+        key, hearing = (principal, ident), _Hearing()
+        self._here.setdefault(key, hearing)
+        try:
+            yield hearing
+        finally:
+            if self._here.get(key) is hearing:
+                del self._here[key]
+            hearing.left.set()
+            for leave in hearing.leaving:
+                leave()

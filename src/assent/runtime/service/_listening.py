@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from assent.runtime._find_run import get_run, state_of
+from assent.runtime.service import answers
 from assent.runtime.service._recorded import follow, told_events
 from assent.spec.states import RunState
 from assent.system import SystemClock
@@ -15,7 +16,7 @@ from assent.system import SystemClock
 if TYPE_CHECKING:
     from assent.journal import News
     from assent.runtime._core import Core
-    from assent.runtime.service import answers, requests
+    from assent.runtime.service import requests
     from assent.spec.ids import RunId
 
 EVENTS_TOGETHER: Final = 16
@@ -70,6 +71,17 @@ class _Page:
             return None
         is_end = len(self.events) < EVENTS_TOGETHER
         return self.events[at:] if is_end or at < len(self.events) else None
+
+
+async def server_news(
+    runtime: Core, principal: str, request: requests.Listen
+) -> AsyncIterator[answers.ServerNews]:
+    """What servers tell of changes, to a client of this principal."""
+    with runtime.companions.hearing(principal, request.client) as hearing:
+        async with runtime.servers.heard_by(hearing):
+            yield answers.ServerNews(server="", method="")
+            async for news in hearing.news():
+                yield news
 
 
 async def events(

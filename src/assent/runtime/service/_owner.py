@@ -150,7 +150,7 @@ async def serve(runtime: Core, asked: Asked) -> dict[str, Json]:
     request: Request[Any] = said.request  # `Any`: whatever kind it is, its answer goes out as JSON
     if isinstance(request, Stream):
         asked.watch()
-        async for part in Service(runtime.settings, runtime).stream(request):
+        async for part in Service(runtime.settings, runtime).stream(request, said.by):
             item = to_json(part)
             assert isinstance(item, dict)  # INVARIANT: every part is a struct
             await asked.tell(item)

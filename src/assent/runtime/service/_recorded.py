@@ -240,6 +240,12 @@ async def _attachment(record: Record, request: requests.Attachment) -> AsyncIter
             yield answers.Chunk(data=data)
 
 
+async def _listen(record: Record, request: requests.Listen) -> AsyncIterator[answers.ServerNews]:
+    """Where nothing is owned no server is connected to."""
+    del record, request
+    yield answers.ServerNews(server="", method="")
+
+
 async def _events(record: Record, request: requests.Events) -> AsyncIterator[answers.RunEvent]:
     """Beside whoever drives the run, now or later: woken by what changes in the state directory."""
     from assent.journal.watch import StateWatch

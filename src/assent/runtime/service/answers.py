@@ -1362,6 +1362,14 @@ class ServerLog(Answer, frozen=True, kw_only=True):
     printed: str
 
 
+class ServerNews(Answer, frozen=True, kw_only=True):
+    """What an MCP server told has changed, by the protocol's notification: a list, or the resource `uri`."""
+
+    server: str
+    method: str
+    uri: str | None = None
+
+
 class ServerTool(Answer, frozen=True, kw_only=True):
     """A tool of a server, and the capability that it is or would be; `risk` is null for one that can't be."""
 

@@ -869,6 +869,20 @@ class Attachment(Stream[answers.Chunk], tag="attachment", frozen=True):
     digest: str
 
 
+class Listen(Stream[answers.ServerNews], tag="listen", frozen=True):
+    """What MCP servers tell of changes: of their lists, and of resources that steps of this `client` have subscribed to.
+
+    The first has no server: from then on it is heard. Subscriptions end with it.
+    """
+
+    client: str
+    """An id like that of `Client`; whoever knows it subscribes for the client."""
+
+    @property
+    def waits(self) -> bool:
+        return True
+
+
 class Events(Stream[answers.RunEvent], tag="events", frozen=True):
     """What happens to a run from its event number `since` on, each event once it is durable, whoever drives the run.
 

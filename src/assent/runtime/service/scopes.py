@@ -32,6 +32,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Deliveries, requests.VerifyLedger, requests.Prove, requests.PublicKey, requests.VerifyProof,
         requests.Keys, requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
         requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools, requests.Servers,
+        requests.Listen,
     ),
     PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
     APPROVE: (requests.Approve, requests.Reject),

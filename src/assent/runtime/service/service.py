@@ -24,6 +24,7 @@ from assent.runtime.service.requests import (
     Driving,
     Events,
     Informed,
+    Listen,
     OnProgress,
     Reading,
     Request,
@@ -212,10 +213,10 @@ class Service:
 
             require_scope(request, by)
         redactor = self._runtime.secrets.redactor if self._runtime is not None else None
-        async for part in self._parts(request):
+        async for part in self._parts(request, by or asker_of(self._settings)):
             yield part if redactor is None else hidden(part, redactor)
 
-    def _parts(self, request: Stream[A]) -> AsyncIterator[A]:
+    def _parts(self, request: Stream[A], by: Asker) -> AsyncIterator[A]:
         from assent.runtime.service import _recorded
 
         parts: AsyncIterator[A]
@@ -223,6 +224,10 @@ class Service:
             from assent.runtime.service._listening import events
 
             parts = events(self._runtime, self._listened, request)  # type: ignore[assignment]  # what `Events` is answered with
+        elif self._runtime is not None and isinstance(request, Listen):
+            from assent.runtime.service._listening import server_news
+
+            parts = server_news(self._runtime, by.principal, request)  # type: ignore[assignment]  # as above
         else:
             parts = _function(_recorded, request)(
                 _recorded.Record(self._settings, asker_of(self._settings), self._owner_says), request

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from assent.spec.words.legible import safe_line
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    from assent.invocation.context.companion import Companion
     from assent.plugins.upstream import Connection, Link, Pinned, Server, Tool
     from assent.runtime.settings.effective import Settings
     from assent.runtime.wiring._plugin_hosts import Launcher
@@ -50,6 +52,7 @@ class Servers:
         self.names: dict[str, str] = {}
         self.looked: dict[str, list[Tool]] = {}
         self._printed: dict[str, bytearray] = {}
+        self._hearers: set[Companion] = set()
 
     def register(self, capabilities: Capabilities) -> None:
         """Register every tool that is trusted as it is written down. What can't be is left out, and `faults` says why."""
@@ -158,12 +161,24 @@ class Servers:
         if name not in self._connections:
             from assent.plugins.upstream import Connection
 
-            self._connections[name] = Connection(self.server(name), self._open, spawn=system.spawn)
+            self._connections[name] = Connection(
+                self.server(name), self._open, spawn=system.spawn, hearers=self._hearers
+            )
         return self._connections[name]
 
     def server(self, name: str) -> Server:
         """What assent.toml says of a server. `InputError` MCP_SERVER_UNKNOWN."""
         return require_server(self._settings.servers, name)
+
+    @asynccontextmanager
+    async def heard_by(self, hearer: Companion) -> AsyncIterator[None]:
+        """Inside, every server that tells of changes tells this one, too."""
+        self._hearers.add(hearer)
+        try:
+            await asyncio.gather(*(one.follow() for one in self._connections.values()))
+            yield
+        finally:
+            self._hearers.discard(hearer)
 
     async def look(self, name: str) -> list[Tool]:
         """The tools that a server lists now, whoever trusts it. `AssentError` as `Connection.list_tools` raises."""

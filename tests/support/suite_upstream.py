@@ -455,23 +455,20 @@ async def json_schema_2020_12_tool(_: Round) -> Any:
 
 @tool()
 async def test_trigger_tool_change(_: Round) -> Any:
-    """Has one tool more."""
-    TOOLS[f"more_{len(TOOLS)}"] = EMPTY, test_simple_text_again
+    """Has one tool more for a moment."""
+    TOOLS["more"] = TOOLS["test_simple_text"]
     await BUS.publish(ToolsListChanged())
-    return text("there is one more")
+    del TOOLS["more"]
+    return text("there was one more")
 
 
 @tool()
 async def test_trigger_prompt_change(_: Round) -> Any:
-    """Has one prompt more."""
-    PROMPTS[f"more_{len(PROMPTS)}"] = ("One more", ())
+    """Has one prompt more for a moment."""
+    PROMPTS["more"] = PROMPTS["test_simple_prompt"]
     await BUS.publish(PromptsListChanged())
-    return text("there is one more")
-
-
-async def test_simple_text_again(_: Round) -> Any:
-    """Tells that it is there."""
-    return text("here")
+    del PROMPTS["more"]
+    return text("there was one more")
 
 
 RESOURCES: Final = {

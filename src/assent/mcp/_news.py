@@ -225,7 +225,7 @@ class News:
     ) -> wire.SubscriptionsListenResult:
         """A stream of news, for as long as the client reads it."""
         wants = params.notifications
-        wanted = [*dict.fromkeys(wants.resource_subscriptions or ())]
+        wanted = wants.resource_subscriptions or []
         if self._streams[visit.by.principal] >= STREAMS_MAX or len(wanted) > WATCHED_MAX:
             raise MCPError(
                 wire.INVALID_PARAMS,
@@ -235,7 +235,7 @@ class News:
         self._streams[visit.by.principal] += 1
         visit.streams += 1
         try:
-            for uri in wanted:
+            for uri in dict.fromkeys(wanted):
                 await hearer.watch(visit, uri)
                 watched.append(uri)
             if wants.tools_list_changed or wants.prompts_list_changed or wants.resources_list_changed:

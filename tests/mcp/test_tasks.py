@@ -19,7 +19,11 @@ from assent.mcp._tasks import EXTENSION
 from assent.runtime._answering import Answering
 from assent.runtime.service import requests
 from assent.runtime.service.requests import asker_of
+from tests.mcp import test_talking as talking
 from tests.mcp.test_door import MODERN, Met, meeting, settings_of
+from tests.mcp.test_talking import SAID
+from tests.support import suite_upstream
+from tests.support.gateway import Gateway
 
 
 class Handle(wire.Result):
@@ -143,3 +147,54 @@ async def test_tasks_are_their_agents_own_and_for_clients_that_declare_them(
             assert (await ask(later.client, "tasks/get", task)).status == "working"
             await met.call("assent_undo", scope="session")
             assert (await ask(later.client, "tasks/get", task)).status == "cancelled"
+
+
+async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, env: dict[str, str]) -> None:
+    """For a client that knows tasks and for nobody's; one that does not know them is refused as the server refuses it."""
+    gateway = Gateway(tmp_path / "work")
+    gateway.say(SAID.replace("talk", "suite", 1).replace(str(talking.PROGRAM), suite_upstream.__file__))
+    gateway.trust("suite")
+    known = Tasks()
+    async with meeting(gateway.folder, env, MODERN, extensions=[known], elicitation_callback=_unasked) as met:
+        client = met.client
+
+        async def begun(tool: str, **arguments: Any) -> tuple[str, asyncio.Future[wire.CallToolResult]]:
+            known.waits.clear()
+            calling = asyncio.ensure_future(client.call_tool(f"mcp_suite_{tool}", arguments))
+            await known.waits.wait()
+            return f"{met.visit.run}/{(await met.run())['steps'][-1]['name']}", calling
+
+        failed, broken = await asyncio.gather(
+            client.call_tool("mcp_suite_failing_job", {}),
+            client.call_tool("mcp_suite_protocol_error_job", {}),
+            return_exceptions=True,
+        )
+        assert isinstance(failed, wire.CallToolResult)
+        assert failed.is_error
+        assert "the job failed" in str(failed.content[0])
+        assert isinstance(broken, MCPError)
+        assert broken.error.message == "the job could not be run"
+        task, calling = await begun("confirm_delete", filename="a.txt")
+        while (told := await ask(client, "tasks/get", task)).status != "input_required":
+            pass
+        answered = {
+            name: {"action": "accept", "content": {"confirm": True}} for name in told.input_requests or ()
+        }
+        await ask(client, "tasks/update", task, inputResponses=answered)
+        assert 'deleted: action=accept, content={"confirm": true}' in str((await calling).content)
+        task, calling = await begun("slow_compute", seconds=600)
+        await ask(client, "tasks/cancel", task)
+        assert "the agent cancelled this call" in str((await calling).content)
+        stand = await client.call_tool("mcp_suite_test_tell_tasks", {})
+        assert stand.content == [wire.TextContent(type="text", text="completed failed completed cancelled")]
+        quick = {"tool": "mcp_suite_slow_compute", "arguments": {"seconds": 0.1}}
+        assert " done" in str((await client.call_tool("assent_run", {"calls": [quick]})).content)
+    async with meeting(gateway.folder, env, MODERN) as met:
+        with pytest.raises(MCPError) as caught:
+            await met.client.call_tool("mcp_suite_failing_job", {})
+        assert caught.value.code == wire.MISSING_REQUIRED_CLIENT_CAPABILITY
+        assert caught.value.error.data["requiredCapabilities"] == {"extensions": {EXTENSION: {}}}
+
+
+async def _unasked(*_: object) -> wire.ElicitResult:
+    raise AssertionError("a task asks by itself")

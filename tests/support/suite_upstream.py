@@ -14,6 +14,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import mcp_types as wire
@@ -32,6 +33,16 @@ PNG: Final = (
 )
 WAV: Final = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 BUS: Final = InMemorySubscriptionBus()
+EXTENSION: Final = "io.modelcontextprotocol/tasks"
+NEEDED: Final[Json] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+NEEDS_TASK: Final[dict[str, bool]] = {
+    "failing_job": True,
+    "slow_compute": False,
+    "confirm_delete": False,
+    "multi_input": False,
+    "protocol_error_job": False,
+}
+"""Tools whose calls are tasks for a client that knows those, and whether they are for no other."""
 KEY: Final = secrets.token_bytes(16)
 EMPTY: Final[Json] = {"type": "object", "properties": {}}
 _REQUEST: Final[TypeAdapter[wire.InputRequest]] = TypeAdapter(wire.InputRequest)
@@ -40,6 +51,95 @@ _RESULTS: Final[dict[str, Any]] = {
     "sampling/createMessage": wire.CreateMessageResult,
     "roots/list": wire.ListRootsResult,
 }
+
+
+class TaskParams(wire.RequestParams):
+    """What each request about a task names."""
+
+    task_id: str
+    input_responses: dict[str, Any] | None = None
+
+
+class Job:
+    """One task. `asks` has the client asked by name."""
+
+    def __init__(self, number: int) -> None:
+        self.told: dict[str, Json] = {
+            "taskId": f"job-{number}",
+            "status": "working",
+            "createdAt": "2026-01-01T00:00:00Z",
+            "lastUpdatedAt": "2026-01-01T00:00:00Z",
+            "ttlMs": None,
+            "pollIntervalMs": 50,
+        }
+        self.answers: dict[str, asyncio.Future[Json]] = {}
+        self.work: asyncio.Task[None]
+
+    async def asks(self, **requests: Json) -> dict[str, Json]:
+        """The client's answers."""
+        for name in requests:
+            self.answers[name] = asyncio.get_running_loop().create_future()
+        self.told |= {"status": "input_required", "inputRequests": requests}
+        given = {name: await self.answers[name] for name in requests}
+        self.told["status"] = "working"
+        del self.told["inputRequests"]
+        return given
+
+    async def run(self, work: Callable[[Job], Awaitable[wire.CallToolResult]]) -> None:
+        """Carry it out, and keep what came of it."""
+        try:
+            result = await work(self)
+        except MCPError as error:
+            told = error.error.model_dump(mode="json", exclude_none=True)
+            self.told |= {"status": "failed", "error": told}
+        except asyncio.CancelledError:
+            self.told["status"] = "cancelled"
+        else:
+            told = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+            self.told |= {"status": "completed", "result": told}
+
+
+class Jobs:
+    """The tasks of one server."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Job] = {}
+
+    def join(self, server: Server[Any]) -> None:
+        """Have a server answer what is asked about tasks."""
+        for name, answer in (("get", self.get), ("update", self.update), ("cancel", self.cancel)):
+            server.add_request_handler(f"tasks/{name}", TaskParams, answer)
+        server.extensions[EXTENSION] = {}
+
+    def begin(self, work: Callable[[Job], Awaitable[wire.CallToolResult]]) -> dict[str, Json]:
+        """What answers the call."""
+        job = Job(len(self.all))
+        self.all[job.told["taskId"]] = job
+        job.work = asyncio.ensure_future(job.run(work))
+        return {**job.told, "resultType": "task"}
+
+    async def get(self, _: Any, params: TaskParams) -> dict[str, Json]:
+        """How a task stands."""
+        return self._found(params).told
+
+    async def update(self, _: Any, params: TaskParams) -> wire.EmptyResult:
+        """Take what the client answers."""
+        for name, one in (params.input_responses or {}).items():
+            self._found(params).answers[name].set_result(one)
+        return wire.EmptyResult()
+
+    async def cancel(self, _: Any, params: TaskParams) -> wire.EmptyResult:
+        """End it."""
+        self._found(params).work.cancel()
+        return wire.EmptyResult()
+
+    def _found(self, params: TaskParams) -> Job:
+        if params.task_id not in self.all:
+            raise MCPError(wire.INVALID_PARAMS, "there is no such task")
+        return self.all[params.task_id]
+
+
+JOBS: Final = Jobs()
 
 
 class Asks(Exception):
@@ -54,6 +154,7 @@ class Round:
         self.arguments: dict[str, Any] = getattr(params, "arguments", None) or {}
         self.answered = params.input_responses or {}
         self.state: str | None = params.request_state
+        self.job: Job | None = None
 
     @property
     def is_modern(self) -> bool:
@@ -61,6 +162,9 @@ class Round:
 
     async def ask(self, *, state: str | None = None, **requests: Json) -> dict[str, Any]:
         """The client's answers by key, when it has given all of them."""
+        if self.job is not None:
+            given = await self.job.asks(**requests)
+            return {key: _RESULTS[one["method"]].model_validate(given[key]) for key, one in requests.items()}
         asked = {key: _REQUEST.validate_python(one) for key, one in requests.items()}
         if not self.is_modern:
             return {
@@ -471,6 +575,12 @@ async def test_trigger_prompt_change(_: Round) -> Any:
     return text("there was one more")
 
 
+@tool()
+async def test_tell_tasks(_: Round) -> Any:
+    """Tells how its tasks stand, for a test of ours."""
+    return text(" ".join(one.told["status"] for one in JOBS.all.values()))
+
+
 RESOURCES: Final = {
     "test://static-text": ("text/plain", "This is the content of the static text resource."),
     "test://watched-resource": ("text/plain", "Watched resource content"),
@@ -498,10 +608,20 @@ class Fixture:
     async def call_tool(self, context: Any, params: wire.CallToolRequestParams) -> Any:
         if params.name not in TOOLS:
             raise MCPError(wire.INVALID_PARAMS, f"there is no tool {params.name}")
+        can = context.session.client_capabilities
+        knows_tasks = EXTENSION in ((can.extensions if can is not None else None) or {})
+        if knows_tasks and params.name in NEEDS_TASK:
+            return JOBS.begin(partial(self._carry_out, Round(context, params), params.name))
+        if NEEDS_TASK.get(params.name):
+            raise MCPError(wire.MISSING_REQUIRED_CLIENT_CAPABILITY, "this takes a client with tasks", NEEDED)
         try:
-            given = await TOOLS[params.name][1](Round(context, params))
+            return await self._carry_out(Round(context, params), params.name, None)
         except Asks as asks:
             return asks.args[0]
+
+    async def _carry_out(self, call: Round, name: str, job: Job | None) -> wire.CallToolResult:
+        call.job = job
+        given = await TOOLS[name][1](call)
         return given if isinstance(given, wire.CallToolResult) else wire.CallToolResult(content=given)
 
     async def list_resources(self, _: Any, __: Any) -> wire.ListResourcesResult:
@@ -598,7 +718,6 @@ async def main() -> None:
         "suite",
         version="1",
         on_list_tools=fixture.list_tools,
-        on_call_tool=fixture.call_tool,
         on_list_resources=fixture.list_resources,
         on_list_resource_templates=fixture.list_templates,
         on_read_resource=fixture.read_resource,
@@ -610,6 +729,8 @@ async def main() -> None:
         on_set_logging_level=fixture.accept,
         on_subscriptions_listen=ListenHandler(BUS),
     )
+    server.add_request_handler("tools/call", wire.CallToolRequestParams, fixture.call_tool)
+    JOBS.join(server)
     async with stdio_server() as (source, sink):
         await server.run(
             source, sink, server.create_initialization_options(NotificationOptions(True, True, True))

@@ -22,6 +22,7 @@ from assent.mcp import _results as results
 from assent.mcp._patience import UNSETTLED
 from assent.mcp._telling import Context
 from assent.mcp._tools import gives_content
+from assent.plugins.upstream import TASKS
 from assent.runtime.service import answers, requests
 from assent.spec.words.durations import instant
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from assent.mcp._rounds import Held
     from assent.mcp._visit import Visit
 
-EXTENSION: Final = "io.modelcontextprotocol/tasks"
+EXTENSION: Final = TASKS
 
 SLOW_S: Final = 0.5
 """A call that has not ended by then is a task: most calls have, and nobody minds having waited for so long."""

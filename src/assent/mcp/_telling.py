@@ -85,12 +85,18 @@ class Call:
         self._asks, self._ident = asks, system.SystemIds().request_id()
         can = self._context.session.client_capabilities
         said: dict[str, Any] = {} if can is None else can.model_dump(by_alias=True, exclude_none=True)
+        if not is_version_at_least(self._context.protocol_version, _LEVEL_IN_REQUEST_SINCE):
+            said.pop("extensions", None)  # what they call so is something else
         least = next((one for one in get_args(wire.LoggingLevel) if one in self._levels), None)
         if least is None and not is_version_at_least(self._context.protocol_version, _LEVEL_IN_REQUEST_SINCE):
             least = _UNSAID
         return requests.Client(
             id=self._ident,
-            can={name: said[name] for name in ("elicitation", "sampling", "roots") if name in said},
+            can={
+                name: said[name]
+                for name in ("elicitation", "sampling", "roots", "extensions")
+                if name in said
+            },
             wants_progress=self.asks_for_progress,
             log_level=least,
         )

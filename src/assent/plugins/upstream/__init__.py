@@ -13,5 +13,5 @@ from assent.plugins.upstream._servers import (
     load_pins,
     save_pins,
 )
-from assent.plugins.upstream._talk import ASKS_SECRET, SERVER, Talk
+from assent.plugins.upstream._talk import ASKS_SECRET, SERVER, TASKS, Talk
 from assent.plugins.upstream._tools import Tool, capability_id, tools_of, warnings_of

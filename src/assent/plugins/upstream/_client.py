@@ -41,6 +41,15 @@ LISTED_S: Final = 60.0
 ROUNDS_MAX: Final = 20
 """How often a server may want a request once more, with what it asks for."""
 
+POLL_MS: Final = 1_000
+"""So often a task is asked about whose server says nothing of that, and within these bounds where it does."""
+
+POLL_S_MIN: Final = 0.05
+POLL_S_MAX: Final = 30.0
+
+CALL_OFF_S: Final = 5.0
+"""So long a server may take to hear that nobody waits for its task."""
+
 WATCHED_MAX: Final = 1_000
 """Resources of one server that clients have subscribed to."""
 
@@ -349,12 +358,109 @@ class Connection:
             # As it came: not by `call_tool`, which would try the answer by the schema of the list; ours is tried by the pinned
             # one, with patterns that take linear time.
             answer = (await self._answer(live, asked, talk)).root
+            if answer.get("resultType") == "task":
+                return await self._of_task(live, answer, key or "", talk)
             if answer.get("resultType") != "input_required":
                 return answer
             given = {**params, **await self._inputs(answer, talk)}
         raise WorldError(
             "MCP_SERVER_FAILED",
             f"MCP server `{self.server.name}` wanted more than {ROUNDS_MAX} rounds of input for one call",
+        )
+
+    async def _of_task(
+        self, live: _Live, task: Mapping[str, Any], key: str, talk: Talk
+    ) -> dict[str, Any]:  # `Any`: JSON
+        """What comes of a call that the server has made a task of. It is told when nobody wants that any more."""
+        ident = str(task.get("taskId"))
+        live.wire.tasks.add(key)
+        try:
+            told = await self._asked_about(live, ident, task, talk)
+        except asyncio.CancelledError:
+            self._spawn(self._call_off(live, ident, talk), name="a task that nobody waits for")
+            raise
+        except WorldError:
+            await self._call_off(live, ident, talk)
+            raise
+        live.wire.tasks.discard(key)
+        if told["status"] == "failed":
+            raise self._refused(_error_of(told.get("error")))
+        if told["status"] == "cancelled":
+            raise WorldError(
+                "MCP_SERVER_FAILED", f"MCP server `{self.server.name}` cancelled the task of this call"
+            )
+        result: dict[str, Any] = told["result"]
+        return result
+
+    async def _asked_about(
+        self, live: _Live, ident: str, task: Mapping[str, Any], talk: Talk
+    ) -> dict[str, Any]:  # `Any`: as above
+        answered = set[str]()
+        while True:
+            poll_ms = task.get("pollIntervalMs")
+            poll_s = (poll_ms if isinstance(poll_ms, int | float) else POLL_MS) / 1000
+            await self._pause(min(max(poll_s, POLL_S_MIN), POLL_S_MAX), talk)
+            task = await self._about_task(live, "get", {"taskId": ident}, talk)
+            match task.get("status"):
+                case "completed" if isinstance(task.get("result"), dict):
+                    return task
+                case "failed" | "cancelled":
+                    return task
+                case "input_required":
+                    asked = task.get("inputRequests") or {}
+                    asked = {name: one for name, one in asked.items() if name not in answered}
+                    answered |= asked.keys()
+                    if asked:
+                        given = await self._inputs({"inputRequests": asked}, talk)
+                        await self._about_task(live, "update", {"taskId": ident, **given}, talk)
+                case "working":
+                    pass
+                case _:
+                    raise WorldError(
+                        "MCP_SERVER_FAILED",
+                        f"MCP server `{self.server.name}` tells nothing that can be read of the task of this call",
+                    )
+
+    async def _about_task(
+        self, live: _Live, what: str, params: dict[str, Any], talk: Talk
+    ) -> dict[str, Any]:  # `Any`: JSON
+        try:
+            return (await self._answer(live, _task_request(what, params), talk)).root
+        except WorldError as error:
+            if error.code != "MCP_TOOL_FAILED":
+                raise
+            # That it does not answer this says nothing of what the call did.
+            raise WorldError(
+                "MCP_SERVER_FAILED",
+                f"{error.message}; what came of its task is not known",
+                details=error.details,
+            ) from None
+
+    async def _pause(self, for_s: float, talk: Talk) -> None:
+        """Until a task is asked about again, or its client wants no outcome."""
+        if talk.companion is None:
+            await asyncio.sleep(for_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await talk.companion.left.wait()
+            raise self._cancelled()
+
+    async def _call_off(self, live: _Live, ident: str, talk: Talk) -> None:
+        if live.client is None or live.stop.is_set():
+            return
+        with suppress(Exception), talk.speaking():  # it was told, whether it answers or not
+            async with asyncio.timeout(CALL_OFF_S):
+                await live.client.session.send_request(
+                    _task_request("cancel", {"taskId": ident}), _as_it_came()
+                )
+        live.wire.forget(talk)
+
+    def _cancelled(self) -> WorldError:
+        return WorldError(
+            "MCP_CALL_CANCELLED",
+            f"the agent cancelled this call of MCP server `{self.server.name}`, which was told so",
+            hint="what the call did until then is not known",
         )
 
     async def _inputs(self, answer: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
@@ -423,11 +529,7 @@ class Connection:
             if leaving is not None:
                 leaving.cancel()
         if scope.cancelled_caught:
-            raise WorldError(
-                "MCP_CALL_CANCELLED",
-                f"the agent cancelled this call of MCP server `{self.server.name}`, which was told so",
-                hint="what the call did until then is not known",
-            )
+            raise self._cancelled()
         live.heard_s = loop.time()
         return given
 
@@ -787,6 +889,35 @@ def _as_it_came() -> type[RootModel[dict[str, Any]]]:  # `Any`: JSON
     from pydantic import RootModel
 
     return RootModel[dict[str, Any]]
+
+
+def _task_request(
+    what: str, params: dict[str, Any]
+) -> Any:  # `Any`: JSON, and a request of no kind that the SDK knows
+    return _task_kind()(method=f"tasks/{what}", params=params)
+
+
+@cache
+def _task_kind() -> Any:  # `Any`: as above
+    from mcp_types import Request
+
+    class TaskRequest(Request[dict[str, Any], str]):
+        name_param = "taskId"  # what the header `Mcp-Name` names
+
+    return TaskRequest
+
+
+def _error_of(said: Any) -> MCPError:  # `Any`: JSON
+    from mcp import MCPError
+    from mcp_types import INTERNAL_ERROR
+
+    told = said if isinstance(said, dict) else {}
+    code = told.get("code")
+    return MCPError(
+        code if isinstance(code, int) else INTERNAL_ERROR,
+        str(told.get("message", "it does not say why")),
+        told.get("data"),
+    )
 
 
 def _exactly(listed: Any) -> str:  # `Any`: JSON

@@ -43,6 +43,9 @@ SERVER: Final = "assent/server"
 KEY: Final = "assent/key"
 """The key in `_meta` that names a call to the server, however often it is asked."""
 
+TASKS: Final = "io.modelcontextprotocol/tasks"
+"""The extension by which a server answers a call with a task."""
+
 ASKS_SECRET: Final = "MCP_ASKS_SECRET"  # noqa: S105  # the name of a mark
 """The mark of a question for what may be a secret."""
 
@@ -91,9 +94,10 @@ class Talk:
 
     @property
     def can(self) -> dict[str, Json]:
-        """What this call's client can be asked."""
-        can = {} if self.companion is None else self.companion.can
-        return {name: can[name] for name in _CAPABILITY_OF.values() if name in can}
+        """What this call's client can be asked, and whether it knows tasks; where there is none, we wait for one ourselves."""
+        can: Mapping[str, Any] = {"extensions": {TASKS: {}}} if self.companion is None else self.companion.can
+        said = {name: can[name] for name in _CAPABILITY_OF.values() if name in can}
+        return {**said, "extensions": {TASKS: {}}} if TASKS in can.get("extensions", {}) else said
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
@@ -246,6 +250,8 @@ class Wire:
         self._ended = ended
         self._talks: dict[int | str, Talk] = {}
         self._unanswered: dict[int | str, str] = {}
+        self.tasks: set[str] = set()
+        """Calls that the server has made a task of, as long as it has not told that this has ended."""
 
     @property
     def only(self) -> Talk | None:
@@ -255,7 +261,7 @@ class Wire:
 
     def is_unanswered(self, key: str) -> bool:
         """Whether the server has read a request of this call, and said nothing to it: it may be at work on it, whoever waits."""
-        return key in self._unanswered.values()
+        return key in self.tasks or key in self._unanswered.values()
 
     def forget(self, talk: Talk) -> None:
         """The call has ended, or waits no longer."""

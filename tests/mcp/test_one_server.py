@@ -122,7 +122,7 @@ async def test_a_task_holds_what_a_direct_answer_would(
             ("test_multiple_content_types", {}),
             ("assent_run", {"calls": [{"tool": "greet", "arguments": {"name": "Ann"}}]}),
             ("slow_compute", {"seconds": "long"}),
-            ("failing_job", {}),
+            ("test_error_handling", {}),
             ("protocol_error_job", {}),
         ):
             slow_s = 0.5 if tool.endswith("_job") else 0.0

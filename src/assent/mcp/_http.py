@@ -133,6 +133,8 @@ class Agents:
 
         async def hear(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if scope["method"] == "DELETE":  # before whoever asked for that is told
+                    await self._leave(by, session)
                 begun = dict(message.get("headers", ())).get(_SESSION_HEADER)
                 if begun is not None and not session:
                     self._sessions[begun.decode("latin-1")] = by
@@ -145,8 +147,6 @@ class Agents:
             await self._ask_manager(scope, receive, hear, by)
         finally:
             self._asking.discard(asking)
-        if scope["method"] == "DELETE":
-            await self._leave(by, session)
 
     async def _ask_manager(self, scope: Scope, receive: Receive, send: Send, by: Asker) -> None:
         # What the SDK holds a session to: another caller gets `Session not found` for one that is not theirs.

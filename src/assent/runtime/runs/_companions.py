@@ -151,7 +151,7 @@ class Companions:
 
     def gone(self, principal: str, client: str) -> None:
         """A client has gone: what it was asked it does not answer, and nobody is asked any more. Its call goes on."""
-        if (found := self._here.get((principal, client))) is not None:
+        if isinstance(found := self._here.get((principal, client)), _Waiting):
             found.close()
 
     def hear(self, principal: str, client: str, ask: int | None, answer: Answers | None) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from assent.invocation.context.companion import Answers, Questions, accompanied
-from assent.runtime.service import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +79,14 @@ class _Waiting:
                 asked.set_result(None)
 
 
+class Change(NamedTuple):
+    """What a server told has changed: the notification, and the resource where it is of one."""
+
+    server: str
+    method: str
+    uri: str | None
+
+
 class _Hearing:
     """One client, for as long as it hears what servers tell of changes. What it has not taken yet is kept once."""
 
@@ -88,16 +95,14 @@ class _Hearing:
     log_level: str | None = None
 
     def __init__(self) -> None:
-        self._news: dict[answers.ServerNews, None] = {}
+        self._news: dict[Change, None] = {}
         self._is_there = asyncio.Event()
         self.leaving: Final[list[Callable[[], object]]] = []
         self.left: Final = asyncio.Event()
 
     def tell(self, method: str, params: Mapping[str, Json]) -> None:
         uri = params.get("uri")
-        told = answers.ServerNews(
-            server=str(params["server"]), method=method, uri=None if uri is None else str(uri)
-        )
+        told = Change(str(params["server"]), method, None if uri is None else str(uri))
         self._news[told] = None
         self._is_there.set()
 
@@ -105,7 +110,7 @@ class _Hearing:
         del questions  # it only hears
         return None
 
-    async def news(self) -> AsyncIterator[answers.ServerNews]:
+    async def news(self) -> AsyncIterator[Change]:
         """What is told, from now on."""
         while True:
             await self._is_there.wait()

@@ -81,7 +81,7 @@ async def server_news(
         async with runtime.servers.heard_by(hearing):
             yield answers.ServerNews(server="", method="")
             async for news in hearing.news():
-                yield news
+                yield answers.ServerNews(server=news.server, method=news.method, uri=news.uri)
 
 
 async def events(

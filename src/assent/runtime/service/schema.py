@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from assent.errors import Json
 from assent.runtime.service.codec import Asked, answer_type
 from assent.runtime.service.requests import OPERATIONS, Asking, Stream, operation_of
 
-_HERE: Final = "assent.runtime.service."
+_HERE: Final = re.compile(r"assent\.runtime\.service\.|(?<=answers\.)_[a-z]+\.")
 
 
 def service_schema() -> dict[str, Json]:
@@ -40,6 +41,6 @@ def service_schema() -> dict[str, Json]:
         "operations": operations,
         "$defs": components,
     }
-    # Two structs of one name are told apart by their module, which is nobody's business.
-    named: dict[str, Json] = json.loads(json.dumps(schema).replace(_HERE, ""))
+    # Two structs of one name are told apart by their module, which is nobody's business, nor which file of `answers` it is.
+    named: dict[str, Json] = json.loads(_HERE.sub("", json.dumps(schema)))
     return named

@@ -30,7 +30,7 @@ define install
 @if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	echo "assent needs Python 3.11 or newer: none was found on PATH; say make PYTHON=/path/to/python3" >&2; exit 1; fi
 @echo "== setting up $(1)"
-@test -x $(1)/bin/python || "$(PYTHON)" -m venv $(if $(UV),--without-pip) $(1)
+@test -x $(1)/bin/python || "$(PYTHON)" -m venv $(1)
 @if [ -n "$(UV)" ]; then \
 	"$(UV)" pip install --quiet --compile-bytecode --python $(1)/bin/python -r $(2); \
 	"$(UV)" pip install --quiet --no-deps --no-build-isolation --python $(1)/bin/python -e .; \

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
@@ -54,12 +55,26 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """One alone notes lines in a worker: of two, whoever is paused hands over to the other, and nothing is ever left unnoted.
+
+    A worker begins as if it were no worker, and what notes lines until here would go on below what notes them from here.
+    """
+    measuring = Coverage.current()
+    if "PYTEST_XDIST_WORKER" in os.environ and measuring is not None:
+        measuring.stop()
+        measuring.save()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     """The assertions of all tests are rewritten once, on all processors and unmeasured; each worker then reads what was made.
 
-    To do it takes a worker as long as everything else before its first test, twice, and under coverage four times.
+    To do it takes a worker as long as everything else before its first test, twice, and under coverage four times. No worker
+    measures itself as a process that a test started, beside what pytest measures in it.
     """
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     places = [config.invocation_params.dir / asked.partition("::")[0] for asked in config.args]
     sources = [
         path for place in places for path in ([place] if place.is_file() else place.rglob("test_*.py"))
@@ -137,6 +152,7 @@ def _disk(request: pytest.FixtureRequest) -> Iterator[None]:
 _NOT_MEASURED = (
     "conformance",
     "crash",
+    "docs",
     "load",
     "property",
     "tools",
@@ -145,6 +161,9 @@ _NOT_MEASURED = (
 )
 _MEASURED_BESIDE = (
     "doors",
+    "engine/test_calls.py",
+    "engine/test_starts.py",
+    "server/test_concurrency.py",
     *(
         f"hostile/test_{name}.py"
         for name in (
@@ -152,8 +171,11 @@ _MEASURED_BESIDE = (
             "concurrency_keys",
             "consequences",
             "costly_data",
+            "doubtful_iterations",
             "expressions",
+            "git_discovery",
             "kept_room",
+            "places",
             "plan_reads",
             "schemas",
         )
@@ -161,21 +183,62 @@ _MEASURED_BESIDE = (
 )
 """What takes a sixth of the time of all tests, and reaches in its own process one line of a thousand that others do not."""
 
+_DRY_MAX = 3
+"""Cases of one test that reach nothing new, after which no line is noted in its others."""
+
+_dry: Counter[str] = Counter()
+
+
+def _noting(config: pytest.Config) -> Coverage | None:
+    """What notes lines now; not where it is asked which test passes by a line (`make mutate`): that is asked of all tests."""
+    measuring = Coverage.current()
+    if measuring is None or not measuring._started or config.getoption("cov_context", None):
+        return None
+    return measuring
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """To note lines takes longer than the tests themselves, and most cases of a test reach what its first ones did."""
+    name, _, case = item.nodeid.partition("[")
+    measuring = _noting(item.config)
+    if measuring is None or not case:
+        return (yield)
+    if _dry[name] >= _DRY_MAX:
+        with _paused(measuring):
+            return (yield)
+    before = _reached(measuring)
+    try:
+        return (yield)
+    finally:
+        _dry[name] = _dry[name] + 1 if _reached(measuring) == before else 0
+
+
+def _reached(measuring: Coverage) -> int:
+    """How many steps from line to line this process has noted: to ask for its data would write all of them down."""
+    collector = measuring._collector
+    return sum(map(len, collector.data.values())) if collector is not None else 0
+
+
+@contextmanager
+def _paused(measuring: Coverage) -> Iterator[None]:
+    measuring.stop()
+    try:
+        yield
+    finally:
+        measuring.start()
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _coverage(request: pytest.FixtureRequest) -> Iterator[None]:
-    measuring = Coverage.current()
+    measuring = _noting(request.config)
     place = request.path.relative_to(ROOT / "tests").as_posix()
     is_beside = place.startswith(_MEASURED_BESIDE)
-    # Who asks which test passes by a line (`make mutate`) asks it of all tests.
-    named = request.config.getoption("cov_context", None)
-    if measuring is None or named or not (is_beside or place.partition("/")[0] in _NOT_MEASURED):
+    if measuring is None or not (is_beside or place.partition("/")[0] in _NOT_MEASURED):
         yield
         return
-    measuring.stop()
-    with nullcontext() if is_beside else without_measured_children():
+    with _paused(measuring), nullcontext() if is_beside else without_measured_children():
         yield
-    measuring.start()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ and `2.0.0`, and not `2.1.0-beta`. Build metadata says nothing about order and i
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Self, TypeAlias
 
 import msgspec
@@ -46,6 +47,7 @@ _COMPARATOR: Final = compiled_when_asked(
 )
 
 
+@lru_cache(maxsize=4096)
 def precedence(version: str) -> Precedence:
     """A key that sorts valid versions from lowest to highest (§11); a pre-release stands below its release.
 

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
@@ -152,7 +151,6 @@ def _disk(request: pytest.FixtureRequest) -> Iterator[None]:
 _NOT_MEASURED = (
     "conformance",
     "crash",
-    "docs",
     "load",
     "property",
     "tools",
@@ -183,41 +181,10 @@ _MEASURED_BESIDE = (
 )
 """What takes a sixth of the time of all tests, and reaches in its own process one line of a thousand that others do not."""
 
-_DRY_MAX = 3
-"""Cases of one test that reach nothing new, after which no line is noted in its others."""
-
-_dry: Counter[str] = Counter()
-
 
 def _noting(config: pytest.Config) -> Coverage | None:
     """What notes lines now; not where it is asked which test passes by a line (`make mutate`): that is asked of all tests."""
-    measuring = Coverage.current()
-    if measuring is None or not measuring._started or config.getoption("cov_context", None):
-        return None
-    return measuring
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """To note lines takes longer than the tests themselves, and most cases of a test reach what its first ones did."""
-    name, _, case = item.nodeid.partition("[")
-    measuring = _noting(item.config)
-    if measuring is None or not case:
-        return (yield)
-    if _dry[name] >= _DRY_MAX:
-        with _paused(measuring):
-            return (yield)
-    before = _reached(measuring)
-    try:
-        return (yield)
-    finally:
-        _dry[name] = _dry[name] + 1 if _reached(measuring) == before else 0
-
-
-def _reached(measuring: Coverage) -> int:
-    """How many steps from line to line this process has noted: to ask for its data would write all of them down."""
-    collector = measuring._collector
-    return sum(map(len, collector.data.values())) if collector is not None else 0
+    return None if config.getoption("cov_context", None) else Coverage.current()
 
 
 @contextmanager

@@ -63,7 +63,6 @@ def pytest_sessionstart() -> None:
     measuring = Coverage.current()
     if "PYTEST_XDIST_WORKER" in os.environ and measuring is not None:
         measuring.stop()
-        measuring.save()
 
 
 @pytest.hookimpl(optionalhook=True)

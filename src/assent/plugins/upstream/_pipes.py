@@ -115,12 +115,13 @@ class Pipes:
                     self.fault = self.fault or f"{self._end} ({how})"
             except AssentError as error:  # it never began
                 self.fault = error.message
-            self._take_printed()
-            for descriptor in (child.stdin, child.stdout, child.stderr):
-                with suppress(OSError):
-                    os.close(descriptor)
-            for stream in (to_us, incoming, outgoing, from_us):
-                stream.close()
+            finally:  # also where this work is cancelled a second time
+                self._take_printed()
+                for descriptor in (child.stdin, child.stdout, child.stderr):
+                    with suppress(OSError):
+                        os.close(descriptor)
+                for stream in (to_us, incoming, outgoing, from_us):
+                    stream.close()
 
     async def _read(self, to_us: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         try:

@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 @pytest.fixture
 def home(tmp_path: Path, nursery: Nursery) -> Iterator[dict[str, str]]:
     """The environment of somebody who has just installed Assent; what they type is forked."""
-    dropped = ("ASSENT_", "CLICOLOR", "COVERAGE_", "XDG_")
+    dropped = ("ASSENT_", "CLICOLOR", "XDG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     # A socket's path has 108 bytes at most, which pytest's own folders nearly use up.
     with tempfile.TemporaryDirectory(prefix="assent-") as sockets:

@@ -20,6 +20,12 @@ from mcp import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 
+@pytest.fixture
+def env(env: dict[str, str]) -> dict[str, str]:
+    """What these processes run of their own input and output, nothing else does: it is measured where tests are."""
+    return {**env, **{name: said for name, said in os.environ.items() if name.startswith("COVERAGE_")}}
+
+
 @asynccontextmanager
 async def agent(root: Path, env: Mapping[str, str], *flags: str) -> AsyncIterator[ClientSession]:
     """A session of an agent with a process of its own."""

@@ -36,6 +36,10 @@ LEAKS: Final = {
     ): "a bundle of certificates that `[net]` names is nobody's to change",
     (
         "net",
+        "runtime/settings/_servers.py",
+    ): "an address of an MCP server is read once, in the way in which requests are made",
+    (
+        "net",
         "runtime/wiring/_call_pipeline.py",
     ): "URLs reach the gate in the form in which requests are made",
     (

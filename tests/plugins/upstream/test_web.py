@@ -33,15 +33,18 @@ class Notes:
         """While it is set, nobody is told what came of a call."""
         self.called = threading.Event()
         self.released = threading.Event()
-        self.redirect: str | None = None
+        self.wrong: Reply | None = None
+        """What it answers to everything instead."""
+        self.events = ""
+        """What it says of itself before each answer, which is then a stream of events."""
         self.keeps = threading.Event()
         """While it is set, nobody is let go."""
 
     def __call__(self, asked: Asked) -> Reply:
         if self.keeps.is_set() and asked.method == "DELETE":
             self.released.wait(30)
-        if self.redirect is not None:
-            return Reply(307, [("location", self.redirect)])
+        if self.wrong is not None:
+            return self.wrong
         message = json.loads(asked.body or b"{}")
         answer = self.upstream.answer(message) if "method" in message else None
         if answer is None:
@@ -49,8 +52,10 @@ class Notes:
         if self.hold.is_set() and message["method"] == "tools/call":
             self.called.set()
             self.released.wait(30)
-        headers = [("content-type", "application/json"), ("mcp-session-id", "one")]
-        return Reply(200, headers, json.dumps(answer).encode())
+        kind, told = "application/json", json.dumps(answer)
+        if self.events:
+            kind, told = "text/event-stream", f"{self.events}event: message\ndata: {told}\n\n"
+        return Reply(200, [("content-type", kind), ("mcp-session-id", "one")], told.encode())
 
 
 @pytest.fixture
@@ -89,16 +94,58 @@ async def test_its_own_credential_goes_there_and_nobody_elses(gateway: Gateway, 
     assert not [one for one in site.asked if one.method == "GET"]
 
 
-async def test_a_redirect_leads_nowhere(gateway: Gateway, site: Site, notes: Notes) -> None:
-    """SSRF through a server: it is reached where assent.toml says, and its credential with it."""
+@pytest.mark.parametrize("to", ["http://127.0.0.1:{}/mcp", "/of/somebody/else", "//127.0.0.1:{}/mcp"])
+async def test_a_redirect_leads_nowhere(gateway: Gateway, site: Site, notes: Notes, to: str) -> None:
+    """SSRF through a server: it is reached where assent.toml says, and its credential with it. One host may be many's."""
     gateway.trust()
     with serving(lambda asked: Reply(200)) as other:
-        notes.redirect = f"http://127.0.0.1:{other.port}/mcp"
+        notes.wrong = Reply(307, [("location", to.format(other.port))])
         async with Runtime.open(gateway.folder) as rt:
             step = (await rt.call("mcp.notes.add_note", {"title": "milk"})).steps[0]
             assert step.error is not None
             assert (step.status, step.error["code"]) == ("failed", "MCP_SERVER_UNREACHABLE")
         assert other.asked == []
+    assert {one.path for one in site.asked} == {"/mcp"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_not_let_in_is_told_that_nobody_signs_in_for_them(
+    gateway: Gateway, site: Site, notes: Notes, status: int
+) -> None:
+    """OAuth would ask whom the server names, and give them what was said to it."""
+    with serving(lambda asked: Reply(200)) as other:
+        metadata = (
+            f'Bearer resource_metadata="http://127.0.0.1:{other.port}/.well-known/oauth-protected-resource"'
+        )
+        notes.wrong = Reply(status, [("www-authenticate", metadata), ("x-odd", "\u00e9")], b"\x1b]0;x\x07")
+        error = refused(gateway.look)
+        assert error.code == "MCP_SERVER_UNREACHABLE"
+        assert f"it answered {status}" in error.message
+        assert "(OAuth)" in error.message
+        assert other.asked == []
+    assert {one.path for one in site.asked} == {"/mcp"}
+
+
+def test_nothing_that_a_server_says_is_logged_as_it_came(
+    gateway: Gateway, notes: Notes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is logged stands in a terminal, before anybody trusts the server: the SDK tells of events by their names."""
+    notes.events = "event: \x1b]0;mine\x07\ndata: x\n\n"
+    gateway.look()
+    notes.wrong = Reply(200, [("content-type", "text/\x1b[31m")], b"x")
+    assert refused(gateway.look).code == "MCP_SERVER_UNREACHABLE"
+    assert [one.getMessage() for one in caplog.records if one.name.startswith("mcp")] == []
+
+
+def test_a_secret_that_no_header_can_have_is_told_of_without_it(
+    gateway: Gateway, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for secret in ("a-long-token\r\nX-Other: 1", "a-long-t\u00f6ken"):
+        monkeypatch.setenv("ASSENT_SECRET_TOKEN", secret)
+        error = refused(gateway.look)
+        assert "can't be sent in a header" in error.message
+        assert "a-long" not in json.dumps(error.to_dict())
+    assert site.asked == []
 
 
 async def test_one_that_lets_nobody_go_holds_up_no_end(
@@ -116,7 +163,7 @@ async def test_one_that_lets_nobody_go_holds_up_no_end(
 
 def test_an_address_in_a_private_network_has_to_be_named(gateway: Gateway, site: Site) -> None:
     path = gateway.folder / "assent.toml"
-    path.write_text(path.read_text().replace(LOCAL, ""))
+    path.write_text(path.read_text().replace("127.0.0.1/32", "10.0.0.0/8"))
     error = refused(gateway.look)
     assert error.code == "MCP_SERVER_UNREACHABLE"
     assert "127.0.0.1" in error.message

@@ -292,6 +292,53 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
             "`[mcp.servers.a]` can't have `network`: a `url` has no use for it",
             "it may have `headers`, `private`",
         ),
+        *(
+            (
+                f'[mcp.servers.a]\nurl = "{url}"',
+                "2:1",
+                f"`url` must {why}",
+                None,
+            )
+            for url, why in {
+                "https://ann:x@mcp.example/": "be an address without a name and a password",
+                "file:///etc/passwd": "be an address without a name and a password",
+                "https://[fe80::1%25eth0]/": "be an address that has one reading: ",
+                "https://127.1/": "be an address that has one reading: ",
+                "https://0x7f000001/": "be an address that has one reading: ",
+                "https://localhost%2f.mcp.example/": "be an address that has one reading: ",
+                "https://mcp.example:99999/": "be an address that has one reading: ",
+                "https://mcp.example/\\\\@other.example": "be an address that has one reading: ",
+                "https://mcp.example/a\u202eb": "be an address that has one reading: ",
+                "https://[::ffff:127.0.0.1]/": "have its host written as `127.0.0.1`",
+                "https://m\u00fcnchen.example/": "have its host written as `xn--mnchen-3ya.example`",
+            }.items()
+        ),
+        *(
+            (
+                f'[mcp.servers.a]\nurl = "https://mcp.example/"\nheaders = {{ {headers} }}',
+                "3:1",
+                f"`headers` must be headers of requests: {why}",
+                None,
+            )
+            for headers, why in {
+                'Host = "other.example"': "the header `host` is set by Assent itself",
+                'Transfer-Encoding = "chunked"': "the header `transfer-encoding` is set by Assent itself",
+                '"X Y" = "1"': "`X Y` is not a name of a header",
+                'A = "1", a = "2"': "the header `a` is given twice",
+            }.items()
+        ),
+        (
+            '[mcp.servers.a]\nurl = "http://mcp.example/"\nheaders = { Authorization = "Bearer secret://token" }',
+            "3:1",
+            "`[mcp.servers.a]` can't have secrets in `headers`: they could be read on the way",
+            "use `https`, or ",
+        ),
+        (
+            '[mcp.servers.a]\ncommand = ["x"]\nenv = { "A=B" = "1" }',
+            "3:1",
+            "`env` must have names without `=`",
+            None,
+        ),
         (
             '[mcp.servers.a]\ncommand = ["x"]\n[mcp.servers.a.tools.b]\n[mcp.servers.a.tools.c]\nread_only = true',
             "5:1",
@@ -330,6 +377,20 @@ def test_a_broken_configuration_is_refused_with_its_place(
     if hint is not None:
         assert error.hint is not None
         assert error.hint.startswith(hint)
+
+
+def test_addresses_of_servers_that_have_one_reading_are_taken(resolve: Resolve, root: Path) -> None:
+    """Also one without encryption, where nothing secret goes or the operator has named the network that it is in."""
+    for number, said in enumerate(
+        (
+            'url = "https://mcp.example.org/mcp?a=%C3%A9"\nheaders = { Authorization = "Bearer secret://token" }',
+            'url = "http://[::1]:8000/mcp"\nprivate = ["::1/128"]\nheaders = { Authorization = "Bearer secret://token" }',
+            'url = "http://mcp.example.org./"\nheaders = { X-Team = "core" }',
+            'command = ["x"]\nenv = { A = "B=C" }',
+        )
+    ):
+        (root / "assent.toml").write_text(f"[mcp.servers.s{number}]\n{said}")
+        assert [*resolve().servers] == [f"s{number}"]
 
 
 def test_all_faults_of_a_configuration_are_told_at_once(resolve: Resolve, root: Path) -> None:

@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from urllib.parse import urlencode
 from assent.capabilities.fs._shapes import place
 from assent.capabilities.net._answer import is_credential
 from assent.capabilities.net._client import Header, Http, Wire
+from assent.capabilities.net._headers import can_be_value, fault_of_name
 from assent.capabilities.net._url import Target, parse_url, with_query
 from assent.errors import AssentError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 SHOWN_CHARACTERS: Final = 64 << 10
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
-_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
-# What says where a message ends, or which connection it goes over, is ours to say.
-_FRAMING: Final = frozenset(
-    "accept-encoding connection content-length expect host http2-settings keep-alive proxy-authenticate "
-    "proxy-authorization proxy-connection te trailer transfer-encoding upgrade via".split()
-)
 _TRACE: Final = frozenset({"traceparent", "tracestate"})
 _MEDIA: Final = {
     "json": "application/json",
@@ -125,15 +118,11 @@ class Draft:
         _ = self.target
         seen: set[str] = set()
         for name, value in self.named_headers():
-            if not _TOKEN.fullmatch(name):
-                raise _invalid(f"`{name[:80]}` is not a name of a header", "headers")
-            if name in _FRAMING:
-                raise _invalid(
-                    f"the header `{name}` is set by Assent itself", "headers", "leave it out of `headers`"
-                )
+            if (fault := fault_of_name(name)) is not None:
+                raise _invalid(fault, "headers", "leave it out of `headers`")
             if name in seen:
                 raise _invalid(f"the header `{name}` is given twice", "headers")
-            if not _VALUE.fullmatch(value):
+            if not can_be_value(value):
                 raise _invalid(
                     f"the header `{name}` has a value with a line break or a character outside of ASCII",
                     "headers",
@@ -195,7 +184,7 @@ async def _revealed(context: LocalContext, draft: Draft, bytes_max: int, reveal:
     headers: list[Header] = []
     for name, value in draft.named_headers():
         revealed: str = await reveal(value, host)
-        if not _VALUE.fullmatch(revealed):
+        if not can_be_value(revealed):
             raise _invalid(f"the secret in the header `{name}` can't be sent in a header", "headers")
         headers.append(Header(name, revealed, draft.is_private(name, value)))
     body = await _body(context, draft, host, bytes_max, reveal)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from functools import cache, partial
 from itertools import count
+from logging import CRITICAL, NOTSET, getLogger
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, cast, get_args
 
 from assent.errors import AssentError, InputError, Json, WorldError
@@ -143,6 +144,11 @@ class _Live:
         from mcp import Client
         from mcp_types import SamplingCapability, SamplingToolsCapability
 
+        # What the SDK logs of a server is the server's own text, as it came: in a terminal it would drive that. Whoever waits is
+        # told by an error; an application that wants these lines sets a level of its own.
+        for logger in map(getLogger, ("mcp.client", "mcp.shared")):
+            if logger.level == NOTSET:
+                logger.setLevel(CRITICAL + 1)
         failure: BaseException | None = None
         try:
             # Its own answers are not kept: a list that it calls good for an hour would hide what it changed.

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from assent._lazy import compiled_when_asked
-from assent.errors import InputError, Json
+from assent.errors import AssentError, InputError, Json
 from assent.spec.documents.settings import (
     DURATION,
     Named,
@@ -40,6 +41,15 @@ _URL: Final = compiled_when_asked(r"https?://[^\s/?#@\\]+(/[^\s#]*)?\Z")
 def _url(value: object) -> Json:
     if not isinstance(value, str) or not _URL.match(value):
         raise ValueError('must be an address without a name and a password: `"https://mcp.example.org/mcp"`')
+    from assent.capabilities.net._url import parse_url
+
+    try:
+        host = parse_url(value).host
+    except AssentError as error:
+        raise ValueError(f"must be an address that has one reading: {error.message}") from None
+    # Who may have a secret is asked by the host as it is written, and requests go where it leads: both are the same.
+    if (urlsplit(value).hostname or "").rstrip(".") != host:
+        raise ValueError(f"must have its host written as `{host}`")
     return value
 
 
@@ -71,6 +81,27 @@ def _granted(value: object) -> Json:
     for text in value.values():
         SecretText.parse(text)
     return value
+
+
+def _env(value: object) -> Json:
+    granted: Any = _granted(value)  # `Any`: a table of texts
+    for name in granted:
+        if not re.fullmatch(r"[^\0=]+", name):
+            raise ValueError(f"must have names without `=`: `{name[:80]}` is not a name of a variable")
+    return granted  # type: ignore[no-any-return]  # as above
+
+
+def _headers(value: object) -> Json:
+    from assent.capabilities.net._headers import fault_of_name
+
+    granted: Any = _granted(value)  # `Any`: as above
+    seen: set[str] = set()
+    for name in granted:
+        fault = f"the header `{name}` is given twice" if name.lower() in seen else fault_of_name(name)
+        if fault is not None:
+            raise ValueError(f"must be headers of requests: {fault}")
+        seen.add(name.lower())
+    return granted  # type: ignore[no-any-return]  # as above
 
 
 def _tools(value: object) -> Json:
@@ -105,6 +136,14 @@ def one_way_to(said: Mapping[str, object]) -> None:
             what = "a `command` has no use for" if is_program else "a `url` has no use for"
             others = ", ".join(f"`{one}`" for one in (_OF_A_PROGRAM if is_program else _OF_AN_ADDRESS))
             raise WithinError(f"can't have `{key}`: {what} it", (key,), f"it may have {others}")
+    headers: Any = said.get("headers") or {}  # `Any`: a checked table of texts
+    is_open = str(said.get("url", "")).startswith("http://") and not said.get("private")
+    if is_open and any(SecretText.parse(text).names for text in headers.values()):
+        raise WithinError(
+            "can't have secrets in `headers`: they could be read on the way to an `http` address",
+            ("headers",),
+            "use `https`, or name the network of your own that the address lies in under `private`",
+        )
 
 
 def _shown(said: Mapping[str, Json]) -> dict[str, Json]:
@@ -121,10 +160,8 @@ MCP: Final[Table] = {
         {
             "command": Setting(_command, "the program and its arguments, where the server is one"),
             "url": Setting(_url, "its address, where it is not"),
-            "env": Setting(
-                _granted, "variables of the program; values may hold [`secret://NAME`](secrets.md)"
-            ),
-            "headers": Setting(_granted, "headers of each request, in the same way"),
+            "env": Setting(_env, "variables of the program; values may hold [`secret://NAME`](secrets.md)"),
+            "headers": Setting(_headers, "headers of each request, in the same way"),
             "network": Setting(flag, "whether the program may use the network", default=False),
             "read_only": Setting(
                 Texts('must be a list of folders and files: `["/opt/tickets"]`'),

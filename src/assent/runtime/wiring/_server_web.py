@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import INTERNAL_ERROR
 
 from assent.capabilities.net import Egress, EgressRule, Http, NetLimits
-from assent.capabilities.net._client import Header, Wire
+from assent.capabilities.net._client import REDIRECTS, Header, Wire
 from assent.capabilities.net._failure import HttpFailure
-from assent.capabilities.net._url import parse_url
+from assent.capabilities.net._headers import FRAMING, can_be_value
+from assent.capabilities.net._url import Target, parse_url
 from assent.errors import AssentError
 from assent.plugins.upstream import Listing, Server
 from assent.spec.values.crowds import has_more_values
@@ -29,10 +31,14 @@ if TYPE_CHECKING:
 LEAVE_S: Final = 1.0
 """How long a server may take to hear that we leave: nobody waits for more."""
 
-_OURS: Final = frozenset(
-    {"host", "content-length", "connection", "accept-encoding", "user-agent", "transfer-encoding"}
-)
+_OURS: Final = FRAMING | {"user-agent"}
 _OF_THE_BODY: Final = frozenset({"content-length", "content-encoding", "transfer-encoding", "connection"})
+
+_REFUSALS: Final = {
+    401: "it wants to know who asks, or does not take the token that it was sent",
+    403: "it knows who asks, and does not let them in",
+}
+"""What an answer means that leaves the SDK with no more to say than that there was one."""
 
 
 @dataclass
@@ -90,7 +96,7 @@ class Web:
         http = self._http = Http(Egress([rule]), limits)
         try:
             async with (
-                httpx2.AsyncClient(transport=_sending(self, http), trust_env=False) as client,
+                httpx2.AsyncClient(transport=_sending(self, http, target), trust_env=False) as client,
                 streamable_http_client(server.url, http_client=client) as streams,
             ):
                 yield streams
@@ -98,8 +104,8 @@ class Web:
             await http.close()
 
 
-def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
-    """What carries the SDK's requests through our client. There is no stream of what a server says unasked."""
+def _sending(web: Web, http: Http, target: Target) -> httpx2.AsyncBaseTransport:
+    """What carries the SDK's requests through our client, all to `target`. There is no stream of what a server says unasked."""
 
     class Sending(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -114,7 +120,9 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
             }
             headers = [Header(name, value) for name, value in sent.items()]
             headers += [Header(name, value, is_private=True) for name, value in own.items()]
-            target = parse_url(str(request.url))
+            if not all(map(can_be_value, own.values())):
+                raise self._failed("a secret in its `headers` can't be sent in a header", request)
+            # Not where the SDK says: it follows what leads on to another path of the same host, which may be another's.
             wire = Wire(request.method, target, tuple(headers), body, target.origin)
             if (listing := Listing.of(body)) is not None:
                 web.listing = listing, wire
@@ -132,7 +140,17 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
                 raise self._failed(f"its answer can't be read: {got.fault}", request)
             if has_more_values(got.body, web.server.answer_values):
                 raise self._failed(f"its answer has more than {web.server.answer_values} values", request)
-            kept = [(name, value) for name, value in got.headers if name.lower() not in _OF_THE_BODY]
+            if got.status in REDIRECTS:
+                raise self._failed("it leads on to another address, and no redirect is followed", request)
+            if got.status in _REFUSALS:
+                why = f"it answered {got.status}: {_REFUSALS[got.status]}; {_signs_in(web.server.name)}"
+                said = {"jsonrpc": "2.0", "id": None, "error": {"code": INTERNAL_ERROR, "message": why}}
+                return httpx2.Response(got.status, json=said, request=request)
+            kept = [
+                (name, value)
+                for name, value in got.headers
+                if name.lower() not in _OF_THE_BODY and can_be_value(value)
+            ]
             return httpx2.Response(got.status, headers=kept, content=got.body, request=request)
 
         def _failed(
@@ -142,3 +160,10 @@ def _sending(web: Web, http: Http) -> httpx2.AsyncBaseTransport:
             return httpx2.TransportError(why, request=request)
 
     return Sending()
+
+
+def _signs_in(name: str) -> str:
+    return (
+        "Assent signs in nowhere by itself (OAuth): give it a token under `headers` of "
+        f'`[mcp.servers.{name}]` (Authorization = "Bearer secret://NAME")'
+    )

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assent import Runtime
+from assent.capabilities.agent import Barrier
+from assent.capabilities.agent._barrier import GOVERNS
 from assent.cli.hook._entry import NotNotedError
 from tests.cli.hook.conftest import Agent, decision
+from tests.conftest import ROOT
+from tests.support.plugins import refused
 
 
 def said(told: dict[str, Any]) -> tuple[str, str]:
@@ -114,6 +119,13 @@ OUT_OF_REACH = (
     ("Edit", {"file_path": "sub/.MCP.json"}),
     ("Edit", {"file_path": "~/.claude.json"}),
     ("Edit", {"file_path": "~/dotfiles/servers"}),
+    ("Edit", {"file_path": "~/dotfiles/agents/helper.md"}),
+    ("Write", {"file_path": "sub/.Claude/agents/new/helper.md"}),
+    ("Write", {"file_path": ".vscode/Settings.json"}),
+    ("Write", {"file_path": ".git/hooks/pre-commit"}),
+    ("Edit", {"file_path": "sub/.GIT/config"}),
+    ("Write", {"file_path": "sub/.git"}),
+    ("Write", {"file_path": "bare/refs/heads/main"}),
     ("Read", {"file_path": ".assent/lock"}),
     ("Read", {"file_path": "state/lock"}),
     ("Read", {"file_path": "hard"}),
@@ -126,7 +138,17 @@ def test_no_rule_opens_what_governs_the_agent(agent: Agent) -> None:
     (agent.root / "policy.yaml").write_text(
         "version: 1\nrules: [{id: all, decision: ALLOW, without_approval: true, reason: all}]\n"
     )
-    for file in ("/anything", "mcp.json", ".claude/notes.json"):
+    for file in (
+        *("/anything", "mcp.json", ".claude/notes.json", "CLAUDE.md", "agents/helper.md", "settings.json"),
+        *(
+            "a.claude/agents",
+            ".claude.json.txt",
+            ".git/info/exclude",
+            "HEAD",
+            ".github/workflows/ci.yml",
+            "config",
+        ),
+    ):
         assert agent.use("Write", {"file_path": file})[0] == "allow"
     assert agent.use("Read", {"file_path": ".mcp.json"})[0] == "allow"
     home = agent.root.parent
@@ -139,9 +161,26 @@ def test_no_rule_opens_what_governs_the_agent(agent: Agent) -> None:
     (home / ".claude.json").symlink_to(home / "dotfiles" / "servers")
     (home / ".claude").mkdir()
     (home / ".claude" / "settings.json").symlink_to(home / "dotfiles" / "claude")
+    (home / "dotfiles" / "agents").mkdir()
+    (home / ".claude" / "agents").symlink_to(home / "dotfiles" / "agents")
+    (agent.root / "bare" / "objects").mkdir(parents=True)
+    (agent.root / "bare" / "HEAD").write_text("ref: refs/heads/main")
     for tool, given in OUT_OF_REACH:
         decided, reason = agent.use(tool, given)
         assert (decided, "[PATH_PROTECTED]" in reason) == ("deny", True), (given, reason)
+
+
+def test_what_governs_agents_is_out_of_reach_of_them_and_named_for_readers(tmp_path: Path) -> None:
+    """Each by its name alone, wherever it lies, and with all that it holds; a folder that is called like a part of it is none."""
+    barrier = Barrier(tmp_path, (), ())
+    docs = (ROOT / "docs" / "hooks.md").read_text()
+    for one in GOVERNS:
+        for path in (one, f"a/{one.upper()}", f"/else/{one}/more", f"{one}. "):
+            assert refused(partial(barrier.require_open, path, changes=True)).code == "PATH_PROTECTED", path
+        barrier.require_open(one, changes=False)
+        for path in (f"x{one}", f"{one}.txt", one.partition("/")[0] + "x/" + one.partition("/")[2]):
+            barrier.require_open(path, changes=True)
+        assert f"`{one}`" in docs, one
 
 
 def test_nobody_acts_as_somebody_else(agent: Agent) -> None:

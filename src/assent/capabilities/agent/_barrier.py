@@ -1,4 +1,4 @@
-"""The files that no policy opens to an agent's own tools: what belongs to Assent, and what makes an agent ask."""
+"""The files that no policy opens to an agent's own tools: Assent's, what governs agents, and what git starts programs by."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ from pathlib import Path
 from typing import Final
 
 from assent.capabilities.fs import ControlFiles
-from assent.capabilities.fs.world._paths import Zone, fold, protected
+from assent.capabilities.fs.world._git_guard import forbid_programs_of_git
+from assent.capabilities.fs.world._paths import Zone, fold, protected, refusal
 
-SETTINGS: Final = ("settings.json", "settings.local.json")
-"""The files in which an agent's program is told to ask, in its folder `.claude`."""
+GOVERNS: Final = (
+    # Claude Code: hooks, permissions, servers; and helpers, commands and skills, whose heads name hooks and tools of their own
+    *(".claude/settings.json", ".claude/settings.local.json", ".claude/hooks", ".claude/plugins"),
+    *(".claude/agents", ".claude/commands", ".claude/skills", ".mcp.json", ".claude.json"),
+    *(".cursor/mcp.json", ".cursor/hooks.json", ".cursor/hooks", ".cursor/cli.json"),
+    # VS Code: `settings.json` can have its agent ask nobody, a task can run when a folder is opened
+    *(".vscode/mcp.json", ".vscode/settings.json", ".vscode/tasks.json", ".github/hooks"),
+    *(".codex/config.toml", ".codex/hooks.json", ".codex/rules"),
+    *(".gemini/settings.json", ".gemini/commands", ".gemini/extensions", ".gemini/hooks"),
+    *(".windsurf/hooks.json", ".codeium/windsurf/mcp_config.json", ".roo/mcp.json", ".zed/settings.json"),
+    *(".kiro/settings/mcp.json", ".kiro/hooks", ".kiro/agents", ".amazonq/mcp.json", ".amazonq/cli-agents"),
+    *(".continue/config.yaml", ".continue/mcpServers", "opencode.json", "opencode.jsonc", ".opencode"),
+)
+"""What tells an agent's program when to ask, and what to start beside the gate: files, and folders with all that they hold.
 
-_FOLDER: Final = ".claude"
+Texts that only a model reads (`CLAUDE.md`, `AGENTS.md`) are none of them: whoever obeys those is asked all the same.
+"""
 
-STARTS: Final = (".mcp.json", ".claude.json")
-"""The files that say which MCP servers the program starts, outside of the gate, and how it is told to start Assent itself."""
+_GOVERNS: Final = tuple(tuple(map(fold, one.split("/"))) for one in GOVERNS)
 
 
 class Barrier:
@@ -29,24 +42,40 @@ class Barrier:
         """`PATH_PROTECTED` for a path that is hidden, or is to be changed and may only be read. Relative to the workspace."""
         full = str(self._workspace / path)
         zone = self._control.zone_at(full)
-        folder, name = map(fold, ("", *full.split("/"))[-2:])
-        if changes and (name in STARTS or (folder == _FOLDER and name in SETTINGS)):
-            zone = max(zone, Zone.READ_ONLY)
         if zone is Zone.HIDDEN or (changes and zone is Zone.READ_ONLY):
             raise protected(path)
+        if not changes:
+            return
+        folded = tuple(map(fold, full.split("/")))
+        for one in _GOVERNS:
+            if any(folded[at : at + len(one)] == one for at in range(len(folded) - len(one) + 1)):
+                raise refusal(
+                    "PATH_PROTECTED",
+                    path,
+                    "governs what agents are asked about, or what their programs start",
+                    "no policy can allow this; a person edits such files by hand (docs/hooks.md names them)",
+                )
+        places = [full.lstrip("/") or "."]
+        forbid_programs_of_git(_Disk(), places, places)
 
 
-def settings_files(workspace: Path, environ: Mapping[str, str]) -> Iterable[Path]:
+class _Disk:
+    """What there is of the machine, by full paths without the first slash."""
+
+    def stat(self, path: str) -> object | None:
+        """None where nothing is."""
+        try:
+            return Path("/", path).lstat()
+        except OSError:
+            return None
+
+
+def governing_files(workspace: Path, environ: Mapping[str, str]) -> Iterable[Path]:
     """Where such files are for whoever works here, under whatever names links lead to them."""
-    homes = [workspace / _FOLDER]
-    around = [workspace]
-    if home := environ.get("HOME"):
-        homes.append(Path(home) / _FOLDER)
-        around.append(Path(home))
+    around = [workspace, *(Path(home) for home in (environ.get("HOME"),) if home)]
+    found = [folder / one for folder in around for one in GOVERNS]
     if own := environ.get("CLAUDE_CONFIG_DIR"):
-        homes.append(workspace / own)
-        around.append(workspace / own)
-    return [
-        *(folder / name for folder in homes for name in SETTINGS),
-        *(folder / name for folder in around for name in STARTS),
-    ]
+        found += [
+            workspace / own / one.removeprefix(".claude/") for one in GOVERNS if one.startswith(".claude")
+        ]
+    return found

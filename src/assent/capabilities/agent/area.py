@@ -33,9 +33,9 @@ def offer(app: GlobalContext, ground: Ground) -> None:
 
     def barrier() -> Barrier:
         from assent.capabilities.agent import Barrier
-        from assent.capabilities.agent._barrier import settings_files
+        from assent.capabilities.agent._barrier import governing_files
 
-        asked = settings_files(ground.workspace, ground.environ)
+        asked = governing_files(ground.workspace, ground.environ)
         return Barrier(ground.workspace, ground.hidden, (*ground.read_only, *asked))
 
     app.offer("assent.capabilities.agent._barrier.Barrier", barrier)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from assent.capabilities.fs.world._paths import fold, join, refusal, split
-from assent.invocation import Files, NoEffectError
+from assent.invocation import NoEffectError
 
 _STARTS_PROGRAMS: Final = frozenset(
     {
@@ -28,7 +28,13 @@ _MAKES: Final = ("HEAD", "objects", "refs", "commondir")
 _OF_BARE: Final = frozenset(map(fold, _MAKES))
 
 
-def forbid_programs_of_git(files: Files, changed: Iterable[str], made: Iterable[str]) -> None:
+class Looks(Protocol):
+    """What tells whether something stands at a path."""
+
+    def stat(self, path: str, /) -> object | None: ...
+
+
+def forbid_programs_of_git(files: Looks, changed: Iterable[str], made: Iterable[str]) -> None:
     """Refuse (PATH_PROTECTED) to change what decides which programs git starts, or to make a repository that is found by git.
 
     `changed` are paths of which anything is made, changed or removed; `made` are those where something will stand.
@@ -67,7 +73,7 @@ def folders_of_parts(paths: Iterable[str]) -> set[str]:
     }
 
 
-def _found(files: Files, folder: Sequence[str]) -> set[str]:
+def _found(files: Looks, folder: Sequence[str]) -> set[str]:
     return {name for name in _MAKES if _is_there(files, folder, name)}
 
 
@@ -85,7 +91,7 @@ def _suspects(parts: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[tu
     return found
 
 
-def _is_there(files: Files, folder: Sequence[str], name: str) -> bool:
+def _is_there(files: Looks, folder: Sequence[str], name: str) -> bool:
     with suppress(NoEffectError):  # A folder on the way is missing, or leads elsewhere.
         return files.stat(join("/".join(folder) or ".", name)) is not None
     return False

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from assent.journal.audit._report import Fault, VerifyReport
     from assent.journal.audit._tiles import checkpoint, tile
     from assent.journal.audit._verify import verify, verify_ledger
-    from assent.journal.owner._asking import Request, acquire_or_forward, forward
+    from assent.journal.owner._asking import Request, acquire_or_forward, forward, owner_lost
     from assent.journal.owner._lines import Asked, Home
     from assent.journal.owner._link import Link, OwnerGoneError, own_or_link
     from assent.journal.owner._owner import (
         SILENCE_S_MAX,
         Lock,
         Ownership,
+        has_daemon,
         hold_as_daemon,
         is_owned,
         owner_pid,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     ".audit._acceptance": "accept_tail",
-    ".owner._asking": "Request acquire_or_forward forward",
+    ".owner._asking": "Request acquire_or_forward forward owner_lost",
     ".store._at_once": "PAGE at_once each_leaf each_row leaves_at_once rows_at_once",
     ".audit._audit": "AuditLog LogLine ProvenEntry prove verify_proof",
     ".audit._tiles": "checkpoint tile",
@@ -77,7 +78,7 @@ _HOMES = {
     ".tree._merkle": "Frontier leaf_hash tree_root",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
-    ".owner._owner": "Lock Ownership SILENCE_S_MAX hold_as_daemon is_owned owner_pid",
+    ".owner._owner": "Lock Ownership SILENCE_S_MAX has_daemon hold_as_daemon is_owned owner_pid",
     ".store._projections": "Projection",
     ".tree._proof": "InclusionProof",
     ".store._reader": "SqliteReader",

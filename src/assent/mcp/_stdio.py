@@ -122,7 +122,7 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError], o
     for number in _SIGNALS:
         loop.add_signal_handler(number, stopped.set)
     try:
-        async with Answering(settings) as runtime:
+        async with Answering(settings, gives_way=True) as runtime:
             visit = Visit(runtime, asker_of(settings))
             door = Door(lambda _: visit, fault, only=lambda _: only)
             server = door.server()

@@ -437,12 +437,19 @@ class Runtime(Program):
     _CORE: ClassVar[type[Core]] = Core
 
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
-        core = self._core = self._CORE(settings, policy=policy)
-        self.settings, self.metrics, self.app = settings, core.metrics, core.app
-        self.hooks, self.lifecycle, self.secrets = core.hooks, core.lifecycle, core.secrets
-        self.plugins, self.versions, self.deliveries = core.plugins, core.versions, core.deliveries
+        self.settings = settings
         self._client: Client | None = None
         self._following = asyncio.Lock()
+        self._places = 0
+        """How often this has become an owner or a client."""
+        self._begin(self._CORE(settings, policy=policy))
+
+    def _begin(self, core: Core) -> None:
+        """Stand on this core from now on."""
+        self.__dict__.pop("_service", None)
+        self._core, self.metrics, self.app = core, core.metrics, core.app
+        self.hooks, self.lifecycle, self.secrets = core.hooks, core.lifecycle, core.secrets
+        self.plugins, self.versions, self.deliveries = core.plugins, core.versions, core.deliveries
         versions, deliveries = self.versions, self.deliveries
 
         def labelled(told: Mapping[str, Any]) -> Labelled:
@@ -507,6 +514,7 @@ class Runtime(Program):
 
     async def _take_place(self) -> None:
         settings = self.settings
+        self._places += 1
         settings.create_state()
         place = await own_or_link(
             settings.state, runtime_dir=settings.runtime_dir(), spawn=system.spawn, silence_s=SILENCE_S_MAX
@@ -680,9 +688,9 @@ class Runtime(Program):
     async def _events(self, request: Events) -> AsyncIterator[RunEvent]:
         since = request.since
         while True:
-            client = self._client
+            client, places = self._client, self._places
             asked = replace(request, since=since)
-            parts = self._service.stream(asked) if client is None else client.stream(asked, RunEvent)
+            parts = self._own_parts(asked) if client is None else client.stream(asked, RunEvent)
             try:
                 async for event in parts:
                     yield event
@@ -696,4 +704,9 @@ class Runtime(Program):
                     raise
                 await self._follow(client)
             else:
-                return
+                if self._places == places:
+                    return
+
+    def _own_parts(self, request: requests.Stream[T]) -> AsyncIterator[T]:
+        """The parts of an answer that this process gives as the owner."""
+        return self._service.stream(request)

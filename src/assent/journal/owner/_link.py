@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from assent.errors import AssentError
+from assent.journal._files import is_there
 from assent.journal.owner._asking import Request, checked_welcome, owner_lost, owner_silent
 from assent.journal.owner._frames import (
     PROTOCOL,
@@ -36,7 +37,7 @@ from assent.journal.owner._frames import (
     peer_of,
 )
 from assent.journal.owner._lines import Spawn
-from assent.journal.owner._owner import RETRY_S, Ownership, connect, state_owned
+from assent.journal.owner._owner import RETRY_S, Ownership, connect, has_daemon, state_owned
 
 _PART_BYTES: Final = 1 << 16
 _SECOND_LOOK_S: Final = 0.05
@@ -251,10 +252,11 @@ async def own_or_link(
 ) -> Ownership | Link:
     """Become the owner, or a client of the one that there is; tried again while owners come and go.
 
+    Where a daemon begins or ends it is waited for: whoever stays would keep the next one out.
     `STATE_OWNED` when somebody holds the lock for `silence_s` seconds without listening.
     """
     for _ in range(ceil(silence_s / RETRY_S)):
-        ownership = Ownership.acquire(state_dir)
+        ownership = None if is_there(state_dir) and has_daemon(state_dir) else Ownership.acquire(state_dir)
         if ownership is not None:
             return ownership
         link = await Link.open(state_dir, runtime_dir=runtime_dir, spawn=spawn, silence_s=silence_s)

@@ -9,7 +9,8 @@ removes its socket *before* it lets go of the lock, so a socket that stands ther
 process first tries to become the owner, then forwards, and starts again when the owner has gone in between.
 
 A daemon holds a second lock, on the directory itself, which it takes first (`hold_as_daemon`). So the next daemon is told at once
-that there is one, and a daemon that finds only the first lock taken waits a moment: a command has it, and ends.
+that there is one, and a daemon that finds only the first lock taken waits a moment: a command has it, and ends. Who stays and
+can be a client as well (`assent mcp`) looks whether a daemon has its place (`has_daemon`), and lets it have the first lock, too.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ LOCK_FILE: Final = "lock"
 SOCKET_FILE: Final = "socket"
 """Holds the path of the socket on which the newest owner listens or listened."""
 
+_LOOKS: Final = 5
+_LOOK_S: Final = 0.01
+
 _ADDRESS_BYTES_MAX: Final = 107
 """The path of a socket has 108 bytes at most, with the zero at its end."""
 
@@ -65,11 +69,11 @@ class Lock:
         _HELD.add(self)
 
     @classmethod
-    def take(cls, path: Path, flags: int) -> Self | None:
+    def take(cls, path: Path, flags: int, how: int = fcntl.LOCK_EX) -> Self | None:
         """Lock what is opened with these flags, without waiting; None when another process has."""
         held = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, how | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(held)
             return None
@@ -99,9 +103,28 @@ class Lock:
 
 def hold_as_daemon(state_dir: Path) -> Lock | None:
     """The place of the one daemon of a state directory, which is there; None when another process has it."""
+    pause = Event()
+    for _ in range(_LOOKS):  # who only looks (`has_daemon`) has it for an instant
+        place = _daemon_place(state_dir, fcntl.LOCK_EX)
+        if place is not None:
+            return place
+        pause.wait(_LOOK_S)
+    return None
+
+
+def has_daemon(state_dir: Path) -> bool:
+    """Whether a daemon owns a state directory, or waits until it does."""
+    place = _daemon_place(state_dir, fcntl.LOCK_SH)
+    if place is None:
+        return True
+    place.release()
+    return False
+
+
+def _daemon_place(state_dir: Path, how: int) -> Lock | None:
     try:
         # A link is followed, as everywhere else: the state's own path may be one.
-        return Lock.take(Path(os.path.realpath(state_dir)), os.O_RDONLY | os.O_DIRECTORY)
+        return Lock.take(Path(os.path.realpath(state_dir)), os.O_RDONLY | os.O_DIRECTORY, how)
     except OSError as error:
         raise state_unusable(state_dir, error) from error
 

@@ -16,7 +16,7 @@ import msgspec
 from assent import system
 from assent.engine import together
 from assent.errors import AssentError, WorldError
-from assent.journal import Lock, OneOf, Ownership, each_row, hold_as_daemon, owner_pid
+from assent.journal import Lock, OneOf, Ownership, each_row, hold_as_daemon, is_owned, owner_pid
 from assent.runtime._core import RESUMED_AT_ONCE, Core
 from assent.runtime.schedules import Scheduler
 from assent.runtime.service._owner import serve
@@ -75,14 +75,22 @@ class Daemon:
         self._ownership = Ownership.acquire(state)
         if self._ownership is None:
             LOGGER.warning("%s: it has %g s to end", self._owned().message, OWNER_S_MAX)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(OWNER_S_MAX):
-                    while self._ownership is None and not stop.is_set():
-                        await asyncio.sleep(RETRY_S)
-                        self._ownership = Ownership.acquire(state)
+            self._ownership = await self._await_owner(stop, OWNER_S_MAX)
+            if self._ownership is None and not is_owned(state, runtime_dir=self.settings.runtime_dir()):
+                # It takes no requests any more, so it is ending: its calls have a while for that.
+                self._ownership = await self._await_owner(stop, 2 * self.settings.limits.grace_ms / 1000)
         if self._ownership is None and not stop.is_set():
             raise self._owned()
         return not stop.is_set()
+
+    async def _await_owner(self, stop: asyncio.Event, most_s: float) -> Ownership | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                while not stop.is_set():
+                    await asyncio.sleep(RETRY_S)
+                    if (ownership := Ownership.acquire(self.settings.state)) is not None:
+                        return ownership
+        return None
 
     def release(self) -> None:
         """Let go of the state directory, and of what looking at it has loaded. Calling it twice is harmless."""

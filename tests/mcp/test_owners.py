@@ -29,7 +29,7 @@ class Agent:
     async def begin(self) -> None:
         self.run = (await self._door.perform(requests.OpenSession(), self.by)).run_id
 
-    async def call(self, capability: str, **parameters: Any) -> Any:  # `Any`: a step, whose output is one of many
+    async def call(self, capability: str, **parameters: Any) -> Any:  # `Any`: its output is one of many
         asked = requests.AddStep(run=self.run, capability=capability, parameters=parameters)
         (step,) = (await self._door.perform(asked, self.by)).steps
         return step

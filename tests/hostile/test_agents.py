@@ -985,7 +985,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
 async def world(place: tuple[Path, dict[str, str], Web, Site]) -> AsyncIterator[World]:
     root, env, web, site = place
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("assent.plugins.upstream._pipes.UNASKED_MAX", 500)
+        patch.setattr("assent.plugins.upstream._frames.UNASKED_MAX", 500)
         for name, value in SECRETS.items():
             patch.setenv(f"ASSENT_SECRET_{name.upper()}", value)
         async with daemon(root, env) as served:

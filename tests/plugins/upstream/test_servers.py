@@ -257,7 +257,7 @@ async def test_a_server_that_misbehaves_gives_one_clear_error_and_harms_no_other
     gateway: Gateway, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the next call meets a server that was started anew."""
-    monkeypatch.setattr("assent.plugins.upstream._pipes.UNASKED_MAX", 500)
+    monkeypatch.setattr("assent.plugins.upstream._frames.UNASKED_MAX", 500)
     said = "[mcp.servers.notes.tools.add_note]\nreads_only = true\n"
     gateway.program(mode, more=f"answer_bytes = 65536\n{said}")
     gateway.program(name="good")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -100,6 +101,26 @@ class _Progress:
             self.was_reused = False
         elif event == "http11.send_request_headers.started":
             self.was_sent = True
+
+
+class Coming:
+    """An answer whose head has come, and whose bytes come as they are asked for."""
+
+    def __init__(self, wire: Wire, answer: httpx2.Response, head: Received, ratio: int) -> None:
+        self.head: Final = head
+        self._wire, self._answer, self._ratio = wire, answer, ratio
+
+    async def pieces(self, bytes_max: int | None) -> AsyncGenerator[bytes]:
+        """Its body, unpacked; no more than `bytes_max`, where that is said. `HttpFailure` as `Http.send` raises."""
+        import httpcore2
+
+        try:
+            most = sys.maxsize if bytes_max is None else bytes_max
+            async with aclosing(_pieces(self._answer, bytes_max=most, ratio=self._ratio)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+            raise _failure(self._wire, error, was_sent=True) from error
 
 
 class Http:
@@ -193,12 +214,26 @@ class Http:
         except TimeoutError:
             if progress.answered is not None:
                 return replace(progress.answered, fault="HTTP_TIMEOUT")
-            raise HttpFailure(
-                "HTTP_TIMEOUT",
-                f"`{wire.method} {wire.target.origin}` took longer than {limit_ms / 1000:g} s",
-                hint="try again later, or raise `timeout` in `[net]`",
-                was_sent=progress.was_sent,
-            ) from None
+            raise _too_slow(wire, limit_ms, was_sent=progress.was_sent) from None
+
+    @asynccontextmanager
+    async def coming(self, wire: Wire, *, principal: str) -> AsyncIterator[Coming]:
+        """The answer as it comes, its head within `timeout_ms`; how long the rest may take is for whoever reads it to say.
+
+        It leads nowhere else: a redirect is an answer like any other. Raises as `send` does.
+        """
+        progress = _Progress()
+        if self._client is None:
+            self._open()  # as above
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self.limits.timeout_ms / 1000):
+                    addresses = await self.check(wire.target, wire.method, principal)
+                    answer = await stack.enter_async_context(self._answered(wire, progress, addresses))
+            except TimeoutError:
+                raise _too_slow(wire, self.limits.timeout_ms, was_sent=progress.was_sent) from None
+            head = Received(answer.status_code, self._headers(answer), b"", 0, wire.shown, ())
+            yield Coming(wire, answer, head, self.limits.ratio)
 
     async def _follow(
         self,
@@ -378,21 +413,27 @@ class Http:
     ) -> tuple[bytes, int]:
         if wire.method == "HEAD":
             return b"", 0
-        unpacker = Unpacker(
-            answer.headers.get("content-encoding", ""), bytes_max=bytes_max, ratio=self.limits.ratio
-        )
-        announced = answer.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > bytes_max:
-            raise too_large(bytes_max)
-        kept = bytearray()
-        async for part in answer.aiter_raw():
-            for piece in unpacker.feed(part):
+        kept, size = bytearray(), 0
+        async with aclosing(_pieces(answer, bytes_max=bytes_max, ratio=self.limits.ratio)) as pieces:
+            async for piece in pieces:
+                size += len(piece)
                 if take is not None:
                     await take(piece)
                 else:
                     kept += piece
-        unpacker.finish()
-        return bytes(kept), unpacker.counted
+        return bytes(kept), size
+
+
+async def _pieces(answer: httpx2.Response, *, bytes_max: int, ratio: int) -> AsyncGenerator[bytes]:
+    """What the body of an answer means, as it comes."""
+    unpacker = Unpacker(answer.headers.get("content-encoding", ""), bytes_max=bytes_max, ratio=ratio)
+    announced = answer.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > bytes_max:
+        raise too_large(bytes_max)
+    async for part in answer.aiter_raw():
+        for piece in unpacker.feed(part):
+            yield piece
+    unpacker.finish()
 
 
 def _be_quiet() -> None:
@@ -449,6 +490,15 @@ def _redirected(wire: Wire, location: str) -> Wire:
     if target.origin != wire.target.origin:
         headers = tuple(header for header in headers if not header.is_private)
     return replace(wire, target=target, headers=headers, shown=str(target))
+
+
+def _too_slow(wire: Wire, limit_ms: int, *, was_sent: bool) -> HttpFailure:
+    return HttpFailure(
+        "HTTP_TIMEOUT",
+        f"`{wire.method} {wire.target.origin}` took longer than {limit_ms / 1000:g} s",
+        hint="try again later, or raise `timeout` in `[net]`",
+        was_sent=was_sent,
+    )
 
 
 def _failure(wire: Wire, error: Exception, *, was_sent: bool) -> HttpFailure:

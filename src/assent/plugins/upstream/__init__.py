@@ -2,6 +2,7 @@
 
 from assent.plugins.upstream._capabilities import CONTENT, capability_of
 from assent.plugins.upstream._client import Connection, Link, Open, Reveal
+from assent.plugins.upstream._frames import events, field
 from assent.plugins.upstream._listing import Listing
 from assent.plugins.upstream._passed import passed_of
 from assent.plugins.upstream._pipes import Pipes

@@ -87,13 +87,15 @@ class Link(Protocol):
     @property
     def has_changed(self) -> bool | None: ...
 
-    @property
-    def has_back(self) -> bool:
-        """Whether what the server asks is heard before it has answered."""
-        ...
-
     def heed_changes(self) -> None:
         """Forget what was told of changes so far."""
+        ...
+
+    async def hear(self, missed: Callable[[], object]) -> None:
+        """Have what the server says unasked be heard from now on. `missed`: of that, something may not have been heard.
+
+        To be done again and again, before each time that it matters.
+        """
         ...
 
     async def list_again(self) -> bytes | None:
@@ -123,7 +125,7 @@ class _Live:
         self.link = link
         self._spawn = spawn
         self.stop = asyncio.Event()
-        self.wire = Wire(has_back=link.has_back, changed=changed, ended=self.stop.set)
+        self.wire = Wire(changed=changed, ended=self.stop.set)
         self._news: tuple[Wanted, AsyncExitStack] | None = None
         self._listening = asyncio.Lock()
         self.log_level: LoggingLevel | None = None
@@ -225,7 +227,7 @@ class _Live:
 
         async def answer(_: object, params: BaseModel | None = None) -> BaseModel:
             asked = {} if params is None else params.model_dump(mode="json", by_alias=True, exclude_none=True)
-            talk = self.wire.only
+            talk = self.wire.here
             try:
                 if talk is None:
                     given = refusal(method)
@@ -353,9 +355,19 @@ class Connection:
         self, live: _Live, name: str, params: Mapping[str, Json], key: str | None, talk: Talk
     ) -> dict[str, Any]:  # `Any`: JSON
         """The answer to a request, with whatever the server asks of the call's client before it gives one."""
+        if talk.companion is not None:
+            await live.link.hear(self._doubt)
+        try:
+            await self._hear_messages(live, talk)
+            return await self._answered(live, name, params, key, talk)
+        finally:
+            live.wire.forget(talk)
+
+    async def _answered(
+        self, live: _Live, name: str, params: Mapping[str, Json], key: str | None, talk: Talk
+    ) -> dict[str, Any]:  # `Any`: as above
         from mcp import types
 
-        await self._hear_messages(live, talk)
         kind: type[types.ClientRequest] = getattr(types, name)
         given: dict[str, Any] = dict(params)
         meta = {} if key is None else {"_meta": {KEY: key}}
@@ -531,7 +543,6 @@ class Connection:
         except Exception as error:  # noqa: BLE001  # the SDK's own, pydantic's, or the transport's
             raise await self._failed(live, error, was_asked=True) from None
         finally:
-            live.wire.forget(talk)
             if leaving is not None:
                 leaving.cancel()
         if scope.cancelled_caught:
@@ -676,8 +687,12 @@ class Connection:
         from mcp import types
 
         if not live.is_modern:
+            await live.link.hear(self._doubt)
             request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
-            await self._answer(live, request, talk)
+            try:
+                await self._answer(live, request, talk)
+            finally:
+                live.wire.forget(talk)
             return
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -712,10 +727,16 @@ class Connection:
 
     async def follow(self) -> None:
         """Have the server tell of its lists, if it is connected to and can: from then on it is heard."""
-        if self._live is not None and self._live.is_modern and not self._live.stop.is_set():
-            with suppress(Exception):  # one that does not tell is asked at each call as ever
-                async with asyncio.timeout(CONNECT_S):
-                    await self._listen(self._live, self._watchers)
+        if self._live is not None and not self._live.stop.is_set():
+            await self._follow(self._live)
+
+    async def _follow(self, live: _Live) -> None:
+        with suppress(Exception):  # one that does not tell is asked at each call as ever
+            async with asyncio.timeout(CONNECT_S):
+                if live.is_modern:
+                    await self._listen(live, self._watchers)
+                elif self._hearers or self._watchers:
+                    await live.link.hear(self._doubt)
 
     async def _listen(self, live: _Live, uris: Collection[str]) -> None:
         assert live.client is not None, "as above"
@@ -737,11 +758,11 @@ class Connection:
         """What was watched on the connection before is watched on this one."""
         from mcp import types
 
+        await self._follow(live)
+        if live.is_modern:
+            return
         with suppress(Exception):  # as above
             async with asyncio.timeout(CONNECT_S):
-                if live.is_modern:
-                    await self._listen(live, self._watchers)
-                    return
                 assert live.client is not None, "as above"
                 for uri in [*self._watchers]:
                     params = types.SubscribeRequestParams(uri=uri)

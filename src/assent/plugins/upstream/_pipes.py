@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError
+from assent.plugins.upstream._frames import Bounds, lines
 from assent.plugins.upstream._listing import Listing
-from assent.spec.values.crowds import has_more_values
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
     from assent.plugins.worker import Child
-
-UNASKED_MAX: Final = 10_000
-"""Messages that nobody asked for, between two answers and within a minute: one that tells of changes may do so for ever."""
-
-_MINUTE_S: Final = 60.0
 
 PRINTED_MAX: Final = 4096
 """The end of what a program printed on its standard error, in bytes, that is shown when it fails."""
@@ -44,16 +39,11 @@ class Pipes:
     `kept` takes that as well, behind what programs before it printed. `hint` is what to do should it not come to be asked.
     """
 
-    def __init__(
-        self, child: Child, *, frame_bytes: int, frame_values: int, kept: bytearray, hint: str | None = None
-    ) -> None:
+    def __init__(self, child: Child, bounds: Bounds, *, kept: bytearray, hint: str | None = None) -> None:
         self.hint: Final = hint
         self._child = child
-        self._frame_bytes = frame_bytes
-        self._frame_values = frame_values
+        self._bounds = bounds
         self._asked: set[int | str] = set()
-        self._unasked = 0
-        self._since_s = 0.0
         self._printed = bytearray()
         self._kept = kept
         self._end: str | None = None
@@ -61,7 +51,6 @@ class Pipes:
         self._own: dict[str, asyncio.Future[bytes | None]] = {}
         self._writing = asyncio.Lock()
         self.has_changed = False
-        self.has_back: Final = True
         self.fault: str | None = None
         for descriptor in (child.stdin, child.stdout, child.stderr):
             os.set_blocking(descriptor, False)
@@ -74,6 +63,9 @@ class Pipes:
     def heed_changes(self) -> None:
         """Forget what was told of changes so far."""
         self.has_changed = False
+
+    async def hear(self, missed: Callable[[], object]) -> None:
+        """Nothing: what a program says is read in any case, and none of it is missed while it runs."""
 
     async def list_again(self) -> bytes | None:
         """What the last request for its tools is answered with now; None where that can't be asked so simply."""
@@ -140,9 +132,9 @@ class Pipes:
         buffer = bytearray()
         with to_us, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             while data := await self._readable(self._child.stdout):
-                for line in _lines(buffer, data):
-                    if has_more_values(line, self._frame_values):
-                        self.fault = f"it wrote a message of more than {self._frame_values} values"
+                for line in lines(buffer, data):
+                    self.fault = self._bounds.fault_of(line)
+                    if self.fault is not None:
                         return
                     if self._own and self._is_own(line):
                         continue
@@ -154,8 +146,8 @@ class Pipes:
                     if not self._takes(message):
                         return
                     await to_us.send(SessionMessage(message))
-                if len(buffer) > self._frame_bytes:
-                    self.fault = f"it wrote a message of more than {self._frame_bytes} bytes"
+                self.fault = self._bounds.fault_of_size(len(buffer))
+                if self.fault is not None:
                     return
             self._end = "its output ended in the middle of a message" if buffer else "its output ended"
 
@@ -165,7 +157,7 @@ class Pipes:
         if told is None or ident not in self._asked:
             return False
         self._asked.discard(ident)
-        self._unasked = 0
+        self._bounds.answered()
         if not told.done():
             told.set_result(result)
         return True
@@ -174,15 +166,10 @@ class Pipes:
         if hasattr(message, "method"):
             # Noted here, where it comes before an answer that was written after it.
             self.has_changed = self.has_changed or message.method == _CHANGED
-            now_s = asyncio.get_running_loop().time()
-            if now_s - self._since_s > _MINUTE_S:
-                self._since_s, self._unasked = now_s, 0
-            self._unasked += 1
-            if self._unasked > UNASKED_MAX:
-                self.fault = f"it wrote more than {UNASKED_MAX} messages that nobody asked for"
+            self.fault = self._bounds.fault_of_unasked(asyncio.get_running_loop().time())
         elif getattr(message, "id", None) in self._asked:
             self._asked.discard(getattr(message, "id", 0))
-            self._unasked = 0
+            self._bounds.answered()
         else:
             self.fault = "it answered what it was not asked"
         return self.fault is None
@@ -244,13 +231,3 @@ class Pipes:
         for held, most in ((self._printed, PRINTED_MAX), (self._kept, KEPT_MAX)):
             held.extend(data)
             del held[:-most]
-
-
-def _lines(buffer: bytearray, data: bytes) -> Iterator[bytes]:
-    """The lines that are complete with these bytes; what is left of the last stays in the buffer."""
-    start = len(buffer)
-    buffer += data
-    while (end := buffer.find(b"\n", start)) >= 0:
-        yield bytes(buffer[:end])
-        del buffer[: end + 1]
-        start = 0

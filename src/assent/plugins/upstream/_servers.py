@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from assent.plugins._lock_file import load_document, save_document
+from assent.plugins.upstream._frames import Bounds
 from assent.spec.secret_text import SecretText
 from assent.spec.values.canonical import fingerprint
 
@@ -123,9 +124,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return (*files, *around.intersection(self.read_only))
 
     @property
-    def answer_values(self) -> int:
-        """How many values one message may hold: each is looked at many times, and what is looked at holds up everybody."""
-        return self.answer_bytes // VALUE_BYTES
+    def bounds(self) -> Bounds:
+        """What a connection to it may send: a message's values are each looked at many times, which holds up everybody."""
+        return Bounds(frame_bytes=self.answer_bytes, frame_values=self.answer_bytes // VALUE_BYTES)
 
     @property
     def host(self) -> str | None:

@@ -2,8 +2,9 @@
 
 Theory of operation. The streams of a connection are looked at as they pass. A request of ours carries what its own client can be
 asked, and the token of its progress; a notification is heard in the order in which it came, before the answer that follows it.
-What names its call goes to that one. What the older revisions leave unnamed (messages, questions) is of the one call that is
-under way; beside another one it is nobody's, because it might be of either.
+What names its call goes to that one. What the older revisions leave unnamed (messages, questions) is of the call in the answer
+to which it comes, where that has a stream of its own (over HTTP). Else it is of the one call that is under way; beside another
+one it is nobody's, because it might be of either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
 from assent.errors import Json
@@ -77,7 +78,7 @@ CHANGES: Final = frozenset({UPDATED, *LISTS})
 _PROGRESS: Final = "notifications/progress"
 _MESSAGE: Final = "notifications/message"
 _SPEAKS: Final[ContextVar[Talk | None]] = ContextVar("speaks", default=None)
-"""The call whose request is being written."""
+"""The call whose request is being written, or in whose answer something has come."""
 
 
 class Talk:
@@ -238,14 +239,13 @@ def _reaches(params: Mapping[str, Any], least: str | None) -> bool:  # `Any`: as
 
 
 class Wire:
-    """The streams of one connection, looked at. `has_back`: a server can ask before it answers. `changed` hears what it tells of
-    changes, by the protocol's notification, and `ended` that nothing comes any more.
+    """The streams of one connection, looked at. `changed` hears what a server tells of changes, by the protocol's notification,
+    and `ended` that nothing comes any more.
     """
 
     def __init__(
-        self, *, has_back: bool, changed: Callable[[str, Mapping[str, Any]], None], ended: Callable[[], None]
+        self, *, changed: Callable[[str, Mapping[str, Any]], None], ended: Callable[[], None]
     ) -> None:
-        self._has_back = has_back
         self._changed = changed
         self._ended = ended
         self._talks: dict[int | str, Talk] = {}
@@ -254,8 +254,12 @@ class Wire:
         """Calls that the server has made a task of, as long as it has not told that this has ended."""
 
     @property
-    def only(self) -> Talk | None:
-        """The one call that is under way; None where there is none, or another one."""
+    def here(self) -> Talk | None:
+        """The call in whose answer something came; else the one that is under way, None where there is none, or another one."""
+        return _SPEAKS.get() or self._only
+
+    @property
+    def _only(self) -> Talk | None:
         talks = set(self._talks.values())
         return talks.pop() if len(talks) == 1 else None
 
@@ -282,24 +286,29 @@ class Wire:
                     await source.aclose()
                     await sink.aclose()
 
-    def takes(self, message: object, now_s: float) -> bool:
-        """Whether a message is a call's own news, which it has been told."""
+    def takes(self, message: object, now_s: float, came_in: Context | None = None) -> bool:
+        """Whether a message is a call's own news, which it has been told. `came_in`: the context of whoever read it."""
         method, params = getattr(message, "method", None), getattr(message, "params", None) or {}
         if method == _PROGRESS:
             token = params.get("progressToken")
             talk = self._talks.get(token) if isinstance(token, int | str) else None
         elif method == _MESSAGE:
-            talk = self.only
+            talk = (None if came_in is None else came_in.get(_SPEAKS)) or self._only
         else:
             if method in CHANGES:
                 self._changed(method, params)
-            if method is None:  # an answer: what comes after it is of nobody any more
-                self._talks.pop(getattr(message, "id", ""), None)
-                self._unanswered.pop(getattr(message, "id", ""), None)
+            if method is None:
+                self._is_answered(getattr(message, "id", ""), getattr(message, "result", None))
             return False
         if talk is not None:
             talk.hear(method, params, now_s)
         return True
+
+    def _is_answered(self, number: int | str, result: object) -> None:
+        self._unanswered.pop(number, None)
+        # What comes after an answer is of nobody any more; a task goes on telling under the number of the call that it came of.
+        if not (isinstance(result, dict) and result.get("resultType") == "task"):
+            self._talks.pop(number, None)
 
     def mark(self, message: object) -> None:
         """Have a request say what the client of its own call can be asked and wants to hear."""
@@ -312,8 +321,6 @@ class Wire:
         )
         if number is None or not isinstance(params, dict):
             return
-        if getattr(message, "method", None) == "initialize" and not self._has_back:
-            params["capabilities"] = {}
         meta = params.get("_meta") or {}
         is_stateless = CLIENT_CAPABILITIES_META_KEY in meta
         if is_stateless:
@@ -337,13 +344,18 @@ class _Incoming:
     def __init__(
         self,
         source: ReadStream[SessionMessage | Exception],
-        takes: Callable[[object, float], bool],
+        takes: Callable[[object, float, Context | None], bool],
         ended: Callable[[], None],
     ) -> None:
         self._source = source
         self._takes = takes
         self._ended = ended
         self._clock = asyncio.get_running_loop().time
+
+    @property
+    def last_context(self) -> Context | None:
+        """The context of whoever read what came last, where the transport tells that: what it asks is answered in it."""
+        return getattr(self._source, "last_context", None)
 
     async def receive(self) -> SessionMessage | Exception:
         while self._is_taken(item := await self._source.receive()):
@@ -360,7 +372,7 @@ class _Incoming:
         return item
 
     def _is_taken(self, item: SessionMessage | Exception) -> bool:
-        return not isinstance(item, Exception) and self._takes(item.message, self._clock())
+        return not isinstance(item, Exception) and self._takes(item.message, self._clock(), self.last_context)
 
     def __aiter__(self) -> _Incoming:
         return self

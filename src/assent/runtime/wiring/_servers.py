@@ -239,8 +239,7 @@ class Servers:
         kept = self._printed.setdefault(server.name, bytearray())
         return Pipes(
             child,
-            frame_bytes=server.answer_bytes,
-            frame_values=server.answer_values,
+            server.bounds,
             kept=kept,
             hint=_unseen(server),
         )

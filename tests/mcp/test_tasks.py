@@ -194,6 +194,9 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
             await met.client.call_tool("mcp_suite_failing_job", {})
         assert caught.value.code == wire.MISSING_REQUIRED_CLIENT_CAPABILITY
         assert caught.value.error.data["requiredCapabilities"] == {"extensions": {EXTENSION: {}}}
+        (step,) = (await met.run())["steps"]
+        assert (step["status"], step["error"]["code"]) == ("failed", "MCP_TOOL_FAILED")  # nothing is in doubt
+        assert "clients that know tasks" in step["error"]["hint"]
 
 
 async def _unasked(*_: object) -> wire.ElicitResult:

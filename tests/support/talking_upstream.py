@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import anyio
 import mcp_types as wire
 from mcp.server import NotificationOptions, Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http import EventMessage, EventStore
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp.shared.subscriptions import (
     PromptsListChanged,
     ResourcesListChanged,
@@ -22,6 +28,7 @@ from mcp.shared.subscriptions import (
 )
 from mcp_types.version import is_version_at_least
 from pydantic import TypeAdapter
+from starlette.responses import JSONResponse
 
 Json = Any
 Context = ServerRequestContext[Any, Any]
@@ -91,9 +98,7 @@ class Upstream:
                     await context.session.report_progress(done, 100, f"at {done}")
                 said: Json = (("debug", "theirs"), ("warning", "theirs"), ("warning", " Assent"))
                 for level, logger in said:
-                    await context.session.send_log_message(
-                        level, {"is": level}, logger=logger, related_request_id=context.request_id
-                    )
+                    await log(context, level, logger)
                 return text("told")
             case "ask":
                 return await self._ask(context, params, given["what"], given.get("times", 1))
@@ -128,6 +133,18 @@ class Upstream:
                 return text(" ".join(sorted(self.watched)) or "nothing")
             case "die":
                 os._exit(1)
+            case "breaks":
+                for _ in range(2):
+                    assert context.close_sse_stream is not None, "it is behind an address"
+                    await context.close_sse_stream()
+                    await asyncio.sleep(0.05)
+                    await log(context, "warning", "theirs")
+                return text("whole")
+            case "asks_apart":
+                # As some servers do: beside the answer to the call, on the stream for what nobody asked for.
+                asked = TypeAdapter(wire.InputRequest).validate_python(ASKS["elicitation"])
+                told = await context.session.send_request(asked, wire.ElicitResult)
+                return text(told.model_dump_json(by_alias=True, exclude_none=True))
             case _:
                 return WHOLE
         return None
@@ -169,7 +186,11 @@ class Upstream:
     async def _ask(self, context: Context, params: Any, what: str, times: int) -> Json:
         asked = TypeAdapter(wire.InputRequest).validate_python(ASKS[what])
         if not is_version_at_least(context.protocol_version, "2026-07-28"):
-            told = [await context.session.send_request(asked, _RESULTS[asked.method]) for _ in range(times)]
+            within = ServerMessageMetadata(related_request_id=context.request_id)
+            told = [
+                await context.session.send_request(asked, _RESULTS[asked.method], metadata=within)
+                for _ in range(times)
+            ]
             return text(told[-1].model_dump_json(by_alias=True, exclude_none=True))
         answered = params.input_responses or {}
         done = int(params.request_state or 0)
@@ -178,6 +199,13 @@ class Upstream:
         if done < times:
             return wire.InputRequiredResult(input_requests={"it": asked}, request_state=str(done))
         return text(answered["it"].model_dump_json(by_alias=True, exclude_none=True))
+
+
+async def log(context: Context, level: wire.LoggingLevel, logger: str) -> None:
+    """Not by the SDK's own method, which warns that the newer revision is to do without."""
+    params = wire.LoggingMessageNotificationParams(level=level, data={"is": level}, logger=logger)
+    told = wire.LoggingMessageNotification(params=params)
+    await context.session.send_notification(told, related_request_id=context.request_id)
 
 
 def text(said: str) -> wire.CallToolResult:
@@ -199,6 +227,8 @@ def tools() -> list[wire.Tool]:
         "change",
         "watched",
         "die",
+        "breaks",
+        "asks_apart",
     )
     return [
         wire.Tool(name="ask", input_schema=what),
@@ -207,8 +237,8 @@ def tools() -> list[wire.Tool]:
     ]
 
 
-async def main() -> None:
-    """Answer until the input ends."""
+def made() -> Server[Any]:
+    """The server, however it is reached."""
     upstream = Upstream()
 
     async def listed(*_: object) -> wire.ListToolsResult:
@@ -233,6 +263,69 @@ async def main() -> None:
         on_subscriptions_listen=upstream.listen,
     )
     server.add_request_handler("tools/call", wire.CallToolRequestParams, upstream.call)
+    return server
+
+
+CHANGED = NotificationOptions(tools_changed=True, prompts_changed=True, resources_changed=True)
+
+
+class Kept(EventStore):
+    """What was said on the streams of all sessions, for who comes back."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[str, Any]] = []
+
+    async def store_event(self, stream_id: str, message: Any) -> str:
+        self._said.append((stream_id, message))
+        return str(len(self._said))
+
+    async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
+        last = int(last_event_id)
+        stream = self._said[last - 1][0]
+        for number, (of, message) in enumerate(self._said[last:], last + 1):
+            if of == stream and message is not None:
+                await send_callback(EventMessage(message, str(number)))
+        return stream
+
+
+class OverHttp:
+    """The server behind an address: at `/legacy` one that knows the older revisions alone. `asked`: what of it, by method."""
+
+    def __init__(self) -> None:
+        server = made()
+        server.create_initialization_options = partial(server.create_initialization_options, CHANGED)  # type: ignore[method-assign]
+        self._app = server.streamable_http_app(event_store=Kept(), retry_interval=50)
+        self.asked: list[tuple[str, bytes | None]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            path, scope["path"] = scope["path"], "/mcp"
+            if scope["method"] != "POST":
+                self.asked.append((scope["method"], dict(scope["headers"]).get(b"last-event-id")))
+            elif path == "/legacy" and dict(scope["headers"]).get(b"mcp-method") == b"server/discover":
+                await JSONResponse({"detail": "no such method"}, 404)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def over_http() -> Iterator[tuple[str, OverHttp]]:
+    """The server at an address of this machine, as long as the block lasts, in a thread of its own."""
+    import uvicorn  # a program with pipes has no need of it
+
+    app = OverHttp()
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", app
+        server.should_exit = True
+        thread.join()
+
+
+async def main() -> None:
+    """Answer until the input ends."""
+    server = made()
     async with stdio_server() as (source, sink), anyio.create_task_group() as group:
         to_server, known = anyio.create_memory_object_stream[Any](0)
 
@@ -249,8 +342,7 @@ async def main() -> None:
                         await to_server.send(item)
 
         group.start_soon(pump)
-        changes = NotificationOptions(tools_changed=True, prompts_changed=True, resources_changed=True)
-        await server.run(known, sink, server.create_initialization_options(changes))
+        await server.run(known, sink, server.create_initialization_options(CHANGED))
 
 
 if __name__ == "__main__":

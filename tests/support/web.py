@@ -27,11 +27,14 @@ class Asked:
 
 @dataclass
 class Reply:
-    """What the server answers. `headers` may hold a name twice; without `content-length` it is added."""
+    """What the server answers. `headers` may hold a name twice; without `content-length` it is added.
+
+    A body that comes in pieces ends with its connection.
+    """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytes = b""
+    body: bytes | Iterator[bytes] = b""
 
 
 Answering = Callable[[Asked], Reply]
@@ -73,13 +76,17 @@ def serving(answer: Answering, *, tls: ssl.SSLContext | None = None) -> Iterator
             reply = answer(asked)
             self.send_response(reply.status)
             names = {name.lower() for name, _ in reply.headers}
-            if "content-length" not in names and reply.status not in (204, 304):
+            if not isinstance(reply.body, bytes):
+                self.close_connection = True
+            elif "content-length" not in names and reply.status not in (204, 304):
                 self.send_header("content-length", str(len(reply.body)))
             for name, value in reply.headers:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(reply.body)
+                pieces = [reply.body] if isinstance(reply.body, bytes) else reply.body
+                for piece in pieces:
+                    self.wfile.write(piece)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815  # the base class's names
 

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from mcp import Client
 
 from assent import Runtime
+from assent.runtime.wiring._server_web import Web
 from tests.support.gateway import RECONCILED, Gateway
 from tests.support.mcp_upstream import Upstream
 from tests.support.plugins import refused
@@ -35,16 +37,23 @@ class Notes:
         self.released = threading.Event()
         self.wrong: Reply | None = None
         """What it answers to everything instead."""
-        self.events = ""
-        """What it says of itself before each answer, which is then a stream of events."""
         self.keeps = threading.Event()
         """While it is set, nobody is let go."""
+        self.session = "one"
+        self.says: Callable[[bytes], Iterator[bytes]] | None = None
+        """The pieces in which an answer comes on a stream, where it does."""
+        self.told: list[Reply] = []
+        """How it answers who wants to hear what nobody asked for, one after the other; then that it offers none."""
 
     def __call__(self, asked: Asked) -> Reply:
         if self.keeps.is_set() and asked.method == "DELETE":
             self.released.wait(30)
         if self.wrong is not None:
             return self.wrong
+        if asked.method == "GET":
+            return self.told.pop(0) if self.told else Reply(405)
+        if asked.headers.get("mcp-session-id", self.session) != self.session:
+            return Reply(404)
         message = json.loads(asked.body or b"{}")
         answer = self.upstream.answer(message) if "method" in message else None
         if answer is None:
@@ -52,10 +61,16 @@ class Notes:
         if self.hold.is_set() and message["method"] == "tools/call":
             self.called.set()
             self.released.wait(30)
-        kind, told = "application/json", json.dumps(answer)
-        if self.events:
-            kind, told = "text/event-stream", f"{self.events}event: message\ndata: {told}\n\n"
-        return Reply(200, [("content-type", kind), ("mcp-session-id", "one")], told.encode())
+        body = json.dumps(answer).encode()
+        if self.says is not None and message["method"] != "initialize":
+            return stream(self.says(body))
+        headers = [("content-type", "application/json"), ("mcp-session-id", self.session)]
+        return Reply(200, headers, body)
+
+
+def stream(pieces: Iterable[bytes]) -> Reply:
+    """An answer as a stream of events."""
+    return Reply(200, [("content-type", "text/event-stream; charset=utf-16")], iter(pieces))
 
 
 @pytest.fixture
@@ -91,7 +106,7 @@ async def test_its_own_credential_goes_there_and_nobody_elses(gateway: Gateway, 
     posts = [one for one in site.asked if one.method == "POST"]
     assert {one.headers["authorization"] for one in posts} == {"Bearer a-long-token"}
     assert all("agent:other" not in str(one.headers) + one.body.decode() for one in posts)
-    assert not [one for one in site.asked if one.method == "GET"]
+    assert not [one for one in site.asked if one.method == "GET"]  # nobody listens
 
 
 @pytest.mark.parametrize("to", ["http://127.0.0.1:{}/mcp", "/of/somebody/else", "//127.0.0.1:{}/mcp"])
@@ -130,7 +145,7 @@ def test_nothing_that_a_server_says_is_logged_as_it_came(
     gateway: Gateway, notes: Notes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is logged stands in a terminal, before anybody trusts the server: the SDK tells of events by their names."""
-    notes.events = "event: \x1b]0;mine\x07\ndata: x\n\n"
+    notes.says = lambda body: iter([b"event: \x1b]0;mine\x07\ndata: x\n\n", _event(body)])
     gateway.look()
     notes.wrong = Reply(200, [("content-type", "text/\x1b[31m")], b"x")
     assert refused(gateway.look).code == "MCP_SERVER_UNREACHABLE"
@@ -159,6 +174,115 @@ async def test_one_that_lets_nobody_go_holds_up_no_end(
         began_s = time.monotonic()
     assert time.monotonic() - began_s < 10
     notes.released.set()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+async def test_an_answer_on_a_stream_is_read_however_it_is_cut(
+    gateway: Gateway, notes: Notes, end: bytes
+) -> None:
+    """And no longer than to what was asked: the stream may stay open."""
+
+    def says(body: bytes) -> Iterator[bytes]:
+        told = end.join([b": hello", b"", b"event: message", b"id: 1", b"data", b"data: " + body, b"", b""])
+        yield from (told[at : at + 7] for at in range(0, len(told), 7))
+        notes.released.wait(20)
+
+    gateway.trust()
+    notes.says = says
+    async with Runtime.open(gateway.folder) as rt:
+        for number in (1, 2):
+            done = await rt.call("mcp.notes.add_note", {"title": "milk"})
+            assert done.outputs == {"id": number}
+    notes.released.set()
+
+
+def _endless(piece: bytes) -> Callable[[bytes], Iterator[bytes]]:
+    def says(_: bytes) -> Iterator[bytes]:
+        while True:
+            yield piece
+            time.sleep(0.0002)
+
+    return says
+
+
+MISBEHAVES: dict[str, tuple[Callable[[bytes], Iterator[bytes]], str]] = {
+    "crowd": (lambda _: iter([b': "\ndata: ' + b"[" * 5000 + b"\n\n"]), "more than 3276 values"),
+    "huge": (_endless(b"data: " + b"x" * 8192), "more than 65536 bytes"),
+    "flood": (_endless(b":\n\n" * 100), "more than 500 messages that nobody asked for"),
+    "ends": (lambda _: iter([b"data: {\n\n"[:-1]]), "ended without a response"),
+    "slow": (_endless(b": wait\n"), ""),
+    "again": (lambda _: iter([b"id: 1\nretry: 0\ndata:\n\n"]), "broke off again and again"),
+}
+
+
+@pytest.mark.parametrize("mode", MISBEHAVES)
+async def test_a_stream_that_misbehaves_is_one_error_and_the_next_call_is_as_ever(
+    gateway: Gateway, notes: Notes, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assent.plugins.upstream._frames.UNASKED_MAX", 500)
+    monkeypatch.setattr("assent.runtime.wiring._server_web.RESUMED_MAX", 3)
+    monkeypatch.setattr("assent.runtime.wiring._server_web.AGAIN_S_MIN", 0.01)
+    path = gateway.folder / "assent.toml"
+    path.write_text(path.read_text().replace(LOCAL, LOCAL + 'answer_bytes = 65536\ntimeout = "2s"\n'))
+    gateway.trust()
+    pieces, told = MISBEHAVES[mode]
+    if mode == "again":
+        notes.told = [stream([b"id: 1\nretry: 0\ndata:\n\n"]) for _ in range(9)]
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await rt.call("mcp.notes.add_note", {"title": "milk"})).outputs == {"id": 1}
+        notes.says = lambda body: pieces(body) if b'"structuredContent"' in body else iter([_event(body)])
+        step = (await rt.call("mcp.notes.find_note", {"title": "milk"})).steps[0]
+        assert step.error is not None
+        assert told in str(step.error["message"])
+        notes.says = None
+        assert (await rt.call("mcp.notes.add_note", {"title": "milk"})).outputs == {"id": 2}
+
+
+def _event(body: bytes) -> bytes:
+    return b"data: " + body + b"\n\n"
+
+
+async def test_a_session_that_the_server_has_lost_is_begun_anew(gateway: Gateway, notes: Notes) -> None:
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        assert (await rt.call("mcp.notes.add_note", {"title": "milk"})).outputs == {"id": 1}
+        notes.session = "two"
+        assert (await rt.call("mcp.notes.add_note", {"title": "milk"})).outputs == {"id": 2}
+
+
+async def test_what_is_said_unasked_is_asked_for_again_where_it_ended(
+    gateway: Gateway, site: Site, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the last event on, if it has a number; where something may be missing that is told. One with none is left alone."""
+    for name, value in (("AGAIN_S", 0.01), ("AGAIN_S_MIN", 0.01), ("AGAIN_S_MAX", 0.05)):
+        monkeypatch.setattr(f"assent.runtime.wiring._server_web.{name}", value)
+    changed = _event(b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}')
+    notes.told = [
+        Reply(503),
+        stream([b"id: 7\nretry: 10\n" + changed]),
+        Reply(400),
+        stream([changed]),
+        stream([b"data: " + b"x" * (5 << 20) + b"\n\n"]),
+        Reply(429),
+        stream([changed, b"id: 9\n", changed]),
+    ]
+    heard, missed = [], []
+
+    async def hear(message: object) -> None:
+        heard.append(message)
+
+    web = Web(gateway.settings.servers["notes"], {"Authorization": "Bearer a-long-token"})
+    async with Client(web.streams(), message_handler=hear):
+        assert not [one for one in site.asked if one.method == "GET"]
+        await web.hear(lambda: missed.append(len(site.asked)))
+        async with asyncio.timeout(20):
+            while len(heard) < 4 or len(missed) < 4:  # noqa: ASYNC110 - another part of it settles it
+                await asyncio.sleep(0.02)
+        asked = [one.headers.get("last-event-id") for one in site.asked if one.method == "GET"]
+        assert asked == [None, None, "7", None, None, None, None, "9", None]
+        await asyncio.sleep(0.2)
+        assert len([one for one in site.asked if one.method == "GET"]) == len(asked)
+    assert web.fault is None
 
 
 def test_an_address_in_a_private_network_has_to_be_named(gateway: Gateway, site: Site) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, c
 from assent.errors import AssentError, InputError, Json, WorldError
 from assent.invocation import NoEffectError, Spawn
 from assent.plugins.upstream._servers import OFFERS, Server
-from assent.plugins.upstream._talk import KEY, LISTS, UPDATED, Talk, Wire, refusal
+from assent.plugins.upstream._talk import KEY, LISTS, TASKS, UPDATED, Talk, Wire, refusal
 from assent.plugins.upstream._tools import TOOLS_MAX, Tool, tools_of
 from assent.spec.secret_text import SecretText
 
@@ -806,7 +806,16 @@ class Connection:
         from mcp_types import CONNECTION_CLOSED
 
         if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED and was_asked:
-            return self._refused(error)
+            refused = self._refused(error)
+            if not _needs_tasks(error):
+                return refused
+            # It made no task, and without one it does nothing.
+            return NoEffectError(
+                refused.code,
+                refused.message,
+                hint="only clients that know tasks can call this tool: call it from a workflow, or with such a client",
+                details=refused.details,
+            )
         await live.close()
         how = live.link.fault or (
             "it did not answer in time" if isinstance(error, TimeoutError) else _said(error)
@@ -945,6 +954,17 @@ def _error_of(said: Any) -> MCPError:  # `Any`: JSON
         str(told.get("message", "it does not say why")),
         told.get("data"),
     )
+
+
+def _needs_tasks(error: MCPError) -> bool:
+    """Whether a server refuses to carry a call out as anything but a task."""
+    from mcp_types import MISSING_REQUIRED_CLIENT_CAPABILITY
+
+    data = error.data if isinstance(error.data, dict) else {}
+    needed = data.get("requiredCapabilities")
+    extensions = needed.get("extensions") if isinstance(needed, dict) else None
+    is_missing = error.code == MISSING_REQUIRED_CLIENT_CAPABILITY
+    return is_missing and isinstance(extensions, dict) and TASKS in extensions
 
 
 def _exactly(listed: Any) -> str:  # `Any`: JSON

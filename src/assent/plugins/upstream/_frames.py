@@ -61,11 +61,14 @@ def lines(buffer: bytearray, data: bytes) -> Iterator[bytes]:
 
 
 def events(buffer: bytearray, data: bytes) -> Iterator[bytes]:
-    """The events of a stream (`text/event-stream`) that are complete, with the empty line at their end; the rest as above."""
+    """The events of a stream (`text/event-stream`) that are complete, whatever ended their lines; the rest as above.
+
+    Each ends with an empty line, and all lines with a line feed: of a carriage return alone it is not known yet what it ends.
+    """
     start = max(0, len(buffer) - _EVENT_END_BYTES)
     buffer += data
     while (found := _EVENT_END.search(buffer, start)) is not None:
-        yield bytes(buffer[: found.end()])
+        yield b"".join(line + b"\n" for line in buffer[: found.end()].splitlines())
         del buffer[: found.end()]
         start = 0
 

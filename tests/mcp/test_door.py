@@ -15,6 +15,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.extension import ClientExtension
 from mcp.shared.exceptions import MCPError
+from mcp.shared.memory import create_client_server_memory_streams
 from msgspec.structs import replace
 
 from assent.errors import AssentError, InternalError
@@ -26,6 +27,7 @@ from assent.runtime.service import requests
 from assent.runtime.service.requests import asker_of
 from assent.runtime.settings.effective import Settings
 from assent.spec.words.globs import glob_matches
+from assent.system import spawn
 
 MODERN = "2026-07-28"
 ERAS = ("legacy", MODERN)
@@ -73,15 +75,17 @@ async def meeting(
     era: str = "legacy",
     agent: str = "agent:ann",
     extensions: Sequence[ClientExtension] = (),
+    *,
+    over: Callable[[Any], Any] = lambda server: server,
     **more: Any,
 ) -> AsyncIterator[Met]:
-    """An agent that has come in; `more` is said of its client."""
+    """An agent that has come in; `over` says by which way, and `more` is said of its client."""
     settings = settings_of(root, env, agent)
     async with Answering(settings) as runtime:
         visit = Visit(runtime, asker_of(settings))
         failed: Exception | None = None
         door = Door(lambda _: visit, _fault)
-        async with Client(door.server(), mode=era, extensions=extensions, **more) as client:
+        async with Client(over(door.server()), mode=era, extensions=extensions, **more) as client:
             try:
                 yield Met(client, runtime, visit)
             except Exception as error:  # noqa: BLE001  # raised below: a group of exceptions hides what a test says
@@ -90,6 +94,15 @@ async def meeting(
             raise failed
         door.news.close()
         await visit.close()
+
+
+@asynccontextmanager
+async def wired(server: Any) -> AsyncIterator[Any]:  # `Any`: the SDK's own server, and streams
+    """A way to a server by messages, as a pipe has it: what comes within one process by a call has a token here, and an order."""
+    async with create_client_server_memory_streams() as (streams, (source, sink)):
+        task = spawn(server.run(source, sink, server.create_initialization_options()), name="its server")
+        yield streams
+        task.cancel()
 
 
 def settings_of(root: Path, env: Mapping[str, str], principal: str) -> Settings:

@@ -20,7 +20,7 @@ from assent.runtime._answering import Answering
 from assent.runtime.service import requests
 from assent.runtime.service.requests import asker_of
 from tests.mcp import test_talking as talking
-from tests.mcp.test_door import MODERN, Met, meeting, settings_of
+from tests.mcp.test_door import MODERN, Met, meeting, settings_of, wired
 from tests.mcp.test_talking import SAID
 from tests.support import suite_upstream
 from tests.support.gateway import Gateway
@@ -154,8 +154,14 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
     gateway = Gateway(tmp_path / "work")
     gateway.say(SAID.replace("talk", "suite", 1).replace(str(talking.PROGRAM), suite_upstream.__file__))
     gateway.trust("suite")
-    known = Tasks()
-    async with meeting(gateway.folder, env, MODERN, extensions=[known], elicitation_callback=_unasked) as met:
+    known, heard = Tasks(), asyncio.Queue[wire.ProgressNotificationParams]()
+
+    async def hear(message: object) -> None:
+        if isinstance(message, wire.ProgressNotification):
+            heard.put_nowait(message.params)
+
+    callbacks: Any = {"elicitation_callback": _unasked, "message_handler": hear, "over": wired}
+    async with meeting(gateway.folder, env, MODERN, extensions=[known], **callbacks) as met:
         client = met.client
 
         async def begun(tool: str, **arguments: Any) -> tuple[str, asyncio.Future[wire.CallToolResult]]:
@@ -185,8 +191,16 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
         task, calling = await begun("slow_compute", seconds=600)
         await ask(client, "tasks/cancel", task)
         assert "the agent cancelled this call" in str((await calling).content)
+        calling = asyncio.ensure_future(
+            client.call_tool("mcp_suite_slow_compute", {"seconds": 1}, meta={"progressToken": "p"})
+        )
+        async with asyncio.timeout(20):
+            told = await heard.get()
+        assert (told.progress_token, told.progress, told.message) == ("p", 50, "half of it")
+        assert not calling.done()
+        await calling
         stand = await client.call_tool("mcp_suite_test_tell_tasks", {})
-        assert stand.content == [wire.TextContent(type="text", text="completed failed completed cancelled")]
+        assert stand.content == [wire.TextContent(type="text", text="completed failed completed cancelled completed")]
         quick = {"tool": "mcp_suite_slow_compute", "arguments": {"seconds": 0.1}}
         assert " done" in str((await client.call_tool("assent_run", {"calls": [quick]})).content)
     async with meeting(gateway.folder, env, MODERN) as met:

@@ -482,8 +482,12 @@ async def greet(call: Round) -> Any:
     }
 )
 async def slow_compute(call: Round) -> Any:
-    """Takes its time."""
-    await asyncio.sleep(call.arguments["seconds"])
+    """Takes its time, and tells how far it is: as a task, too, whose call has been answered by then."""
+    token = (call.context.meta or {}).get("progress_token")
+    await asyncio.sleep(call.arguments["seconds"] / 2)
+    if token is not None:
+        await call.context.session.send_progress_notification(token, 50, 100, "half of it")
+    await asyncio.sleep(call.arguments["seconds"] / 2)
     return text(f"{call.arguments.get('label', '')} done")
 
 

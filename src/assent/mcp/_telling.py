@@ -69,6 +69,7 @@ class Call:
         """What the server asks that the client has not answered yet."""
         self._ident = ""
         self._is_heard = True
+        self._is_task = False
         self.step: Final[asyncio.Future[str]] = asyncio.get_running_loop().create_future()
         self.inner: str | None = None
         self.rests: Final = asyncio.Event()
@@ -177,6 +178,7 @@ class Call:
     def last(self, work: asyncio.Task[Any]) -> None:
         """The client has a task instead of an answer: its server may ask until this has ended."""
         self.work = work
+        self._is_task = True
         work.add_done_callback(self._end_after)
 
     def _end_after(self, work: asyncio.Task[Any]) -> None:
@@ -229,9 +231,12 @@ class Call:
 
     async def _report(self, progress: float, total: float | None, message: str | None) -> None:
         self._last = progress
-        if not self._is_heard:
-            return
-        await self._context.session.report_progress(progress, total, message)
+        session = self._context.session
+        if self._is_heard:
+            await session.report_progress(progress, total, message)
+        elif self._is_task:  # its call has been answered, and its token counts on
+            token = (self._context.meta or {})["progress_token"]
+            await session.send_progress_notification(token, progress, total, message)
 
     async def _log(self, said: Mapping[str, Any]) -> None:  # `Any`: as above
         if not self._is_heard:

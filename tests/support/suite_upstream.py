@@ -482,7 +482,8 @@ async def greet(call: Round) -> Any:
     }
 )
 async def slow_compute(call: Round) -> Any:
-    """Takes its time, and tells how far it is: as a task, too, whose call has been answered by then."""
+    """Takes its time."""
+    # A task tells this, too, though its call has been answered by then.
     token = (call.context.meta or {}).get("progress_token")
     await asyncio.sleep(call.arguments["seconds"] / 2)
     if token is not None:

@@ -195,8 +195,8 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
             client.call_tool("mcp_suite_slow_compute", {"seconds": 1}, meta={"progressToken": "p"})
         )
         async with asyncio.timeout(20):
-            told = await heard.get()
-        assert (told.progress_token, told.progress, told.message) == ("p", 50, "half of it")
+            half = await heard.get()
+        assert (half.progress_token, half.progress, half.message) == ("p", 50, "half of it")
         assert not calling.done()
         await calling
         stand = await client.call_tool("mcp_suite_test_tell_tasks", {})

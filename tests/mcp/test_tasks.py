@@ -191,8 +191,9 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
         task, calling = await begun("slow_compute", seconds=600)
         await ask(client, "tasks/cancel", task)
         assert "the agent cancelled this call" in str((await calling).content)
+        token: Any = {"progressToken": "p"}
         calling = asyncio.ensure_future(
-            client.call_tool("mcp_suite_slow_compute", {"seconds": 1}, meta={"progressToken": "p"})
+            client.call_tool("mcp_suite_slow_compute", {"seconds": 1}, meta=token)
         )
         async with asyncio.timeout(20):
             half = await heard.get()
@@ -200,7 +201,9 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
         assert not calling.done()
         await calling
         stand = await client.call_tool("mcp_suite_test_tell_tasks", {})
-        assert stand.content == [wire.TextContent(type="text", text="completed failed completed cancelled completed")]
+        assert stand.content == [
+            wire.TextContent(type="text", text="completed failed completed cancelled completed")
+        ]
         quick = {"tool": "mcp_suite_slow_compute", "arguments": {"seconds": 0.1}}
         assert " done" in str((await client.call_tool("assent_run", {"calls": [quick]})).content)
     async with meeting(gateway.folder, env, MODERN) as met:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -272,6 +273,22 @@ async def test_who_is_not_let_in(root: Path, env: dict[str, str]) -> None:
         ):
             response = await http.post("/mcp", json=HELLO, headers=headers)
             assert (response.status_code, told_of(response)["error"]["code"]) == (status, code)
+
+
+async def test_what_two_programs_read_differently_is_no_request(root: Path, env: dict[str, str]) -> None:
+    """A proxy in between that took the first of two keys would have let another call pass than is made."""
+    over_tcp(root)
+    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+        headers = {
+            "authorization": f"Bearer {key_for(root, env, 'agent:ann')}",
+            "accept": "application/json, text/event-stream",
+            "content-type": "application/json",
+        }
+        honest = json.dumps(HELLO)
+        for body, status in ((honest, 200), (honest.replace("{", '{"method": "ping", ', 1), 400), ("", 400)):
+            response = await http.post("/mcp", content=body.encode(), headers=headers)
+            assert response.status_code == status, body
+            assert status == 200 or response.json()["error"]["code"] == -32700
 
 
 async def test_a_daemon_ends_while_agents_are_there(root: Path, env: dict[str, str]) -> None:

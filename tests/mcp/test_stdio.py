@@ -110,6 +110,8 @@ def test_a_signal_ends_it_whatever_its_client_does(root: Path, env: dict[str, st
             process.stdin.flush()
             if method != "tools/list":
                 assert json.loads(process.stdout.readline())["id"] == number
+        process.stdin.write(b'{"jsonrpc": "2.0", "id": "odd", "method": "ping", "method": "tools/list"}\n\n')
+        process.stdin.flush()
         time.sleep(0.5)  # by now all that a pipe holds is written
         process.terminate()
         assert process.wait(20) == 0

@@ -21,6 +21,7 @@ from assent import system
 from assent.errors import AssentError, InputError, RefusedError
 from assent.mcp._kept import RETRY_MS, Sessions
 from assent.mcp._news import SINCE_NOW
+from assent.mcp._reading import fault_in
 from assent.mcp._server import Door
 from assent.mcp._telling import Context
 from assent.mcp._visit import Visit
@@ -94,6 +95,7 @@ class Agents:
         self, service: Service, fault: Callable[[Exception], AssentError], *, body_bytes: int
     ) -> None:
         self._service = _Checked(service)
+        self._body_bytes = body_bytes
         self._visits: dict[_Whose, tuple[Visit, asyncio.TimerHandle]] = {}
         self._sessions: dict[str, Asker] = {}
         self._asking: set[asyncio.Task[Any]] = set()
@@ -125,6 +127,11 @@ class Agents:
                 hint="give it a key of its own: `assent key create NAME --for agent:NAME`",
             )
         await self._open.wait()
+        if scope["method"] == "POST":
+            body, receive = await _ahead(receive, self._body_bytes)
+            if body is not None and (fault := fault_in(body)) is not None:
+                await _refuse(send, fault.encode())
+                return
         session = dict(scope["headers"]).get(_SESSION_HEADER, b"").decode("latin-1")
         if session in self._sessions:
             self._sessions[session] = self._sessions.pop(session)  # the newest now
@@ -238,6 +245,28 @@ class Agents:
         self._closing.set()
         await asyncio.wait({self._hosting})
         self._hosting.result()
+
+
+async def _ahead(receive: Receive, most: int) -> tuple[bytes | None, Receive]:
+    """The body of a request, and what gives it once more; None where it has no end, or more than is read, as the SDK tells."""
+    came: list[Message] = []
+    size = 0
+    while not came or (came[-1].get("more_body", False) and size <= most):
+        came.append(await receive())
+        size += len(came[-1].get("body", b""))
+    is_whole = came[-1]["type"] == "http.request" and size <= most
+    body = b"".join(one["body"] for one in came) if is_whole else None
+
+    async def again() -> Message:
+        return came.pop(0) if came else await receive()
+
+    return body, again
+
+
+async def _refuse(send: Send, said: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(said)).encode())]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
 
 
 async def _nothing() -> Message:

@@ -15,6 +15,7 @@ from mcp.server.stdio import stdio_server
 
 from assent import system
 from assent.errors import AssentError
+from assent.mcp._reading import fault_in_message
 from assent.mcp._server import Door
 from assent.mcp._visit import Visit
 from assent.runtime._answering import Answering
@@ -63,6 +64,12 @@ class _Ends:
         return self
 
     async def __anext__(self) -> str:
+        while (fault := fault_in_message(line := await self._line())) is not None:
+            if line.strip():
+                await self.write(f"{fault}\n")
+        return line.decode()
+
+    async def _line(self) -> bytes:
         start = 0
         while (end := self._buffer.find(b"\n", start)) < 0:
             start = len(self._buffer)
@@ -73,7 +80,7 @@ class _Ends:
             if not data:
                 raise StopAsyncIteration
             self._buffer += data
-        line = self._buffer[:end].decode(errors="replace")
+        line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line
 

@@ -68,11 +68,26 @@ def parse_json(text: bytes | str) -> Json:
     except RecursionError:
         _refuse(f"more than {DEPTH_MAX} levels of nesting", "")
     except ValueError as error:
-        raise InputError(
-            "JSON_INVALID", f"not strict JSON: {str(error)[:1].lower()}{str(error)[1:]}"
-        ) from None
+        raise _not_strict(error) from None
     canonical_json(value)  # Surrogates and nesting have no hook of their own in the decoder.
     return value
+
+
+def require_one_reading(text: bytes | str) -> None:
+    """Raise `InputError` JSON_INVALID for a JSON text that programs read differently: a key twice, NaN, bytes that are no UTF-8.
+
+    For what another reader then takes; numbers and half characters are looked at by `parse_json`, or where values are used.
+    """
+    try:
+        _ONE_READING_DECODER.decode(text if isinstance(text, str) else text.decode())
+    except RecursionError:
+        _refuse(f"more than {DEPTH_MAX} levels of nesting", "")
+    except ValueError as error:
+        raise _not_strict(error) from None
+
+
+def _not_strict(error: ValueError) -> InputError:
+    return InputError("JSON_INVALID", f"not strict JSON: {str(error)[:1].lower()}{str(error)[1:]}")
 
 
 def fingerprint(value: object) -> Fingerprint:
@@ -245,6 +260,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(message)
 
 
+_ONE_READING_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_no_constant)
 _STRICT_DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_unique_members, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant
 )

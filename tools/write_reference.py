@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import Json
+from assent.findings import finding_schema
 from assent.policy import policy_schema
 from assent.spec.capability_schema import capability_schema
 from assent.spec.schemas.written import reference
@@ -21,6 +22,7 @@ from assent.spec.workflow.schema import workflow_schema
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 SCHEMAS: Final = {
     "capability-spec.md": capability_schema,
+    "findings.md": finding_schema,
     "policy.md": policy_schema,
     "workflows.md": workflow_schema,
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import Json
+from assent.findings import finding_schema
 from assent.plugins import manifest_schema
 from assent.policy import policy_schema
 from assent.runtime.service.schema import service_schema
@@ -24,6 +25,7 @@ FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 
 SCHEMAS: Final[Mapping[str, Callable[[], dict[str, Json]]]] = {
     "capability-3.json": capability_schema,
+    "finding-1.json": finding_schema,
     "manifest-1.json": manifest_schema,
     "policy-1.json": policy_schema,
     "service-1.json": service_schema,

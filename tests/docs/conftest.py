@@ -15,10 +15,15 @@ from tests.support.nursery import Nursery
 BIN = Path(sys.executable).parent
 
 
+_MEASURED = ("operators.md", "schedules.md", "serve.md")
+"""Pages whose commands run what no other test's do."""
+
+
 @pytest.fixture
-def home(tmp_path: Path, nursery: Nursery) -> Iterator[dict[str, str]]:
+def home(tmp_path: Path, nursery: Nursery, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The environment of somebody who has just installed Assent; what they type is forked."""
-    dropped = ("ASSENT_", "CLICOLOR", "XDG_")
+    is_measured = any(page in request.node.name for page in _MEASURED)
+    dropped = ("ASSENT_", "CLICOLOR", "XDG_", *(() if is_measured else ("COVERAGE_",)))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     # A socket's path has 108 bytes at most, which pytest's own folders nearly use up.
     with tempfile.TemporaryDirectory(prefix="assent-") as sockets:

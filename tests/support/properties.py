@@ -121,6 +121,7 @@ PROPERTIES: Final[dict[str, tuple[int, str]]] = {
     "foreign_changes": (59, "Nobody else's change is overwritten by taking back one's own."),
     "terminal_safety": (60, "No text can drive the terminal or break a line of what is shown."),
     "one_question": (61, "A plan, an explanation and the run come to one decision, rule, risk and undo."),
+    "one_identity": (62, "Findings of two hosts are never one, and one matter keeps its fingerprint."),
 }
 """Name → number and sentence."""
 

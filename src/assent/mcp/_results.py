@@ -57,6 +57,8 @@ def of_step(
         "rule": step.rule,
         "risk_level": step.risk_level,
     }
+    if step.fault is not None and MARKS in step.fault.details and (step.capability or "").startswith("mcp."):
+        place[MARKS] = step.fault.details[MARKS]
     fault = step.fault or (run.error if run.status not in ("running", "waiting") else None)
     if fault is not None and (error := of_server(fault, place)) is not None:
         raise error

@@ -579,6 +579,24 @@ async def test_no_server_marks_its_own_results(gateway: Gateway, mode: str) -> N
         assert (await call(rt)).output == {"id": 1}
 
 
+@pytest.mark.parametrize(("mode", "at"), [("poisons", "said"), ("refuses", "said"), ("plain", None)])
+async def test_what_a_failure_says_is_marked_as_a_result_is(
+    gateway: Gateway, mode: str, at: str | None
+) -> None:
+    """A server says itself whether a call has failed; so nothing is said past the marks by that, or in their name."""
+    gateway.program(mode)
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        error = (await rt.call("mcp.notes.fail", {})).steps[0].error
+    assert error is not None
+    details: Any = error["details"]
+    marks = details.get("assent/marks", [])
+    assert [one["code"] for one in marks][:1] == ([] if at is None else ["MCP_RESULT_INSTRUCTS"])
+    assert at is None or at in {one["path"] for one in marks}
+    if mode == "refuses":
+        assert details["data"] == {"own": 1}
+
+
 def test_a_program_in_the_workspace_waits_for_the_start_that_protects_it(gateway: Gateway) -> None:
     settings = gateway.settings
     servers, capabilities = Servers(settings), Capabilities()

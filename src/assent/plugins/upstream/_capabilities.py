@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from assent.errors import InputError, Json, RefusedError, WorldError
+from assent.errors import AssentError, InputError, Json, RefusedError, WorldError
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
 from assent.plugins.upstream._client import SAID_MAX
 from assent.plugins.upstream._talk import Talk
@@ -41,7 +41,9 @@ _WHOLE: Final[dict[str, Json]] = {
     "type": "object",
     "description": "what else the server's result held: its content, its `_meta`",
 }
-_HOP: Final = ("io.modelcontextprotocol/", "assent/")
+OURS: Final = ("assent/",)
+"""What nobody but us says."""
+_HOP: Final = ("io.modelcontextprotocol/", *OURS)
 _SAID: Final = frozenset({"content", "structuredContent", "isError", "resultType"})
 _ROOM: Final = frozenset(
     {"$schema", "$defs", "type", "title", "description", "properties", "required", "additionalProperties"}
@@ -425,7 +427,9 @@ class Performed:
             )
             if result.get("isError"):
                 raise self._failed(tool, result)
-        except WorldError as error:
+        except (NoEffectError, WorldError) as error:
+            # A model reads this like any result, and whether a call has failed is for the server to say.
+            await mark_failure(error, self._others())
             if fails_clean and error.code == "MCP_TOOL_FAILED":
                 raise NoEffectError(error.code, error.message, details=error.details) from error
             raise
@@ -433,7 +437,7 @@ class Performed:
         content = result.get("content", [])
         rest = {key: one for key, one in result.items() if key not in _SAID}
         # What the two ends of one connection say to each other is not for the next one.
-        meta = {key: one for key, one in (rest.pop("_meta", None) or {}).items() if not key.startswith(_HOP)}
+        meta = without(_HOP, rest.pop("_meta", None))
         if meta:
             rest["_meta"] = meta
         schema = tool.definition.get("outputSchema")
@@ -473,6 +477,24 @@ class Performed:
             + (" ".join(said.split())[:300] or "no reason given"),
             details={"said": said, **({"content": content} if len(json.dumps(content)) <= ERROR_MAX else {})},
         )
+
+
+def without(beginnings: tuple[str, ...], said: Any) -> dict[str, Json]:  # `Any`: JSON
+    """An object without the keys that begin so; what is no object is an empty one."""
+    given = said if isinstance(said, dict) else {}
+    return {key: one for key, one in given.items() if not key.startswith(beginnings)}
+
+
+async def mark_failure(error: AssentError, others: Collection[str]) -> None:
+    """Have an error say what in it may be meant to move a model: all that it holds of the server's own words."""
+    data = error.details.get("data")
+    if isinstance(data, dict):
+        error.details["data"] = without(OURS, data)
+    marks = await marks_of_result(error.details, others) or await marks_of_result(
+        {"message": error.message}, others
+    )
+    if marks:
+        error.details[MARKS] = marks
 
 
 def _repeats(content: Any, given: Mapping[str, Json]) -> bool:  # `Any`: JSON

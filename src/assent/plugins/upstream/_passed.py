@@ -6,15 +6,17 @@ Of these nothing is pinned but that the server has them: who trusts it agrees th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from assent.errors import Json, WorldError
-from assent.invocation import Handler, LocalContext
-from assent.plugins.upstream._capabilities import revealed
+from assent.invocation import Handler, LocalContext, NoEffectError
+from assent.plugins.upstream._capabilities import OURS, mark_failure, revealed, without
 from assent.plugins.upstream._talk import Talk
+from assent.plugins.upstream._tools import marks_of_result
 from assent.spec.capability import CapabilitySpec, OperationType, Risk, RiskLevel, SideEffects
+from assent.spec.ids import MARKS
 from assent.spec.values.canonical import fingerprint
 
 if TYPE_CHECKING:
@@ -99,9 +101,12 @@ _PASSED: Final = (
 
 
 def passed_of(
-    server: Server, offers: Iterable[str], connection: Connection
+    server: Server,
+    offers: Iterable[str],
+    connection: Connection,
+    others: Callable[[], Collection[str]] = frozenset,
 ) -> Iterator[tuple[CapabilitySpec, Handler]]:
-    """What a server offers of this, each as a capability."""
+    """What a server offers of this, each as a capability. `others`: as of its tools."""
     kinds = frozenset(offers)
     for one in _PASSED:
         if one.id.partition(".")[0] in kinds:
@@ -130,7 +135,7 @@ def passed_of(
             yield (
                 spec,
                 Handler(
-                    execute=partial(_asked, connection, one),
+                    execute=partial(_asked, connection, one, others),
                     revision=f"mcp {fingerprint({'place': server.place, 'method': one.method})}",
                     completes=True,
                 ),
@@ -138,9 +143,27 @@ def passed_of(
 
 
 async def _asked(
-    connection: Connection, one: _Passed, context: LocalContext, parameters: Mapping[str, Json]
+    connection: Connection,
+    one: _Passed,
+    others: Callable[[], Collection[str]],
+    context: LocalContext,
+    parameters: Mapping[str, Json],
 ) -> Json:
-    """The answer as it came, and of a list all pages as one."""
+    """The answer as it came, and of a list all pages as one; what in it may be meant to move a model is marked in its `_meta`."""
+    try:
+        answer = await _answered(connection, one, context, parameters)
+    except (NoEffectError, WorldError) as error:
+        await mark_failure(error, others())
+        raise
+    meta = without(OURS, answer.pop("_meta", None))
+    if marks := await marks_of_result(answer, others()):
+        meta[MARKS] = marks
+    return {**answer, "_meta": meta} if meta else answer
+
+
+async def _answered(
+    connection: Connection, one: _Passed, context: LocalContext, parameters: Mapping[str, Json]
+) -> dict[str, Any]:  # `Any`: JSON
     talk = Talk(connection.server.name, context)
     reveal = partial(revealed, context, connection.server.host)
     if not one.gives:

@@ -138,7 +138,7 @@ class Servers:
                 self.faults[f"{name}.{tool.name}"] = error
         for tool_name in sorted(server.tools.keys() - trusted.keys()):
             self.faults[f"{name}.{tool_name}"] = unnamed(name, tool_name, trusted)
-        for spec, handler in passed_of(server, pinned.offers, self.connection(name)):
+        for spec, handler in passed_of(server, pinned.offers, self.connection(name), others):
             capabilities.register(spec, handler, origin=origin_of(name), replace=True, breaking=True)
 
     def _others(self, capabilities: Capabilities, pins: Mapping[str, Pinned], name: str) -> frozenset[str]:

@@ -192,8 +192,11 @@ async def test_a_refusal_says_what_stands_in_the_way(meet: Meet) -> None:
         run = (await met.refused("assent_run", plan_id="x"))["error"]
         assert (run["code"], run["hint"]) == ("INVALID_INPUT", "did you mean `plan`?")
         assert (await met.refused("assent_plan"))["error"]["code"] == "INVALID_INPUT"
-        for name in ("no_such_tool", "assent_key_create", "assent.key.create", "io.fs.write_file"):
-            with pytest.raises(MCPError, match="there is no tool"):
+        for name in ("no_such_tool", "assent_key_create", "assent.key.create"):
+            with pytest.raises(MCPError, match=f"there is no tool `{name}`$"):
+                await met.client.call_tool(name, {})
+        for name in ("io.fs.write_file", "io_fs_writ_file"):
+            with pytest.raises(MCPError, match=f"no tool `{name}`: did you mean `io_fs_write_file`"):
                 await met.client.call_tool(name, {})
 
 

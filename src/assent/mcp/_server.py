@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final
 
@@ -213,7 +214,11 @@ class Door:
             return results.of_error(error)
         except Exception as error:  # noqa: BLE001 - the last door: no traceback may reach a caller
             return results.of_error(self._fault(error))
-        raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`")
+        # Only what is spelled alike: an agent that may not approve is not led to another tool.
+        name = params.name[:128].replace(".", "_")
+        near = get_close_matches(name, [*TOOLS, *offer.capabilities], n=1, cutoff=0.85)
+        meant = f": did you mean `{near[0]}`?" if near else ""
+        raise MCPError(wire.INVALID_PARAMS, f"there is no tool `{params.name}`{meant}")
 
     async def _asking(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,15 +47,20 @@ def save_document(path: Path, document: msgspec.Struct, what: str) -> None:
     replace_file(path, text, what)
 
 
-def replace_file(path: Path, text: str, what: str) -> None:
-    """Write a control file in one step; it is durable when this returns. `WorldError` WORKSPACE_UNUSABLE."""
+def replace_file(path: Path, text: str, what: str, *, mode: int | None = None) -> None:
+    """Write a control file in one step; it is durable when this returns. `WorldError` WORKSPACE_UNUSABLE.
+
+    `mode`: what a new file gets, and one that is there keeps its own. Without it, the mode of a lock.
+    """
     # A link is followed, as it is when the lock is read: the file itself is replaced, wherever it is.
     place = Path(os.path.realpath(path))
     fresh = place.with_name(f".{place.name}.new")
     try:
         # 0644 whatever the umask allows: a lock that its group may change is refused when it is loaded.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(fresh, flags, 0o644), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(fresh, flags, mode or 0o644), "w", encoding="utf-8") as file:
+            if mode is not None and place.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(place.stat().st_mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -65,6 +71,8 @@ def replace_file(path: Path, text: str, what: str) -> None:
         finally:
             os.close(folder)
     except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()  # a part of it, on a full disk
         reason = os.strerror(error.errno or 0).lower()
         raise WorldError(
             "WORKSPACE_UNUSABLE", f"the {what} can't be written: {reason}", path=str(path)

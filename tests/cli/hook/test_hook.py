@@ -17,6 +17,7 @@ import pytest
 from assent import Runtime
 from assent.capabilities.agent import Barrier
 from assent.capabilities.agent._barrier import GOVERNS
+from assent.cli.hook import _entry
 from assent.cli.hook._entry import NotNotedError
 from tests.cli.hook.conftest import Agent, decision
 from tests.conftest import ROOT
@@ -361,3 +362,22 @@ async def test_what_stands_for_an_agents_own_tools_is_no_tool_of_others(tmp_path
         names = {tool["title"] for tool in rt.tools("json-schema")}
     assert "io-fs-read_file" in names
     assert not [name for name in names if str(name).startswith("agent-")]
+
+
+def test_ctrl_c_denies_in_words(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    class Interrupted:
+        @property
+        def buffer(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        _entry, "start_new_thread", lambda *_: None
+    )  # it would end the tests when patience does
+    monkeypatch.setattr("sys.stdin", Interrupted())
+    monkeypatch.setattr("os._exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        _entry.serve("ask", {})
+    assert (ended.value.code, capfd.readouterr().err) == (
+        2,
+        "denied: interrupted before there was an answer\n",
+    )

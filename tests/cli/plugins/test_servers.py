@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,38 @@ def test_a_server_that_is_not_named_is_guessed_at(terminal: Terminal) -> None:
     for words in (("inspect", "note"), ("--only", "note")):
         answer = terminal("mcp", *words)
         assert (answer.code, "did you mean `notes`?" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("said", ["", "policy = 'p.yaml'\n", "# mine\n\n[limits]\ngrace = '5s'\n"])
+def test_a_file_is_as_it_was_when_its_servers_are_gone(terminal: Terminal, folder: Path, said: str) -> None:
+    """Its mode too: others may not read it only because a server was named."""
+    (folder / "p.yaml").write_text("version: 1\nrules: []\n")
+    file = folder / "assent.toml"
+    file.write_text(said)
+    file.chmod(0o600)
+    for name in ("one", "two"):
+        assert terminal("mcp", "add", name, "--", "x").code == 0
+    for name in ("one", "two"):
+        assert terminal("mcp", "remove", name).code == 0
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (said, 0o600)
+
+
+def test_a_full_disk_leaves_the_file_and_nothing_beside_it(
+    terminal: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    assert terminal("mcp", "add", "one", "--", "x").code == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    monkeypatch.setattr("os.fsync", full)
+    assert terminal("mcp", "add", "two", "--json", "--", "x").error["code"] == "WORKSPACE_UNUSABLE"
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_who_misses_a_tool_is_told_that_its_server_is_not_trusted(terminal: Terminal) -> None:
+    assert terminal("mcp", "add", "notes", "--", "x").code == 0
+    answer = terminal("call", "mcp.notes.add_note")
+    assert (answer.code, "nobody has trusted MCP server `notes`" in answer.err) == (2, True)
+    assert "assent mcp trust notes" in answer.err
+    assert "MCP server" not in terminal("call", "mcp.other.add_note").err

@@ -73,6 +73,8 @@ def test_a_digest_that_was_looked_at_is_trusted(terminal: Terminal, plugged: Pat
     assert isinstance(listed[0], dict)
     assert (listed[0]["status"], listed[0]["capabilities"]) == ("trusted", ["plugged.count"])
     assert "trusted already" in terminal("plugin", "trust", str(plugged)).out
+    other = terminal("plugin", "trust", "plugged", "--digest", "0" * 64, "--json")
+    assert (other.code, other.error["code"]) == (3, "PLUGIN_CHANGED")  # not what was looked at
     assert "trusted" in terminal("plugin", "list").out
 
 

@@ -18,7 +18,7 @@ from assent.cli.terminal._error_text import FAULTS_SHOWN, error_text
 from assent.cli.terminal._output import COLUMNS_MIN, Output
 from assent.cli.terminal._style import PLAIN, Paint, wants_colour
 from assent.cli.terminal._table import table, visible
-from assent.errors import InputError, Json
+from assent.errors import InputError, Json, WorldError
 from assent.runtime.service import answers
 from assent.spec.events.kinds import EVENT_TYPES
 from assent.spec.words.legible import both_ends, safe, safe_line
@@ -429,6 +429,29 @@ def test_an_error_shows_the_line_it_is_about(tmp_path_factory: pytest.TempPathFa
         "   |     ^^^",
         " help: did you mean `name`?",
     ]
+
+
+def test_the_last_lines_that_a_program_printed_are_shown() -> None:
+    printed = "".join(f"line {n}\n" for n in range(20))
+    shown = error_text(WorldError("MCP_SERVER_FAILED", "it ended", details={"printed": printed}), paint=PLAIN)
+    assert [line.strip() for line in shown.splitlines()[1:]] == [
+        "it printed:",
+        *(f"line {n}" for n in range(10, 20)),
+    ]
+
+
+def test_an_empty_list_is_told_where_it_is_the_answer() -> None:
+    """Of a call that changed something it says nothing."""
+    for undo, is_told in (("not_needed", True), ("automatic", False)):
+        step: dict[str, Json] = {
+            "name": "call",
+            "capability": "a.b",
+            "version": "1.0.0",
+            "status": "succeeded",
+        }
+        step |= {"undo": undo, "output": {"path": "x", "entries": []}}
+        run = filled(answers.Run, run_object(workflow=None, steps=[step]))
+        assert ("entries  none" in result_text(run, paint=PLAIN)) is is_told
 
 
 def test_a_place_in_a_file_that_is_gone_is_still_a_place() -> None:

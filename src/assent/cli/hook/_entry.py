@@ -99,6 +99,8 @@ def serve(name: str, said: Mapping[str, str]) -> NoReturn:
         _end_with(1, f"not recorded: {error.why.message} [{error.why.code}]")
     except AssentError as error:
         _deny(f"{error.message} [{error.code}]")
+    except KeyboardInterrupt:
+        _deny("interrupted before there was an answer")
     except BaseException as error:  # noqa: BLE001 - the last door: what is not an answer is a denial
         _deny(f"something went wrong inside Assent: {type(error).__name__}")
     os._exit(0)  # What was loaded need not be swept.

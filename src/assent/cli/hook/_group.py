@@ -157,22 +157,16 @@ def _text(path: Path) -> str:
 
 def _replace(path: Path, before: str, text: str) -> str | None:
     """Put a text in a file's place at once, with its mode; where what was there is kept, if anything was."""
-    draft, backup = path.with_name(f".{path.name}.assent"), path.with_name(f"{path.name}{_BACKUP}")
+    from assent.plugins._lock_file import replace_file
+
+    backup = path.with_name(f"{path.name}{_BACKUP}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if before:
             shutil.copy2(path, backup)
-        with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w"
-        ) as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        if path.exists():
-            shutil.copymode(path, draft)
-        draft.replace(path)
     except OSError as error:
         raise _unusable(path, error) from error
+    replace_file(path, text, "agent's settings", mode=0o600)
     return str(backup) if before else None
 
 

@@ -13,10 +13,9 @@ from assent.cli._command import command
 from assent.cli._completion import complete_server
 from assent.cli._door import Door
 from assent.cli._exit import OK, REFUSED
-from assent.cli.plugins._trust import differences_text
-from assent.cli.terminal._line import read_line
+from assent.cli.plugins._trust import Kind, differences_text, trust_exactly
 from assent.cli.terminal._style import RISK_STYLE, Paint
-from assent.errors import InputError, RefusedError
+from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
@@ -24,6 +23,7 @@ from assent.spec.words.sizes import count_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_SERVER = Kind("MCP server", "mcp", "MCP_UNTRUSTED", "exactly these tools", ("mcp", "inspect"))
 _STYLES = {"trusted": "green", "untrusted": "yellow", "changed": "red"}
 
 
@@ -142,31 +142,21 @@ def trust(door: Door, server: str, digest: str | None) -> int:
     Without a terminal it takes `--digest`, as `assent mcp inspect` prints it. `--yes` does not answer this.
     """
     found = door.perform(service.requests.LookAtServer(name=server))
-    if found.trusted and digest in {None, found.digest}:
-        return _told(door, found, "is trusted already, exactly as it is")
-    if digest is None and not door.can_ask:
-        raise RefusedError(
-            "MCP_UNTRUSTED",
-            f"MCP server `{server}` was not trusted: there is nobody to ask",
-            hint=f"look at it with `{door.command('mcp', 'inspect', server)}`, then: "
-            f"{door.command('mcp', 'trust', server, '--digest', found.digest)}",
-            details={"digest": found.digest},
-        )
-    if digest is None:
-        door.out.note(_text(found, door.out.paint(stderr=True)))
-        question = f"\ntrust exactly these tools? type `{server}`: "
-        if (read_line(question) or "").strip() != server:
-            door.out.note("nothing was trusted")
-            return REFUSED
-    trusted = door.perform(service.requests.TrustServer(name=server, digest=digest or found.digest))
+    trusted = trust_exactly(
+        door,
+        _SERVER,
+        found,
+        digest,
+        lambda paint: _text(found, paint),
+        asks=lambda digest: service.requests.TrustServer(name=server, digest=digest),
+    )
+    if trusted is None:
+        return REFUSED
+    if door.out.is_json:
+        door.out.object(trusted)
     for one in trusted.warnings:
         if one["code"] == "MCP_SERVER_LATER":
             door.out.note(f"warning: {safe_line(str(one['message']), 300)}")
-    return _told(door, trusted, "is trusted now")
-
-
-def _told(door: Door, found: service.answers.ServerFound, note: str) -> int:
-    door.out.tell(found, lambda: f"MCP server `{found.name}` {note}: {found.digest}")
     return OK
 
 

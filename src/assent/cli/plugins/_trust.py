@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -20,8 +21,13 @@ from assent.runtime import service
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assent.plugins import Difference
 
+    T = TypeVar("T", service.answers.PluginTrusted, service.answers.ServerFound)
+
+_TOOL: Final = re.compile(r"`mcp\.([a-z0-9_]+)\.([^`@]*)")
 _STYLES: Final = {
     "trusted": "green",
     "loaded": "green",
@@ -73,53 +79,92 @@ def trust(door: Door, plugin: str, digest: str | None, *, native: bool, in_proce
     """
     asked = {"native": native, "in_process": in_process}
     found = door.perform(service.requests.LookAtPlugin(plugin=plugin, base=str(door.cwd), **asked))
-    if found.trusted:
-        return _told(door, found, found, note="is trusted already, exactly as it is")
-    if digest is None and not door.can_ask:
-        raise RefusedError(
-            "PLUGIN_UNTRUSTED",
-            f"plugin `{found.name}` was not trusted: there is nobody to ask",
-            hint=f"look at it, then: {door.command('plugin', 'trust', found.name, '--digest', found.digest)}",
-            details={"digest": found.digest},
-        )
-    if digest is None and not _agrees(door, found, in_process=in_process):
-        door.out.note("nothing was trusted")
-        return REFUSED
-    trusted = door.perform(
-        service.requests.TrustPlugin(name=found.name, digest=digest or found.digest, **asked)
+    trusted = trust_exactly(
+        door,
+        _PLUGIN,
+        found,
+        digest,
+        lambda paint: _text(found, paint, in_process=in_process),
+        asks=lambda digest: service.requests.TrustPlugin(name=found.name, digest=digest, **asked),
     )
-    return _told(door, found, trusted, note="is trusted now")
-
-
-def _told(
-    door: Door, found: service.answers.PluginFound, trusted: service.answers.PluginTrusted, *, note: str
-) -> int:
+    if trusted is None:
+        return REFUSED
     if door.out.is_json:
         fields = service.answers.PluginTrusted.__struct_fields__
         door.out.object({name: getattr(trusted, name) for name in fields})
-    else:
-        door.out.answer(f"plugin `{found.name}` {note}: {found.digest}")
     for one in found.shut:
         door.out.note(safe_line(f"`{one.what}` would be refused: {one.why}"))
         door.out.note(f"  {safe_line(one.hint)}")
     return OK
 
 
-def _agrees(door: Door, found: service.answers.PluginFound, *, in_process: bool) -> bool:
+class Kind(NamedTuple):
+    """What can be trusted, in the words of its command."""
+
+    called: str
+    group: str
+    refused: str
+    """The code where nobody is there who could agree."""
+    what: str
+    """What a person is asked to trust."""
+    look: tuple[str, ...] = ()
+    """The command that shows it by its name, where there is one."""
+
+
+_PLUGIN: Final = Kind(
+    "plugin", "plugin", "PLUGIN_UNTRUSTED", "exactly this, with the permissions that it asks for"
+)
+
+
+def trust_exactly(
+    door: Door,
+    kind: Kind,
+    found: T,
+    digest: str | None,
+    text: Callable[[Paint], str],
+    *,
+    asks: Callable[[str], service.requests.Request[T]],
+) -> T | None:
+    """Trust what was found, if `digest` says that it was looked at, or a person who is shown its `text` agrees; tell people so.
+
+    None where they do not agree.
+    """
+    name = found.name
+    trusted = found
+    if not found.trusted or digest not in {None, found.digest}:
+        if digest is None and not door.can_ask:
+            look = f" with `{door.command(*kind.look, name)}`" if kind.look else ""
+            raise RefusedError(
+                kind.refused,
+                f"{kind.called} `{name}` was not trusted: there is nobody to ask",
+                hint=f"look at it{look}, then: {door.command(kind.group, 'trust', name, '--digest', found.digest)}",
+                details={"digest": found.digest},
+            )
+        if digest is None:
+            door.out.note(text(door.out.paint(stderr=True)))
+            if (read_line(f"\ntrust {kind.what}? type `{name}`: ") or "").strip() != name:
+                door.out.note("nothing was trusted")
+                return None
+        trusted = door.perform(asks(digest or found.digest))
+    if not door.out.is_json:
+        how = "already, exactly as it is" if trusted is found else "now"
+        door.out.answer(f"{kind.called} `{name}` is trusted {how}: {found.digest}")
+    return trusted
+
+
+def _text(found: service.answers.PluginFound, paint: Paint, *, in_process: bool) -> str:
+    """A plugin for whoever decides: what it is, what it takes along, and what is another way than it was."""
     from assent.plugins import Difference
 
-    paint = door.out.paint(stderr=True)
-    door.out.note(manifest_text(found, paint=paint))
+    blocks = [manifest_text(found, paint=paint)]
     if found.dependencies:
         rows = [[safe_line(name), version or "not installed"] for name, version in found.dependencies.items()]
-        door.out.note("\nimports from\n" + table(rows, paint=paint, indent="  "))
+        blocks.append("imports from\n" + table(rows, paint=paint, indent="  "))
     if not found.is_new:
-        differences = msgspec.convert(found.differences, list[Difference])
-        door.out.note(f"\n{differences_text(differences, paint)}")
+        blocks.append(differences_text(msgspec.convert(found.differences, list[Difference]), paint))
     if in_process:
-        door.out.note("\nit will run in Assent's own process: no walls, whatever it declares")
-    question = f"\ntrust exactly this, with the permissions that it asks for? type `{found.name}`: "
-    return (read_line(question) or "").strip() == found.name
+        blocks.append("it will run in Assent's own process: no walls, whatever it declares")
+    return "\n\n".join(blocks)
 
 
 def differences_text(differences: list[Difference], paint: Paint) -> str:
@@ -164,9 +209,17 @@ def health(door: Door, plugin: str | None) -> int:
 
 
 def left_out(door: Door, error: AssentError) -> list[AssentError]:
-    """Why each plugin that is trusted or required is not loaded, or would have brought what `error` misses, were it trusted."""
+    """Why each plugin that is trusted or required is not loaded, or would have brought what `error` misses, were it trusted.
+
+    Of MCP servers only the one is told of that would bring it.
+    """
     settings = door.settings if door.has_resolved else None
-    if settings is None or not (settings.plugin_lock.exists() or settings.plugin_paths):
+    if settings is None:
+        return []
+    tool = _TOOL.search(error.message)
+    if tool is not None:
+        return _server_left_out(door, tool[1], tool[2]) if tool[1] in settings.servers else []
+    if not (settings.plugin_lock.exists() or settings.plugin_paths):
         return []
     try:
         found = door.perform(service.requests.Plugins()).plugins
@@ -186,6 +239,14 @@ def left_out(door: Door, error: AssentError) -> list[AssentError]:
         for one in untrusted
         if one.error is not None and any(f"`{id_}" in error.message for id_ in one.capabilities)
     ]
+
+
+def _server_left_out(door: Door, name: str, tool: str) -> list[AssentError]:
+    (server,) = (one for one in door.perform(service.requests.Servers()).servers if one.name == name)
+    if server.status == "untrusted":
+        hint = f"look at its tools, and decide: {door.command('mcp', 'trust', name)}"
+        return [RefusedError("MCP_UNTRUSTED", f"nobody has trusted MCP server `{name}`", hint=hint)]
+    return [error_of(server.faults[key]) for key in (name, f"{name}.{tool}") if key in server.faults]
 
 
 def error_of(fault: service.answers.Fault) -> AssentError:

@@ -122,10 +122,13 @@ def value_text(run: answers.Run) -> str:
     return value if isinstance(value, str) else f"{written(value)}\n"
 
 
-def value_lines(value: Json) -> list[str]:
-    """A value for people, indented: fields on lines of their own but for empty ones, and no more than a few screens of it."""
+def value_lines(value: Json, *, is_answer: bool = False) -> list[str]:
+    """A value for people, indented: fields on lines of their own but for empty ones, and no more than a few screens of it.
+
+    `is_answer`: somebody asked for it, so that an empty list in it says that there is none.
+    """
     fields = (
-        {name: one for name, one in value.items() if not is_empty(one)}
+        {name: one for name, one in value.items() if not is_empty(one) or (is_answer and one == [])}
         if isinstance(value, dict)
         else {"": value}
     )
@@ -135,7 +138,7 @@ def value_lines(value: Json) -> list[str]:
         if isinstance(one, list) and len(one) > 1:
             lines += [f"  {safe_line(name)}".rstrip(), *(f"    {safe_line(written(item))}" for item in one)]
             continue
-        text = written(one)
+        text = "none" if one == [] else written(one)
         if "\n" in text.rstrip("\n"):
             lines += [
                 f"  {safe_line(name)}".rstrip(),
@@ -166,9 +169,13 @@ def _call_text(run: answers.Run, paint: Paint) -> str:
         [
             *lines,
             *([wrong] if wrong else []),
-            *(value_lines(step.gave) if step.gave not in (None, {}) else []),
+            *(_gave_lines(step) if step.gave not in (None, {}) else []),
         ]
     )
+
+
+def _gave_lines(step: answers.Step) -> list[str]:
+    return value_lines(step.gave, is_answer=step.undo == "not_needed")
 
 
 def steps_table(run: answers.Run, *, paint: Paint) -> str:
@@ -225,7 +232,7 @@ def _output(step: answers.Step) -> str:
 def is_cut(run: answers.Run) -> bool:
     """Whether more came out of the run than `result_text` shows."""
     if is_call(run):
-        return value_lines(run.steps[0].gave)[-1:] == ["  …"]
+        return _gave_lines(run.steps[0])[-1:] == ["  …"]
     return len(compact(run.outputs)) > OUTPUTS_MAX
 
 

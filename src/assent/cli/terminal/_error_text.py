@@ -16,6 +16,8 @@ from assent.spec.values.json_fields import Object, mapping, number, text
 from assent.spec.words.legible import safe, safe_line
 
 FAULTS_SHOWN: Final = 20
+PRINTED_SHOWN: Final = 10
+"""The last lines of what a program printed before it failed."""
 _MORE: Final = re.compile(r" \(and \d+ more\)\Z")
 _PLACE: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?\Z", re.DOTALL)
 _SHOWN_FILE_BYTES: Final = 1 << 20
@@ -77,6 +79,12 @@ def fault_text(error: Object, *, paint: Paint, head: str | None = None) -> str:
         snippet = _snippet(path, number(mapping(error, "details"), "length") or 1)
         if snippet:
             lines.append(snippet)
+    printed = text(mapping(error, "details"), "printed").rstrip().splitlines()
+    if len(printed) > 1:  # the message has the last line
+        lines += [
+            paint("  it printed:", "dim"),
+            *(f"    {safe_line(one, 200)}" for one in printed[-PRINTED_SHOWN:]),
+        ]
     hint = text(error, "hint")
     if hint:
         lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")

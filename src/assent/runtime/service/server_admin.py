@@ -195,7 +195,10 @@ def remove(settings: Settings, servers: Servers, request: requests.RemoveServer)
             kept.append(line)
     wanted = _tables(text, path)
     del wanted["mcp"]["servers"][name]
-    _write(path, "".join(kept), wanted)
+    new = "".join(kept)
+    if is_ours and new.strip():  # it was the last table: nor does the line stay that stood before it
+        new = new.rstrip("\n") + "\n"
+    _write(path, new, wanted)
     return answers.ServerWritten(name=name, path=str(path))
 
 
@@ -226,7 +229,7 @@ def _write(path: Path, text: str, wanted: Mapping[str, Any]) -> None:  # `Any`: 
             path=str(path),
             hint="change `[mcp.servers]` there by hand",
         )
-    replace_file(path, text, "configuration")
+    replace_file(path, text, "configuration", mode=0o644)
 
 
 def _plain(tables: Mapping[str, Any]) -> Mapping[str, Any]:  # `Any`: as above

@@ -159,6 +159,36 @@ async def test_without_interrupts_a_model_is_told_that_its_call_waits(root: Path
         assert json.loads(str(answer["output"]))["status"] == "awaiting_approval"
 
 
+@pytest.mark.parametrize("kind", ["openai", "openai-chat", "anthropic", "json-schema"])
+async def test_a_model_calls_only_what_it_was_offered(root: Path, kind: str) -> None:
+    """Whatever it names, and in whatever form: nothing that a model can get wrong raises, and all others are answered."""
+    from assent.adapters.model_apis import answer_calls
+
+    async with Runtime.open(root) as rt:
+        session = await rt.session(principal="agent:helper")
+        tools = rt.tools(kind, capabilities=["io.fs.write_file"], principal="agent:helper")
+        given = '{"path": "a.txt", "content": "a"}'
+        names: list[object] = [
+            "io-fs-write_file",
+            "io-fs-make_dir",
+            "io.fs.write_file",
+            "io-fs-write_file@1.0.0",
+            None,
+            ["x"],
+            {},
+        ]
+        asked = [
+            {"type": "function_call", "call_id": str(at), "name": name, "arguments": given}
+            for at, name in enumerate(names)
+        ]
+        odd = [{"type": "function", "id": "8", "function": None}, {"type": ["function"]}, {"type": {}}]
+        done, *others = await answer_calls(session, [*asked, *odd], tools=tools)
+        assert json.loads(str(done["output"]))["path"] == "a.txt"
+        told = [json.loads(str(one.get("output", one.get("content")))) for one in others]
+        assert [one["error"]["code"] for one in told] == ["CAPABILITY_UNKNOWN"] * 7
+        assert len((await rt.show(session.run_id)).steps) == 1
+
+
 @pytest.mark.parametrize("module", ["langgraph", "pydantic_ai"])
 def test_a_framework_that_is_absent_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pydantic_ai", "langchain_core.tools", f"assent.adapters.{module}"):

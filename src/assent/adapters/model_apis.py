@@ -3,7 +3,7 @@
 tools = rt.tools("openai", principal="agent:helper")
 response = client.responses.create(model=…, input=messages, tools=tools)
 messages += response.output
-messages += await answer_calls(session, response.output)
+messages += await answer_calls(session, response.output, tools=tools)
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from assent.adapters._calls import AnySession, awaited, succeeded, told, waits
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.runtime import CallResult, Session
+from assent.spec.words.legible import safe_line
 
 
 class _Asked(NamedTuple):
     """One call of a tool."""
 
     id: str
-    name: str
+    name: Any  # `Any`: whatever a model calls a tool
     arguments: str | Mapping[str, Json]
 
 
@@ -62,19 +63,42 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 
 async def answer_calls(
-    session: AnySession, items: Iterable[object], *, patience_s: float = 0
+    session: AnySession,
+    items: Iterable[object],
+    *,
+    tools: Iterable[Mapping[str, Json]] | None = None,
+    patience_s: float = 0,
 ) -> list[dict[str, Json]]:
     """Make the calls among the items, all at once, and give what the model's next request takes for answers, in their order.
+
+    `tools`: those that the model was offered, of whatever kind; a call of any other is refused. Without them a model may name any
+    capability, and the policy alone decides.
 
     What is no call (text, reasoning) is passed over. A call that waits for a person is waited for, `patience_s` at most, and then
     answered as it stands; `session.wait` tells later what came of it. Nothing that a model can get wrong raises.
     """
-    calls = [(kind, kind.asked(item)) for item in items if (kind := _KINDS.get(_of(item, "type")))]
-    results = await asyncio.gather(*[_result(awaited(session), asked, patience_s) for _, asked in calls])
+    offered = None if tools is None else frozenset(map(_name_of, tools))
+    calls = [(kind, kind.asked(item)) for item in items if (kind := _KINDS.get(str(_of(item, "type"))))]
+    results = await asyncio.gather(
+        *[_result(awaited(session), asked, offered, patience_s) for _, asked in calls]
+    )
     return [kind.answered(asked.id, result) for (kind, asked), result in zip(calls, results, strict=True)]
 
 
-async def _result(session: Session, asked: _Asked, patience_s: float) -> CallResult:
+def _name_of(tool: Mapping[str, Json]) -> str:
+    """What a model calls a tool, as each kind has it."""
+    return str(tool.get("name") or _of(tool.get("function"), "name") or tool.get("title"))
+
+
+async def _result(
+    session: Session, asked: _Asked, offered: frozenset[str] | None, patience_s: float
+) -> CallResult:
+    if not isinstance(asked.name, str) or (offered is not None and asked.name not in offered):
+        name = safe_line(str(asked.name), 80)
+        error = InputError(
+            "CAPABILITY_UNKNOWN", f"`{name}` is not a tool of this agent", hint="call one that was offered"
+        )
+        return CallResult.refused(session.run_id, name, error)
     result = await session.call_tool(asked.name, asked.arguments)
     if waits(result) and patience_s:
         with suppress(TimeoutError):

@@ -15,7 +15,7 @@ import pytest
 
 from assent import Runtime
 from assent.errors import AssentError
-from assent.plugins.upstream import Pinned, save_pins
+from assent.plugins.upstream import Pinned, Server, save_pins
 from assent.runtime.capabilities._registered import Capabilities
 from assent.runtime.service import requests
 from assent.runtime.wiring._servers import Servers
@@ -218,6 +218,7 @@ async def test_another_program_is_not_what_was_trusted(gateway: Gateway) -> None
         ("orders", ["MCP_TOOL_INSTRUCTS"], True),
         ("refers", ["MCP_TOOL_REFERS"], True),
         ("schema_bad", ["SCHEMA_INVALID"], True),
+        ("marks_without_room", ["MCP_TOOL_UNMARKED"], True),
     ],
 )
 def test_what_a_definition_hides_or_orders_is_told(
@@ -577,6 +578,25 @@ async def test_no_server_marks_its_own_results(gateway: Gateway, mode: str) -> N
     gateway.trust()
     async with Runtime.open(gateway.folder) as rt:
         assert (await call(rt)).output == {"id": 1}
+
+
+def test_a_folder_that_agents_can_change_is_told_before_its_server_is_trusted(tmp_path: Path) -> None:
+    """Where it may be what the program runs; what it was given to change, and what is kept from agents, is none."""
+    for name in ("code", "data", "kept"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "kept" / "run.py").write_text("")
+    code, kept = tmp_path / "code", tmp_path / "kept"
+    cases: tuple[tuple[dict[str, Any], tuple[Path, ...]], ...] = (
+        ({"command": ("uv", "--directory", str(code), "run")}, (code,)),
+        ({"command": ("uv", f"--directory={code}", "run")}, (code,)),
+        ({"command": ("python3", "-m", "x"), "env": {"PYTHONPATH": f"/usr/lib:{code}"}}, (code,)),
+        ({"command": ("x",), "read_only": (code,)}, (code,)),
+        ({"command": ("x", str(tmp_path / "data")), "writes": (tmp_path / "data",)}, ()),
+        ({"command": ("python3", str(kept / "run.py")), "read_only": (kept,)}, ()),
+        ({"command": ("x", "/usr", "code", "--data=nothing")}, ()),
+    )
+    for said, found in cases:
+        assert Server(name="s", **said).open_in(tmp_path) == found, said
 
 
 @pytest.mark.parametrize(("mode", "at"), [("poisons", "said"), ("refuses", "said"), ("plain", None)])

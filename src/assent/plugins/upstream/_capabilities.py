@@ -18,7 +18,7 @@ from assent.errors import AssentError, InputError, Json, RefusedError, WorldErro
 from assent.invocation import Handler, LeadsTo, LocalContext, NoEffectError, Reconciliation
 from assent.plugins.upstream._client import SAID_MAX
 from assent.plugins.upstream._talk import Talk
-from assent.plugins.upstream._tools import Tool, capability_id, marks_of_result
+from assent.plugins.upstream._tools import Tool, capability_id, has_room, marks_of_result
 from assent.spec.capability import CapabilitySpec, Compensation, OperationType, Risk, RiskLevel, SideEffects
 from assent.spec.ids import MARKS, WHOLE
 from assent.spec.language.expression import Budget, Expression
@@ -45,11 +45,6 @@ OURS: Final = ("assent/",)
 """What nobody but us says."""
 _HOP: Final = ("io.modelcontextprotocol/", *OURS)
 _SAID: Final = frozenset({"content", "structuredContent", "isError", "resultType"})
-_ROOM: Final = frozenset(
-    {"$schema", "$defs", "type", "title", "description", "properties", "required", "additionalProperties"}
-)
-"""Keywords of an output schema that leave room for marks, and for the rest of a result."""
-
 CONTENT: Final[Mapping[str, Json]] = {
     "type": "object",
     "properties": {
@@ -152,13 +147,9 @@ def _gives(definition: Mapping[str, Json]) -> Mapping[str, Json]:
     schema: Any = definition.get("outputSchema")  # `Any`: JSON
     if schema is None:
         return CONTENT
-    if not _has_room(schema):
+    if not has_room(schema):
         return schema  # type: ignore[no-any-return]  # as above
     return {**schema, "properties": {**schema.get("properties", {}), MARKS: _MARKS, WHOLE: _WHOLE}}
-
-
-def _has_room(schema: Any) -> bool:  # `Any`: as above
-    return isinstance(schema, Mapping) and schema.get("type") == "object" and schema.keys() <= _ROOM
 
 
 def _rated(definition: Mapping[str, Json], said: ToolSettings) -> dict[str, Any]:  # `Any`: fields of a spec
@@ -448,7 +439,7 @@ class Performed:
         else:
             for ours in (MARKS, WHOLE):  # who says this is not the server
                 given.pop(ours, None)
-            if not _has_room(schema):
+            if not has_room(schema):
                 return given
             if content and not _repeats(content, given):
                 rest["content"] = content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -122,6 +123,22 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         ]
         around = {folder for file in files for folder in file.parents} - {workspace, *workspace.parents}
         return (*files, *around.intersection(self.read_only))
+
+    def open_in(self, workspace: Path) -> tuple[Path, ...]:
+        """Folders of a workspace that its command, its variables or `read_only` name, and that nothing keeps from agents.
+
+        They may be what it works on, or what it runs. What it may change itself is not what it was trusted for.
+        """
+        root, kept = workspace.resolve(), {*self.program_in(workspace), *self.writes}
+        said = [part for word in (*self.command, *self.env.values()) for part in re.split("[=:]", word)]
+        named = dict.fromkeys(Path(one) for one in (*said, *map(str, self.read_only)) if one.startswith("/"))
+        return tuple(
+            one
+            for one in named
+            if one.is_dir()
+            and one.resolve().is_relative_to(root)
+            and not kept.intersection((one, *one.parents))
+        )
 
     @property
     def bounds(self) -> Bounds:

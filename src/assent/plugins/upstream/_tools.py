@@ -65,6 +65,11 @@ _ALIKE: Final = str.maketrans(
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.-]{4,}")
 
+_ROOM: Final = frozenset(
+    {"$schema", "$defs", "type", "title", "description", "properties", "required", "additionalProperties"}
+)
+"""Keywords of an output schema that leave room for marks, and for the rest of a result."""
+
 MARKS_MAX: Final = 20
 """Marks of one output."""
 
@@ -129,6 +134,11 @@ def tools_of(server: str, listed: list[dict[str, Json]]) -> list[Tool]:
             for name in names:
                 found[name] = msgspec.structs.replace(found[name], fault=f"more than one tool is `{id_}`")
     return [*found.values()]
+
+
+def has_room(schema: Any) -> bool:  # `Any`: JSON
+    """Whether an output of this schema can have more beside it: marks, and the rest of a result."""
+    return isinstance(schema, Mapping) and schema.get("type") == "object" and schema.keys() <= _ROOM
 
 
 def _fault(definition: dict[str, Json]) -> str | None:
@@ -293,5 +303,12 @@ def warnings_of(tools: list[Tool], others: Mapping[str, str]) -> list[PluginWarn
                 "MCP_TOOL_LONG",
                 f"`{tool.name}` is described in more than {DESCRIPTION_MAX} characters",
                 "read all of it: what is meant for the model stands at the end",
+            )
+        schema = tool.definition.get("outputSchema")
+        if schema is not None and not has_room(schema):
+            warn(
+                "MCP_TOOL_UNMARKED",
+                f"`{tool.name}` describes its output with more than plain `properties`, which leaves no room for marks",
+                "nothing will point out what in its results may be meant to move a model",
             )
     return found

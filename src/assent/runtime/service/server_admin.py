@@ -22,6 +22,7 @@ from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._servers import Servers, entry_of, told_of, unnamed
 from assent.spec.documents.settings import Named, Setting, WithinError
 from assent.spec.documents.toml import parse_toml
+from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.plugins.upstream import Pinned, Server, Tool
@@ -94,6 +95,16 @@ def told(
                 risk=risk,
                 definition=tool.definition,
             )
+        )
+    for folder in server.open_in(settings.workspace):
+        warnings.insert(
+            0,
+            PluginWarning(
+                code="MCP_SERVER_OPEN",
+                message=f"MCP server `{name}` is given `{safe_line(str(folder), 200)}` of the workspace, which agents can change",
+                path=name,
+                hint="if its program runs what lies there, name the file in `command`, or keep it somewhere else",
+            ),
         )
     for one in sorted(server.tools.keys() - trusted.keys()):
         fault = unnamed(name, one, trusted)

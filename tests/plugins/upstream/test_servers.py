@@ -580,23 +580,32 @@ async def test_no_server_marks_its_own_results(gateway: Gateway, mode: str) -> N
         assert (await call(rt)).output == {"id": 1}
 
 
-def test_a_folder_that_agents_can_change_is_told_before_its_server_is_trusted(tmp_path: Path) -> None:
-    """Where it may be what the program runs; what it was given to change, and what is kept from agents, is none."""
-    for name in ("code", "data", "kept"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "kept" / "run.py").write_text("")
-    code, kept = tmp_path / "code", tmp_path / "kept"
+def test_what_agents_can_change_is_told_before_its_server_is_trusted(tmp_path: Path) -> None:
+    """Where it may be what the program runs; what it was given to change, is kept from agents or not seen by it, is none."""
+    root = tmp_path / "work"
+    code, data, kept = (root / name for name in ("code", "data", "kept"))
+    for folder in (code, data, kept):
+        folder.mkdir(parents=True)
+    (kept / "run.py").write_text("")
+    (tmp_path / "link").symlink_to(code)
     cases: tuple[tuple[dict[str, Any], tuple[Path, ...]], ...] = (
-        ({"command": ("uv", "--directory", str(code), "run")}, (code,)),
-        ({"command": ("uv", f"--directory={code}", "run")}, (code,)),
-        ({"command": ("python3", "-m", "x"), "env": {"PYTHONPATH": f"/usr/lib:{code}"}}, (code,)),
-        ({"command": ("x",), "read_only": (code,)}, (code,)),
-        ({"command": ("x", str(tmp_path / "data")), "writes": (tmp_path / "data",)}, ()),
+        ({"command": ("uv", "--directory", str(code), "run"), "read_only": (code,)}, (code,)),
+        ({"command": ("x",), "env": {"PYTHONPATH": str(code)}, "read_only": (tmp_path,)}, (tmp_path,)),
+        ({"command": ("x",), "read_only": (tmp_path / "link",)}, (tmp_path / "link",)),
+        ({"command": ("x", str(data)), "read_only": (data,), "writes": (data,)}, ()),
         ({"command": ("python3", str(kept / "run.py")), "read_only": (kept,)}, ()),
-        ({"command": ("x", "/usr", "code", "--data=nothing")}, ()),
+        ({"command": ("x", str(code)), "env": {"WORK": str(root)}, "read_only": (root / "none",)}, ()),
     )
     for said, found in cases:
-        assert Server(name="s", **said).open_in(tmp_path) == found, said
+        assert Server(name="s", **said).open_in(root) == found, said
+
+
+def test_who_trusts_is_told_what_agents_can_change(gateway: Gateway) -> None:
+    (gateway.folder / "data").mkdir()
+    gateway.program()
+    path = gateway.folder / "assent.toml"
+    path.write_text(path.read_text().replace("read_only = [", 'read_only = ["data", '))
+    assert [one["code"] for one in gateway.look().warnings] == ["MCP_SERVER_OPEN"]
 
 
 @pytest.mark.parametrize(("mode", "at"), [("poisons", "said"), ("refuses", "said"), ("plain", None)])
@@ -609,6 +618,7 @@ async def test_what_a_failure_says_is_marked_as_a_result_is(
     async with Runtime.open(gateway.folder) as rt:
         error = (await rt.call("mcp.notes.fail", {})).steps[0].error
     assert error is not None
+    assert mode != "refuses" or "refused the call" in str(error["message"])
     details: Any = error["details"]
     marks = details.get("assent/marks", [])
     assert [one["code"] for one in marks][:1] == ([] if at is None else ["MCP_RESULT_INSTRUCTS"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -125,20 +124,18 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return (*files, *around.intersection(self.read_only))
 
     def open_in(self, workspace: Path) -> tuple[Path, ...]:
-        """Folders of a workspace that its command, its variables or `read_only` name, and that nothing keeps from agents.
+        """What of a workspace its program can read, and nothing keeps from agents: what it works on, or what it runs.
 
-        They may be what it works on, or what it runs. What it may change itself is not what it was trusted for.
+        What it may change itself is not what it was trusted for.
         """
         root, kept = workspace.resolve(), {*self.program_in(workspace), *self.writes}
-        said = [part for word in (*self.command, *self.env.values()) for part in re.split("[=:]", word)]
-        named = dict.fromkeys(Path(one) for one in (*said, *map(str, self.read_only)) if one.startswith("/"))
-        return tuple(
-            one
-            for one in named
-            if one.is_dir()
-            and one.resolve().is_relative_to(root)
-            and not kept.intersection((one, *one.parents))
-        )
+
+        def is_open(path: Path) -> bool:
+            real = path.resolve()
+            is_there = path.exists() and (real.is_relative_to(root) or root.is_relative_to(real))
+            return is_there and not kept.intersection((path, *path.parents))
+
+        return tuple(filter(is_open, dict.fromkeys(self.read_only)))
 
     @property
     def bounds(self) -> Bounds:

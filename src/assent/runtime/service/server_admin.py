@@ -101,7 +101,7 @@ def told(
             0,
             PluginWarning(
                 code="MCP_SERVER_OPEN",
-                message=f"MCP server `{name}` is given `{safe_line(str(folder), 200)}` of the workspace, which agents can change",
+                message=f"MCP server `{name}` reads `{safe_line(str(folder), 200)}`, which agents can change",
                 path=name,
                 hint="if its program runs what lies there, name the file in `command`, or keep it somewhere else",
             ),

@@ -894,7 +894,8 @@ def test_capabilities_are_listed_and_shown(terminal: Terminal) -> None:
         found = terminal("capability", "list", pattern, "--json").json
         assert isinstance(found, list)
         assert [one["id"] for one in found if isinstance(one, dict)] == expected
-    assert terminal("capability", "list", "nothing").out == "no such capability\n"
+    nothing = terminal("capability", "list", "nothing")
+    assert (nothing.out, nothing.err) == ("", "no such capability\n")
 
 
 def test_proofs_and_exports_are_handed_on(terminal: Terminal, runtime: ScriptedRuntime) -> None:

@@ -30,28 +30,21 @@ def list_(door: Door, pattern: str | None) -> None:
 
     In PATTERN `*` stands for any characters (`net.http.*`); without one it is a part of the id (`git`).
     """
-    found = door.perform(service.requests.Capabilities(pattern=pattern)).capabilities
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    paint = door.out.paint()
-    rows = []
-    for data in found:
-        risk, standing = data.risk, data.standing
-        rows.append(
-            [
-                data.id,
-                data.version,
-                standing.state,
-                safe_line(standing_words(standing)),
-                data.operation_type,
-                paint(risk.level, RISK_STYLE.get(risk.level)),
-                "asks" if risk.requires_approval else "",
-                safe_line(data.description, 80),
-            ]
-        )
-    head = ["capability", "version", "state", "named", "operation", "risk", "approval", ""]
-    door.out.answer(table(rows, head=head, paint=paint) if rows else "no such capability")
+    door.out.listing(
+        door.perform(service.requests.Capabilities(pattern=pattern)).capabilities,
+        lambda one, paint: [
+            one.id,
+            one.version,
+            one.standing.state,
+            safe_line(standing_words(one.standing)),
+            one.operation_type,
+            paint(one.risk.level, RISK_STYLE.get(one.risk.level)),
+            "asks" if one.risk.requires_approval else "",
+            safe_line(one.description, 80),
+        ],
+        head=["capability", "version", "state", "named", "operation", "risk", "approval", ""],
+        none="no such capability",
+    )
 
 
 @command("show", watches=False, short_help="Show one capability.")

@@ -10,7 +10,6 @@ from assent.cli._command import command, group
 from assent.cli._door import Door
 from assent.cli._exit import exit_code
 from assent.cli.runs._drive import answer, conclude, tell_next
-from assent.cli.terminal._table import table
 from assent.errors import InputError, Json
 from assent.runtime import service
 from assent.spec.scopes import SCOPES, UNSAID
@@ -100,13 +99,12 @@ def _expires_ms(text: str | None) -> int | None:
 @command("list", watches=False, short_help="List the keys, and what each opens.")
 def list_(door: Door) -> None:
     """List every key that was made here, without what opens."""
-    found = door.perform(service.requests.Keys()).keys
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    rows = [[safe_line(cell) for cell in _row(one)] for one in found]
-    head = ["key", "name", "acts as", "may", "status", "until"]
-    door.out.answer(table(rows, head=head, paint=door.out.paint()) if rows else "no keys")
+    door.out.listing(
+        door.perform(service.requests.Keys()).keys,
+        lambda one, _: [safe_line(cell) for cell in _row(one)],
+        head=["key", "name", "acts as", "may", "status", "until"],
+        none="no keys",
+    )
 
 
 def _row(one: answers.Key) -> list[str]:

@@ -47,22 +47,18 @@ def set_(door: Door, name: str, *, from_stdin: bool, rest: tuple[str, ...]) -> N
 @command("list", watches=False, short_help="List secrets, where they are kept and who may have them.")
 def list_(door: Door) -> None:
     """List every secret that assent.toml, a capability or the ledger names; no values."""
-    found = door.perform(service.requests.Secrets()).secrets
-    if door.out.is_json:
-        door.out.object(found)
-        return
-    rows = [
-        [
+    door.out.listing(
+        door.perform(service.requests.Secrets()).secrets,
+        lambda one, _: [
             safe_line(one.name),
             _status(one),
             safe_line(one.source),
             safe_line(", ".join([*one.capabilities, *one.specs]) or "nobody"),
             one.last_access.run_id if one.last_access is not None else "-",
-        ]
-        for one in found
-    ]
-    head = ["secret", "status", "kept in", "for", "last run"]
-    door.out.answer(table(rows, head=head, paint=door.out.paint()) if rows else "no secrets")
+        ],
+        head=["secret", "status", "kept in", "for", "last run"],
+        none="no secrets",
+    )
 
 
 def _status(one: answers.Secret) -> str:

@@ -99,13 +99,9 @@ def diff_words(data: answers.CapabilityDiff, paint: Paint) -> str:
 def label(door: Door, reference: str, label: str) -> None:
     """Put LABEL on the version that REFERENCE means (`id@1.2.0`, `id@^1` …), or move it there from another version."""
     answer = door.perform(service.requests.Label(reference=reference, label=label))
-    if door.out.is_json:
-        door.out.object(answer)
-        return
     before, version = (answer.before or ""), answer.version
-    named = f"{answer.capability}@{version}"
     moved = f", no longer {before}" if before and before != version else ""
-    door.out.answer(safe_line(f"`{label}` names {named}{moved}"))
+    door.out.tell(answer, lambda: safe_line(f"`{label}` names {answer.capability}@{version}{moved}"))
 
 
 @command("unlabel", short_help="Take a label away.")
@@ -114,12 +110,10 @@ def label(door: Door, reference: str, label: str) -> None:
 def unlabel(door: Door, capability: str, label: str) -> None:
     """Take LABEL away from CAPABILITY, whichever version it names."""
     answer = door.perform(service.requests.Unlabel(capability=capability, label=label))
-    if door.out.is_json:
-        door.out.object(answer)
-    elif answer.removed:
-        door.out.answer(safe_line(f"`{label}` is not a label of {capability} any more"))
-    else:
-        door.out.answer(safe_line(f"{capability} had no label `{label}`"))
+    gone = f"`{label}` is not a label of {capability} any more"
+    door.out.tell(
+        answer, lambda: safe_line(gone if answer.removed else f"{capability} had no label `{label}`")
+    )
 
 
 @command("activate", hidden=True, context_settings={"ignore_unknown_options": True})
@@ -141,11 +135,8 @@ def activate(door: Door, arguments: tuple[str, ...]) -> None:
 def retire(door: Door, reference: str, *, dry_run: bool) -> None:
     """Retire the version that REFERENCE means: no new run can use it. Refused while anything still needs it."""
     answer = door.perform(service.requests.Retire(reference=reference, dry_run=dry_run))
-    if door.out.is_json:
-        door.out.object(answer)
-        return
-    named = f"{answer.capability}@{answer.version}"
-    door.out.answer(safe_line(f"{named} could be retired" if dry_run else f"{named} is retired"))
+    how = "could be retired" if dry_run else "is retired"
+    door.out.tell(answer, lambda: safe_line(f"{answer.capability}@{answer.version} {how}"))
 
 
 def standing_words(standing: answers.Standing | answers.VersionLine) -> str:

@@ -74,11 +74,11 @@ def _exit_codes(door: Door) -> None:
     from assent.cli._exit import MEANINGS
     from assent.cli.terminal._table import table
 
-    if door.out.is_json:
-        door.out.object([{"code": code, "meaning": meaning} for code, meaning in MEANINGS.items()])
-        return
     rows = [[f"{code:>3}", meaning] for code, meaning in MEANINGS.items()]
-    door.out.answer(table(rows, paint=door.out.paint()))
+    door.out.tell(
+        [{"code": code, "meaning": meaning} for code, meaning in MEANINGS.items()],
+        lambda: table(rows, paint=door.out.paint()),
+    )
 
 
 def _environment(door: Door) -> None:

@@ -195,16 +195,16 @@ def untrust(door: Door, plugin: str) -> int:
 def health(door: Door, plugin: str | None) -> int:
     """Load the trusted plugins (or the one called NAME) and ask each how it is; it has 5 seconds. Exit 1 when one failed."""
     found = door.perform(service.requests.PluginsHealth(name=plugin)).plugins
-    if door.out.is_json:
-        door.out.object(found)
-    else:
-        paint = door.out.paint()
-        styles = {"ok": "green", "degraded": "yellow", "failed": "red"}
-        rows = [
-            [safe_line(one.name), paint(one.status, styles[one.status]), safe_line(one.detail)]
-            for one in found
-        ]
-        door.out.answer(table(rows, paint=paint)) if rows else door.out.note("no plugin is trusted")
+    styles = {"ok": "green", "degraded": "yellow", "failed": "red"}
+    door.out.listing(
+        found,
+        lambda one, paint: [
+            safe_line(one.name),
+            paint(one.status, styles[one.status]),
+            safe_line(one.detail),
+        ],
+        none="no plugin is trusted",
+    )
     return FAILED if any(one.status == "failed" for one in found) else OK
 
 

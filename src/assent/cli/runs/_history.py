@@ -142,12 +142,9 @@ def show(
 
 def _show_step(door: Door, run: service.answers.ShownRun) -> None:
     (step,) = [*run.steps, *([] if run.undo is None else [run.undo])]
-    if door.out.is_json:
-        door.out.object(step)
-        return
     from assent.cli.runs._step_text import step_text
 
-    door.out.answer(step_text(run.run_id, step, paint=door.out.paint()))
+    door.out.tell(step, lambda: step_text(run.run_id, step, paint=door.out.paint()))
 
 
 def _show_output(door: Door, run: service.answers.ShownRun) -> None:

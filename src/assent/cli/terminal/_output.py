@@ -104,7 +104,12 @@ class Output:
         self.answer(json.dumps(value, separators=(",", ":"), default=_plain))
 
     def listing(
-        self, found: Sequence[T], row: Callable[[T, Paint], list[str]], *, head: list[str], none: str
+        self,
+        found: Sequence[T],
+        row: Callable[[T, Paint], list[str]],
+        *,
+        head: Sequence[str] = (),
+        none: str,
     ) -> None:
         """Everything of one kind: a table with a row for each, `none` as a note where there is nothing, or all for programs."""
         if self.is_json:

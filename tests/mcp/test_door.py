@@ -82,7 +82,7 @@ async def meeting(
     """An agent that has come in; `over` says by which way, and `more` is said of its client."""
     settings = settings_of(root, env, agent)
     async with Answering(settings) as runtime:
-        visit = Visit(runtime, asker_of(settings))
+        visit = Visit(runtime, asker_of(settings), "process:1")
         failed: Exception | None = None
         door = Door(lambda _: visit, _fault)
         async with Client(over(door.server()), mode=era, extensions=extensions, **more) as client:

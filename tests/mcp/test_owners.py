@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from assent.runtime import _answering
+from assent.journal import claim, is_claimed
+from assent.runtime import _answering, _core
 from assent.runtime._answering import Answering
 from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import asker_of
@@ -26,8 +27,9 @@ class Agent:
         self.by = asker_of(door.settings)
         self.run = ""
 
-    async def begin(self) -> None:
-        self.run = (await self._door.perform(requests.OpenSession(), self.by)).run_id
+    async def begin(self, ident: str | None = None) -> str:
+        self.run = (await self._door.perform(requests.OpenSession(), self.by, ident=ident)).run_id
+        return self.run
 
     async def call(self, capability: str, **parameters: Any) -> Any:  # `Any`: its output is one of many
         asked = requests.AddStep(run=self.run, capability=capability, parameters=parameters)
@@ -73,3 +75,46 @@ async def test_a_daemon_that_comes_has_the_state_and_goes_on_with_what_is_under_
     assert [step.status for step in ended.steps] == ["succeeded"] * 6
     assert kinds.count("step.added") == 6
     assert kinds[-1] == "run.succeeded"
+
+
+async def test_a_session_that_nobody_can_call_any_more_is_closed_and_can_be_undone(
+    root: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was killed: its process, the owner of its connection, or an owner after which nobody called by its name again."""
+    monkeypatch.setattr(_core, "LEFT_S", 0.02)
+    monkeypatch.setattr(_core, "SILENCE_S", 0.1)
+    settings = Settings.resolve(workspace=root, environ=env, cwd=root)
+    beginnings = [
+        "process:7:0",
+        "process:8:0",
+        "process:x",
+        "connection:req_1:0",
+        "mcp:ab:0",
+        "a program's own",
+        None,
+    ]
+    async with Answering(settings) as door:
+        living, ended = claim(settings.state, 7), claim(settings.state, 8)
+        agent = Agent(door)
+        runs = {}
+        for ident in beginnings:
+            runs[await agent.begin(ident)] = ident
+            await agent.call("io.fs.write_file", path=f"{len(runs)}.txt", content="")
+        await asyncio.sleep(0.1)
+        asked = [await door.perform(requests.Show(run=run), agent.by) for run in runs]
+        assert [shown.status for shown in asked if runs[shown.run_id] != "process:x"] == ["running"] * 6
+    ended.release()
+    assert [is_claimed(settings.state, one) for one in (7, 8)] == [True, False]
+
+    async def open_ones(served: Serving) -> list[str | None]:
+        return [runs[run] for run in runs if await _status(served, run) == "running"]
+
+    async with daemon(root, env) as served, asyncio.timeout(20):
+        while len(left := await open_ones(served)) > 3:  # noqa: ASYNC110 - the daemon sets no event
+            await asyncio.sleep(0.02)
+        assert left == ["process:7:0", "a program's own", None]
+        living.release()
+        while len(await open_ones(served)) > 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
+        undone = await served.http.post(f"/v1/runs/{next(iter(runs))}/undo")
+        assert undone.json()["status"] == "undone"

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from assent.journal.owner._lines import Asked, Home
     from assent.journal.owner._link import Link, OwnerGoneError, own_or_link
     from assent.journal.owner._owner import (
+        CLAIMS,
         SILENCE_S_MAX,
         Lock,
         Ownership,
+        claim,
         has_daemon,
         hold_as_daemon,
+        is_claimed,
         is_owned,
         owner_pid,
     )
@@ -78,7 +81,7 @@ _HOMES = {
     ".tree._merkle": "Frontier leaf_hash tree_root",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
-    ".owner._owner": "Lock Ownership SILENCE_S_MAX has_daemon hold_as_daemon is_owned owner_pid",
+    ".owner._owner": "CLAIMS Lock Ownership SILENCE_S_MAX claim has_daemon hold_as_daemon is_claimed is_owned owner_pid",
     ".store._projections": "Projection",
     ".tree._proof": "InclusionProof",
     ".store._reader": "SqliteReader",

@@ -25,7 +25,9 @@ from assent.mcp._reading import fault_in
 from assent.mcp._server import Door
 from assent.mcp._telling import Context
 from assent.mcp._visit import Visit
+from assent.runtime._core import SILENCE_S
 from assent.runtime.service import requests
+from assent.spec.ids import OF_CONNECTIONS, OF_NAMED
 from assent.spec.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ A = TypeVar("A")
 SESSION: Final = "assent/session"
 """The key in `_meta` by which a client without a session of the transport names its visit."""
 
-SILENT_S: Final = 30 * 60.0
+SILENT_S: Final = SILENCE_S
 """A visit that nobody has called in for so long is closed; what it did stays, and can be undone."""
 
 VISITS_MAX: Final = 1_000
@@ -195,7 +197,8 @@ class Agents:
         else:
             if len(self._visits) >= VISITS_MAX:
                 self._make_room()
-            visit = Visit(self._service, by, _request_of(key) if is_named else None)
+            ident = _request_of(key) if is_named else f"{OF_CONNECTIONS}{system.SystemIds().request_id()}"
+            visit = Visit(self._service, by, ident, is_named=is_named)
         silence = asyncio.get_running_loop().call_later(SILENT_S, self._silent, key)
         self._visits[key] = (visit, silence)
         return visit
@@ -293,4 +296,4 @@ def _only(context: Context) -> str | None:
 def _request_of(key: _Whose) -> str:
     """The id under which a named visit begins, so that the same name leads to the same session after a restart."""
     named = (key.by.principal, key.by.identified_by or "", key.session)
-    return "mcp:" + sha256("\0".join(named).encode()).hexdigest()[:32]
+    return OF_NAMED + sha256("\0".join(named).encode()).hexdigest()[:32]

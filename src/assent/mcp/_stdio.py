@@ -15,11 +15,13 @@ from mcp.server.stdio import stdio_server
 
 from assent import system
 from assent.errors import AssentError
+from assent.journal import CLAIMS, claim
 from assent.mcp._reading import fault_in_message
 from assent.mcp._server import Door
 from assent.mcp._visit import Visit
 from assent.runtime._answering import Answering
 from assent.runtime.service.requests import asker_of
+from assent.spec.ids import OF_PROCESSES
 
 if TYPE_CHECKING:
     from assent.runtime.settings.effective import Settings
@@ -130,7 +132,9 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError], o
         loop.add_signal_handler(number, stopped.set)
     try:
         async with Answering(settings, gives_way=True) as runtime:
-            visit = Visit(runtime, asker_of(settings))
+            place = 1 + int.from_bytes(system.SystemEntropy().some(8), "big") % (CLAIMS - 1)
+            here = claim(settings.state, place)
+            visit = Visit(runtime, asker_of(settings), f"{OF_PROCESSES}{place}")
             door = Door(lambda _: visit, fault, only=lambda _: only)
             server = door.server()
             with _Ends() as ends:
@@ -148,6 +152,7 @@ async def serve(settings: Settings, fault: Callable[[Exception], AssentError], o
                     ends.let_go()
             door.news.close()
             await visit.close()
+            here.release()
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -35,13 +35,15 @@ class Visit:
     """What one agent does between its coming and its going: one run, so that all of it can be looked at and undone as one.
 
     It begins with the first call that is to be a step. Should somebody end it (`assent cancel`, `assent close`), the next call
-    begins another. With an `ident` it is begun under that: whoever comes under the same later goes on with it.
+    begins another. It is begun under `ident`, by which an owner knows when nobody can call it any more. `is_named`: whoever comes
+    under the same later goes on with it.
     """
 
-    def __init__(self, answering: Answers, by: Asker, ident: str | None = None) -> None:
+    def __init__(self, answering: Answers, by: Asker, ident: str, *, is_named: bool = False) -> None:
         self._answering = answering
         self._beginning: asyncio.Task[str] | None = None
         self._ident = ident
+        self._is_named = is_named
         self._ended = 0
         self.by: Final = by
         self.run: str | None = None
@@ -93,8 +95,8 @@ class Visit:
                     self.run, self._ended = None, self._ended + 1
 
     async def begun(self) -> str | None:
-        """The session that there is. One with an `ident` may have begun at an owner that has gone since; if not, it begins."""
-        return self.run if self._ident is None else await self._session()
+        """The session that there is. One that is named may have begun at an owner that has gone since; if not, it begins."""
+        return await self._session() if self._is_named else self.run
 
     async def _session(self) -> str:
         if self.run is not None:
@@ -105,7 +107,7 @@ class Visit:
         return await asyncio.shield(self._beginning)
 
     async def _begin(self) -> str:
-        ident = None if self._ident is None else f"{self._ident}:{self._ended}"
+        ident = f"{self._ident}:{self._ended}"
         begun = await self._answering.perform(requests.OpenSession(), self.by, ident=ident)
         self.run = begun.run_id
         return self.run

@@ -77,6 +77,8 @@ class Answering(Runtime):
         await super()._take_place()
         self._left = asyncio.get_running_loop().create_future()
         self._had_daemon = self._client is not None and has_daemon(self.settings.state)
+        if self._client is None:
+            self._core.watch_sessions()
         if self._gives_way and self._looking is None:
             self._looking = system.spawn(self._look(), name="a daemon that may come")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ from assent.engine import (
 from assent.errors import AssentError, InputError, Json, RefusedError
 from assent.invocation import Hook
 from assent.invocation.context.telling import News, listener_here, telling
-from assent.journal import each_row
+from assent.journal import CLAIMS, OneOf, each_row, is_claimed
 from assent.policy import PolicyEngine
 from assent.runtime._find_run import UNFINISHED, undo_refusal
 from assent.runtime._outlook import Outlook
@@ -53,6 +54,9 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.events.kinds import Act, ApprovalRefused
 from assent.spec.ids import (
     ERASE_CAPABILITY,
+    OF_CONNECTIONS,
+    OF_NAMED,
+    OF_PROCESSES,
     SCHEDULE_CAPABILITIES,
     PlanId,
     RunId,
@@ -60,11 +64,21 @@ from assent.spec.ids import (
     plans_apart,
     step_of_request,
 )
-from assent.spec.states import PRIORITY, Resolution, RunState, StepState
+from assent.spec.states import PRIORITY, Mode, Resolution, RunState, StepState
 from assent.spec.workflow.definition import WorkflowSpec, require_outside_session
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
+
+LOGGER: Final = logging.getLogger("assent.sessions")
+
+LEFT_S: Final = 5.0
+"""So often an owner that stays looks for sessions of processes that have ended."""
+
+SILENCE_S: Final = 30 * 60.0
+"""A session that its agent names, and that nobody has called for so long, is closed."""
+
+_OPEN: Final = OneOf((RunState.PENDING.value, RunState.RUNNING.value, RunState.WAITING.value))
 
 SESSIONS_KEPT_MAX: Final = 64
 """Sessions of other processes that stay in memory; an older one is read from the journal when it is called again."""
@@ -76,6 +90,8 @@ class Core(Outlook):
     def __init__(self, settings: Settings, *, policy: PolicyEngine | None = None) -> None:
         super().__init__(settings, policy=policy)
         self._coming: set[RunId] = set()
+        self.taken_up: Final = set[RunId]()
+        """Sessions of earlier owners that were asked for here again, by the request in which they began."""
         self._turns: dict[str, asyncio.Event] = {}
         self._kept: OrderedDict[RunId, Held] = OrderedDict()
         self.app.offer("assent.capabilities.workflow._run.WorkflowRuns", InnerRuns(self, self._drive).offered)
@@ -211,6 +227,52 @@ class Core(Outlook):
         """What `Session.close` does. `CAPABILITY_ABSENT` where a step goes on and this process can't drive it on."""
         await self._require_present(RunId(run))
         return await self._drive(RunId(run), Close())
+
+    def watch_sessions(self) -> None:
+        """Close, as long as this is open, the sessions that nobody can call any more, whoever left them; each can be undone."""
+        watching = self.ready.spawn(self._watch_sessions(), name="sessions that are left")
+
+        async def end() -> None:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+        self.exit.push_async_callback(end)
+
+    async def _watch_sessions(self) -> None:
+        clock = self.ready.clock
+        known = {run: request async for run, request in self._open_sessions({})}
+        for run, request in known.items():
+            if request.startswith(OF_CONNECTIONS):  # to an owner before this one
+                await self._close_left(run)
+        named, until_ms = (
+            [run for run in known if known[run].startswith(OF_NAMED)],
+            clock.monotonic_ms() + SILENCE_S * 1000,
+        )
+        while True:
+            for run, request in known.items():
+                if request.startswith(OF_PROCESSES) and not is_claimed(self.settings.state, _number(request)):
+                    await self._close_left(run)
+            if clock.monotonic_ms() >= until_ms:
+                for run in [one for one in named if one in known and one not in self.taken_up]:
+                    await self._close_left(run)
+                named.clear()
+            await asyncio.sleep(LEFT_S)
+            known = {run: request async for run, request in self._open_sessions(known)}
+
+    async def _close_left(self, run: RunId) -> None:
+        try:
+            await self.close_session(run)
+        except AssentError as fault:  # it stays as it is, and is looked at again
+            LOGGER.warning("the session `%s`, whose agent has gone, could not be closed: %s", run, fault)
+
+    async def _open_sessions(self, known: Mapping[RunId, str]) -> AsyncIterator[tuple[RunId, str]]:
+        """The sessions that have not ended, each with the request in which it began; `known` are not looked up again."""
+        async for row in each_row(self.reader, "runs", {"mode": Mode.SESSION.value, "status": _OPEN}):
+            run = RunId(str(row["run_id"]))
+            if run in known:
+                yield run, known[run]
+            else:
+                yield run, (await self.running.created(run)).request or ""
 
     async def approve(
         self,
@@ -643,6 +705,12 @@ class Core(Outlook):
     async def _ledger(self) -> dict[str, Json]:
         head = await self.ready.journal.head()
         return {"size": head.size, "root": base64.b64encode(head.root).decode()}
+
+
+def _number(request: str) -> int:
+    """What a process has claimed that began a session in this request; one that nobody can have, where it can't be read."""
+    number = request.removeprefix(OF_PROCESSES).partition(":")[0]
+    return int(number) if number.isascii() and number.isdigit() and 0 < int(number) < CLAIMS else CLAIMS
 
 
 def require_same_request(ident: str, first: tuple[str, str | None], actor: Actor) -> None:

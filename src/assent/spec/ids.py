@@ -87,6 +87,15 @@ MARKS: Final = "assent/marks"
 WHOLE: Final = "assent/result"
 """Where an output of an MCP server's tool has what else its result held: content beside what is structured, `_meta`."""
 
+OF_PROCESSES: Final = "process:"
+"""What the ids of requests begin with that begin a session which ends with its process; the number that this claims follows."""
+
+OF_CONNECTIONS: Final = "connection:"
+"""The same of a session that ends with a connection to the owner, and so with the owner."""
+
+OF_NAMED: Final = "mcp:"
+"""The same of a session that its agent names, and that ends when nobody has called in it for some time."""
+
 OF_STEPS: Final = "step:"
 """What the ids of requests begin with by which a step of a session begins a run; nobody else may ask under such an id."""
 

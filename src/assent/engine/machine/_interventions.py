@@ -255,7 +255,9 @@ def require_undoable(record: RunRecord) -> None:
         raise InputError(
             "RUN_NOT_UNDOABLE",
             f"run `{record.run}` is {record.state.value}; only a succeeded run can be undone",
-            hint=f"`assent show {record.run}` tells where it stands",
+            hint=f"`assent cancel {record.run}` ends the session, and takes back what it did"
+            if record.mode is Mode.SESSION and record.phase is Phase.FORWARD
+            else f"`assent show {record.run}` tells where it stands",
         )
 
 

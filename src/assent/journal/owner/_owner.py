@@ -22,6 +22,7 @@ import sys
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
+from struct import Struct
 from threading import Event
 from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
@@ -53,6 +54,12 @@ LOCK_FILE: Final = "lock"
 SOCKET_FILE: Final = "socket"
 """Holds the path of the socket on which the newest owner listens or listened."""
 
+CLAIMS: Final = 1 << 62
+"""Numbers from 1 up to this may be claimed."""
+
+_RANGE: Final = Struct("hhqqi4x")
+"""`struct flock` of Linux on 64 bits."""
+
 _LOOKS: Final = 5
 _LOOK_S: Final = 0.01
 
@@ -81,6 +88,12 @@ class Lock:
             os.close(held)
             raise
         return cls(held)
+
+    @property
+    def descriptor(self) -> int:
+        """The file or folder, for as long as it is held."""
+        assert self._held is not None  # INVARIANT: nobody asks who let go of it
+        return self._held
 
     @property
     def is_held(self) -> bool:
@@ -127,6 +140,33 @@ def _daemon_place(state_dir: Path, how: int) -> Lock | None:
         return Lock.take(Path(os.path.realpath(state_dir)), os.O_RDONLY | os.O_DIRECTORY, how)
     except OSError as error:
         raise state_unusable(state_dir, error) from error
+
+
+def claim(state_dir: Path, number: int) -> Lock:
+    """Say that this process is there, until it ends or lets go: a number of its choice, which others may ask about."""
+    lock = Lock(
+        os.open(state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    )
+    _range(lock, fcntl.F_OFD_SETLK, number)
+    return lock
+
+
+def is_claimed(state_dir: Path, number: int) -> bool:
+    """Whether a process is there that has said so under this number, whoever it is."""
+    lock = Lock(
+        os.open(state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    )
+    try:
+        return _range(lock, fcntl.F_OFD_GETLK, number) != fcntl.F_UNLCK
+    finally:
+        lock.disown()
+
+
+def _range(lock: Lock, what: int, number: int) -> int:
+    """Locks of one byte of the file, at this place: they belong to what is open, as `flock` does, and are none of its."""
+    asked = _RANGE.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+    kind: int = _RANGE.unpack(fcntl.fcntl(lock.descriptor, what, asked))[0]
+    return kind
 
 
 class Ownership:

@@ -135,6 +135,7 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
     who = act.principal if isinstance(act, RunCreated) else str(getattr(act, "by", None))
     require_same_request(str(actor.request), (who, act.request_digest), actor)
     if isinstance(request, requests.OpenSession):
+        runtime.taken_up.add(run)
         return answers.Session(run_id=run)
     refusal = signal_refusal(act) if isinstance(act, SignalReceived) else None
     if refusal is not None:

@@ -129,6 +129,7 @@ class Daemon:
         """
         self._scheduler = Scheduler(self._core)
         self._driving = system.spawn(self._drive_on(), name="unfinished runs")
+        self._core.watch_sessions()
 
     async def _drive_on(self) -> None:
         assert self._scheduler is not None  # INVARIANT: `drive_on` made it

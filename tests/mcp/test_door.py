@@ -27,7 +27,7 @@ from assent.runtime.service import requests
 from assent.runtime.service.requests import asker_of
 from assent.runtime.settings.effective import Settings
 from assent.spec.words.globs import glob_matches
-from assent.system import spawn
+from assent.system import SystemIds, spawn
 
 MODERN = "2026-07-28"
 ERAS = ("legacy", MODERN)
@@ -82,7 +82,7 @@ async def meeting(
     """An agent that has come in; `over` says by which way, and `more` is said of its client."""
     settings = settings_of(root, env, agent)
     async with Answering(settings) as runtime:
-        visit = Visit(runtime, asker_of(settings), "process:1")
+        visit = Visit(runtime, asker_of(settings), SystemIds().request_id())
         failed: Exception | None = None
         door = Door(lambda _: visit, _fault)
         async with Client(over(door.server()), mode=era, extensions=extensions, **more) as client:

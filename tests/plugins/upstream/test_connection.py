@@ -334,6 +334,59 @@ async def test_one_that_always_wants_more_is_given_up_on() -> None:
     await met.connection.close()
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_a_question_that_is_answered_with_an_error_is_one_of_the_call(*, is_old: bool) -> None:
+    """Nobody can be asked for that, or the client itself says no in its own words."""
+    met = Meeting(Within(talking_upstream.made(), is_old=is_old))
+    error = await failure(met.call("ask", what="sampling"))
+    assert (error.code, "nobody can answer" in error.message) == ("MCP_TOOL_FAILED", True)
+
+    async def ask(questions: Any) -> Any:
+        return {name: {"error": {"code": -1, "message": "not now"}} for name in questions}
+
+    met.listener.ask = ask  # type: ignore[method-assign]  # as another client does
+    error = await failure(met.call("ask", what="elicitation"))
+    assert (error.code, "not now" in error.message) == ("MCP_TOOL_FAILED", True)
+    await met.connection.close()
+
+
+async def test_a_list_that_is_not_the_same_or_none_is_read_as_any_other() -> None:
+    class Again(Within):
+        async def list_again(self) -> bytes | None:
+            asked.append(1)
+            return told.pop() if told else None
+
+    asked: list[int] = []
+    told = [b"{", b'{"tools": 1}', b"{}", b'{"tools": [], "nextCursor": "2"}']
+    met = Meeting(Again(talking_upstream.made()))
+    pinned = {one.name: one.definition for one in await met.connection.list_tools(_reveal)}
+    for count in range(1, 6):
+        await met.connection.call(
+            "can", {}, pinned=pinned["can"], reveal=_reveal, key="one", talk=met.talk(None)
+        )
+        assert len(asked) == count
+    assert not told
+    await met.connection.close()
+
+
+async def test_a_tool_that_is_defined_as_nothing_to_be_trusted_is_not_called() -> None:
+    async def listed(*_: object) -> wire.ListToolsResult:
+        about = "Adds\u200b." if hides else "Adds."
+        return wire.ListToolsResult(
+            tools=[wire.Tool(name="add", description=about, input_schema={"type": "object"})]
+        )
+
+    hides: list[int] = []
+    met = Meeting(Within(Theirs("hides", on_list_tools=listed)))
+    (tool,) = await met.connection.list_tools(_reveal)
+    hides.append(1)
+    asked = met.connection.call(
+        "add", {}, pinned=tool.definition, reveal=_reveal, key="one", talk=met.talk(None)
+    )
+    assert "as nothing that can be trusted" in (await failure(asked)).message
+    await met.connection.close()
+
+
 async def test_only_what_was_agreed_to_is_called_and_nothing_once_it_is_retired() -> None:
     met = Meeting(Within(talking_upstream.made()))
     (tool, *_) = await met.connection.list_tools(_reveal)

@@ -65,6 +65,7 @@ def test_a_word_that_is_no_command_of_it_starts_no_server(terminal: Terminal) ->
     assert answer.code == 2
     assert "did you mean `list`?" in answer.err
     assert terminal("mcp", "add", "notes", "--env", "TOKEN", "--", "x").code == 2
+    assert "assent mcp add notes -- COMMAND, or with `--url URL`" in terminal("mcp", "add", "notes").err
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritte
             "INVALID_INPUT",
             f"MCP server `{request.name}` {error}",
             path=".".join(error.below) or None,
-            hint=error.hint,
+            hint=error.hint or f"assent mcp add {request.name} -- COMMAND, or with `--url URL`",
         ) from None
     lines = [f"[mcp.servers.{request.name}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
     path = _file(settings)

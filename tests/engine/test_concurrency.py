@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.engine import Actor, Claim, Engine
+from assent.engine import Actor, Claim, Engine, RunResult
 from assent.engine.waiting._keys import Keys
 from assent.engine.waiting._lines import Rank
-from assent.errors import AssentError, RefusedError
+from assent.errors import AssentError, RefusedError, WorldError
 from assent.invocation import LocalContext, Reconciliation, Share
-from assent.journal import rows_at_once
+from assent.journal import Batch, Head, rows_at_once
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal
@@ -489,3 +489,66 @@ async def test_a_run_that_is_cancelled_while_it_is_looked_at_has_no_key_after(
         await rt.cancel(holder)
         await ended(rt, newest)
         assert (await rt.run(keyed("d"))).status is RunState.SUCCEEDED
+
+
+class Slow:
+    """The next append to a journal is durable, or has failed, before the one who asked for it hears of that."""
+
+    def __init__(self, rt: Bench, fault: AssentError | None = None) -> None:
+        self._journal = rt._core.ready.journal
+        self._append = self._journal.append
+        self._fault = fault
+        self.is_done, self.is_told = asyncio.Event(), asyncio.Event()
+        self._journal.append = self._once  # type: ignore[method-assign]
+
+    async def _once(self, batch: Batch) -> Head:
+        self._journal.append = self._append  # type: ignore[method-assign]
+        head = await self._append(batch) if self._fault is None else None
+        self.is_done.set()
+        await self.is_told.wait()
+        if head is None:
+            raise self._fault or AssertionError
+        return head
+
+
+@pytest.mark.parametrize("fault", [None, WorldError("STORAGE_FAILED", "the disk is full")])
+async def test_a_run_that_is_cancelled_while_it_comes_on_record_is_cancelled_then(
+    place: Place, caplog: pytest.LogCaptureFixture, fault: AssentError | None
+) -> None:
+    """It can be read before its own process has heard that it is durable: two appends at once would be of two writers.
+
+    Where its beginning is not kept, nothing of it is: not the cancel alone either.
+    """
+    async with place.open() as rt, asyncio.timeout(20):
+        await rt.run(keyed("a", ASK))
+        slow = Slow(rt, fault)
+        asked = asyncio.ensure_future(rt.run(keyed("b")))
+        await slow.is_done.wait()
+        run = max(rt.engine.under_way())
+        cancelled = asyncio.ensure_future(rt.cancel(run))
+        await asyncio.sleep(0.02)
+        slow.is_told.set()
+        came = await asyncio.gather(cancelled, asked, return_exceptions=True)
+        if fault is None:
+            assert [one.status for one in came if isinstance(one, RunResult)] == [RunState.CANCELLED] * 2
+        else:
+            assert [one.code for one in came if isinstance(one, AssentError)] == ["STORAGE_FAILED"] * 2
+            with pytest.raises(AssentError) as raised:
+                await rt.show(run)
+            assert raised.value.code == "RUN_UNKNOWN"
+        assert not caplog.records
+
+
+async def test_a_run_comes_into_line_also_where_whoever_asked_for_it_has_left(place: Place) -> None:
+    async with place.open() as rt, asyncio.timeout(20):
+        holder = (await rt.run(keyed("a", ASK))).run_id
+        slow = Slow(rt)
+        asked = asyncio.ensure_future(rt.run(keyed("b")))
+        await slow.is_done.wait()
+        run = max(rt.engine.under_way())
+        asked.cancel()
+        await asyncio.wait({asked})
+        slow.is_told.set()
+        await rt.approve(holder)
+        await ended(rt, run)
+    assert begun(place) == ["b"]

@@ -153,6 +153,7 @@ class RunActor:
         self._timers = scope.timers
         self._timed: set[StepKey] = set()
         self._retries: dict[StepKey, None] = {}
+        self._recording: Task[None] | None = None
         self._driving: Task[None] | None = None
         self._begun = asyncio.Event()
         self._may_begin = may_begin
@@ -200,7 +201,8 @@ class RunActor:
     @property
     def is_idle(self) -> bool:
         """Nothing moves, nobody waits for that to change, and the journal tells all of it, as it does not of a call's hooks."""
-        return not (self.is_driven or self.is_at_work or self._awaited or self.blueprint.hooks)
+        is_moving = self.is_driven or self.is_at_work or self._recording is not None
+        return not (is_moving or self._awaited or self.blueprint.hooks)
 
     @property
     def is_paused(self) -> bool:
@@ -337,8 +339,15 @@ class RunActor:
             self._drive_on()
 
     async def put_on_record(self) -> None:
-        """Make durable what has been decided, before anything of the run moves."""
-        await self._flush()
+        """Make durable what has been decided, before anything of the run moves: what comes to it meanwhile waits for that."""
+        self._recording = self._services.spawn(self._flush(), name=f"record {self.record.run}")
+        try:
+            await asyncio.shield(self._recording)
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._recording = None
 
     def _drive_on(self) -> None:
         self._on_drive()
@@ -460,6 +469,9 @@ class RunActor:
 
     async def _drive(self) -> AdmissionWaitsError | None:
         try:
+            if self._recording is not None:
+                # INVARIANT: a run makes one append at a time. Once this one can be read, others may have the run cancelled.
+                await asyncio.shield(self._recording)
             if self._is_interrupted:
                 # INVARIANT: what another process began is asked about before anything of it runs here.
                 self._is_interrupted = False

@@ -112,6 +112,7 @@ class Engine:
         self._looks = _Looks()
         self._woken: dict[RunId, None] = {}
         self._waking: Task[None] | None = None
+        self._lining_up: set[Task[None]] = set()
         self._takes_over = False
         self._is_closed = False
 
@@ -206,8 +207,12 @@ class Engine:
         if has_key and (not is_counted or self._starts.has_place(run)):
             running.start()
             return run
-        await self._put_in_line(running)
-        if claim is not None and not has_key:
+        # It comes into line also where whoever asked for it has left meanwhile: nobody else would put it there.
+        lining_up = self._services.spawn(self._put_in_line(running), name=f"line up {run}")
+        self._lining_up.add(lining_up)
+        lining_up.add_done_callback(self._lining_up.discard)
+        await asyncio.shield(lining_up)
+        if claim is not None and not has_key and not record.state.is_finished:
             await self._make_way(record, claim, actor)
         return run
 
@@ -224,7 +229,8 @@ class Engine:
             raise
         finally:
             self._starts.came(run)
-        self._stand_in_line(actor)
+        if not actor.is_over:
+            self._stand_in_line(actor)
 
     def _stand_in_line(self, actor: RunActor) -> None:
         self._let_go(actor)

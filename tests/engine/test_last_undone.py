@@ -127,3 +127,30 @@ async def test_when_there_is_no_last_step(place: Place) -> None:
         with pytest.raises(InputError) as refused:
             await rt.cancel(session.run_id, last=True)
         assert refused.value.code == "RUN_FINISHED"
+
+
+@pytest.mark.parametrize("how", ["resume", "abandon"])
+async def test_what_could_not_be_taken_back_asks_for_a_person_once_the_session_is_closed(
+    place: Place, how: str
+) -> None:
+    """As every other way back that failed does, and it is tried again, or settled, as they are."""
+    async with place.open() as rt:
+        session = await rt.session()
+        await session.call("box.put", {"key": "a"})
+        await session.call(WRITE, {"path": "a.txt", "content": "ours"})
+        (place.workspace / "a.txt").write_text("somebody's")
+        await rt.cancel(session.run_id, last=True)
+        assert (await session.close()).status is RunState.NEEDS_ATTENTION
+        assert told(await rt.show(session.run_id))["step_2"] == "compensation_failed"
+    async with place.open() as rt:
+        run = session.run_id
+        if how == "resume":
+            assert (await rt.resume(run))[0].status is RunState.NEEDS_ATTENTION
+            (place.workspace / "a.txt").write_text("ours")
+            assert (await rt.resume(run))[0].status is RunState.SUCCEEDED
+            assert not (place.workspace / "a.txt").exists()
+        else:
+            assert (await rt.resolve(run, "step_2", "abandon")).status is RunState.SUCCEEDED
+        assert (await rt.undo(run)).status is RunState.UNDONE
+        assert place.box.values == {}
+        rt.require_sound_rows()

@@ -87,7 +87,7 @@ from assent.spec.ids import (
     session_step,
     step_of_request,
 )
-from assent.spec.states import Effect, Mode, Resolution, StepState, Undo
+from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
 from assent.spec.words.durations import write_duration
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
@@ -96,6 +96,7 @@ Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None]
 # Asked for each step several times; see `_record.py` for what a look-up in the class costs.
 _RUNNING: Final = StepState.RUNNING
 _IN_DOUBT: Final = StepState.IN_DOUBT
+_ASKS: Final = RunState.NEEDS_ATTENTION
 _SKIPPED: Final = StepState.SKIPPED
 _WORKFLOW: Final = Mode.WORKFLOW
 _EXECUTE: Final = Work.EXECUTE
@@ -938,7 +939,7 @@ class RunActor:
             return self._readiness.is_exhausted and self._apply(EndFinally())
         if record.mode is Mode.SESSION:
             unsettled = (StepState.PENDING, _RUNNING, StepState.AWAITING_APPROVAL, _IN_DOUBT)
-            if not record.is_closed or record.count(*unsettled) or record.rollback:
+            if not record.is_closed or record.count(*unsettled) or record.rollback or record.state is _ASKS:
                 return False
         elif not self._readiness.is_exhausted:
             return False

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from assent.engine.record._record import RUN_CANCELLED, FinallyRecord, Phase, RunRecord, to_take_back
+from assent.engine.record._record import (
+    RUN_CANCELLED,
+    FinallyRecord,
+    Phase,
+    RunRecord,
+    StepRecord,
+    to_take_back,
+)
 from assent.errors import InternalError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment
@@ -32,6 +39,10 @@ def conclude(record: RunRecord) -> Sequence[ev.AnyEvent]:
 def _conclude_forward(record: RunRecord) -> Sequence[ev.AnyEvent]:
     in_doubt = record.has(_IN_DOUBT)
     if not in_doubt and not record.is_stopping:
+        failed = _not_taken_back(record) if record.is_closed and not record.rollback else []
+        if failed and record.state is not RunState.NEEDS_ATTENTION:
+            # One that was to be taken back alone: as long as the session was open, whoever calls in it could try again.
+            return [_asks_about(failed[0])]
         return _hear(record) if record.signals and record.waiting else ()
     if record.is_moving or record.rollback:
         return ()
@@ -142,6 +153,18 @@ def _hear(record: RunRecord) -> Sequence[ev.AnyEvent]:
     return ()
 
 
+def _not_taken_back(record: RunRecord) -> list[StepRecord]:
+    return [
+        step
+        for step in record.steps.values()
+        if step.state is StepState.COMPENSATION_FAILED and not step.is_abandoned
+    ]
+
+
+def _asks_about(failed: StepRecord) -> ev.AnyEvent:
+    return ev.RunNeedsAttention(code=failed.code or "COMPENSATION_FAILED", step=failed.key)
+
+
 def _conclude_taking_back(record: RunRecord) -> Sequence[ev.AnyEvent]:
     if record.rollback:
         step = record.steps[record.rollback[0]]
@@ -152,15 +175,9 @@ def _conclude_taking_back(record: RunRecord) -> Sequence[ev.AnyEvent]:
                 )
             ]
         return ()
-    failed = [
-        step
-        for step in record.steps.values()
-        if step.state is StepState.COMPENSATION_FAILED and not step.is_abandoned
-    ]
+    failed = _not_taken_back(record)
     if failed:
-        if record.state is RunState.NEEDS_ATTENTION:
-            return ()
-        return [ev.RunNeedsAttention(code=failed[0].code or "COMPENSATION_FAILED", step=failed[0].key)]
+        return () if record.state is RunState.NEEDS_ATTENTION else [_asks_about(failed[0])]
     if record.phase is Phase.UNDO:
         asked = record.undo is not None and record.undo.request.partial
         return [ev.RunUndone(partial=asked or _was_abandoned(record))]

@@ -207,6 +207,7 @@ class Engine:
         if has_key and (not is_counted or self._starts.has_place(run)):
             running.start()
             return run
+        self._starts.come(run)
         # It comes into line also where whoever asked for it has left meanwhile: nobody else would put it there.
         lining_up = self._services.spawn(self._put_in_line(running), name=f"line up {run}")
         self._lining_up.add(lining_up)
@@ -219,7 +220,6 @@ class Engine:
     async def _put_in_line(self, actor: RunActor) -> None:
         """A run that may not begin yet is on record, and no more: it leaves memory."""
         run = actor.record.run
-        self._starts.come(run)
         try:
             await actor.put_on_record()
         except BaseException:

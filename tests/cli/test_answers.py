@@ -301,7 +301,30 @@ def test_a_run_that_needs_a_person_says_what_that_person_can_do(
     ):
         assert command in answer.err
     assert "each[4]" not in answer.err
+    assert f"resolve {RUN} pay --happened|--not-happened|--compensated|--abandon\n" in answer.err
     assert "resolve {RUN} done" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("in_doubt", ["--happened", "--not-happened", "--compensated", "--abandon"]),
+        ("compensation_failed", ["--compensated", "--abandon"]),
+    ],
+)
+def test_every_word_that_is_advised_settles_the_step(
+    terminal: Terminal, runtime: ScriptedRuntime, status: str, words: list[str]
+) -> None:
+    """Each can be typed as it is printed, and none is printed that the engine refuses (`RESOLUTION_INVALID`)."""
+    step: dict[str, Json] = {"name": "pay", "status": status}
+    runtime.answers["resume"] = {"results": [run_object("needs_attention", steps=[step])]}
+    (line,) = (line for line in terminal("resume", RUN).err.splitlines() if "to settle it" in line)
+    *command, choices = line.removeprefix("to settle it: assent ").split(" ")
+    assert choices.split("|") == words
+    for word in words:
+        runtime.answers["resolve"] = run_object("failed", steps=[step])
+        terminal(*command, word)
+        assert runtime.requests[-1]["resolution"] == word.removeprefix("--").replace("-", "_")
 
 
 def test_waiting_follows_the_journal_until_somebody_decides(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from assent.errors import AssentError
-from assent.spec.states import REFUSALS
+from assent.spec.states import REFUSALS, SETTLED_BY
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -32,7 +32,8 @@ MEANINGS: Final = {
     FAILED: "the run failed, was rolled back or cancelled, or would fail (`plan --exit-code`); "
     "a replay or a policy case differs; the world failed; `doctor` found a fault",
     USAGE: "wrong usage, or an invalid file",
-    REFUSED: "policy denied or would deny (`plan --exit-code`), a person rejected, or an identity or approver was refused",
+    REFUSED: "policy denied or would deny (`plan --exit-code`), a person rejected or did not trust, "
+    "what was agreed to (`--digest`) is not what is there, or an identity or approver was refused",
     WAITING: "waiting for an approval, a signal, a time or a concurrency key",
     ATTENTION: "a person must look: a step is in doubt, a change could not be taken back, an undo could not begin",
     UNVERIFIED: "verification failed",
@@ -52,8 +53,6 @@ _NOT_UNDOABLE: Final = frozenset(
     {"UNDO_IMPOSSIBLE", "UNDO_ERASED", "COMPENSATION_CONFLICT", "CONCURRENCY_TAKEN"}
 )
 _UNDO_REFUSALS: Final = REFUSALS | _NOT_UNDOABLE
-UNSETTLED: Final = frozenset({"in_doubt", "compensation_failed"})
-"""Steps about which a person has to say something."""
 SETTLING: Final = frozenset({"reject", "cancel", "undo", "resolve"})
 """Operations that ask for one thing, which was done or was not."""
 
@@ -73,7 +72,7 @@ def exit_code(run: answers.Run, operation: str) -> int:
         return OK
     if operation == "resume" and status == "running" and run.workflow is None and run.error is None:
         # A session is open: what was asked of it is done, or in doubt, and its program may ask for more.
-        return ATTENTION if any(step.status in UNSETTLED for step in run.steps) else OK
+        return ATTENTION if any(step.status in SETTLED_BY for step in run.steps) else OK
     if status in ("failed", "rolled_back", "cancelled"):
         return REFUSED if (run.error.code if run.error is not None else None) in REFUSALS else FAILED
     # `needs_attention`, and whatever is neither finished nor waiting although its driver has left it.

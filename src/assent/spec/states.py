@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -123,6 +124,13 @@ class Resolution(StrEnum):
     NOT_HAPPENED = "not_happened"
     COMPENSATED = "compensated"
     ABANDON = "abandon"
+
+
+SETTLED_BY: Final[Mapping[str, tuple[Resolution, ...]]] = {
+    StepState.IN_DOUBT.value: tuple(Resolution),
+    StepState.COMPENSATION_FAILED.value: (Resolution.COMPENSATED, Resolution.ABANDON),
+}
+"""The steps that need a person's word, by their state, and what it may say."""
 
 
 class OnBusy(StrEnum):

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
-from assent.cli._exit import UNSETTLED, exit_code
+from assent.cli._exit import exit_code
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._result_text import is_cut, result_text, value_text
 from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime import service
 from assent.spec.ids import SHORT_DIGEST
-from assent.spec.states import RunState
+from assent.spec.states import SETTLED_BY, RunState
 
 if TYPE_CHECKING:
     from assent.cli.runs._prompt import Answer
@@ -190,11 +190,10 @@ def _waits_of(
 
 
 def _tell_unsettled(door: Door, run: service.answers.Run) -> None:
-    steps = [step.name for step in run.steps if step.status in UNSETTLED]
+    steps = [step for step in run.steps if step.status in SETTLED_BY]
     for step in steps[:_SHOWN_MAX]:
-        door.out.note(
-            f"to settle it: {door.command('resolve', run.run_id, step)} --happened|--not-happened|--compensated|--abandon"
-        )
+        words = "|".join(f"--{one.replace('_', '-')}" for one in SETTLED_BY[step.status])
+        door.out.note(f"to settle it: {door.command('resolve', run.run_id, step.name)} {words}")
     if len(steps) > _SHOWN_MAX:
         door.out.note(f"and {len(steps) - _SHOWN_MAX} more steps like these")
 

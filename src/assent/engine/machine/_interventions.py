@@ -18,7 +18,7 @@ from assent.errors import InputError, RefusedError
 from assent.spec.events import kinds as ev
 from assent.spec.ids import SIGNAL_CAPABILITY, RunId, StepKey, names_digest
 from assent.spec.principal import Principal
-from assent.spec.states import Effect, Mode, Resolution, RunState, StepState
+from assent.spec.states import SETTLED_BY, Effect, Mode, Resolution, RunState, StepState
 
 SIGNALS_MAX: Final = 1_000
 """Signals of one run that no step has had yet."""
@@ -277,15 +277,10 @@ def decide_undo(record: RunRecord, command: RequestUndo) -> Sequence[ev.AnyEvent
 def decide_resolution(record: RunRecord, command: Resolve) -> Sequence[ev.AnyEvent]:
     """Settling a step by a person's word. `RESOLUTION_INVALID` when there is nothing of that kind to settle."""
     step = record.steps.get(command.step)
-    allowed = {
-        StepState.IN_DOUBT: frozenset(Resolution),
-        StepState.COMPENSATION_FAILED: frozenset({Resolution.COMPENSATED, Resolution.ABANDON}),
-    }.get(step.state if step is not None and not step.is_abandoned else StepState.PENDING, frozenset())
+    allowed = () if step is None or step.is_abandoned else SETTLED_BY.get(step.state.value, ())
     if step is None or command.resolution not in allowed:
         state = step.state.value if step is not None else "not begun"
-        choices = ", ".join(
-            f"--{choice.value.replace('_', '-')}" for choice in Resolution if choice in allowed
-        )
+        choices = ", ".join(f"--{choice.value.replace('_', '-')}" for choice in allowed)
         raise InputError(
             "RESOLUTION_INVALID",
             f"step `{command.step}` is {state} and can't be resolved as {command.resolution.value}",

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from assent.cli.plugins._trust import _repeated
+from assent.errors import Json
 from tests.support.door import Terminal
 from tests.support.gateway import UPSTREAM
 
@@ -92,6 +94,40 @@ def test_a_server_that_gives_no_answer_is_told_with_what_to_do(
     error = terminal("mcp", "inspect", "notes", "--json").error
     assert error["code"] == "MCP_SERVER_UNREACHABLE"
     assert str(error["hint"]).startswith(hint)
+
+
+def test_what_a_program_needs_is_where_it_was_installed_and_never_a_whole_home(
+    terminal: Terminal, folder: Path
+) -> None:
+    """By its place alone `~/bin/server` was taken for what the home was installed for."""
+    home = folder.parent / "home"
+    tool = home / ".local/share/tools/notes"
+    for program in (home / "bin/alone", tool / "bin/notes"):
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o700)
+    (tool / "pyvenv.cfg").touch()
+    link = home / ".local/bin/notes"
+    link.parent.mkdir()
+    link.symlink_to(tool / "bin/notes")
+    for name, program, needs in (
+        ("a", home / "bin/alone", "nothing beside itself"),
+        ("b", link, f"no `{tool}`"),
+    ):
+        assert terminal("mcp", "add", name, "--", str(program)).code == 0
+        hint = str(terminal("mcp", "inspect", name, "--json").error["hint"])
+        assert hint.startswith(f"its program sees {needs}: "), hint
+
+
+def test_the_worst_of_the_warnings_is_told_at_the_question() -> None:
+    """The list of them is above all tools, out of sight."""
+    told: list[dict[str, Json]] = [
+        {"code": code, "message": f"of {code}"} for code in ("MCP_TOOL_LONG", "MCP_TOOL_INSTRUCTS")
+    ]
+    assert _repeated([]) == []
+    assert _repeated(told[:1]) == ["\na warning (all are above): MCP_TOOL_LONG  of MCP_TOOL_LONG"]
+    (line,) = _repeated(told)
+    assert line == "\n2 warnings, the worst (all are above): MCP_TOOL_INSTRUCTS  of MCP_TOOL_INSTRUCTS"
 
 
 def test_a_word_on_a_tool_that_there_is_not_is_told(terminal: Terminal, folder: Path) -> None:

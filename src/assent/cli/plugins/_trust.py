@@ -16,16 +16,22 @@ from assent.cli.plugins._inspect import manifest_text
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
 from assent.cli.terminal._table import table
-from assent.errors import AssentError, RefusedError
+from assent.errors import AssentError, Json, RefusedError
 from assent.runtime import service
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from assent.plugins import Difference
 
     T = TypeVar("T", service.answers.PluginTrusted, service.answers.ServerFound)
+
+_WORST: Final = (
+    *("MCP_TOOL_REFUSED", "MCP_TOOL_INSTRUCTS", "MCP_TOOL_SHADOWS", "MCP_SERVER_OPEN", "MCP_TOOL_REFERS"),
+    *("MCP_TOOL_UNMARKED", "MCP_TOOL_LONG"),
+)
+"""Warnings about a server, the worst first; those about a plugin have the order in which they are found."""
 
 _TOOL: Final = re.compile(r"`mcp\.([a-z0-9_]+)\.([^`@]*)")
 _STYLES: Final = {
@@ -142,6 +148,8 @@ def trust_exactly(
             )
         if digest is None:
             door.out.note(text(door.out.paint(stderr=True)))
+            for line in _repeated(found.warnings):
+                door.out.note(line)
             if (read_line(f"\ntrust {kind.what}? type `{name}`: ") or "").strip() != name:
                 door.out.note("nothing was trusted")
                 return None
@@ -150,6 +158,15 @@ def trust_exactly(
         how = "already, exactly as it is" if trusted is found else "now"
         door.out.answer(f"{kind.called} `{name}` is trusted {how}: {found.digest}")
     return trusted
+
+
+def _repeated(warnings: Sequence[Mapping[str, Json]]) -> list[str]:
+    """The number of warnings and the worst, where who decides looks: the list of them is far above a long text."""
+    if not warnings:
+        return []
+    worst = min(warnings, key=lambda one: _WORST.index(one["code"]) if one["code"] in _WORST else len(_WORST))
+    counted = "a warning" if len(warnings) == 1 else f"{len(warnings)} warnings, the worst"
+    return [f"\n{counted} (all are above): {worst['code']}  {safe_line(str(worst['message']), 300)}"]
 
 
 def _text(found: service.answers.PluginFound, paint: Paint, *, in_process: bool) -> str:

@@ -304,11 +304,28 @@ def _unseen(server: Server) -> str | None:
     if not hidden:
         return None
     # A program is shown by itself, and what it was installed with is not.
-    needs = [
-        path.parents[1] if str(path) == program and path.parent.name == "bin" else path for path in hidden
-    ]
-    told = ", ".join(f"`{safe_line(str(path), 120)}`" for path in needs)
+    needs = [_installed(path) if str(path) == program else path for path in hidden]
+    told = ", ".join(f"`{safe_line(str(path), 120)}`" for path in needs if str(path) != program)
+    if not told:  # it is alone there, and may need nothing else
+        return f"its program sees nothing beside itself: name what it needs under `read_only` of {table}"
     return f"its program sees no {told}: name what it needs under `read_only` of {table}"
+
+
+def _installed(program: Path) -> Path:
+    """The virtual environment that a program is of, perhaps through links (`~/.local/bin`); else its own file.
+
+    Never a folder by its place alone: what is two above `~/bin/server` is the whole home.
+    """
+    seen = {program}
+    while (
+        not (found := program.parents[1] if len(program.parents) > 1 else program)
+        .joinpath("pyvenv.cfg")
+        .is_file()
+    ):
+        if not program.is_symlink() or (program := program.parent / program.readlink()) in seen:
+            return program
+        seen.add(program)
+    return found
 
 
 def unnamed(server: str, tool: str, known: Iterable[str]) -> InputError:

@@ -15,11 +15,16 @@ GOVERNS: Final = (
     *(".claude/settings.json", ".claude/settings.local.json", ".claude/hooks", ".claude/plugins"),
     *(".claude/agents", ".claude/commands", ".claude/skills", ".mcp.json", ".claude.json"),
     *(".cursor/mcp.json", ".cursor/hooks.json", ".cursor/hooks", ".cursor/cli.json"),
+    *(".cursor/cli-config.json", ".config/cursor/cli-config.json"),
     # VS Code: `settings.json` can have its agent ask nobody, a task can run when a folder is opened
     *(".vscode/mcp.json", ".vscode/settings.json", ".vscode/tasks.json", ".github/hooks"),
-    *(".codex/config.toml", ".codex/hooks.json", ".codex/rules"),
+    *(".config/Code/User/mcp.json", ".config/Code/User/settings.json", ".github/agents"),
+    *(".codex/config.toml", ".codex/hooks.json", ".codex/hooks", ".codex/rules", ".codex/agents"),
     *(".gemini/settings.json", ".gemini/commands", ".gemini/extensions", ".gemini/hooks"),
-    *(".windsurf/hooks.json", ".codeium/windsurf/mcp_config.json", ".roo/mcp.json", ".zed/settings.json"),
+    *(".gemini/policies", ".gemini/trustedFolders.json", ".gemini/.env"),
+    *(".windsurf/hooks.json", ".windsurf/mcp_config.json", ".codeium/windsurf/hooks.json"),
+    *(".codeium/windsurf/mcp_config.json", ".roo/mcp.json", ".clinerules/hooks", "cline_mcp_settings.json"),
+    *(".zed/settings.json", ".zed/tasks.json", ".config/zed/settings.json", ".config/zed/tasks.json"),
     *(".kiro/settings/mcp.json", ".kiro/hooks", ".kiro/agents", ".amazonq/mcp.json", ".amazonq/cli-agents"),
     *(".continue/config.yaml", ".continue/mcpServers", "opencode.json", "opencode.jsonc", ".opencode"),
 )

@@ -97,6 +97,7 @@ class Child:
         if limit == "killed":
             limit = self._limit or limit
         limit = limit or _limit_of(code)
+        left = answer.get("denied") or {"count": 0, "places": []}
         elapsed = asyncio.get_running_loop().time() - self._began_s
         return Ended(
             exit_code=code if code >= 0 else None,
@@ -108,6 +109,8 @@ class Child:
             usage=Usage(
                 cpu_ms=answer["cpu_ms"], memory_bytes=answer["memory_bytes"], wall_ms=int(elapsed * 1000)
             ),
+            left_scope=left["count"],
+            left_for=tuple(left["places"]),
         )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from assent.sandbox._reach import NetworkScope
 
 MIB: Final = 1 << 20
 
@@ -54,6 +57,8 @@ class Confinement:
     writable: tuple[Path, ...] = ()
     """Existing folders, at their own paths, to which writes go through: nobody looks at them before they count."""
     network: bool = False
+    scope: NetworkScope | None = None
+    """Where the network ends for it; None: nowhere. Needs `network`, and a kernel that holds it (`Sandbox.scope_missing`)."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """All that the program finds in its environment."""
     cwd: str = "."
@@ -86,6 +91,10 @@ class Ended:
     output_bytes: int
     """How much came out, also where it was not kept."""
     usage: Usage
+    left_scope: int = 0
+    """How often it asked for a place outside its scope: each was refused."""
+    left_for: tuple[str, ...] = ()
+    """The first of these places, each once."""
 
     @property
     def is_success(self) -> bool:

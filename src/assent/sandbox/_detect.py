@@ -11,6 +11,7 @@ from assent.sandbox import _kernel, _landlock
 from assent.sandbox._confinement import Confinement
 from assent.sandbox._launcher import Launcher
 from assent.sandbox._plan import Machine, View, plan_of
+from assent.sandbox._reach import NetworkScope
 from assent.sandbox._scratch import Scratch
 from assent.sandbox._walls import BackendName, Holds, Wall
 
@@ -67,11 +68,29 @@ def _wrapper(launcher: Launcher, native: Machine, namespaces: bool) -> Machine |
     return None
 
 
-def _probe(launcher: Launcher, machine: Machine, argv: list[str]) -> tuple[str | None, int | None]:
+def why_no_scope(launcher: Launcher, machine: Machine, holds: Holds) -> str | None:
+    """Why a network can't be made to end at a scope here, or None: found out behind the walls that such a program has."""
+    if not holds.is_confined:
+        return "no program can be confined here: `assent doctor` shows what is missing"
+    native = replace(machine, wrapper=None)
+    if not machine.namespaces and machine.landlock < _landlock.VERSION_TRUNCATE:
+        return f"bubblewrap alone hands nobody the questions of a filter. Linux 6.2 with Landlock; or {_NO_NAMESPACES}"
+    failed, _ = _probe(launcher, native, [], scope=NetworkScope())
+    return failed and f"it needs Linux 5.19 and the right to look into programs of one's own: {failed}"
+
+
+def _probe(
+    launcher: Launcher, machine: Machine, argv: list[str], *, scope: NetworkScope | None = None
+) -> tuple[str | None, int | None]:
     """Why these walls can't stand here, or None; and how many processes the PID namespace takes, where that can be told."""
     folder = Scratch.make()
     try:
-        confinement = Confinement(root=folder.path.resolve(), environment={"PATH": "/usr/bin:/bin"})
+        confinement = Confinement(
+            root=folder.path.resolve(),
+            environment={"PATH": "/usr/bin:/bin"},
+            network=scope is not None,
+            scope=scope,
+        )
         view = View.of(confinement, None, None)
         answer, output = launcher.try_out(plan_of(view, argv, machine))
     finally:

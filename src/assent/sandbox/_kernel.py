@@ -6,6 +6,7 @@ Each call raises OSError as `os` does. Numbers stand for x86-64 and arm64; on an
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import stat
@@ -19,12 +20,17 @@ _NUMBERS: Final = {
     "x86_64": {"pivot_root": 155, "seccomp": 317},
     "aarch64": {"pivot_root": 41, "seccomp": 277},
 }
+NETWORK_CALLS: Final = {
+    "x86_64": {"connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307},
+    "aarch64": {"connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269},
+}.get(MACHINE, {})
 # The calls since Linux 5.0 have one number on all machines.
 _CLOSE_RANGE: Final = 436
 _MOUNT_SETATTR: Final = 442
 _LANDLOCK_CREATE: Final = 444
 _LANDLOCK_ADD: Final = 445
 _LANDLOCK_RESTRICT: Final = 446
+_PIDFD_GETFD: Final = 438
 
 CLONE_NEWNS: Final = 0x0002_0000
 CLONE_NEWCGROUP: Final = 0x0200_0000
@@ -62,6 +68,9 @@ _CAPABILITY_VERSION_3: Final = 0x2008_0522
 # NO_CAP_AMBIENT_RAISE and its lock.
 _SECURE_BITS: Final = 0b1100_1111
 _SECCOMP_SET_MODE_FILTER: Final = 1
+_SECCOMP_NEW_LISTENER: Final = 8
+_SECCOMP_WAIT_KILLABLE: Final = 32
+_PIDFD_THREAD: Final = os.O_EXCL
 _CLOSE_RANGE_CLOEXEC: Final = 4
 _LANDLOCK_VERSION: Final = 1
 _LANDLOCK_PATH_BENEATH: Final = 1
@@ -203,10 +212,95 @@ def close_on_exec(first: int) -> None:
 
 def load_filter(program: bytes) -> None:
     """Put a seccomp program (an array of `struct sock_filter`) before every later system call of this thread."""
+    _load_filter(program, 0)
+
+
+def load_asking_filter(program: bytes) -> int:
+    """The same for one that asks somebody: where the questions are heard, as a descriptor. Linux 5.19.
+
+    Only a signal that kills ends a question: any other would make a call fail that was carried out.
+    """
+    return _load_filter(program, _SECCOMP_NEW_LISTENER | _SECCOMP_WAIT_KILLABLE)
+
+
+def _load_filter(program: bytes, flags: int) -> int:
     held = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: unsigned short, padding to the pointer's size, pointer.
     description = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))
-    _syscall(_NUMBERS[MACHINE]["seccomp"], _SECCOMP_SET_MODE_FILTER, 0, description, what="seccomp")
+    return _syscall(
+        _NUMBERS[MACHINE]["seccomp"], _SECCOMP_SET_MODE_FILTER, flags, description, what="seccomp"
+    )
+
+
+def take_descriptor(thread: int, number: int) -> int:
+    """Another process's open file, as a descriptor of this one: whatever is done with it is done with theirs."""
+    try:
+        process = os.pidfd_open(thread, _PIDFD_THREAD)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        process = os.pidfd_open(_process_of(thread))  # before Linux 6.9
+    try:
+        return _syscall(_PIDFD_GETFD, process, number, 0, what="pidfd_getfd")
+    finally:
+        os.close(process)
+
+
+def _process_of(thread: int) -> int:
+    with open(f"/proc/{thread}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"Tgid:"):
+                return int(line.split()[1])
+    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+
+def read_memory(process: int, address: int, size: int) -> bytes:
+    """So many bytes of another process's memory; EFAULT where they are not all there."""
+    held = ctypes.create_string_buffer(size)
+    _move_memory(_libc.process_vm_readv, process, held, address, size)
+    return held.raw
+
+
+def write_memory(process: int, address: int, content: bytes) -> None:
+    """Write to another process's memory; EFAULT likewise."""
+    _move_memory(
+        _libc.process_vm_writev,
+        process,
+        ctypes.create_string_buffer(content, len(content)),
+        address,
+        len(content),
+    )
+
+
+def _move_memory(
+    call: ctypes._NamedFuncPointer, process: int, held: ctypes.Array[ctypes.c_char], address: int, size: int
+) -> None:
+    # struct iovec: pointer, size.
+    here = struct.pack("@PN", ctypes.addressof(held), size)
+    there = struct.pack("@PN", address, size)
+    one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    if _checked(int(call(ctypes.c_int(process), here, one, there, one, none)), "process_vm") != size:
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT), "process_vm")
+
+
+def connect(descriptor: int, address: bytes) -> int:
+    """`connect(2)` with an address as the kernel has it; 0."""
+    return _checked(int(_libc.connect(descriptor, address, len(address))), "connect")
+
+
+def send_message(descriptor: int, name: bytes, data: bytes, control: bytes, flags: int) -> int:
+    """`sendmsg(2)`, likewise; how many bytes were taken. Empty: no name, no control."""
+    held = ctypes.create_string_buffer(data, len(data))
+    vector = ctypes.create_string_buffer(struct.pack("@PN", ctypes.addressof(held), len(data)), 16)
+    to = ctypes.create_string_buffer(name, len(name))
+    more = ctypes.create_string_buffer(control, len(control))
+    # struct msghdr: name, its size, vectors, their number, control, its size, flags.
+    message = struct.pack(
+        "@PI4xPNPNi4x",
+        ctypes.addressof(to) if name else 0, len(name), ctypes.addressof(vector), 1,
+        ctypes.addressof(more) if control else 0, len(control), 0,
+    )  # fmt: skip
+    return _checked(int(_libc.sendmsg(descriptor, message, flags)), "sendmsg")
 
 
 def landlock_version() -> int:

@@ -30,7 +30,8 @@ SYSTEM_FILES: Final = (
 )  # fmt: skip
 ACCOUNT_FILES: Final = ("/etc/group", "/etc/passwd")
 """Made up in a view of our own; behind Landlock alone nothing can be made up, and programs can't do without them."""
-NETWORK_FILES: Final = ("/etc/hosts", "/etc/resolv.conf")
+RESOLVER_FILE: Final = "/etc/resolv.conf"
+NETWORK_FILES: Final = ("/etc/hosts", RESOLVER_FILE)
 """Shown where the network is granted, the first also behind Landlock alone; else it is made up."""
 _HARMLESS_PROC: Final = (
     "/proc/cpuinfo",
@@ -53,6 +54,9 @@ _ROOTS_PROC: Final = tuple(
     f"/proc/{name}"
     for name in "kcore keys kmsg kpagecgroup kpagecount kpageflags slabinfo sysrq-trigger timer_list vmallocinfo".split()
 )
+
+_RESOLVER: Final = "127.0.0.53"
+"""Where a program in a scope finds its resolver; who is there on the machine is not asked."""
 
 _OLD: Final = "/.old"
 _PID_MAX_LEAST: Final = 301
@@ -119,7 +123,8 @@ class View:
 
 def plan_of(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     """The plan for running `argv` so confined, on this machine."""
-    if machine.wrapper is not None:
+    # Bubblewrap hands nobody the questions of a filter.
+    if machine.wrapper is not None and view.confinement.scope is None:
         return _wrapped(view, argv, machine)
     return _namespaced(view, argv, machine) if machine.namespaces else _plain(view, argv, machine)
 
@@ -180,6 +185,7 @@ def _unwalled(limits: SandboxLimits, private: Sequence[str]) -> Plan:
         "forgo": True,
         "landlock": None,
         "filter": None,
+        "scope": None,
         "files": {},
         "argv": [],
         "env": {},
@@ -226,9 +232,15 @@ def _maps(machine: Machine) -> tuple[int, int]:
 
 
 def _filter(
-    machine: Machine, *, families: tuple[int, ...], signals: bool = True, metadata: bool = True
+    machine: Machine,
+    *,
+    families: tuple[int, ...],
+    signals: bool = True,
+    metadata: bool = True,
+    asks: bool = False,
 ) -> str:
-    return _encoded(FilterRules(families=families, signals=signals, metadata=metadata), machine.architecture)
+    rules = FilterRules(families=families, signals=signals, metadata=metadata, asks=asks)
+    return _encoded(rules, machine.architecture)
 
 
 @cache
@@ -236,8 +248,12 @@ def _encoded(rules: FilterRules, architecture: str) -> str:
     return base64.b64encode(seccomp_filter(rules, architecture)).decode("ascii")
 
 
-def _families(machine: Machine, *, network: bool, own_network: bool, own_files: bool) -> tuple[int, ...]:
+def _families(
+    machine: Machine, *, network: bool, own_network: bool, own_files: bool, scope: bool = False
+) -> tuple[int, ...]:
     families: tuple[int, ...] = ()
+    # A service of the machine's may be a way out of the scope.
+    own_files = own_files and not scope
     if network or own_network:
         families += (AF_INET, AF_INET6, AF_NETLINK)
     # Sockets of the host: by path where its files are seen, by abstract name where its network is and Landlock can't keep them
@@ -257,7 +273,10 @@ def _namespaced(view: View, argv: Sequence[str], machine: Machine) -> Plan:
         ["new_root", f"size={confinement.limits.memory_bytes},nr_inodes={_ROOT_INODES},mode=755", _OLD]
     )
     steps += [["show", _OLD + path, path] for path in SYSTEM_FOLDERS]
-    steps += [["show", _OLD + source, path] for path, source in _system_files(network=network)]
+    files = _system_files(network=network)
+    if confinement.scope is not None:
+        files = [(path, source) for path, source in files if path != RESOLVER_FILE]
+    steps += [["show", _OLD + source, path] for path, source in files]
     steps += [["text", path, text] for path, text in _made_up(confinement, machine)]
     steps.append(["folder", "/dev"])
     steps += [["device", _OLD + path, path] for path in _DEVICES]
@@ -281,8 +300,17 @@ def _namespaced(view: View, argv: Sequence[str], machine: Machine) -> Plan:
         "steps": steps,
         "landlock": _rules(machine, ["/"], writable, network=True),
         "filter": _filter(
-            machine, families=_families(machine, network=network, own_network=not network, own_files=True)
+            machine,
+            families=_families(
+                machine,
+                network=network,
+                own_network=not network,
+                own_files=True,
+                scope=confinement.scope is not None,
+            ),
+            asks=confinement.scope is not None,
         ),
+        "scope": confinement.scope and confinement.scope.rules((_RESOLVER,)),
     }
 
 
@@ -311,6 +339,8 @@ def _made_up(confinement: Confinement, machine: Machine) -> list[tuple[str, str]
         ("/etc/group", f"root:x:0:\nsandbox:x:{group}:\nnogroup:x:65534:\n"),
         ("/etc/passwd", "\n".join([*users, ""])),
     ]
+    if confinement.scope is not None:
+        found.append((RESOLVER_FILE, f"nameserver {_RESOLVER}\n"))
     if not confinement.network:
         found.append(("/etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"))
     return found
@@ -355,6 +385,8 @@ def _plain(view: View, argv: Sequence[str], machine: Machine) -> Plan:
     writable = [path for path in (view.scratch, at if view.layer else None) if path]
     writable += [inside for path in view.writable for inside in without(path, view.hidden)]
     plan = _common(view, argv, cwd=view.cwd(at), machine=machine)
+    if confinement.scope is not None:
+        plan["watch"]["helpers"] = 1  # the guard, which stands beside it
     return plan | {
         "landlock": _rules(machine, readable, writable, network=network),
         "filter": _filter(
@@ -362,8 +394,20 @@ def _plain(view: View, argv: Sequence[str], machine: Machine) -> Plan:
             families=_families(machine, network=network, own_network=False, own_files=False),
             signals=machine.landlock >= _landlock.VERSION_SCOPES,
             metadata=False,
+            asks=confinement.scope is not None,
         ),
+        "scope": confinement.scope and confinement.scope.rules(_resolvers()),
     }
+
+
+def _resolvers() -> tuple[str, ...]:
+    """Where programs of this machine find their resolvers: behind Landlock alone nothing else can be told them."""
+    try:
+        lines = Path(RESOLVER_FILE).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return ()
+    words = [line.split() for line in lines]
+    return tuple(one[1].partition("%")[0] for one in words if len(one) == 2 and one[0] == "nameserver")
 
 
 def without(path: str, hidden: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from assent.sandbox import _layer
 from assent.sandbox._capture import Capture, CaptureLimits, captured
 from assent.sandbox._child import Child, OnOutput, Pump
 from assent.sandbox._confinement import Confinement, Ended
-from assent.sandbox._detect import detect
+from assent.sandbox._detect import detect, why_no_scope
 from assent.sandbox._held import remove_tree
 from assent.sandbox._launcher import Launcher, encode
 from assent.sandbox._layer import Layer
@@ -48,6 +48,7 @@ class Sandbox:
         self._machine = machine
         self._unconfined = unconfined
         self._overlays: dict[tuple[int, int], bool] = {}
+        self._scope: tuple[str | None] | None = None
         self.holds = holds
 
     @classmethod
@@ -129,7 +130,8 @@ class Sandbox:
             raise InputError("SANDBOX_INVALID", "a program is a list of texts that is not empty")
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        if confinement.layer is None and (self._machine.namespaces or self._machine.wrapper):
+        is_quick = confinement.layer is None and confinement.scope is None
+        if is_quick and (self._machine.namespaces or self._machine.wrapper):
             scratch, plan = self._plan(argv, confinement)
         else:
             scratch, plan = await self._planned(argv, confinement)
@@ -169,6 +171,21 @@ class Sandbox:
                 hint=f"{remedy}. `unconfined = true` under `[sandbox]` runs them without walls",
             )
 
+    def scope_missing(self) -> str | None:
+        """Why a program's network can't be made to end at a scope on this machine; None: it can. The first look takes 50 ms."""
+        if self._scope is None:
+            self._scope = (why_no_scope(self._launcher, self._machine, self.holds),)
+        return self._scope[0]
+
+    def _require_scope(self) -> None:
+        missing = self.scope_missing()
+        if missing is not None:
+            raise WorldError(
+                "SANDBOX_UNAVAILABLE",
+                "the network of a program can't be made to end at a scope on this machine",
+                hint=missing,
+            )
+
     async def _planned(self, argv: Sequence[str], confinement: Confinement) -> tuple[Scratch | None, Plan]:
         """The plan, made in a thread: copying a workspace takes its time.
 
@@ -188,13 +205,17 @@ class Sandbox:
     def _plan(self, argv: Sequence[str], confinement: Confinement) -> tuple[Scratch | None, Plan]:
         _check(confinement)
         layer = None if confinement.layer is None else self._layer(confinement, confinement.layer)
-        is_plain = not self._machine.namespaces and self._machine.wrapper is None
+        machine = self._machine
+        if confinement.scope is not None:
+            self._require_scope()
+            machine = replace(machine, wrapper=None)
+        is_plain = not machine.namespaces and machine.wrapper is None
         scratch = Scratch.make() if is_plain else None
         try:
             view = View.of(confinement, layer, None if scratch is None else str(scratch.path))
             if not self.holds.is_confined:
                 return scratch, unconfined_plan(view, argv)
-            return scratch, plan_of(view, argv, self._machine)
+            return scratch, plan_of(view, argv, machine)
         except BaseException:
             if scratch is not None:
                 scratch.remove()
@@ -247,6 +268,8 @@ def _check(confinement: Confinement) -> None:
     for path in (confinement.root, *folders, confinement.layer):
         if path is not None and not path.is_absolute():
             raise InputError("SANDBOX_INVALID", f"`{path}` must be an absolute path")
+    if confinement.scope is not None and not confinement.network:
+        raise InputError("SANDBOX_INVALID", "a scope needs a network that ends there")
     if not confinement.root.is_dir():
         raise InputError("SANDBOX_INVALID", f"the workspace `{confinement.root}` is not a folder")
     begin = os.path.normpath(os.path.join("/w", confinement.cwd))

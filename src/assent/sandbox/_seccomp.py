@@ -41,6 +41,15 @@ AF_UNIX: Final = 1
 AF_INET: Final = 2
 AF_INET6: Final = 10
 AF_NETLINK: Final = 16
+_TYPE_OF_SOCKET: Final = 0xF
+_TYPES: Final = (1, 2)  # SOCK_STREAM, SOCK_DGRAM
+_PROTOCOLS: Final = (0, 6, 17)  # the type's own, TCP, UDP
+_FAST_OPEN: Final = 0x2000_0000
+_OPTIONS: Final = {
+    0: (4,),  # IP_OPTIONS: source routes
+    41: (3, 4, 5, 6, 54, 55, 57, 59),  # IPv6 headers: routing, and what may carry it
+    6: (23, 30, 31),  # TCP_FASTOPEN, TCP_FASTOPEN_CONNECT; TCP_ULP, which puts another protocol in between
+}
 
 # Instructions and answers: linux/bpf_common.h, linux/seccomp.h.
 _LOAD: Final = 0x20
@@ -52,6 +61,7 @@ _RETURN: Final = 0x06
 _KILL: Final = 0x8000_0000
 _ALLOW: Final = 0x7FFF_0000
 _ERRNO: Final = 0x0005_0000
+_ASK: Final = 0x7FC0_0000
 # struct seccomp_data: int nr, u32 arch, u64 instruction pointer, u64 args[6]. Both machines are little-endian.
 _OFFSET_NUMBER: Final = 0
 _OFFSET_ARCHITECTURE: Final = 4
@@ -68,6 +78,8 @@ class FilterRules:
     """Whether signals may be sent: only where another wall keeps them from reaching others."""
     metadata: bool
     """Whether modes, owners, attributes and times may be changed: only where a mount keeps the files of others apart."""
+    asks: bool = False
+    """Whether the guard (`_guard.py`) is asked about each `connect` and each message with an address. No other way leads out."""
 
 
 def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
@@ -98,9 +110,37 @@ def seccomp_filter(rules: FilterRules, machine: str) -> bytes:
     code.for_call(
         _NUMBERS["personality"][column], _Code().load_argument(0).unless_one_of((*_LINUX, 0xFFFF_FFFF))
     )
-    code.for_call(_NUMBERS["socket"][column], _Code().load_argument(0).unless_one_of(rules.families))
+    if rules.asks:
+        _ask(code, column, rules.families)
+    else:
+        code.for_call(_NUMBERS["socket"][column], _Code().load_argument(0).unless_one_of(rules.families))
     code.answer(_ALLOW)
     return code.assemble()
+
+
+def _ask(code: _Code, column: int, families: tuple[int, ...]) -> None:
+    """What a program may do with sockets while somebody is asked where to: all that is not asked about leads nowhere new."""
+    # The kernel's table of addresses and routes, which names are looked up with; not its other subsystems.
+    route = _Code().load_argument(2).only((0,), errno.EPROTONOSUPPORT).answer(_ALLOW)
+    made = _Code().load_argument(0).only(families, errno.EPERM).when(AF_NETLINK, route)
+    # No raw sockets, whose packets say where they go; no ICMP, SCTP or MPTCP, which have addresses elsewhere.
+    made.load_argument(1).mask(_TYPE_OF_SOCKET).only(_TYPES, errno.EPERM)
+    made.load_argument(2).only(_PROTOCOLS, errno.EPROTONOSUPPORT).answer(_ALLOW)
+    code.for_call(_NUMBERS["socket"][column], made)
+    # A route through others, and data before the connection (TCP Fast Open), would go where nobody was asked about.
+    option = _Code().load_argument(1)
+    for level, refused in _OPTIONS.items():
+        inner = _Code().load_argument(2)
+        for number in refused:
+            inner.if_equal(number, _ERRNO | errno.EPERM)
+        option.when(level, inner.answer(_ALLOW))
+    code.for_call(_NUMBERS["setsockopt"][column], option)
+    sent = _Code().load_argument(3).if_any(_FAST_OPEN, _ERRNO | errno.EOPNOTSUPP)
+    sent.load_argument(4).unless_equal(0, _ASK).load_upper(4).unless_equal(0, _ASK)
+    code.for_call(_NUMBERS["sendto"][column], sent)
+    code.if_equal(_NUMBERS["listen"][column], _ERRNO | errno.EACCES)
+    for name in ("connect", "sendmsg", "sendmmsg"):
+        code.if_equal(_NUMBERS[name][column], _ASK)
 
 
 def programs_filter(machine: str) -> bytes:
@@ -140,6 +180,10 @@ class _Code:
         """The lower half of an argument: all that is looked at here is an `int` or `unsigned int` for the kernel."""
         return self.load(_OFFSET_ARGUMENTS + 8 * index)
 
+    def load_upper(self, index: int) -> _Code:
+        """The upper half of an argument that is a pointer."""
+        return self.load(_OFFSET_ARGUMENTS + 8 * index + 4)
+
     def mask(self, bits: int) -> _Code:
         self._instructions.append((_AND, 0, 0, bits))
         return self
@@ -174,6 +218,18 @@ class _Code:
         for number in numbers:
             self.if_equal(number, _ALLOW)
         return self.answer(_ERRNO | errno.EPERM)
+
+    def only(self, numbers: tuple[int, ...], error: int) -> _Code:
+        """Go on with one of these; any other is refused so."""
+        for place, number in enumerate(numbers):
+            self._instructions.append((_JUMP_EQUAL, len(numbers) - place, 0, number))
+        return self.answer(_ERRNO | error)
+
+    def when(self, number: int, body: _Code) -> _Code:
+        """`body` where what is loaded is `number`. It has to answer, so nothing is loaded again."""
+        self._instructions.append((_JUMP_EQUAL, 0, len(body._instructions), number))
+        self._instructions += body._instructions
+        return self
 
     def for_call(self, number: int | None, body: _Code) -> _Code:
         """`body` where the call is `number`. It may change what is loaded, so the number is loaded again after it."""

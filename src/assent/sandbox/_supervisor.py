@@ -3,13 +3,14 @@
 Only the standard library is imported: the launcher forks this, and no part of it runs in a process that has threads.
 
     supervisor ── in no sandbox; told what to do by one JSON object on `control`, ends everything when that closes
+     ├ guard   ── likewise; does for the program what that asks of the network (only with a scope)
      └ init    ── first process of the new PID namespace: it builds the view of files and reaps orphans (only with namespaces)
         └ the program, and whatever it starts
 
 What to do (`plan`): `user_maps`, `outer` and `inner` (namespaces that the supervisor and the process below it enter), `steps`
-(mounts, see `_steps.py`), `landlock`, `filter`, `files`, `rlimits`, `processes_more`, `become`, `given`, `watch`, `wall_s`,
-`forgo`, `argv`, `env`, `cwd`. The answer is one JSON object: `failed`, or `status` (as `os.waitstatus_to_exitcode` gives it) with
-`limit`, `cpu_ms` and `memory_bytes`.
+(mounts, see `_steps.py`), `landlock`, `filter`, `scope` (where the network ends, see `_guard.py`), `files`, `rlimits`,
+`processes_more`, `become`, `given`, `watch`, `wall_s`, `forgo`, `argv`, `env`, `cwd`. The answer is one JSON object: `failed`, or
+`status` (as `os.waitstatus_to_exitcode` gives it) with `limit`, `cpu_ms` and `memory_bytes`, and with a scope `denied`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import os
 import resource
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
 from assent.sandbox import _kernel, _steps, _tree
@@ -34,6 +35,7 @@ _LAYER_TICKS: Final = 8
 _LOOKS_PER_WALK: Final = 10
 _BLOCK_BYTES: Final = 512
 _PLAN_BYTES_MAX: Final = 32 << 20
+_TOLD_BYTES_MAX: Final = 1 << 16
 _IGNORED: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that the launcher ignores; an `exec` would leave that to the program. For those with a handler it takes the default."""
 Plan = dict[str, Any]  # `Any`: a plan is JSON that `_plan.py` has made; its parts are documented above
@@ -95,6 +97,7 @@ class _Supervisor:
         self._launcher = os.getppid()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
+        self._guarding: _Guarding | None = None
         self._baseline: tuple[int, int] | None = None
         self._memory_most = 0
 
@@ -113,6 +116,9 @@ class _Supervisor:
             plan["become"] = _tree.unused_user()
             for folder in plan["given"]:
                 _tree.give(folder, plan["become"])
+        guarding = None
+        if plan["scope"] is not None:
+            guarding = self._guarding = _Guarding(plan["scope"], (self._control, *self._streams))
         if plan["user_maps"] is not None:
             self._enter_user_namespace(plan)
         elif plan["outer"]:
@@ -125,12 +131,14 @@ class _Supervisor:
             os.close(report)
             os.close(self._control)
             if has_init:
-                _guarded(reporter, lambda: _init(plan, self._streams, reporter, alive))
-            _guarded(reporter, lambda: _program(plan, self._streams, alive))
+                _guarded(reporter, lambda: _init(plan, self._streams, reporter, alive, guarding))
+            _guarded(reporter, lambda: _program(plan, self._streams, alive, guarding))
         os.close(reporter)
         os.close(alive)
         for stream in self._streams:
             os.close(stream)
+        if guarding is not None:
+            guarding.begin(child)
         if not has_init:
             _kernel.become_unreadable()
         return self._watch(plan, child, report, has_init=has_init)
@@ -194,9 +202,10 @@ class _Supervisor:
     def _conclude(
         self, plan: Plan, child: int, report: int, said: bytearray, limit: str | None, *, has_init: bool
     ) -> dict[str, Any]:
+        told = self._guarding.end() if self._guarding is not None else {}
         if has_init and said.endswith(b"\n"):
             # All that was below it has been killed and waited for.
-            return self._answer(0, limit, said, resource.getrusage(resource.RUSAGE_CHILDREN))
+            return self._answer(0, limit, said, resource.getrusage(resource.RUSAGE_CHILDREN)) | told
         if has_init:
             # With its first process, the kernel kills the whole PID namespace; waiting for it waits for all of them.
             with contextlib.suppress(ProcessLookupError):
@@ -212,7 +221,7 @@ class _Supervisor:
             use = resource.getrusage(resource.RUSAGE_CHILDREN)
         while block := os.read(report, 1 << 16):
             said += block
-        return self._answer(code, limit, said, use)
+        return self._answer(code, limit, said, use) | told
 
     def _answer(
         self, code: int, limit: str | None, said: bytearray, use: resource.struct_rusage
@@ -326,7 +335,74 @@ def _tell(descriptor: int, said: dict[str, Any]) -> None:
     os.write(descriptor, json.dumps(said).encode() + b"\n")
 
 
-def _init(plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int) -> NoReturn:
+class _Guarding:
+    """The process that answers for a program's network (`_guard.py`), seen from the supervisor and from below it.
+
+    It stands beside the supervisor, which can have no threads once those below are in another PID namespace. Whoever has loaded
+    the filter can send nothing any more without a question, so the guard itself takes from its table where these are heard.
+    """
+
+    def __init__(self, rules: dict[str, Any], not_its_own: Iterable[int]) -> None:
+        self._handed, self._hander = os.pipe()
+        self._taken, self._taker = os.pipe()
+        asked, self._asker = os.pipe()
+        self._told, teller = os.pipe()
+        parent = os.getpid()
+        self.process = os.fork()
+        if self.process == 0:
+            for descriptor in (*not_its_own, self._hander, self._taken, self._asker, self._told):
+                os.close(descriptor)
+            _guarded(teller, lambda: self._serve(rules, parent, asked, teller))
+        for descriptor in (self._handed, self._taker, asked, teller):
+            os.close(descriptor)
+
+    def _serve(self, rules: dict[str, Any], parent: int, asked: int, teller: int) -> NoReturn:
+        # Programs without a scope, as nearly all are, pay nothing for this.
+        from assent.sandbox._guard import Guard
+
+        signal.set_wakeup_fd(-1)
+        _kernel.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+        _kernel.become_unreadable()
+        child, handed = os.read(asked, 32), os.read(self._handed, 32)
+        if child and handed:
+            guard = Guard(rules, _kernel.take_descriptor(int(child), int(handed)))
+            guard.start()
+            os.write(self._taker, b"+")
+            while os.read(asked, 1):
+                _tell(teller, {"denied": guard.denied()})
+        os._exit(0)
+
+    def begin(self, child: int) -> None:
+        """Guard this process and all that it starts. It may have ended by now."""
+        os.close(self._hander)
+        os.close(self._taken)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._asker, b"%d" % child)
+
+    def hand(self, listener: int) -> None:
+        """From below: say where questions are heard, and wait until somebody hears them."""
+        os.write(self._hander, b"%d" % listener)
+        if not os.read(self._taken, 1):
+            os._exit(126)
+        for descriptor in (listener, self._hander, self._taken, self._asker, self._told):
+            os.close(descriptor)
+
+    def end(self) -> dict[str, Any]:  # `Any`: JSON
+        """What it says of the program's network; nothing where there came no program. It is gone by then."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._asker, b"?")
+        said = os.read(self._told, _TOLD_BYTES_MAX)
+        os.close(self._asker)
+        os.waitpid(self.process, 0)
+        found: dict[str, Any] = json.loads(said or b"{}")
+        return found
+
+
+def _init(
+    plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int, guarding: _Guarding | None
+) -> NoReturn:
     """The first process of a PID namespace: the view of files, then the program, whose orphans it reaps."""
     signal.set_wakeup_fd(-1)
     _kernel.die_with_parent(signal.SIGKILL)
@@ -337,8 +413,9 @@ def _init(plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int) 
     _steps.take(plan["steps"])
     # This process goes behind the walls too, and spawns the program there: a second fork of this interpreter would cost more than
     # all mounts together. What the program could do to its first process, it must not be able to see.
+    files = _confine(plan, streams, guarding)
     _kernel.become_unreadable()
-    program = _spawned(plan, _confine(plan, streams))
+    program = _spawned(plan, files)
     for stream in {*streams, 0, 1, 2}:
         os.close(stream)
     while True:
@@ -361,7 +438,7 @@ def _init(plan: Plan, streams: tuple[int, int, int], reporter: int, alive: int) 
     os._exit(0)
 
 
-def _program(plan: Plan, streams: tuple[int, int, int], alive: int) -> NoReturn:
+def _program(plan: Plan, streams: tuple[int, int, int], alive: int, guarding: _Guarding | None) -> NoReturn:
     """The program without an init above it."""
     signal.set_wakeup_fd(-1)
     for ignored in _IGNORED:
@@ -371,7 +448,7 @@ def _program(plan: Plan, streams: tuple[int, int, int], alive: int) -> NoReturn:
         _kernel.unshare(plan["inner"])
     _steps.take(plan["steps"])
     os.setsid()  # no terminal, so nothing can be typed into one
-    for number, held in _confine(plan, streams, alive).items():
+    for number, held in _confine(plan, streams, guarding, alive).items():
         os.dup2(held, number, inheritable=True)
     argv, environment = plan["argv"], plan["env"]
     if not argv:
@@ -401,7 +478,9 @@ def _spawned(plan: Plan, files: dict[int, int]) -> int:
         raise OSError(error.errno, error.strerror, "exec") from None
 
 
-def _confine(plan: Plan, streams: tuple[int, int, int], alive: int | None = None) -> dict[int, int]:
+def _confine(
+    plan: Plan, streams: tuple[int, int, int], guarding: _Guarding | None, alive: int | None = None
+) -> dict[int, int]:
     """Put up the walls around this process, in an order in which no later one needs what an earlier one took.
 
     Its standard streams are the program's from now on. Gives the numbers under which the program gets more files, and where they
@@ -438,7 +517,11 @@ def _confine(plan: Plan, streams: tuple[int, int, int], alive: int | None = None
     _kernel.close_on_exec(3)
     files = {number: _move_up(held, above=max(contents)) for number, held in contents.items()}
     if plan["filter"] is not None:
-        _kernel.load_filter(base64.b64decode(plan["filter"]))
+        program = base64.b64decode(plan["filter"])
+        if guarding is None:
+            _kernel.load_filter(program)
+        else:
+            guarding.hand(_kernel.load_asking_filter(program))
     return files
 
 

@@ -12,7 +12,7 @@ from assent.capabilities.area import Check
 from assent.capabilities.exec.area import home_in
 from assent.cli._doctor import _shown
 from assent.runtime.doctor import _files
-from assent.runtime.doctor._hands import area_checks, sandbox_checks
+from assent.runtime.doctor._hands import SCOPE, area_checks, sandbox_checks
 from assent.runtime.settings.effective import Settings
 from assent.sandbox import Holds, Sandbox, Wall
 from assent.sandbox import _sandbox as module
@@ -37,14 +37,21 @@ def nothing_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FOUND", dict.fromkeys(("auto", "native", "bubblewrap"), (machine, holds)))
 
 
-def test_each_wall_is_shown_with_what_it_is_made_of(tmp_path: Path) -> None:
+def test_each_wall_is_shown_with_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox.detect() as sandbox:
         if not sandbox.holds.is_confined:
             pytest.skip("nothing can be confined on this machine")
     found = checks(tmp_path)
     assert found[0][:2] == ("sandbox", "ok")
-    assert {name for name, _, _ in found[1:]} == {f"sandbox: {wall}" for wall in Wall}
+    assert {name for name, _, _ in found[1:]} == {f"sandbox: {wall}" for wall in (*Wall, SCOPE)}
     assert all(seen for _, _, seen in found)
+    for missing, told in (
+        (None, ("ok", "seccomp asks a guard, which connects and sends")),
+        ("x", ("warning", "can't be enforced")),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Sandbox, "scope_missing", lambda _, why=missing: why)
+            assert checks(tmp_path)[-1][1:] == told
     assert checks(tmp_path, "[sandbox]\nunconfined = true\n")[0][1] == "warning"
 
 

@@ -9,6 +9,8 @@ from assent.errors import AssentError
 from assent.runtime.settings.effective import Settings
 from assent.spec.words.sizes import size_text
 
+SCOPE = "network that ends at a scope"
+
 UNCONFINED_MEANS = (
     "`unconfined = true` under `[sandbox]` of assent.toml lets programs and plugins run all the same, each with every right of "
     "the user who runs Assent: only the limits hold, and nothing they write is captured, shown beforehand or undone"
@@ -21,6 +23,7 @@ def sandbox_checks(settings: Settings) -> Iterator[Check]:
     try:
         with settings.sandbox.detect() as sandbox:
             holds = sandbox.holds
+            no_scope = sandbox.scope_missing() if holds.is_confined else None
     except AssentError as error:
         yield Check(name, "fault", f"{error.message} [{error.code}]", error.hint)
         return
@@ -46,6 +49,10 @@ def sandbox_checks(settings: Settings) -> Iterator[Check]:
         yield Check(name, "ok", holds.backend)
     for wall, mechanism in holds.walls.items():
         yield Check(f"{name}: {wall}", "ok", mechanism)
+    if no_scope is None:
+        yield Check(f"{name}: {SCOPE}", "ok", "seccomp asks a guard, which connects and sends")
+    else:
+        yield Check(f"{name}: {SCOPE}", "warning", "can't be enforced", no_scope)
 
 
 def scratch_check() -> Check:

@@ -1,0 +1,30 @@
+"""What scanners wrote, read into findings: each tool is a manifest, and one engine reads them all. Nothing here opens a file."""
+
+from assent.findings.parsing._detect import Detected, detect
+from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
+from assent.findings.parsing._parser import (
+    About,
+    Discovered,
+    Fault,
+    Parsed,
+    Parser,
+    Report,
+    built_in_tools,
+    finding_id,
+)
+
+__all__ = [
+    "PARSER_VERSION",
+    "About",
+    "Detected",
+    "Discovered",
+    "Fault",
+    "Manifest",
+    "Parsed",
+    "Parser",
+    "Report",
+    "built_in_tools",
+    "detect",
+    "finding_id",
+    "read_manifest",
+]

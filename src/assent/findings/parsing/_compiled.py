@@ -1,0 +1,262 @@
+"""A manifest made ready: from one record what it says, as a finding's properties or a resource.
+
+Everything that a manifest says is looked up once, here. What is done for each record is a loop over pairs of a getter and a form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from assent.errors import InputError
+from assent.findings.finding import SCHEMA_VERSION, Location
+from assent.findings.identity import Kind, fingerprint_of, place_of
+from assent.findings.parsing import _values as values
+from assent.findings.parsing._fields import Getter, Names, Parents, getter_of, own_names
+from assent.findings.parsing._manifest import Manifest, Records, Skip
+
+_AT: Final[Mapping[str, values.Form]] = {
+    "url": values.name,
+    "method": values.name,
+    "parameter": values.name,
+    "host": values.name,
+    "port": values.port,
+    "protocol": values.name,
+    "path": values.name,
+    "line": values.count,
+    "end_line": values.count,
+    "column": values.count,
+    "snippet": values.text,
+    "package": values.name,
+    "version": values.name,
+    "name": values.name,
+}
+_EVIDENCE: Final[Mapping[str, values.Form]] = {
+    "request": values.text,
+    "response": values.text,
+    "matched": values.text,
+    "extracted": values.texts,
+}
+_PROPERTIES: Final[Mapping[str, values.Form]] = {
+    "title": values.name,
+    "resource": values.name,
+    "created_at": values.moment,
+    "confidence": values.confidence,
+    "cwe": values.cwes,
+    "owasp": values.owasps,
+    "cve_ids": values.cves,
+    "mitre_attack": values.techniques,
+    "poc_links": values.links,
+}
+_OTHERS: Final = ("detector", "severity", "cvss.score", "cvss.vector")
+
+Row = tuple[str, Getter, values.Form]
+
+
+class Told(NamedTuple):
+    """What a record came to: a finding's properties, or a resource's, or why it is skipped."""
+
+    finding: dict[str, Any] | None = None  # `Any`: the properties, to be checked as a finding
+    resource: str | None = None
+    type: str = ""
+    at: Location | None = None
+    facts: Mapping[str, Any] | None = None  # `Any`: JSON
+    skipped: str | None = None
+
+
+class CompiledRecords:
+    """One set of records of a tool."""
+
+    def __init__(self, manifest: Manifest, said: Records) -> None:
+        self.path = _parts(said.path)
+        self.each = _parts(said.each)
+        self.becomes = said.becomes
+        self.type = said.type
+        self.names = {name for source in _sources(said) for name in own_names(source)} | {*manifest.known}
+        if said.locations:
+            self.names.add(said.locations.partition(".")[0])
+        self.required = frozenset(manifest.required)
+        self._tool = manifest.tool
+        self._kind = said.kind or manifest.kind
+        self._skips = [_skip_of(one) for one in said.skip]
+        self._severities = {
+            **values.SEVERITIES,
+            **{word: str(one) for word, one in manifest.severities.items()},
+        }
+        unknown = [name for name in said.fields if not _is_field(name)]
+        if unknown:
+            raise InputError(
+                "TOOL_MANIFEST_INVALID",
+                f"`{unknown[0]}` is no field of a finding",
+                hint=f"fields are {', '.join(sorted([*_PROPERTIES, *_OTHERS]))}, `evidence.…` and `at.…`",
+            )
+        self._at = _rows(said.fields, _AT, "at.")
+        self._evidence = _rows(said.fields, _EVIDENCE, "evidence.")
+        self._properties = _rows(said.fields, _PROPERTIES, "")
+        self._detector = _optional(said.fields.get("detector"))
+        self._severity = _optional(said.fields.get("severity"))
+        self._score = _optional(said.fields.get("cvss.score"))
+        self._vector = _optional(said.fields.get("cvss.vector"))
+        self._locations = getter_of(said.locations) if said.locations else None
+        self._facts = [(name, getter_of(source)) for name, source in said.facts.items()]
+
+    def tell(self, record: dict[str, Any], parents: Parents, names: Names) -> Told:
+        """What a record comes to."""
+        for skip in self._skips:
+            why = skip(record, parents, names)
+            if why is not None:
+                return Told(skipped=why)
+        places = self._places(record, parents, names)
+        if not places:
+            return Told(skipped="it says no place")
+        if self.becomes == "resource":
+            at = places[0]
+            facts = {
+                name: found for name, get in self._facts if (found := get(record, parents, names)) is not None
+            }
+            return Told(
+                resource=resource_of(at), type=self.type, at=msgspec.convert(at, Location), facts=facts
+            )
+        return Told(finding=self._finding(record, parents, names, places))
+
+    def _places(self, record: dict[str, Any], parents: Parents, names: Names) -> list[dict[str, Any]]:
+        if self._locations is None:
+            at = _filled(self._at, record, parents, names)
+            return [at] if at and _is_place(at) else []
+        found = self._locations(record, parents, names)
+        inner = (*parents, record)
+        many = found if isinstance(found, list) else [found]
+        each = (_filled(self._at, one, inner, names) for one in many if isinstance(one, dict))
+        return [at for at in each if at and _is_place(at)]
+
+    def _finding(
+        self, record: dict[str, Any], parents: Parents, names: Names, places: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        found = _filled(self._properties, record, parents, names)
+        own = values.name(self._detector(record, parents, names)) if self._detector else None
+        detector = values.detector(self._tool, own or found.get("title") or "")
+        severity, said = "unknown", None
+        if self._severity is not None:
+            said = values.name(self._severity(record, parents, names))
+            severity = self._severities.get(said.lower(), "unknown") if said is not None else severity
+        found["finding_schema_version"] = SCHEMA_VERSION
+        found["detector_id"] = detector
+        found.setdefault("title", own or self._tool)
+        found["severity"] = severity
+        if said is not None:
+            found["original_severity"] = said
+        found.setdefault("resource", resource_of(places[0]))
+        found["locations"] = places
+        evidence = _filled(self._evidence, record, parents, names)
+        if evidence:
+            found["evidence"] = evidence
+        if (
+            self._score is not None
+            and (number := values.score(self._score(record, parents, names))) is not None
+        ):
+            cvss: dict[str, Any] = {"score": number}
+            found["cvss"] = cvss
+            vector = values.vector(self._vector(record, parents, names)) if self._vector else None
+            if vector is not None:
+                cvss["vector"], cvss["version"] = vector, values.vector_version(vector)
+        found["fingerprint"] = (self._kind, detector, places[0])
+        return found
+
+
+def _sources(said: Records) -> list[str]:
+    found = [
+        *said.facts.values(),
+        *(one.where for one in said.skip),
+    ]
+    # Of a record that lists its places, these fields are of each place.
+    return found + [
+        source for name, source in said.fields.items() if not (said.locations and name.startswith("at."))
+    ]
+
+
+def _is_field(name: str) -> bool:
+    group, _, rest = name.partition(".")
+    return name in _PROPERTIES or name in _OTHERS or rest in {"at": _AT, "evidence": _EVIDENCE}.get(group, {})
+
+
+def _rows(fields: Mapping[str, str], forms: Mapping[str, values.Form], before: str) -> list[Row]:
+    return [
+        (name, getter_of(fields[before + name]), form)
+        for name, form in forms.items()
+        if before + name in fields
+    ]
+
+
+def _filled(rows: list[Row], record: Any, parents: Parents, names: Names) -> dict[str, Any]:
+    found = {}
+    for name, get, form in rows:
+        said = get(record, parents, names)
+        if said is not None:
+            value = form(said)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _is_place(at: Mapping[str, Any]) -> bool:
+    return any(name in at for name in ("url", "host", "path", "package", "name"))
+
+
+def resource_of(at: Mapping[str, Any]) -> str:
+    """What a finding is about where its tool does not say: the URL without its query, the service, the file, the package."""
+    if "url" in at:
+        return _address(at["url"])
+    if "host" in at:
+        place = place_of(at["host"]).host
+        return f"{place}:{at['port']}" if "port" in at else place
+    if "path" in at:
+        return str(at["path"])
+    if "package" in at:
+        return f"{at['package']}@{at['version']}" if "version" in at else str(at["package"])
+    return str(at["name"])
+
+
+@lru_cache(maxsize=4096)
+def _address(url: str) -> str:
+    place = place_of(url)
+    return f"{place.origin}{place.path}" or url
+
+
+def _optional(source: str | None) -> Getter | None:
+    return getter_of(source) if source is not None else None
+
+
+def _skip_of(said: Skip) -> Callable[[Any, Parents, Names], str | None]:
+    if bool(said.equals) == bool(said.unless):
+        raise InputError("TOOL_MANIFEST_INVALID", "a `skip` must say either `equals` or `unless`")
+    get, why, equals, unless = getter_of(said.where), said.because, said.equals, said.unless
+
+    def skip(record: Any, parents: Parents, names: Names) -> str | None:
+        found = get(record, parents, names)
+        is_skipped = (
+            any(_is_same(found, one) for one in equals)
+            if equals
+            else not any(_is_same(found, one) for one in unless)
+        )
+        return why if is_skipped else None
+
+    return skip
+
+
+def _is_same(found: Any, said: Any) -> bool:
+    # "" in a manifest also means that nothing is said.
+    return (type(found) is type(said) and found == said) or (said == "" and found is None)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split(".")) if path else ()
+
+
+def identity(fingerprint: tuple[Kind, str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A finding's fingerprint, of what `Told.finding` names."""
+    kind, detector, at = fingerprint
+    found = fingerprint_of(kind, detector, Location(**at))
+    return {"recipe": found.recipe, "value": found.value}

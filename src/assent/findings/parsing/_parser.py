@@ -1,0 +1,269 @@
+"""Reading what a tool wrote: each record becomes a finding or a resource, or is skipped with a reason, and all add up.
+
+Nothing is dropped without a word, and nothing that a file holds ends the reading but its end: what is broken is told with its
+place. No more than one record is in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from hashlib import sha256
+from importlib.resources import files
+from io import BytesIO
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from assent.errors import InputError, Json
+from assent.findings.finding import Finding, Location
+from assent.findings.parsing._compiled import CompiledRecords, Told, identity
+from assent.findings.parsing._fields import reach
+from assent.findings.parsing._json import Cut, Cutter, Read
+from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
+from assent.findings.parsing._rows import LineCutter, RowCutter
+from assent.findings.parsing._xml import XmlCutter
+
+_NAMES_MAX: Final = 100
+"""Of so many new or missing fields is told by name."""
+NOT_AN_OBJECT: Final = "it is no object"
+BROKEN: Final = "it is broken"
+NO_FINDING: Final = "it makes no valid finding"
+
+
+class About(NamedTuple):
+    """What is known of an output beside its bytes."""
+
+    project_id: str
+    created_at: str
+    """When records that say no time were found."""
+    run_id: str | None = None
+    raw_sha256: str | None = None
+    tool_version: str | None = None
+
+
+class Discovered(NamedTuple):
+    """A resource: something that is there, and no finding by itself."""
+
+    type: str
+    resource: str
+    at: Location
+    facts: dict[str, Any]  # `Any`: JSON
+
+
+class Parsed(NamedTuple):
+    """What one record came to: one of three."""
+
+    begin: int
+    end: int
+    finding: Finding | None = None
+    resource: Discovered | None = None
+    skipped: str | None = None
+
+
+class Fault(NamedTuple):
+    """What could not be read, and where: bytes from the file's begin."""
+
+    begin: int
+    end: int
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """How a reading went. `findings` counts records, whatever they join later."""
+
+    tool: str
+    version: str | None = None
+    records: int = 0
+    findings: int = 0
+    resources: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    by_severity: Counter[str] = field(default_factory=Counter)
+    new_fields: Counter[str] = field(default_factory=Counter)
+    missing_fields: Counter[str] = field(default_factory=Counter)
+    fault: Fault | None = None
+    """The first place at which the file is not what it should be."""
+
+    @property
+    def adds_up(self) -> bool:
+        """Every record is accounted for."""
+        return self.records == self.findings + self.resources + self.skipped.total()
+
+
+class Parser:
+    """Reads what one tool wrote. Made once for a manifest, and used for any number of files."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        """`InputError` `TOOL_MANIFEST_INVALID`: the manifest says what can't be."""
+        self.manifest = manifest
+        self._sets = [CompiledRecords(manifest, said) for said in manifest.records]
+        self.path = self._sets[0].path
+        if any(one.path != self.path for one in self._sets):
+            raise InputError(
+                "TOOL_MANIFEST_INVALID",
+                "all records of a tool must have the same `path`",
+                hint="`each` may lead to others from there on, and `a|b` to either",
+            )
+
+    def read(self, read: Read, about: About, report: Report | None = None) -> Iterator[Parsed]:
+        """Everything in an output, in its order. `report` is filled while it is read, and whole when this ends."""
+        report = report if report is not None else Report(self.manifest.tool)
+        report.version = report.version or about.tool_version
+        provenance = _provenance(self.manifest.tool, about)
+        for told, cut in self._each(read, report):
+            yield self._parsed(told, cut, about, provenance, report)
+
+    def _each(self, read: Read, report: Report) -> Iterator[tuple[Told, Cut]]:
+        for cut in self._cuts(read):
+            if cut.fault is not None:
+                self._note_fault(cut, report)
+                if not (cut.is_last and cut.begin == cut.end):
+                    report.records += 1
+                    yield Told(skipped=BROKEN), cut
+                continue
+            for records in self._sets:
+                for inner, parents in self._inner(records, cut):
+                    report.records += 1
+                    if inner.fault is not None or type(inner.value) is not dict:
+                        yield Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT), inner
+                        continue
+                    self._drift(records, inner.value, report)
+                    yield records.tell(inner.value, parents, inner.names), inner
+
+    @staticmethod
+    def _note_fault(cut: Cut, report: Report) -> None:
+        if report.fault is None:
+            report.fault = Fault(cut.begin, cut.end, str(cut.fault))
+
+    @cached_property
+    def _line(self) -> re.Pattern[str]:
+        return re.compile(self.manifest.line or "")
+
+    def _cuts(self, read: Read) -> Iterable[Cut]:
+        match self.manifest.format:
+            case "csv":
+                return RowCutter(read)
+            case "text":
+                return LineCutter(read, self._line)
+            case "xml":
+                return XmlCutter(read, self.path)
+            case _:
+                return Cutter(read, self.path, keeps=any(one.each for one in self._sets))
+
+    @staticmethod
+    def _inner(records: CompiledRecords, cut: Cut) -> Iterator[tuple[Cut, tuple[Any, ...]]]:
+        """The records in what was cut, each with what it stands in."""
+        if not records.each:
+            yield cut, ()
+            return
+        if not cut.data:
+            for value, parents in _walk(cut.value, records.each, ()):
+                yield cut._replace(value=value), parents
+            return
+        for inner in Cutter(BytesIO(cut.data).read, records.each):
+            parents = _parents(cut.value, records.each, inner.names)
+            yield (
+                inner._replace(
+                    begin=cut.begin + inner.begin, end=cut.begin + inner.end, names=(*cut.names, *inner.names)
+                ),
+                parents,
+            )
+
+    def _drift(self, records: CompiledRecords, record: dict[str, Any], report: Report) -> None:
+        if not record.keys() <= records.names:
+            for name in record.keys() - records.names:
+                if name in report.new_fields or len(report.new_fields) < _NAMES_MAX:
+                    report.new_fields[name] += 1
+        for path in records.required:
+            if path not in record and reach(record, path.split(".")) is None:
+                report.missing_fields[path] += 1
+
+    def _parsed(
+        self, told: Told, cut: Cut, about: About, provenance: dict[str, Any], report: Report
+    ) -> Parsed:
+        skipped = told.skipped
+        if told.finding is not None:
+            finding = _finding(told.finding, cut, about, provenance)
+            if isinstance(finding, Finding):
+                report.findings += 1
+                report.by_severity[finding.severity.value] += 1
+                return Parsed(cut.begin, cut.end, finding)
+            skipped = finding
+        elif told.resource is not None and told.at is not None:
+            report.resources += 1
+            found = Discovered(told.type, told.resource, told.at, dict(told.facts or {}))
+            return Parsed(cut.begin, cut.end, resource=found)
+        skipped = skipped or NO_FINDING
+        report.skipped[skipped] += 1
+        return Parsed(cut.begin, cut.end, skipped=skipped)
+
+
+def _finding(said: dict[str, Any], cut: Cut, about: About, provenance: dict[str, Any]) -> Finding | str:
+    said["fingerprint"] = fingerprint = identity(said["fingerprint"])
+    said["id"] = finding_id(about.project_id, fingerprint["value"])
+    said["project_id"] = about.project_id
+    said.setdefault("created_at", about.created_at)
+    if about.run_id is not None:
+        said["run_id"] = about.run_id
+    said["provenance"] = {**provenance, "begin": cut.begin, "end": cut.end}
+    try:
+        return msgspec.convert(said, Finding)
+    except (msgspec.ValidationError, ValueError) as error:
+        return f"{NO_FINDING}: {error}"
+
+
+def finding_id(project_id: str, fingerprint: str) -> str:
+    """A finding's own name: the same for the same matter in the same project, whoever reads it where (a UUID of version 8)."""
+    digest = sha256(f"{project_id} {fingerprint}".encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:32]}"
+
+
+def _provenance(tool: str, about: About) -> dict[str, Json]:
+    found: dict[str, Json] = {"tool": tool, "parser_version": PARSER_VERSION}
+    if about.tool_version is not None:
+        found["tool_version"] = about.tool_version
+    if about.raw_sha256 is not None:
+        found["raw_sha256"] = about.raw_sha256
+    return found
+
+
+def _walk(
+    value: Any, path: tuple[str, ...], parents: tuple[Any, ...]
+) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Where a path leads in an element: one child and a list of them are alike."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _walk(one, path, parents)
+    elif not path:
+        yield value, parents
+    elif isinstance(value, dict):
+        for name in path[0].split("|"):
+            if name in value:
+                yield from _walk(value[name], path[1:], (*parents, value))
+
+
+def _parents(value: Any, path: tuple[str, ...], names: tuple[str | int, ...]) -> tuple[Any, ...]:
+    """What a record stands in, from the cut on: the objects that a path passes through."""
+    found: list[Any] = []
+    left = [*names]
+    for word in path:
+        if isinstance(value, dict):
+            found.append(value)
+        step: Any = left.pop(0) if word == "*" or "|" in word else word
+        value = value[step]
+    return tuple(found)
+
+
+@cache
+def built_in_tools() -> Mapping[str, Parser]:
+    """A parser for each of our manifests, by its file's name without `.toml`. One tool may have several, one for each format."""
+    found = sorted(files("assent.findings").joinpath("tools").iterdir(), key=lambda one: one.name)
+    return {
+        one.name.removesuffix(".toml"): Parser(read_manifest(one.read_text("utf-8"), one.name))
+        for one in found
+        if one.name.endswith(".toml")
+    }

@@ -1,0 +1,222 @@
+"""What tools write, in the form that a finding has it: texts, moments, severities, names of weaknesses. Nothing here fails.
+
+None: nothing was said, or nothing that has such a form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from assent.findings.finding import LISTED_MAX, NAME_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
+
+Form: TypeAlias = Callable[[Any], Any]  # `Any`: JSON in, a property of a finding out
+
+SEVERITIES: Final[Mapping[str, str]] = {
+    "none": "info", "info": "info", "information": "info", "informational": "info", "note": "info", "log": "info",
+    "style": "info", "ok": "info", "debug": "info",
+    "low": "low", "minor": "low", "negligible": "low", "optional": "low",
+    "medium": "medium", "moderate": "medium", "warning": "medium", "warn": "medium", "average": "medium",
+    "high": "high", "error": "high", "important": "high", "major": "high", "serious": "high",
+    "critical": "critical", "crit": "critical", "fatal": "critical", "blocker": "critical",
+}  # fmt: skip
+"""Words that mean the same in most tools. A manifest says what others mean, or what one of these means in its tool."""
+
+_CONFIDENCES: Final[Mapping[str, int]] = {
+    "certain": 100, "confirmed": 100, "very high": 95, "high": 90, "strong": 90, "firm": 70, "medium": 60, "moderate": 60,
+    "low": 30, "weak": 30, "tentative": 30, "very low": 10, "false positive": 0,
+}  # fmt: skip
+_CWE: Final = re.compile(r"(?:CWE[-_: ]*)([0-9]{1,7})\b", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\s*0*([1-9][0-9]{0,6})\s*")
+_CVE: Final = re.compile(r"\bCVE-([0-9]{4})-([0-9]{4,19})\b", re.IGNORECASE)
+_OWASP: Final = re.compile(r"\bA(0?[1-9]|10)\s*[:_-]\s*(20[0-9]{2})\b", re.IGNORECASE)
+_TECHNIQUE: Final = re.compile(r"\bT([0-9]{4})(\.[0-9]{3})?\b")
+_LINK: Final = re.compile(r"""https?://[^\s/?#@<>"'`]++(?!@)(?:[/?#][^\s<>"'`]*)?""")
+_NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_MOMENT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(\.\d{3})?\d*Z")
+_VECTOR: Final = re.compile(r"CVSS:(3\.0|3\.1|4\.0)/")
+_LATEST_S: Final = 253_402_300_799
+_MILLISECONDS_FROM: Final = 100_000_000_000
+_ID_CHARACTERS_MAX: Final = 256
+
+
+def text(value: Any) -> str | None:
+    """A text, also of what is a number or a list."""
+    if type(value) is not str:
+        match value:
+            case None:
+                return None
+            case bool() | int() | float():
+                value = msgspec.json.encode(value).decode()
+            case list():
+                value = ", ".join(one for one in map(text, value[:LISTED_MAX]) if one)
+            case _:
+                value = msgspec.json.encode(value).decode()
+    return value[:TEXT_CHARACTERS_MAX] or None
+
+
+def name(value: Any) -> str | None:
+    """A short text in one piece, without white space around it."""
+    found = text(value)
+    return found.strip()[:NAME_CHARACTERS_MAX].strip() or None if found is not None else None
+
+
+def texts(value: Any) -> tuple[str, ...] | None:
+    """Texts, one or many."""
+    many = value if isinstance(value, list) else [value]
+    return tuple(one for one in map(text, many[:LISTED_MAX]) if one) or None
+
+
+def count(value: Any) -> int | None:
+    """A whole number from 0, also from its text."""
+    if type(value) is int:
+        return value if 0 <= value < 1 << 53 else None
+    if isinstance(value, float):
+        return int(value) if 0 <= value < 1 << 53 else None
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() and len(value) < 16 else None
+
+
+def port(value: Any) -> int | None:
+    """A port."""
+    found = count(value)
+    return found if found is not None and found < 1 << 16 else None
+
+
+def score(value: Any) -> float | None:
+    """A score from 0 to 10, also from its text."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if 0 <= found <= 10 else None
+
+
+def moment(value: Any) -> str | None:
+    """RFC 3339 in UTC: of a date and time with its offset, or of seconds or milliseconds since 1970."""
+    if isinstance(value, str):
+        found = _MOMENT.fullmatch(value)
+        if found is not None:
+            return f"{found[1]}T{found[2]}{found[3] or ''}Z"
+        value = value.strip()
+        if value.isdecimal() and len(value) < 15:
+            return moment(int(value))
+        return _moment_of(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    seconds = value / 1000 if value >= _MILLISECONDS_FROM else value
+    if not 0 <= seconds <= _LATEST_S:
+        return None
+    return _written(datetime.fromtimestamp(seconds, UTC))
+
+
+def _moment_of(said: str) -> str | None:
+    for form in (None, "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %Y", "%Y-%m-%d %H:%M:%S %z"):
+        try:
+            found = datetime.fromisoformat(said) if form is None else datetime.strptime(said, form)  # noqa: DTZ007 - below
+            return _written(found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC))
+        except (ValueError, OverflowError):
+            continue
+    return None
+
+
+def _written(at: datetime) -> str:
+    whole = at.strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+    return f"{whole}.{at.microsecond // 1000:03}Z" if at.microsecond >= 1000 else f"{whole}Z"
+
+
+def confidence(value: Any) -> int | None:
+    """Per cent: of a number, or of the words that tools have."""
+    if isinstance(value, str):
+        word = value.strip().lower().removesuffix("%")
+        if word in _CONFIDENCES:
+            return _CONFIDENCES[word]
+        try:
+            value = float(word)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - not a number
+        return None
+    return round(min(100, max(0, value)))
+
+
+def cwes(value: Any) -> tuple[str, ...] | None:
+    """Weaknesses: of numbers, `CWE-79`, or texts that speak of them."""
+    found: dict[str, None] = {}
+    for one in _leaves(value):
+        if isinstance(one, int) and 0 < one < 10_000_000:
+            found[f"CWE-{one}"] = None
+        elif isinstance(one, str):
+            alone = _NUMBER.fullmatch(one)
+            for number in (alone[1],) if alone else _CWE.findall(one):
+                if number.strip("0"):
+                    found[f"CWE-{number.lstrip('0')}"] = None
+    return tuple(found)[:LISTED_MAX] or None
+
+
+def cves(value: Any) -> tuple[str, ...] | None:
+    """Vulnerabilities that have a number. What only looks like one is none."""
+    found = (f"CVE-{year}-{number}" for one in _said(value) for year, number in _CVE.findall(one))
+    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+
+
+def owasps(value: Any) -> tuple[str, ...] | None:
+    """Places in the OWASP Top 10 that name their year."""
+    found = (f"A{int(number):02}:{year}" for one in _said(value) for number, year in _OWASP.findall(one))
+    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+
+
+def techniques(value: Any) -> tuple[str, ...] | None:
+    """Techniques of MITRE ATT&CK."""
+    found = (f"T{number}{sub}" for one in _said(value) for number, sub in _TECHNIQUE.findall(one))
+    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+
+
+def links(value: Any) -> tuple[str, ...] | None:
+    """URLs, one or many, also where texts stand around them."""
+    found = (
+        one.rstrip(".,;)]")
+        for said in _said(value)
+        for one in _LINK.findall(said)
+        if len(one) <= NAME_CHARACTERS_MAX
+    )
+    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+
+
+def vector(value: Any) -> str | None:
+    """A vector of CVSS 3 or 4, which names its version, or one of 2, which has none."""
+    found = name(value)
+    if found is None:
+        return None
+    return found if _VECTOR.match(found) or found.startswith(("AV:", "(AV:")) else None
+
+
+def vector_version(written: str) -> str:
+    """The version of CVSS that a vector is of."""
+    found = _VECTOR.match(written)
+    return found[1] if found else "2.0"
+
+
+def detector(tool: str, said: str) -> str:
+    """A detector's name: its tool and its own, with `_` for what may not stand there."""
+    own = _NOT_IN_ID.sub("_", said).strip("_.")
+    return f"{tool}.{own}"[:_ID_CHARACTERS_MAX].rstrip("._") if own else tool
+
+
+def _said(value: Any) -> Iterator[str]:
+    return (one for one in _leaves(value) if isinstance(one, str))
+
+
+def _leaves(value: Any, depth: int = 4) -> Iterator[Any]:
+    match value:
+        case list() if depth:
+            for one in value[:LISTED_MAX]:
+                yield from _leaves(one, depth - 1)
+        case dict() if depth:
+            for one in value.values():
+                yield from _leaves(one, depth - 1)
+        case _:
+            yield value

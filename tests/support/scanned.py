@@ -1,0 +1,66 @@
+"""What tools wrote, read as a person would: whole, with everything that came of it as JSON."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from assent.findings.parsing import About, Parsed, Parser, Report, built_in_tools, detect
+
+GOLDEN: Final = Path(__file__).parent.parent / "golden" / "findings"
+ABOUT: Final = About("0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11", "2026-11-23T09:30:00Z")
+
+
+def parsed(parser: Parser, data: bytes, piece: int | None = None) -> tuple[list[Parsed], Report]:
+    """All that an output comes to; read in pieces of this size, as a pipe may give it."""
+    report = Report(parser.manifest.tool)
+    file = BytesIO(data)
+    found = list(parser.read(file.read if piece is None else lambda _: file.read(piece), ABOUT, report))
+    assert report.adds_up
+    assert len(found) == report.records
+    return found, report
+
+
+def told(data: bytes) -> dict[str, Any]:
+    """The same for a tool that is recognised, as a document."""
+    name, version = detect(data, built_in_tools())
+    found, report = parsed(built_in_tools()[name], data)
+    return {
+        "tool": name,
+        "version": version,
+        "report": {
+            "records": report.records,
+            "findings": report.findings,
+            "resources": report.resources,
+            "skipped": dict(report.skipped),
+            "by_severity": dict(report.by_severity),
+            "new_fields": dict(report.new_fields),
+            "missing_fields": dict(report.missing_fields),
+            "fault": report.fault and report.fault._asdict(),
+        },
+        "records": [_one(one) for one in found],
+    }
+
+
+def _one(one: Parsed) -> dict[str, Any]:
+    said: dict[str, Any] = {"bytes": [one.begin, one.end]}
+    if one.finding is not None:
+        said["finding"] = msgspec.json.decode(one.finding.to_json())
+    elif one.resource is not None:
+        said["resource"] = msgspec.to_builtins(one.resource._asdict())
+    else:
+        said["skipped"] = one.skipped
+    return said
+
+
+def goldens() -> list[Path]:
+    """Outputs that are kept with what they become."""
+    return sorted(one for one in GOLDEN.iterdir() if one.suffix not in (".md", ".json"))
+
+
+def expected_of(golden: Path) -> Path:
+    """What an output becomes."""
+    return golden.with_name(f"{golden.name.rpartition('.')[0]}.expected.json")

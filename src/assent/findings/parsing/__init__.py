@@ -2,6 +2,7 @@
 
 from assent.findings.parsing._detect import Detected, detect
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
+from assent.findings.parsing._older import FromOlder, ToOlder, read_older, write_older
 from assent.findings.parsing._parser import (
     About,
     Discovered,
@@ -19,12 +20,16 @@ __all__ = [
     "Detected",
     "Discovered",
     "Fault",
+    "FromOlder",
     "Manifest",
     "Parsed",
     "Parser",
     "Report",
+    "ToOlder",
     "built_in_tools",
     "detect",
     "finding_id",
     "read_manifest",
+    "read_older",
+    "write_older",
 ]

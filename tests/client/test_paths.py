@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from assent import sync
@@ -75,6 +75,12 @@ RULES = st.dictionaries(
 )
 
 
+def names_of(path: str) -> list[str]:
+    """What a path of the daemon's leads through: two are of one file where these are the same."""
+    return [name for name in path.split("/") if name not in ("", ".")]
+
+
+@example(rules={"/a": "/"}, wsl=None, path="//")
 @given(rules=RULES, wsl=st.sampled_from([None, "a", "Ubuntu"]), path=ANY)
 def test_what_comes_back_names_the_same_file(rules: dict[str, str], wsl: str | None, path: str) -> None:
     """Whatever the rules are: what the daemon is told is what it is told when its own word for it comes back."""
@@ -85,7 +91,7 @@ def test_what_comes_back_names_the_same_file(rules: dict[str, str], wsl: str | N
         return
     here = paths.from_daemon(there)
     if here != there:
-        assert paths.to_daemon(here) == there
+        assert names_of(paths.to_daemon(here)) == names_of(there)
         assert paths.from_daemon(paths.to_daemon(here)) == here
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assent.engine import Actor, Claim, Engine, RunResult
@@ -68,8 +68,9 @@ class Line:
         claim = Claim("k", limit, OnBusy.QUEUE)
         if not self.keys.knows("k"):
             self.keys.learn("k", {})
-        if not self.keys.take(run, claim):
-            self.keys.wait(run, claim, Rank(priority, Share("user:ann", run)))
+        if not self.keys.take(run, claim) and not self.keys.wait(
+            run, claim, Rank(priority, Share("user:ann", run))
+        ):
             self.waiting.append((-priority, run))
 
     def leave(self, number: int) -> None:
@@ -93,6 +94,7 @@ class Line:
         )
 
 
+@example([("ask", 2, 1), ("ask", 1, 1), ("ask", 2, 2)])
 @given(
     st.lists(
         st.tuples(st.just("ask"), st.integers(1, 3), st.integers(0, 2))

@@ -80,6 +80,7 @@ _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 _KEPT: Final = _UNRESERVED | frozenset(b"!$&'()*+,;=:@/%")
 
 
+@lru_cache(maxsize=4096)
 def place_of(text: str) -> Place:
     """A URL, `HOST`, `HOST:PORT` or `HOST/PATH` in its normal form. What is none of these stays as it is.
 

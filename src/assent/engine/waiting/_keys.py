@@ -77,11 +77,18 @@ class Keys:
         known = self._known[claim.key]
         return not known.line and has_room(known.holders, claim.limit)
 
-    def wait(self, run: RunId, claim: Claim, rank: Rank) -> None:
-        """Stand in line for a key that could not be taken."""
+    def wait(self, run: RunId, claim: Claim, rank: Rank) -> bool:
+        """Stand in line for a key that could not be taken; whether it has it by that.
+
+        It may stand before all others who wait, and need less room than the one who was the first of them.
+        """
         if run not in self._wanted:
             self._wanted[run] = claim, rank
-            self._known[claim.key].line.add(rank, run)
+            known = self._known[claim.key]
+            known.line.add(rank, run)
+            if known.line.first == run:
+                self._give_next(known)
+        return self.has(run)
 
     def leave(self, run: RunId) -> Sequence[RunId]:
         """Neither have a key nor wait for one, if it did; the runs that have got it by that."""
@@ -95,14 +102,7 @@ class Keys:
         known = self._known[key]
         known.holders.pop(run, None)
         given = []
-        while known.line:
-            following = known.line.first
-            wanted = self._wanted[following][0]
-            if not has_room(known.holders, wanted.limit):
-                break
-            known.line.next()
-            del self._wanted[following]
-            self._give(following, wanted)
+        while known.line and (following := self._give_next(known)) is not None:
             given.append(following)
         if not known.holders and not known.line:
             del self._known[key]
@@ -128,6 +128,17 @@ class Keys:
         """The runs that wait for the key that a run has, if it has one."""
         key = self._held.get(run)
         return () if key is None else tuple(self._known[key].line)
+
+    def _give_next(self, known: _Key) -> RunId | None:
+        """Give the key to the first in line; the run, where there is room for it."""
+        following = known.line.first
+        wanted = self._wanted[following][0]
+        if not has_room(known.holders, wanted.limit):
+            return None
+        known.line.next()
+        del self._wanted[following]
+        self._give(following, wanted)
+        return following
 
     def _give(self, run: RunId, claim: Claim) -> None:
         self._known[claim.key].holders[run] = claim.limit

@@ -121,10 +121,7 @@ class Starts:
 
     def claim(self, run: RunId, claim: Claim, rank: Rank) -> bool:
         """Whether the run has its key now; where not, it is in line for it."""
-        if self.keys.take(run, claim):
-            return True
-        self.keys.wait(run, claim, rank)
-        return False
+        return self.keys.take(run, claim) or self.keys.wait(run, claim, rank)
 
     def wait(self, run: RunId, rank: Rank) -> None:
         """Stand in line, once: for a place as soon as the run has its key, where it wants one."""

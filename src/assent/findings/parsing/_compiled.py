@@ -78,7 +78,7 @@ class CompiledRecords:
         self.names = {name for source in _sources(said) for name in own_names(source)} | {*manifest.known}
         if said.locations:
             self.names.add(said.locations.partition(".")[0])
-        self.required = frozenset(manifest.required)
+        self.required = [(path, getter_of(path)) for path in manifest.required]
         self._tool = manifest.tool
         self._kind = said.kind or manifest.kind
         self._skips = [_skip_of(one) for one in said.skip]

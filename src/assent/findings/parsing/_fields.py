@@ -76,6 +76,15 @@ def _above(levels: int, words: list[str]) -> Getter:
 
 
 def _deep(words: tuple[str, ...]) -> Getter:
+    if len(words) == 2:
+        first, second = words
+
+        def get_two(value: Any, _parents: Parents, _names: Names) -> Any:
+            inner = value.get(first)
+            return inner.get(second) if type(inner) is dict else reach(inner, words[1:])
+
+        return get_two
+
     def get(value: Any, _parents: Parents, _names: Names) -> Any:
         for word in words:
             if type(value) is not dict:

@@ -21,7 +21,6 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.findings.finding import Finding, Location
 from assent.findings.parsing._compiled import CompiledRecords, Told, identity
-from assent.findings.parsing._fields import reach
 from assent.findings.parsing._json import Cut, Cutter, Read
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
 from assent.findings.parsing._rows import LineCutter, RowCutter
@@ -178,8 +177,8 @@ class Parser:
             for name in record.keys() - records.names:
                 if name in report.new_fields or len(report.new_fields) < _NAMES_MAX:
                     report.new_fields[name] += 1
-        for path in records.required:
-            if path not in record and reach(record, path.split(".")) is None:
+        for path, get in records.required:
+            if get(record, (), ()) is None:
                 report.missing_fields[path] += 1
 
     def _parsed(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -61,8 +62,11 @@ def text(value: Any) -> str | None:
 
 def name(value: Any) -> str | None:
     """A short text in one piece, without white space around it."""
-    found = text(value)
-    return found.strip()[:NAME_CHARACTERS_MAX].strip() or None if found is not None else None
+    found = value if type(value) is str else text(value)
+    if found is None:
+        return None
+    found = found.strip()
+    return found[:NAME_CHARACTERS_MAX].rstrip() if len(found) > NAME_CHARACTERS_MAX else found or None
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
@@ -124,8 +128,8 @@ def _moment_of(said: str) -> str | None:
 
 
 def _written(at: datetime) -> str:
-    whole = at.strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
-    return f"{whole}.{at.microsecond // 1000:03}Z" if at.microsecond >= 1000 else f"{whole}Z"
+    exact = at.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return f"{exact}Z" if at.microsecond >= 1000 else f"{exact[:-4]}Z"
 
 
 def confidence(value: Any) -> int | None:
@@ -200,6 +204,7 @@ def vector_version(written: str) -> str:
     return found[1] if found else "2.0"
 
 
+@lru_cache(maxsize=4096)
 def detector(tool: str, said: str) -> str:
     """A detector's name: its tool and its own, with `_` for what may not stand there."""
     own = _NOT_IN_ID.sub("_", said).strip("_.")

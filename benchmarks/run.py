@@ -35,6 +35,7 @@ PARTS = (
     "application",
     "calls",
     "snapshots",
+    "findings",
     "plugins",
     "ledger",
     "growth",

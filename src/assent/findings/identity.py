@@ -76,6 +76,7 @@ _URL: Final = re.compile(
 _PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
 _ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
 _PLAIN_PATH: Final = re.compile(r"(?:/(?!\.)[A-Za-z0-9_~!$&'()*+,;=:@.-]*)*")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_~.-]*+")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _KEPT: Final = _UNRESERVED | frozenset(b"!$&'()*+,;=:@/%")
 
@@ -136,6 +137,8 @@ def _normal_path(path: str) -> str:
 
 def _escaped(text: str) -> str:
     """Escapes in upper case, and only where they must be."""
+    if _PLAIN_NAME.fullmatch(text):
+        return text
 
     def told(found: re.Match[str]) -> str:
         byte = int(found[1], 16)

@@ -187,13 +187,13 @@ class Cutter:
             if not self._is_over:
                 return None
             end = len(self._data)
+        data = self._data[self._at : end].rstrip(b", \t\r")
         try:
-            value = _DECODE(self._data[self._at : end].rstrip(b", \t\r"))
+            value = _DECODE(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._many_until = self._offset + end
             return None
         begin, self._at = self._at, end
-        data = self._data[begin:end].rstrip(b", \t\r")
         return Cut(
             self._offset + begin, self._offset + begin + len(data), value, data=data if self._keeps else b""
         )

@@ -375,6 +375,17 @@ async def test_an_error_of_a_tool_leaves_open_what_happened_unless_the_operator_
         assert "it can't" in str(step.error)
 
 
+async def test_a_fault_of_a_servers_own_is_no_lost_connection(gateway: Gateway) -> None:
+    """Its code (-32000) is the one that the SDK has for that: many servers have no other for what went wrong in them."""
+    gateway.program("faulty", more="[mcp.servers.notes.tools.add_note]\nfails_clean = true\n")
+    gateway.trust()
+    async with Runtime.open(gateway.folder) as rt:
+        for _ in range(2):
+            step = await call(rt, "add_note", title="a")
+            assert (step.status, step.error["code"]) == ("failed", "MCP_TOOL_FAILED")
+            assert "the notes are locked" in str(step.error)
+
+
 async def test_a_program_has_what_it_is_granted_and_nothing_else(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

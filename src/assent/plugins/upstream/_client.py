@@ -383,9 +383,8 @@ class Connection:
     async def _failed(self, live: Live, error: BaseException, *, was_asked: bool) -> AssentError:
         """The error of a call that got no answer. The connection goes where that is what failed."""
         from mcp import MCPError
-        from mcp_types import CONNECTION_CLOSED
 
-        if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED and was_asked:
+        if isinstance(error, MCPError) and not _is_of_lost_connection(error) and was_asked:
             refused = self._refused(error)
             if not needs_tasks(error):
                 return refused
@@ -483,6 +482,13 @@ async def _left(companion: Companion, scope: CancelScope) -> None:
 
 def _bounded(data: Json) -> Json:
     return data if len(json.dumps(data)) <= SAID_MAX else None
+
+
+def _is_of_lost_connection(error: MCPError) -> bool:
+    """Whether the SDK says so. Its code is one that servers have for faults of their own, who say something else beside it."""
+    from mcp_types import CONNECTION_CLOSED
+
+    return error.code == CONNECTION_CLOSED and error.message == "Connection closed"
 
 
 def _said(error: BaseException) -> str:

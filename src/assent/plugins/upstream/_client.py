@@ -384,7 +384,7 @@ class Connection:
         """The error of a call that got no answer. The connection goes where that is what failed."""
         from mcp import MCPError
 
-        if isinstance(error, MCPError) and not _is_of_lost_connection(error) and was_asked:
+        if isinstance(error, MCPError) and not _is_of_lost_connection(live, error) and was_asked:
             refused = self._refused(error)
             if not needs_tasks(error):
                 return refused
@@ -484,11 +484,19 @@ def _bounded(data: Json) -> Json:
     return data if len(json.dumps(data)) <= SAID_MAX else None
 
 
-def _is_of_lost_connection(error: MCPError) -> bool:
-    """Whether the SDK says so. Its code is one that servers have for faults of their own, who say something else beside it."""
+_LOST: Final = (
+    "Connection closed",
+    "SSE stream ended without a response",
+    "SSE stream ended and reconnection attempts were exhausted",
+)
+"""What the SDK says of a request that nobody can answer any more."""
+
+
+def _is_of_lost_connection(live: Live, error: MCPError) -> bool:
+    """Whether the connection is what failed. The SDK's code for that is one that servers have for faults of their own."""
     from mcp_types import CONNECTION_CLOSED
 
-    return error.code == CONNECTION_CLOSED and error.message == "Connection closed"
+    return error.code == CONNECTION_CLOSED and (live.link.fault is not None or error.message in _LOST)
 
 
 def _said(error: BaseException) -> str:

@@ -620,3 +620,14 @@ async def test_rebuilt_projections_equal_the_live_ones(state: Path) -> None:
     assert await journal.rebuild(SimpleProjector()) == 5
     assert list(rows_at_once(journal, "runs")) == live
     await journal.close()
+
+
+async def test_closing_waits_for_who_reads_on_another_thread(state: Path) -> None:
+    """Whoever gave up waiting for a thread's reading leaves it at work: SQLite lets nobody close the file meanwhile."""
+    journal = open_sqlite(state)
+    numbers = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 200000) SELECT max(x) FROM c"
+    reading = asyncio.ensure_future(asyncio.to_thread(journal.reader.select, numbers))
+    while not journal.reader._lock.locked():  # noqa: ASYNC110 - a thread takes it
+        await asyncio.sleep(0)
+    await journal.close()
+    assert await reading == [(200_000,)]

@@ -78,8 +78,8 @@ class SqliteReader:
         return cls(connection, BlobStore(state_dir / BLOBS_DIR), Tables(areas))
 
     def close(self) -> None:
-        """Release the file. Calling it twice is harmless."""
-        with translated():
+        """Release the file, when whoever reads on another thread has what it asked for. Calling it twice is harmless."""
+        with self._lock, translated():
             self._connection.close()
 
     def __enter__(self) -> Self:

@@ -18,7 +18,10 @@ def parsed(parser: Parser, data: bytes, piece: int | None = None) -> tuple[list[
     """All that an output comes to; read in pieces of this size, as a pipe may give it."""
     report = Report(parser.manifest.tool)
     file = BytesIO(data)
-    found = list(parser.read(file.read if piece is None else lambda _: file.read(piece), ABOUT, report))
+    read = file.read if piece is None else lambda _: file.read(piece)
+    prepared = parser.prepared(read)
+    file.seek(0)
+    found = list(prepared.read(read, ABOUT, report))
     assert report.adds_up
     assert len(found) == report.records
     return found, report

@@ -31,6 +31,30 @@ COUNTED: Final[dict[str, tuple[int, dict[str, int]]]] = {
     "tfsec/many_findings_legacy.json": (4, {"high": 2, "medium": 1}),
     "tfsec/one_finding_legacy.json": (1, {"medium": 1}),
     "whatweb/whatweb_one_vuln.json": (1, {}),
+    "cyclonedx/multiple_cwes_fabricated.xml": (1, {"critical": 1}),
+    "cyclonedx/no-severity.json": (1, {"critical": 1}),
+    "dependency_check/multiple_vulnerabilities_has_multiple_findings.xml": (9, {"high": 6, "low": 1}),
+    "dependency_check/single_vuln.xml": (1, {"medium": 1}),
+    "gobuster/gobuster_one_vuln.txt": (1, {}),
+    "nikto/nikto-report-old-format.xml": (1, {"unknown": 1}),
+    "nikto/nikto-report-one-vuln.xml": (1, {"unknown": 1}),
+    "openvas/one_vuln.csv": (1, {"medium": 1}),
+    "openvas/one_vuln.xml": (1, {"high": 1}),
+    "sarif/gitleaks_7.5.0.sarif": (8, {"medium": 8}),
+    "sarif/taint-python-report.sarif": (11, {"high": 8, "low": 2, "medium": 1}),
+    "sqlmap/sqlmap_many_vuln.csv": (2, {"high": 2}),
+    "sqlmap/sqlmap_one_vuln.csv": (1, {"high": 1}),
+    "testssl/defectdojo_one_vuln.csv": (1, {"info": 1}),
+    "testssl/many_cves.csv": (1, {"high": 1}),
+    "wapiti/cwe.xml": (1, {"low": 1}),
+    "wapiti/example.xml": (5, {"low": 5}),
+    "wfuzz/issue_7863.json": (1, {}),
+    "wfuzz/one_finding_responsecode_missing.json": (1, {}),
+    "real-runs/bandit.sarif": (10, {"low": 3, "medium": 5, "high": 2}),
+    "real-runs/checkov.sarif": (11, {"high": 11}),
+    "real-runs/eslint.sarif": (3, {"medium": 2, "high": 1}),
+    "real-runs/semgrep.sarif": (2, {"high": 1, "medium": 1}),
+    "real-runs/gobuster.txt": (3, {}),
     "real-runs/bandit.json": (10, {"low": 3, "medium": 5, "high": 2}),
     "real-runs/semgrep.json": (2, {"high": 1, "medium": 1}),
     "real-runs/detect_secrets.json": (2, {"high": 2}),
@@ -57,7 +81,13 @@ def _outputs() -> list[str]:
 
 def _is_ours(one: Path, named: set[str]) -> bool:
     tool = NAMES.get(one.parts[0], one.parts[0].replace("_", "-"))
-    formats = {"json": (".json", ".jsonl"), "xml": (".xml",), "csv": (".csv",), "text": (".txt",)}
+    formats = {
+        "json": (".json", ".jsonl"),
+        "xml": (".xml",),
+        "csv": (".csv",),
+        "text": (".txt",),
+        "sarif": (".sarif",),
+    }
     return one.parts[0] in named and tool in TOOLS and one.suffix in formats[TOOLS[tool].manifest.format]
 
 

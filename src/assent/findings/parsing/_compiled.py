@@ -22,9 +22,9 @@ _AT: Final[Mapping[str, values.Form]] = {
     "url": values.name,
     "method": values.name,
     "parameter": values.name,
-    "host": values.name,
+    "host": values.host,
     "port": values.port,
-    "protocol": values.name,
+    "protocol": values.protocol,
     "path": values.name,
     "line": values.count,
     "end_line": values.count,
@@ -51,7 +51,18 @@ _PROPERTIES: Final[Mapping[str, values.Form]] = {
     "mitre_attack": values.techniques,
     "poc_links": values.links,
 }
-_OTHERS: Final = ("detector", "severity", "cvss.score", "cvss.vector")
+_OTHERS: Final = (
+    "tool",
+    "tool_version",
+    "detector",
+    "severity",
+    "severity.score",
+    "cvss.score",
+    "cvss.vector",
+    "origin",
+)
+
+_OF_FILES: Final = (Kind.CODE, Kind.SETTING)
 
 Row = tuple[str, Getter, values.Form]
 
@@ -98,6 +109,10 @@ class CompiledRecords:
         self._properties = _rows(said.fields, _PROPERTIES, "")
         self._detector = _optional(said.fields.get("detector"))
         self._severity = _optional(said.fields.get("severity"))
+        self._severity_score = _optional(said.fields.get("severity.score"))
+        self._by = _optional(said.fields.get("tool"))
+        self._by_version = _optional(said.fields.get("tool_version"))
+        self._origin = _optional(said.fields.get("origin"))
         self._score = _optional(said.fields.get("cvss.score"))
         self._vector = _optional(said.fields.get("cvss.vector"))
         self._locations = getter_of(said.locations) if said.locations else None
@@ -124,24 +139,28 @@ class CompiledRecords:
 
     def _places(self, record: dict[str, Any], parents: Parents, names: Names) -> list[dict[str, Any]]:
         if self._locations is None:
-            at = _filled(self._at, record, parents, names)
-            return [at] if at and _is_place(at) else []
-        found = self._locations(record, parents, names)
-        inner = (*parents, record)
-        many = found if isinstance(found, list) else [found]
-        each = (_filled(self._at, one, inner, names) for one in many if isinstance(one, dict))
-        return [at for at in each if at and _is_place(at)]
+            each = [_filled(self._at, record, parents, names)]
+        else:
+            found = self._locations(record, parents, names)
+            inner = (*parents, record)
+            many = found if isinstance(found, list) else [found]
+            each = [_filled(self._at, one, inner, names) for one in many if isinstance(one, dict)]
+        if self._origin is not None:
+            origin = values.origin(self._origin(record, parents, names))
+            each = [_absolute(at, origin) for at in each]
+        return [_apart(at) for at in each if at and _is_place(at)]
 
     def _finding(
         self, record: dict[str, Any], parents: Parents, names: Names, places: list[dict[str, Any]]
     ) -> dict[str, Any]:
         found = _filled(self._properties, record, parents, names)
         own = values.name(self._detector(record, parents, names)) if self._detector else None
-        detector = values.detector(self._tool, own or found.get("title") or "")
-        severity, said = "unknown", None
-        if self._severity is not None:
-            said = values.name(self._severity(record, parents, names))
-            severity = self._severities.get(said.lower(), "unknown") if said is not None else severity
+        by = values.name(self._by(record, parents, names)) if self._by else None
+        detector = values.detector(by or self._tool, own or found.get("title") or "")
+        if by is not None:
+            version = values.name(self._by_version(record, parents, names)) if self._by_version else None
+            found["provenance"] = {"tool": by, **({"tool_version": version} if version else {})}
+        severity, said = self._how_severe(record, parents, names)
         found["finding_schema_version"] = SCHEMA_VERSION
         found["detector_id"] = detector
         found.setdefault("title", own or self._tool)
@@ -159,11 +178,26 @@ class CompiledRecords:
         ):
             cvss: dict[str, Any] = {"score": number}
             found["cvss"] = cvss
+            if said is None:
+                found["severity"] = values.severity_of(number)
             vector = values.vector(self._vector(record, parents, names)) if self._vector else None
             if vector is not None:
                 cvss["vector"], cvss["version"] = vector, values.vector_version(vector)
-        found["fingerprint"] = (self._kind, detector, places[0])
+        at = places[0]
+        # What has an address and no file is told apart by the address, whatever its tool mostly looks at.
+        is_web = self._kind in _OF_FILES and "url" in at and "path" not in at
+        found["fingerprint"] = (Kind.WEB if is_web else self._kind, detector, at)
         return found
+
+    def _how_severe(self, record: dict[str, Any], parents: Parents, names: Names) -> tuple[str, str | None]:
+        """The severity, and what the tool said of it: a score before a word."""
+        if self._severity_score is not None:
+            said = self._severity_score(record, parents, names)
+            score = values.score(said)
+            if score is not None:
+                return values.severity_of(score), values.name(said)
+        word = values.name(self._severity(record, parents, names)) if self._severity is not None else None
+        return ("unknown" if word is None else self._severities.get(word.lower(), "unknown")), word
 
 
 def _sources(said: Records) -> list[str]:
@@ -199,6 +233,28 @@ def _filled(rows: list[Row], record: Any, parents: Parents, names: Names) -> dic
             if value is not None:
                 found[name] = value
     return found
+
+
+def _absolute(at: dict[str, Any], origin: str | None) -> dict[str, Any]:
+    """A path of a site as a URL: without its host, two sites would be one."""
+    url = at.get("url")
+    if origin is None or url is None or not url.startswith("/") or url.startswith("//"):
+        return at
+    port = f":{at['port']}" if "port" in at and not place_of(origin).port else ""
+    return {**at, "url": f"{origin}{port}{url}"}
+
+
+def _apart(at: dict[str, Any]) -> dict[str, Any]:
+    """The version out of a package URL: the package is the same in its next one."""
+    package = at.get("package", "")
+    if not package.startswith("pkg:"):
+        return at
+    bare, _, version = package.partition("?")[0].partition("#")[0].rpartition("@")
+    return (
+        {**at, "package": bare, "version": at.get("version") or version}
+        if bare and version and "/" not in version
+        else at
+    )
 
 
 def _is_place(at: Mapping[str, Any]) -> bool:

@@ -126,7 +126,7 @@ def detect(head: bytes, tools: Mapping[str, Parser]) -> Detected:
 
 def _weight(way: Recognised, parser: Parser, seen: _Seen) -> int:
     """How much of it is there; 0 where anything is missing."""
-    form = parser.manifest.format
+    form = "json" if parser.manifest.format == "sarif" else parser.manifest.format
     if form != seen.format and not (form == "csv" and seen.format == "text"):
         return 0
     if any(name not in seen.top for name in way.top):

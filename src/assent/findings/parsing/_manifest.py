@@ -83,7 +83,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     record: str
     """The tool's own unit, which is counted."""
     kind: Kind
-    format: Literal["json", "xml", "csv", "text"] = "json"
+    format: Literal["json", "xml", "csv", "text", "sarif"] = "json"
     tried: tuple[str, ...] = ()
     """Versions whose output was seen; none: the manifest is made from documentation alone."""
     version: Source | None = None

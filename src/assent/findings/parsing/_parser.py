@@ -24,6 +24,7 @@ from assent.findings.parsing._compiled import CompiledRecords, Told, identity
 from assent.findings.parsing._json import Cut, Cutter, Read
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
 from assent.findings.parsing._rows import LineCutter, RowCutter
+from assent.findings.parsing._sarif import Run, Runs, read_runs, whole
 from assent.findings.parsing._xml import XmlCutter
 
 _NAMES_MAX: Final = 100
@@ -96,9 +97,10 @@ class Report:
 class Parser:
     """Reads what one tool wrote. Made once for a manifest, and used for any number of files."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, *, runs: Runs | None = None) -> None:
         """`InputError` `TOOL_MANIFEST_INVALID`: the manifest says what can't be."""
         self.manifest = manifest
+        self._runs: Runs = runs or {}
         self._sets = [CompiledRecords(manifest, said) for said in manifest.records]
         self.path = self._sets[0].path
         if any(one.path != self.path for one in self._sets):
@@ -117,6 +119,7 @@ class Parser:
             yield self._parsed(told, cut, about, provenance, report)
 
     def _each(self, read: Read, report: Report) -> Iterator[tuple[Told, Cut]]:
+        is_sarif = self.manifest.format == "sarif"
         for cut in self._cuts(read):
             if cut.fault is not None:
                 self._note_fault(cut, report)
@@ -130,8 +133,20 @@ class Parser:
                     if inner.fault is not None or type(inner.value) is not dict:
                         yield Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT), inner
                         continue
-                    self._drift(records, inner.value, report)
-                    yield records.tell(inner.value, parents, inner.names), inner
+                    record, around = self._whole(inner) if is_sarif else (inner.value, parents)
+                    self._drift(records, record, report)
+                    yield records.tell(record, around, inner.names), inner
+
+    def prepared(self, read: Read) -> Parser:
+        """This parser for one file, from whose begin `read` reads: where records need what stands elsewhere in it (`sarif`)."""
+        if self.manifest.format != "sarif":
+            return self
+        return Parser(self.manifest, runs=read_runs(read))
+
+    def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        """A record with what its file says of it elsewhere, and the tool that its run is of."""
+        run = self._runs.get(cut.names[0]) or Run()
+        return whole(cut.value, run), (run.about,)
 
     @staticmethod
     def _note_fault(cut: Cut, report: Report) -> None:
@@ -208,7 +223,7 @@ def _finding(said: dict[str, Any], cut: Cut, about: About, provenance: dict[str,
     said.setdefault("created_at", about.created_at)
     if about.run_id is not None:
         said["run_id"] = about.run_id
-    said["provenance"] = {**provenance, "begin": cut.begin, "end": cut.end}
+    said["provenance"] = {**provenance, **said.get("provenance", {}), "begin": cut.begin, "end": cut.end}
     try:
         return msgspec.convert(said, Finding)
     except (msgspec.ValidationError, ValueError) as error:

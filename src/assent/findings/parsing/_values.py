@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from assent.findings.finding import LISTED_MAX, NAME_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
+from assent.findings.identity import place_of
 
 Form: TypeAlias = Callable[[Any], Any]  # `Any`: JSON in, a property of a finding out
 
@@ -27,6 +28,8 @@ SEVERITIES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Words that mean the same in most tools. A manifest says what others mean, or what one of these means in its tool."""
 
+_SCORES: Final = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.1, "low"), (0.0, "info"))
+
 _CONFIDENCES: Final[Mapping[str, int]] = {
     "certain": 100, "confirmed": 100, "very high": 95, "high": 90, "strong": 90, "firm": 70, "medium": 60, "moderate": 60,
     "low": 30, "weak": 30, "tentative": 30, "very low": 10, "false positive": 0,
@@ -37,6 +40,9 @@ _CVE: Final = re.compile(r"\bCVE-([0-9]{4})-([0-9]{4,19})\b", re.IGNORECASE)
 _OWASP: Final = re.compile(r"\bA(0?[1-9]|10)\s*[:_-]\s*(20[0-9]{2})\b", re.IGNORECASE)
 _TECHNIQUE: Final = re.compile(r"\bT([0-9]{4})(\.[0-9]{3})?\b")
 _LINK: Final = re.compile(r"""https?://[^\s/?#@<>"'`]++(?!@)(?:[/?#][^\s<>"'`]*)?""")
+_REQUEST: Final = re.compile(
+    r"[A-Z]+ [^\r\n]* HTTP/[0-9.]+\r?\n(?:[^\r\n]+\r?\n)*?host:[ \t]*([^\s]+)", re.IGNORECASE
+)
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _MOMENT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(\.\d{3})?\d*Z")
 _VECTOR: Final = re.compile(r"CVSS:(3\.0|3\.1|4\.0)/")
@@ -53,6 +59,8 @@ def text(value: Any) -> str | None:
                 return None
             case bool() | int() | float():
                 value = msgspec.json.encode(value).decode()
+            case {"#": str(said)}:  # an element of XML that has attributes, too
+                value = said
             case list():
                 value = ", ".join(one for one in map(text, value[:LISTED_MAX]) if one)
             case _:
@@ -85,9 +93,38 @@ def count(value: Any) -> int | None:
 
 
 def port(value: Any) -> int | None:
-    """A port."""
-    found = count(value)
+    """A port, also of `443/tcp`."""
+    found = count(value.partition("/")[0] if isinstance(value, str) else value)
     return found if found is not None and found < 1 << 16 else None
+
+
+def protocol(value: Any) -> str | None:
+    """What a port speaks, also of `443/tcp`."""
+    found = name(value)
+    return found.rpartition("/")[2] or None if found is not None else None
+
+
+def host(value: Any) -> str | None:
+    """A host, also of `name/address`; what is an address with its scheme stays one."""
+    found = name(value)
+    if found is None or "://" in found:
+        return found
+    first, _, second = found.partition("/")
+    return first or second or None
+
+
+def origin(value: Any) -> str | None:
+    """Scheme, host and port: of an address, of a command that has one, of a request with its `Host`, of a host alone."""
+    found = text(value)
+    if found is None:
+        return None
+    request = _REQUEST.match(found)
+    if request is not None:
+        return f"//{place_of(request[1]).origin}"
+    address = _LINK.search(found)
+    if address is not None:
+        return place_of(address[0]).origin
+    return None if found.split() != [found] else f"//{place_of(found).origin}"
 
 
 def score(value: Any) -> float | None:
@@ -97,6 +134,11 @@ def score(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return found if 0 <= found <= 10 else None
+
+
+def severity_of(found: float) -> str:
+    """The word for a score, as CVSS 3 and 4 have it."""
+    return next(word for least, word in _SCORES if found >= least)
 
 
 def moment(value: Any) -> str | None:
@@ -135,7 +177,7 @@ def _written(at: datetime) -> str:
 def confidence(value: Any) -> int | None:
     """Per cent: of a number, or of the words that tools have."""
     if isinstance(value, str):
-        word = value.strip().lower().removesuffix("%")
+        word = value.strip().lower().removesuffix("%").replace("-", " ")
         if word in _CONFIDENCES:
             return _CONFIDENCES[word]
         try:

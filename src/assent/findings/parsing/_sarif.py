@@ -1,0 +1,223 @@
+"""Results of SARIF 2.1.0, made whole: each with its rule, level, message and places, which may stand elsewhere in its run.
+
+Runs are read first (rules often stand behind the results), without their results; then each result is told by the manifest
+`sarif.toml` like any other record. Section numbers are those of the standard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+from assent.findings.parsing._json import Cutter, Read
+
+Object: TypeAlias = dict[str, Any]  # `Any`: JSON
+
+_ABOUT_A_RUN: Final = ("runs", "*", "tool|artifacts|invocations|taxonomies")
+_PLACEHOLDER: Final = re.compile(r"\{(\d{1,3})\}")
+_NOT_IN_TOOL: Final = re.compile(r"[^a-z0-9_]+")
+_IDENT_CHARACTERS_MAX: Final = 256
+_ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_ADDRESS: Final = ("http://", "https://")
+
+
+class Run:
+    """What a run says of itself: the tool, its rules, its files."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {}
+
+    @cached_property
+    def about(self) -> Object:
+        """The tool: a name that can begin a detector's, and its version."""
+        driver = self._components[0]
+        name = _NOT_IN_TOOL.sub("-", str(driver.get("name", "")).lower()).strip("-_")
+        return {"name": name or None, "version": driver.get("semanticVersion") or driver.get("version")}
+
+    @cached_property
+    def _components(self) -> list[Object]:
+        """What has rules: the tool's driver, and then its extensions."""
+        tool = _object(self.said.get("tool"))
+        return [_object(tool.get("driver")), *map(_object, _list(tool.get("extensions")))]
+
+    @cached_property
+    def _rules(self) -> list[dict[str, Object]]:
+        """The rules of each component, by their ids."""
+        return [
+            {
+                rule["id"]: rule
+                for rule in map(_object, _list(one.get("rules")))
+                if isinstance(rule.get("id"), str)
+            }
+            for one in self._components
+        ]
+
+    def rule_of(self, result: Object) -> Object:
+        """The rule that a result names: by component, index or id; `A/1` is of the rule `A` where it has none (3.52.4)."""
+        named = _object(result.get("rule"))
+        ident = named.get("id", result.get("ruleId"))
+        own = self._number_of(_object(named.get("toolComponent")))
+        index = named.get("index", result.get("ruleIndex"))
+        rules = _list(self._components[own].get("rules"))
+        if type(index) is int and 0 <= index < len(rules):
+            rule = _object(rules[index])
+            if not isinstance(ident, str) or rule.get("id") in _and_above(ident):
+                return rule
+        for wanted in _and_above(ident) if isinstance(ident, str) else ():
+            for known in (self._rules[own], *self._rules):
+                if wanted in known:
+                    return known[wanted]
+        return {}
+
+    def _number_of(self, component: Object) -> int:
+        """The component that a reference names: by its index, or else by its GUID or name (3.54); the driver without one."""
+        index = component.get("index")
+        if type(index) is int and 0 <= index < len(self._components) - 1:
+            return index + 1
+        for key in ("guid", "name"):
+            for number, one in enumerate(self._components):
+                if component.get(key) is not None and one.get(key) == component[key]:
+                    return number
+        return 0
+
+    def level_of(self, result: Object, rule: Object) -> str:
+        """A result's own level, or the one that it has by its kind, its rule or the standard (3.27.10)."""
+        own = result.get("level")
+        if isinstance(own, str):
+            return own
+        if result.get("kind", "fail") != "fail":
+            return "none"
+        for invocation in _list(self.said.get("invocations")):
+            for one in _list(_object(invocation).get("ruleConfigurationOverrides")):
+                level = _object(_object(one).get("configuration")).get("level")
+                if isinstance(level, str) and _object(_object(one).get("descriptor")).get("id") == rule.get(
+                    "id", ""
+                ):
+                    return level
+        level = _object(rule.get("defaultConfiguration")).get("level")
+        return level if isinstance(level, str) else "warning"
+
+    def places_of(self, result: Object) -> list[Object]:
+        """Where it is; of what names no place, the tool itself is the place."""
+        found = [
+            place
+            for one in _list(result.get("locations"))
+            if (place := self._place(_object(one))) is not None
+        ]
+        target = self._file(_object(result.get("analysisTarget")))
+        return found or [target or {"name": self.about["name"] or "sarif"}]
+
+    def _place(self, location: Object) -> Object | None:
+        physical = _object(location.get("physicalLocation"))
+        region = _object(physical.get("region"))
+        place = self._file(_object(physical.get("artifactLocation")))
+        logical = next(map(_object, _list(location.get("logicalLocations"))), {})
+        name = logical.get("fullyQualifiedName") or logical.get("name")
+        if not place and not name:
+            return None
+        return {
+            **place,
+            "name": name,
+            "line": region.get("startLine"),
+            "end_line": region.get("endLine"),
+            "column": region.get("startColumn"),
+            "snippet": _object(region.get("snippet")).get("text"),
+        }
+
+    def _file(self, artifact: Object) -> Object:
+        """The file as the run names it: what a base (`uriBaseId`) stands for is another on each machine, and no part of it."""
+        uri = artifact.get("uri")
+        index, files = artifact.get("index"), _list(self.said.get("artifacts"))
+        if not isinstance(uri, str) and type(index) is int and 0 <= index < len(files):
+            uri = _object(_object(files[index]).get("location")).get("uri")
+        if not isinstance(uri, str) or not uri:
+            return {}
+        return (
+            {"url": uri}
+            if uri.lower().startswith(_ADDRESS)
+            else {"path": _unescaped(uri.removeprefix("file://"))}
+        )
+
+    def weaknesses_of(self, result: Object, rule: Object) -> list[str]:
+        """What a result and its rule name of the CWE: as taxa, as relationships, as tags."""
+        tags = [
+            *_list(_object(result.get("properties")).get("tags")),
+            *_list(_object(rule.get("properties")).get("tags")),
+        ]
+        found = [tag for tag in tags if isinstance(tag, str) and "cwe" in tag.lower()]
+        related = [_object(one).get("target") for one in _list(rule.get("relationships"))]
+        for taxon in map(_object, [*_list(result.get("taxa")), *related]):
+            component = _object(taxon.get("toolComponent"))
+            ident = str(taxon.get("id", ""))
+            name = component.get("name")
+            index, taxonomies = component.get("index"), _list(self.said.get("taxonomies"))
+            if name is None and type(index) is int and 0 <= index < len(taxonomies):
+                name = _object(taxonomies[index]).get("name")
+            if "cwe" in f"{name} {ident}".lower():
+                found.append(ident if "cwe" in ident.lower() else f"CWE-{ident}")
+        return found
+
+
+Runs: TypeAlias = Mapping[str | int, Run]
+
+
+def read_runs(read: Read) -> Runs:
+    """What the runs of a file say beside their results. What can't be read there is told when the results are."""
+    found: dict[str | int, Run] = {}
+    for cut in Cutter(read, _ABOUT_A_RUN):
+        if cut.fault is None and len(cut.names) == len(_ABOUT_A_RUN) - 1:
+            found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = cut.value
+    return found
+
+
+def whole(result: Object, run: Run) -> Object:
+    """A result with all that its run says of it."""
+    rule = run.rule_of(result)
+    suppressions = [_object(one).get("status", "accepted") for one in _list(result.get("suppressions"))]
+    return {
+        **result,
+        "ruleId": result.get("ruleId") or _object(result.get("rule")).get("id") or rule.get("id"),
+        "rule": rule,
+        "level": run.level_of(result, rule),
+        "said": _message(_object(result.get("message")), rule),
+        "places": run.places_of(result),
+        "weaknesses": run.weaknesses_of(result, rule),
+        # 3.27.23: one that is under review or was rejected leaves the result as it is.
+        "suppressed": bool(suppressions) and all(status == "accepted" for status in suppressions),
+    }
+
+
+def _message(message: Object, rule: Object) -> str | None:
+    """A message's text, its own or by its id from the rule, with its arguments (3.11)."""
+    ident = message.get("id")
+    named = _object(_object(rule.get("messageStrings")).get(ident)) if isinstance(ident, str) else {}
+    text = message.get("text") or named.get("text") or message.get("markdown")
+    if not isinstance(text, str):
+        return None
+    arguments = _list(message.get("arguments"))
+
+    def argument(found: re.Match[str]) -> str:
+        return str(arguments[int(found[1])]) if int(found[1]) < len(arguments) else found[0]
+
+    return _PLACEHOLDER.sub(argument, text)
+
+
+def _unescaped(uri: str) -> str:
+    data = uri.encode("utf-8", "surrogatepass")
+    return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), data).decode("utf-8", "replace")
+
+
+def _and_above(ident: str) -> list[str]:
+    """`A/1`, then `A`."""
+    parts = ident[:_IDENT_CHARACTERS_MAX].split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _object(value: object) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,408 @@
+"""Tools whose outputs are not at hand, in outputs made by their documentation; sites that stay apart; and SARIF."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assent.errors import InputError
+from assent.findings import Finding
+from assent.findings.parsing import Parser, built_in_tools, detect, read_manifest
+from assent.findings.parsing._values import host, origin, port, protocol, severity_of
+from tests.findings.test_finding import VALIDATOR
+from tests.support.scanned import ABOUT, parsed
+
+TOOLS: Final = built_in_tools()
+
+# For each: what a tool writes, and what each of its records comes to.
+OUTPUTS: Final[dict[str, tuple[str, list[tuple[str, str, str] | str]]]] = {
+    "burp": (
+        """<?xml version="1.0"?><!DOCTYPE issues [<!ELEMENT issues (issue*)><!ATTLIST issues burpVersion CDATA "">]>
+        <issues burpVersion="2026.1"><issue><type>1049088</type><name>SQL injection</name><host ip="10.0.0.1">https://a.example</host>
+        <path><![CDATA[/cart]]></path><location><![CDATA[/cart [id parameter]]]></location><severity>High</severity>
+        <confidence>Certain</confidence></issue><issue><type>2</type><name>Other</name><host ip="10.0.0.1">https://a.example</host>
+        <path>/</path><severity>False positive</severity></issue></issues>""",
+        [("burp.1049088", "high", "https://a.example/cart"), "somebody said that it is none"],
+    ),
+    "cyclonedx": (
+        """{"bomFormat": "CycloneDX", "specVersion": "1.6", "vulnerabilities": [
+        {"id": "CVE-2026-0001", "ratings": [{"severity": "high"}], "cwes": [79],
+         "affects": [{"ref": "pkg:npm/%40a/b@1.2.3?x=y"}, {"ref": "pkg:npm/c@1"}]},
+        {"id": "CVE-2026-0002", "analysis": {"state": "not_affected"}, "affects": [{"ref": "x"}]}]}""",
+        [("cyclonedx.CVE-2026-0001", "high", "pkg:npm/%40a/b@1.2.3"), "somebody said that it does not hold"],
+    ),
+    "gobuster": (
+        """\x1b[2K/admin                (Status: 301) [Size: 0] [--> /admin/]\n\x1b[2KProgress: 10 / 20
+        https://a.example/x (Status: 200) [Size: 7]\n""",
+        [("", "", "admin"), ("", "", "https://a.example/x")],
+    ),
+    "nikto-json": (
+        """[{"host": "a.example", "ip": "10.0.0.1", "port": "8080", "banner": "", "vulnerabilities": [
+        {"id": "999100", "method": "GET", "url": "/a", "msg": "A header is missing", "references": "https://r.example/1"}]}]""",
+        [("nikto.999100", "unknown", "a.example:8080/a")],
+    ),
+    "sslyze": (
+        """{"server_scan_results": [{"server_location": {"hostname": "a.example", "ip_address": "10.0.0.1", "port": 443},
+        "scan_result": {"heartbleed": {"result": {"is_vulnerable_to_heartbleed": true}}, "tls_compression": {"result": null},
+        "tls_1_0_cipher_suites": {"result": {"is_tls_version_supported": true}}}}], "sslyze_version": "6.2.0"}""",
+        [
+            ("sslyze.heartbleed", "high", "a.example:443"),
+            *["the server does not have it"] * 5,
+            ("sslyze.tls-1.0", "low", "a.example:443"),
+            "the server does not have it",
+        ],
+    ),
+    "testssl-json": (
+        """[{"id": "BREACH", "ip": "a.example/10.0.0.1", "port": "443", "severity": "MEDIUM", "finding": "open to BREACH",
+        "cve": "CVE-2013-3587", "cwe": "CWE-310"},
+        {"id": "TLS1_3", "ip": "a.example/10.0.0.1", "port": "443", "severity": "OK", "finding": "offered"}]""",
+        [("testssl.BREACH", "medium", "a.example:443"), "the check passed"],
+    ),
+    "wapiti-xml": (
+        """<report type="security"><vulnerabilities><vulnerability name="SQL Injection"><entries>
+        <entry><method>GET</method><path>/a</path><level>4</level><parameter>id</parameter><info>SQL in id</info>
+        <http_request>GET /a?u=http://c.example HTTP/1.1\nhost: a.example\n</http_request></entry>
+        <entry><method>GET</method><path>/a</path><level>4</level><parameter>id</parameter><info>SQL in id</info>
+        <http_request>GET /a HTTP/1.1\nx: y\nHost: b.example:81\n</http_request></entry>
+        </entries></vulnerability></vulnerabilities></report>""",
+        [
+            ("wapiti.SQL_Injection", "critical", "a.example/a"),
+            ("wapiti.SQL_Injection", "critical", "b.example:81/a"),
+        ],
+    ),
+    "zap-json": (
+        """{"@programName": "ZAP", "@version": "2.16.0", "site": [{"@name": "https://a.example", "alerts": [
+        {"pluginid": "10011", "name": "Cookie", "riskcode": "1", "cweid": "614", "instances": [
+        {"uri": "https://a.example/a", "method": "GET", "param": "s"}, {"uri": "https://a.example/b", "param": "s"}]}]}]}""",
+        [("zap.10011", "low", "https://a.example")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_a_tool_writes_becomes_what_it_says(name: str) -> None:
+    text, wanted = OUTPUTS[name]
+    data = text.encode()
+    assert detect(data, TOOLS).name == name
+    found, report = parsed(TOOLS[name], data)
+    told: list[tuple[str, str, str] | str] = []
+    for one in found:
+        if one.finding is not None:
+            VALIDATOR.validate(json.loads(one.finding.to_json()))
+            told.append((one.finding.detector_id, one.finding.severity.value, one.finding.resource))
+        else:
+            told.append(("", "", one.resource.resource) if one.resource else str(one.skipped))
+    assert told == wanted
+    assert (report.new_fields, report.fault) == ({}, None)
+
+
+def test_each_place_of_a_package_has_its_version_apart() -> None:
+    (one, _), _ = parsed(TOOLS["cyclonedx"], OUTPUTS["cyclonedx"][0].encode())
+    assert one.finding is not None
+    assert [(at.package, at.version) for at in one.finding.locations or ()] == [
+        ("pkg:npm/%40a/b", "1.2.3"),
+        ("pkg:npm/c", "1"),
+    ]
+    later, _ = parsed(TOOLS["cyclonedx"], OUTPUTS["cyclonedx"][0].replace("@1.2.3", "@1.2.4").encode())
+    assert later[0].finding is not None
+    assert later[0].finding.id == one.finding.id
+
+
+def test_a_path_on_two_sites_is_two_findings() -> None:
+    for name in ("wapiti-xml", "wapiti"):
+        text = OUTPUTS["wapiti-xml"][0]
+        if name == "wapiti":
+            entry = {"path": "/", "level": 1, "method": "GET", "info": "x"}
+            sites = [
+                {**entry, "curl_command": f'curl "http://{site}/?x=1"'} for site in ("a.example", "b.example")
+            ]
+            text = json.dumps({"classifications": {}, "vulnerabilities": {"CSP": sites}, "infos": {}})
+        found, _ = parsed(TOOLS[name], text.encode())
+        assert len({one.finding.id for one in found if one.finding}) == len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (None, None),
+        ("two words", None),
+        ("A.example", "//a.example"),
+        ("::1", "//[::1]"),
+        ("https://A.example:8443/x?y", "https://a.example:8443"),
+        ("curl -k 'http://a.example/' -H 'Referer: http://b.example/'", "http://a.example"),
+        ("POST http://x HTTP/1.1\r\nA: b\r\nHost: a.example\r\n\r\n", "//a.example"),
+    ],
+)
+def test_an_origin_is_found_in_what_a_tool_keeps(said: str | None, wanted: str | None) -> None:
+    assert origin(said) == wanted
+
+
+def test_places_are_taken_apart() -> None:
+    assert [port(one) for one in ("443/tcp", "general/tcp", 80, "70000", None)] == [443, None, 80, None, None]
+    assert [protocol(one) for one in ("443/tcp", "udp", "x/", None)] == ["tcp", "udp", None, None]
+    assert [host(one) for one in ("https://a/", "a.example/10.0.0.1", "/10.0.0.1", "a", "/", None)] == [
+        "https://a/",
+        "a.example",
+        "10.0.0.1",
+        "a",
+        None,
+        None,
+    ]
+    assert [severity_of(one) for one in (10, 9, 8.9, 7, 4, 0.1, 0)] == [
+        "critical",
+        "critical",
+        "high",
+        "high",
+        "medium",
+        "low",
+        "info",
+    ]
+
+
+def test_a_path_whose_site_nobody_names_stays_as_it_is() -> None:
+    entry = {"path": "/a", "level": 1, "info": "x"}
+    text = json.dumps({"classifications": {}, "vulnerabilities": {"CSP": [entry]}, "infos": {}})
+    ((one,), _) = parsed(TOOLS["wapiti"], text.encode())
+    assert one.finding is not None
+    assert one.finding.resource == "/a"
+
+
+# -- SARIF --------------------------------------------------------------------------------------------------------------------
+
+RUN: Final[dict[str, Any]] = {
+    "artifacts": [{"location": {"uri": "src/a%20b.py"}}],
+    "taxonomies": [{"name": "CWE"}],
+    "invocations": [
+        {
+            "ruleConfigurationOverrides": [
+                {"descriptor": {"id": "R3"}, "configuration": {"level": "none"}},
+                {"descriptor": {"id": "R4"}, "configuration": {"enabled": False}},
+            ]
+        }
+    ],
+    "tool": {
+        "driver": {
+            "name": "My Tool!",
+            "version": "1.2",
+            "rules": [
+                {
+                    "id": "R1",
+                    "defaultConfiguration": {"level": "error"},
+                    "helpUri": "https://r.example/1",
+                    "messageStrings": {"m": {"text": "{0} is bad, {1}"}},
+                    "properties": {"security-severity": "9.8", "tags": ["external/cwe/cwe-089", "2021"]},
+                },
+                {"id": "R2", "relationships": [{"target": {"id": "CWE-20"}}]},
+                {"id": "R3"},
+                {"id": "R4"},
+            ],
+        },
+        "extensions": [
+            {"name": "none"},
+            {"name": "pack", "guid": "g", "rules": [{"id": "E1", "defaultConfiguration": {"level": "note"}}]},
+        ],
+    },
+}
+
+
+def at(uri: str) -> list[dict[str, Any]]:
+    return [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 3}}}]
+
+
+def sarif(*results: dict[str, Any], **more: Any) -> bytes:
+    """A file whose rules stand behind its results, as many tools write it."""
+    made = [{"message": {"text": "it is so"}, "locations": at("a.py"), **one} for one in results]
+    return json.dumps({"runs": [{"results": made, **RUN, **more}], "version": "2.1.0"}).encode()
+
+
+def result_of(said: dict[str, Any], **more: Any) -> Finding:
+    found, report = parsed(TOOLS["sarif"], sarif(said, **more))
+    assert (len(found), report.new_fields, report.fault) == (1, {}, None)
+    assert found[0].finding is not None, found
+    VALIDATOR.validate(json.loads(found[0].finding.to_json()))
+    return found[0].finding
+
+
+@pytest.mark.parametrize(
+    ("said", "detector", "severity", "original"),
+    [
+        pytest.param({"ruleId": "R1"}, "R1", "critical", "9.8", id="by-id-and-score"),
+        pytest.param({"ruleIndex": 1}, "R2", "medium", "warning", id="by-index-and-default"),
+        pytest.param(
+            {"rule": {"index": 0, "toolComponent": {"index": 1}}}, "E1", "low", "note", id="extension"
+        ),
+        pytest.param(
+            {"rule": {"id": "E1", "toolComponent": {"name": "pack"}}}, "E1", "low", "note", id="by-name"
+        ),
+        pytest.param(
+            {"rule": {"id": "E1", "toolComponent": {"guid": "g"}}}, "E1", "low", "note", id="by-guid"
+        ),
+        pytest.param(
+            {"rule": {"id": "E1", "toolComponent": {"guid": "?"}}}, "E1", "low", "note", id="nobodys"
+        ),
+        pytest.param({"ruleId": "E1"}, "E1", "low", "note", id="by-id-in-an-extension"),
+        pytest.param({"ruleId": "E1", "ruleIndex": 0}, "E1", "low", "note", id="an-index-of-another"),
+        pytest.param({"ruleId": "R1/sub/2"}, "R1_sub_2", "critical", "9.8", id="below-a-rule"),
+        pytest.param({"ruleId": "R1/sub", "ruleIndex": 0}, "R1_sub", "critical", "9.8", id="below-by-index"),
+        pytest.param({"ruleId": "R2", "level": "note"}, "R2", "low", "note", id="own-level"),
+        pytest.param(
+            {"ruleId": "R1", "properties": {"security-severity": "1"}}, "R1", "low", "1", id="own-score"
+        ),
+        pytest.param({"ruleId": "R2", "kind": "review"}, "R2", "info", "none", id="to-be-reviewed"),
+        pytest.param({"ruleId": "R3"}, "R3", "info", "none", id="by-the-invocation"),
+        pytest.param({"ruleId": "R4"}, "R4", "medium", "warning", id="the-invocation-says-no-level"),
+        pytest.param({"ruleId": "X", "ruleIndex": 99}, "X", "medium", "warning", id="a-rule-of-nobody"),
+        pytest.param({}, "it_is_so", "medium", "warning", id="no-rule"),
+        pytest.param(
+            {"ruleId": "R2", "suppressions": [{"status": "underReview"}]},
+            "R2",
+            "medium",
+            "warning",
+            id="asked",
+        ),
+    ],
+)
+def test_a_result_is_of_its_rule(said: dict[str, Any], detector: str, severity: str, original: str) -> None:
+    found = result_of(said)
+    assert (found.detector_id, found.severity, found.original_severity) == (
+        f"my-tool.{detector}",
+        severity,
+        original,
+    )
+    assert found.provenance
+    assert (found.provenance.tool, found.provenance.tool_version) == ("my-tool", "1.2")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"kind": "pass"}, "the rule is kept"),
+        ({"kind": "notApplicable"}, "the rule does not apply"),
+        ({"suppressions": [{"kind": "inSource"}, {"status": "accepted"}]}, "it was suppressed"),
+        ({"baselineState": "absent"}, "it is there no more"),
+    ],
+)
+def test_a_result_that_says_nothing_to_keep_is_skipped(said: dict[str, Any], why: str) -> None:
+    (one,), report = parsed(TOOLS["sarif"], sarif(said))
+    assert (one.skipped, report.skipped) == (why, {why: 1})
+
+
+def test_a_result_has_what_its_run_says_elsewhere() -> None:
+    found = result_of(
+        {
+            "ruleId": "R1",
+            "message": {"id": "m", "arguments": ["eval"]},
+            "locations": [
+                {"physicalLocation": {"artifactLocation": {"index": 0}}, "logicalLocations": [{"name": "f"}]}
+            ],
+            "taxa": [
+                {"id": "79", "toolComponent": {"index": 0}},
+                {"id": "T", "toolComponent": {"name": "Other"}},
+            ],
+        }
+    )
+    (place,) = found.locations or ()
+    assert (found.title, found.resource, place.name) == ("eval is bad, {1}", "src/a b.py", "f")
+    assert (found.cwe, found.poc_links) == (("CWE-89", "CWE-79"), ("https://r.example/1",))
+    assert result_of({"ruleId": "R2"}).cwe == ("CWE-20",)
+
+
+@pytest.mark.parametrize(
+    ("said", "resource"),
+    [
+        ({"locations": at("file:///w/a.py")}, "/w/a.py"),
+        ({"locations": at("https://a.example/x?y=1")}, "https://a.example/x"),
+        ({"locations": [], "analysisTarget": {"uri": "b.py"}}, "b.py"),
+        ({"locations": [{}]}, "my-tool"),
+        ({"locations": [{"logicalLocations": [{"fullyQualifiedName": "a.b"}]}]}, "a.b"),
+    ],
+)
+def test_a_result_is_somewhere(said: dict[str, Any], resource: str) -> None:
+    assert result_of({"ruleId": "R2", **said}).resource == resource
+
+
+def test_what_a_tool_counts_by_is_no_identity_and_two_sites_stay_two() -> None:
+    first = result_of({"ruleId": "R2"})
+    other = result_of(
+        {
+            "ruleId": "R2",
+            "partialFingerprints": {"a": "b"},
+            "guid": "c",
+            "level": "note",
+            "message": {"text": "more"},
+        },
+        originalUriBaseIds={"SRC": {"uri": "file:///w/"}},
+    )
+    assert first.id == other.id
+    sites = {result_of({"ruleId": "R2", "locations": at(f"https://{one}.example/x")}).id for one in "ab"}
+    assert len(sites) == 2
+
+
+def test_results_without_a_look_at_their_runs_are_findings_too() -> None:
+    (one,) = TOOLS["sarif"].read(BytesIO(sarif({"ruleId": "R1"})).read, ABOUT)
+    assert one.finding is not None
+    assert (one.finding.detector_id, one.finding.severity) == ("sarif.R1", "medium")
+
+
+def test_a_file_whose_version_stands_far_behind_is_recognised() -> None:
+    data = sarif(*[{"ruleId": "R1", "message": {"text": "x" * 100_000}}] * 12)
+    assert detect(data, TOOLS).name == "sarif"
+
+
+@given(st.sampled_from([*OUTPUTS, "sarif"]), st.data())
+def test_no_output_breaks_its_parser(name: str, data: st.DataObject) -> None:
+    whole = bytearray(
+        sarif({"ruleId": "R1"}, {"rule": {"index": 0}}) if name == "sarif" else OUTPUTS[name][0].encode()
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        begin = data.draw(st.integers(0, len(whole)))
+        end = data.draw(st.integers(begin, min(len(whole), begin + 40)))
+        whole[begin:end] = data.draw(
+            st.sampled_from([b"", b"null", b"[]", b"{}", b'"x"', b"-1", b"\xff", b"<", b"1e999"])
+        )
+    parsed(TOOLS[name], bytes(whole))
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "index", "text", "uri", "name", "rules", "level", "target"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+_PLACES = st.sampled_from(
+    [
+        "rule",
+        "ruleId",
+        "message",
+        "locations",
+        "taxa",
+        "suppressions",
+        "kind",
+        "level",
+        "properties",
+        "analysisTarget",
+    ]
+)
+
+
+@given(st.dictionaries(_PLACES, _VALUES), st.dictionaries(st.sampled_from([*RUN]), _VALUES))
+def test_no_run_breaks_its_results(result: dict[str, Any], run: dict[str, Any]) -> None:
+    _, report = parsed(TOOLS["sarif"], sarif(result, {"ruleId": "R1"}, **run))
+    assert report.records == 2
+
+
+def test_a_field_that_is_none_is_told_with_those_that_are() -> None:
+    text = 'tool="x"\ntitle="X"\nabout="y"\nrecord="z"\nkind="code"\nrecognise=[]\n[[records]]\nfields={scorn="a"}\n'
+    with pytest.raises(InputError, match="`scorn` is no field"):
+        Parser(read_manifest(text, "x.toml"))

@@ -102,23 +102,7 @@ def read_text(
 
     `door`: the content goes into a run, so what is hidden from runs is refused: PATH_PROTECTED.
     """
-    try:
-        with path.open("rb") as file:
-            if door is not None and door.settings.is_hidden(os.fstat(file.fileno())):
-                raise InputError(
-                    "PATH_PROTECTED",
-                    f"{what}: `{path}` is hidden from every run",
-                    path=str(path),
-                    hint="the state, keys and secrets can be no value",
-                )
-            data = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        raise InputError("FILE_MISSING", f"{what}: there is no file `{path}`", path=str(path)) from None
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise InputError(
-            "FILE_UNREADABLE", f"{what}: `{path}` can't be read: {reason}", path=str(path)
-        ) from None
+    data = read_bytes(path, what=what, most=FILE_BYTES_MAX + 1, door=door)
     if len(data) > FILE_BYTES_MAX:
         raise InputError(
             "FILE_UNREADABLE", f"{what}: `{path}` is larger than {FILE_BYTES_MAX >> 20} MiB", path=str(path)
@@ -131,6 +115,27 @@ def read_text(
             f"{what}: byte {error.start} of `{path}` is not UTF-8",
             path=str(path),
             hint=otherwise,
+        ) from None
+
+
+def read_bytes(path: Path, *, what: str, most: int, door: Door | None = None) -> bytes:
+    """The first so many bytes of a file; FILE_MISSING, FILE_UNREADABLE. `door`: as for `read_text`."""
+    try:
+        with path.open("rb") as file:
+            if door is not None and door.settings.is_hidden(os.fstat(file.fileno())):
+                raise InputError(
+                    "PATH_PROTECTED",
+                    f"{what}: `{path}` is hidden from every run",
+                    path=str(path),
+                    hint="the state, keys and secrets can be no value",
+                )
+            return file.read(most)
+    except FileNotFoundError:
+        raise InputError("FILE_MISSING", f"{what}: there is no file `{path}`", path=str(path)) from None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise InputError(
+            "FILE_UNREADABLE", f"{what}: `{path}` can't be read: {reason}", path=str(path)
         ) from None
 
 

@@ -54,6 +54,7 @@ COMMANDS: Final = {
         ("policy", "_policy", "policy", "Check, explain and test the policy."),
         ("capability", "_capability", "capability", "List and show capabilities, and govern their versions."),
         ("plugin", "plugins._group", "plugin", "Inspect, trust, make and test plugins."),
+        ("findings", "_findings", "findings", "Tell which scanner wrote a file."),
         ("secrets", "_secrets", "secrets", "Store, list and replace secrets, and find who uses one."),
         ("key", "_keys", "key", "Make, list and revoke keys with which programs come in."),
         ("explain", "_words", "explain", "Explain an error code."),

@@ -1,6 +1,6 @@
 """What scanners wrote, read into findings: each tool is a manifest, and one engine reads them all. Nothing here opens a file."""
 
-from assent.findings.parsing._detect import Detected, detect
+from assent.findings.parsing._detect import HEAD_BYTES, Detected, detect
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
 from assent.findings.parsing._older import FromOlder, ToOlder, read_older, write_older
 from assent.findings.parsing._parser import (
@@ -15,6 +15,7 @@ from assent.findings.parsing._parser import (
 )
 
 __all__ = [
+    "HEAD_BYTES",
     "PARSER_VERSION",
     "About",
     "Detected",

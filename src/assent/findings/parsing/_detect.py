@@ -24,7 +24,7 @@ _VERSION_CHARACTERS_MAX: Final = 100
 
 
 class Detected(NamedTuple):
-    """A tool that was recognised: the name of its manifest, and its version where that can be told."""
+    """A tool that was recognised: the name of its manifest, and its version where it can be told (`3+`: that or a later one)."""
 
     name: str
     version: str | None
@@ -118,7 +118,7 @@ def detect(head: bytes, tools: Mapping[str, Parser]) -> Detected:
             f"no tool is known that writes this: {why}"
             if not best
             else f"more than one tool writes this: {why}",
-            hint="name the tool with `--tool`, or describe it in a manifest",
+            hint="docs/findings-parsers.md lists the tools, and says how to describe one of your own",
         )
     ((name, way),) = best
     return Detected(name, _version(tools[name], way, seen))

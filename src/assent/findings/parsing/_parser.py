@@ -189,7 +189,7 @@ class Parser:
 
     def _drift(self, records: CompiledRecords, record: dict[str, Any], report: Report) -> None:
         if not record.keys() <= records.names:
-            for name in record.keys() - records.names:
+            for name in sorted(record.keys() - records.names):
                 if name in report.new_fields or len(report.new_fields) < _NAMES_MAX:
                     report.new_fields[name] += 1
         for path, get in records.required:

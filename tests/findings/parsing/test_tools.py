@@ -164,6 +164,29 @@ def test_places_are_taken_apart() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("vector", "score", "severity", "version"),
+    [
+        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", 9.8, "critical", "3.1"),
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:L/VA:N/SC:N/SI:N/SA:N", 6.9, "medium", "4.0"),
+        ("(AV:N/AC:L/Au:N/C:P/I:P/A:P)", 7.5, "high", "2.0"),
+        ("CVSS:3.1/AV:N", None, "unknown", None),
+        ("CVSS:3.1/AV:N/x", None, "unknown", None),
+    ],
+)
+def test_a_vector_alone_is_scored(
+    vector: str, score: float | None, severity: str, version: str | None
+) -> None:
+    vulnerability = {"id": "CVE-2026-0001", "severity": [{"type": "CVSS", "score": vector}]}
+    package = {"package": {"name": "a", "version": "1"}, "vulnerabilities": [vulnerability]}
+    text = json.dumps({"results": [{"source": {"path": "a.lock"}, "packages": [package]}]})
+    ((one,), _) = parsed(TOOLS["osv-scanner"], text.encode())
+    assert one.finding is not None
+    said = one.finding.cvss
+    assert (one.finding.severity, said.score if said else None) == (severity, score)
+    assert (said.version if said else None) == version
+
+
 def test_a_path_whose_site_nobody_names_stays_as_it_is() -> None:
     entry = {"path": "/a", "level": 1, "info": "x"}
     text = json.dumps({"classifications": {}, "vulnerabilities": {"CSP": [entry]}, "infos": {}})

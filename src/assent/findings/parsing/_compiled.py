@@ -172,15 +172,15 @@ class CompiledRecords:
         evidence = _filled(self._evidence, record, parents, names)
         if evidence:
             found["evidence"] = evidence
-        if (
-            self._score is not None
-            and (number := values.score(self._score(record, parents, names))) is not None
-        ):
-            cvss: dict[str, Any] = {"score": number}
+        score = values.score(self._score(record, parents, names)) if self._score else None
+        vector = values.vector(self._vector(record, parents, names)) if self._vector else None
+        if score is None and vector is not None:
+            score = values.score_of(vector)
+        if score is not None:
+            cvss: dict[str, Any] = {"score": score}
             found["cvss"] = cvss
             if said is None:
-                found["severity"] = values.severity_of(number)
-            vector = values.vector(self._vector(record, parents, names)) if self._vector else None
+                found["severity"] = values.severity_of(score)
             if vector is not None:
                 cvss["vector"], cvss["version"] = vector, values.vector_version(vector)
         at = places[0]

@@ -232,6 +232,19 @@ def links(value: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
 
 
+@lru_cache(maxsize=4096)
+def score_of(written: str) -> float | None:
+    """The base score that a vector stands for; None for what is no whole vector."""
+    import cvss  # type: ignore[import-untyped]  # it has no types
+
+    kinds = {"2.0": cvss.CVSS2, "4.0": cvss.CVSS4}
+    try:
+        found = kinds.get(vector_version(written), cvss.CVSS3)(written.strip("()"))
+    except cvss.exceptions.CVSSError:
+        return None
+    return float(found.base_score)
+
+
 def vector(value: Any) -> str | None:
     """A vector of CVSS 3 or 4, which names its version, or one of 2, which has none."""
     found = name(value)

@@ -36,6 +36,7 @@ PARTS = (
     "calls",
     "snapshots",
     "findings",
+    "findings_store",
     "plugins",
     "ledger",
     "growth",

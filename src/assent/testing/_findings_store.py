@@ -138,6 +138,21 @@ class FindingsStoreContract:
                 _code_of(lambda limit=limit: store.page(PROJECT, Where(), limit=limit)) == "FINDING_INVALID"
             )
 
+    def test_what_nobody_can_have_is_nowhere(self, opens: Opens) -> None:
+        """A project or fingerprint that can't be one has no findings, wherever it might lead; an id that is none is refused."""
+        store = opens()
+        store.save_finding(finding(1))
+        for project in ("", "x", "..", f"../{PROJECT}", "*"):
+            assert store.list_findings(project) == []
+            store.delete_project(project)
+        assert list(store.stream(PROJECT, Where(fingerprint="x"))) == []
+        for after in ("", "x", "../x"):
+            assert (
+                _code_of(lambda after=after: store.page(PROJECT, Where(), after=after, limit=1))
+                == "FINDING_INVALID"
+            )
+        assert len(store.list_findings(PROJECT)) == 1
+
     def test_a_filter_is_kept_to(self, opens: Opens) -> None:
         """All that is said has to fit; a stream gives the same as pages do."""
         store = opens()

@@ -1,5 +1,6 @@
-"""Where findings are kept: the port of a store, one in memory and one in a file. Only the file's adapter does I/O."""
+"""Where findings are kept: the port of a store, one in memory, one in a file, one in a folder. Only the latter two do I/O."""
 
+from assent.findings.store._folder import FolderStore
 from assent.findings.store._memory import MemoryStore
 from assent.findings.store._sqlite import SqliteStore
 from assent.findings.store.ports import (
@@ -16,6 +17,7 @@ __all__ = [
     "PAGE_FINDINGS_MAX",
     "STORE_SCHEMA_VERSION",
     "BatchStoragePort",
+    "FolderStore",
     "MemoryStore",
     "Page",
     "Saved",

@@ -20,6 +20,7 @@ from assent.findings.store.ports import (
 
 NAME_CHARACTERS_MAX: Final = 128
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(?:/[a-z0-9][a-z0-9_-]*)*")
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VERSION: Final = re.compile(r"(?:0|[1-9][0-9]{0,5})(?:\.(?:0|[1-9][0-9]{0,5})){2}")
 
 
@@ -57,6 +58,15 @@ def opened(kept: bytes) -> dict[str, Json]:
     """A document as it was given."""
     document: dict[str, Json] = msgspec.json.decode(kept)
     return document
+
+
+def judged_after(after: str | None) -> str:
+    """The id behind which a page begins, and "" from the first on."""
+    if after is None:
+        return ""
+    if not _ID.fullmatch(after):
+        raise InputError("FINDING_INVALID", f"`{after[:NAME_CHARACTERS_MAX]}` is no id of a finding")
+    return after
 
 
 def judged_limit(limit: int) -> int:

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from assent.errors import Json
 from assent.findings.finding import Finding
-from assent.findings.store._border import already_there, fits, judged, judged_document, judged_limit, opened
+from assent.findings.store._border import (
+    already_there,
+    fits,
+    judged,
+    judged_after,
+    judged_document,
+    judged_limit,
+    opened,
+)
 from assent.findings.store.ports import PAGE_FINDINGS_MAX, STORE_SCHEMA_VERSION, Given, Page, Saved, Where
 
 
@@ -66,12 +74,13 @@ class MemoryStore:
     def page(self, project_id: str, where: Where, *, after: str | None = None, limit: int) -> Page:
         """The next findings after an id."""
         judged_limit(limit)
+        behind = judged_after(after)
         there = self._projects.get(project_id, {})
         ids = self._sorted.get(project_id)
         if ids is None:
             ids = self._sorted[project_id] = sorted(there)
         found: list[Finding] = []
-        for number in range(bisect_right(ids, after or ""), len(ids)):
+        for number in range(bisect_right(ids, behind), len(ids)):
             one = there[ids[number]]
             if fits(one, where):
                 if len(found) == limit:

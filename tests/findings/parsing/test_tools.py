@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from assent.errors import InputError
 from assent.findings import Finding
+from assent.findings.finding import LISTED_MAX
 from assent.findings.parsing import Parser, built_in_tools, detect, read_manifest
 from assent.findings.parsing._values import host, origin, port, protocol, severity_of
 from tests.findings.test_finding import VALIDATOR
@@ -375,6 +376,37 @@ def test_results_without_a_look_at_their_runs_are_findings_too() -> None:
 def test_a_file_whose_version_stands_far_behind_is_recognised() -> None:
     data = sarif(*[{"ruleId": "R1", "message": {"text": "x" * 100_000}}] * 12)
     assert detect(data, TOOLS).name == "sarif"
+
+
+def test_what_has_very_many_places_is_a_finding_with_the_first_of_them() -> None:
+    """Also where rules, overrides, extensions, tags and arguments are very many: each result costs no more for it."""
+    many = range(LISTED_MAX + 5)
+    found = result_of(
+        {
+            "rule": {"id": "R1", "toolComponent": {"guid": "nobody's"}},
+            "message": {"text": "{0}" * 100_000, "arguments": ["x" * 1_000_000]},
+            "locations": [at(f"f{number}.py")[0] for number in many],
+        },
+        tool={
+            "driver": {"name": "x", "rules": [{"id": "R1", "properties": {"tags": ["cwe-1"] * 9_000}}]},
+            "extensions": [{"name": f"e{number}"} for number in many],
+        },
+        invocations=[
+            {
+                "ruleConfigurationOverrides": [
+                    {"descriptor": {"id": "R1"}, "configuration": {"level": "note"}}
+                ]
+                * 9
+            }
+        ],
+    )
+    assert (found.severity, found.resource, found.cwe) == ("low", "f0.py", ("CWE-1",))
+    assert len(found.locations) == LISTED_MAX
+    alerts = [{"pluginid": "1", "name": "a", "instances": [{"uri": f"https://a.example/{n}"} for n in many]}]
+    zap = {"@version": "2", "site": [{"@name": "https://a.example", "alerts": alerts}]}
+    ((one,), _) = parsed(TOOLS["zap-json"], json.dumps(zap).encode())
+    assert one.finding is not None
+    assert len(one.finding.locations) == LISTED_MAX
 
 
 @given(st.sampled_from([*OUTPUTS, "sarif"]), st.data())

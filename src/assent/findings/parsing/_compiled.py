@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from assent.errors import InputError
-from assent.findings.finding import SCHEMA_VERSION, Location
+from assent.findings.finding import LISTED_MAX, SCHEMA_VERSION, Location
 from assent.findings.identity import Kind, fingerprint_of, place_of
 from assent.findings.parsing import _values as values
 from assent.findings.parsing._fields import Getter, Names, Parents, getter_of, own_names
@@ -143,7 +143,7 @@ class CompiledRecords:
         else:
             found = self._locations(record, parents, names)
             inner = (*parents, record)
-            many = found if isinstance(found, list) else [found]
+            many = found[:LISTED_MAX] if isinstance(found, list) else [found]
             each = [_filled(self._at, one, inner, names) for one in many if isinstance(one, dict)]
         if self._origin is not None:
             origin = values.origin(self._origin(record, parents, names))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
+from assent.findings.finding import LISTED_MAX
 from assent.findings.parsing._json import Cutter, Read
 
 Object: TypeAlias = dict[str, Any]  # `Any`: JSON
@@ -19,6 +20,9 @@ _ABOUT_A_RUN: Final = ("runs", "*", "tool|artifacts|invocations|taxonomies")
 _PLACEHOLDER: Final = re.compile(r"\{(\d{1,3})\}")
 _NOT_IN_TOOL: Final = re.compile(r"[^a-z0-9_]+")
 _IDENT_CHARACTERS_MAX: Final = 256
+_TAGS_MAX: Final = 200
+_MESSAGE_CHARACTERS_MAX: Final = 10_000
+_ARGUMENT_CHARACTERS_MAX: Final = 1_000
 _ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ADDRESS: Final = ("http://", "https://")
 
@@ -71,16 +75,38 @@ class Run:
                     return known[wanted]
         return {}
 
+    @cached_property
+    def _numbers(self) -> dict[tuple[str, str], int]:
+        """The components by what they are named by."""
+        return {
+            (key, one[key]): number
+            for number, one in reversed([*enumerate(self._components)])
+            for key in ("guid", "name")
+            if isinstance(one.get(key), str)
+        }
+
     def _number_of(self, component: Object) -> int:
         """The component that a reference names: by its index, or else by its GUID or name (3.54); the driver without one."""
         index = component.get("index")
         if type(index) is int and 0 <= index < len(self._components) - 1:
             return index + 1
         for key in ("guid", "name"):
-            for number, one in enumerate(self._components):
-                if component.get(key) is not None and one.get(key) == component[key]:
-                    return number
+            named = component.get(key)
+            if isinstance(named, str) and (key, named) in self._numbers:
+                return self._numbers[key, named]
         return 0
+
+    @cached_property
+    def _overrides(self) -> dict[str, str]:
+        """The levels that the run was told to give to rules, by their ids."""
+        found: dict[str, str] = {}
+        for invocation in map(_object, _list(self.said.get("invocations"))):
+            for one in map(_object, _list(invocation.get("ruleConfigurationOverrides"))):
+                ident = _object(one.get("descriptor")).get("id")
+                level = _object(one.get("configuration")).get("level")
+                if isinstance(ident, str) and isinstance(level, str):
+                    found.setdefault(ident, level)
+        return found
 
     def level_of(self, result: Object, rule: Object) -> str:
         """A result's own level, or the one that it has by its kind, its rule or the standard (3.27.10)."""
@@ -89,22 +115,16 @@ class Run:
             return own
         if result.get("kind", "fail") != "fail":
             return "none"
-        for invocation in _list(self.said.get("invocations")):
-            for one in _list(_object(invocation).get("ruleConfigurationOverrides")):
-                level = _object(_object(one).get("configuration")).get("level")
-                if isinstance(level, str) and _object(_object(one).get("descriptor")).get("id") == rule.get(
-                    "id", ""
-                ):
-                    return level
+        ident = rule.get("id")
+        if isinstance(ident, str) and ident in self._overrides:
+            return self._overrides[ident]
         level = _object(rule.get("defaultConfiguration")).get("level")
         return level if isinstance(level, str) else "warning"
 
     def places_of(self, result: Object) -> list[Object]:
         """Where it is; of what names no place, the tool itself is the place."""
         found = [
-            place
-            for one in _list(result.get("locations"))
-            if (place := self._place(_object(one))) is not None
+            place for one in _few(result.get("locations")) if (place := self._place(_object(one))) is not None
         ]
         target = self._file(_object(result.get("analysisTarget")))
         return found or [target or {"name": self.about["name"] or "sarif"}]
@@ -142,13 +162,9 @@ class Run:
 
     def weaknesses_of(self, result: Object, rule: Object) -> list[str]:
         """What a result and its rule name of the CWE: as taxa, as relationships, as tags."""
-        tags = [
-            *_list(_object(result.get("properties")).get("tags")),
-            *_list(_object(rule.get("properties")).get("tags")),
-        ]
-        found = [tag for tag in tags if isinstance(tag, str) and "cwe" in tag.lower()]
-        related = [_object(one).get("target") for one in _list(rule.get("relationships"))]
-        for taxon in map(_object, [*_list(result.get("taxa")), *related]):
+        found = [tag for tag in tags_of(result, rule) if "cwe" in tag.lower()]
+        related = [_object(one).get("target") for one in _few(rule.get("relationships"))]
+        for taxon in map(_object, [*_few(result.get("taxa")), *related]):
             component = _object(taxon.get("toolComponent"))
             ident = str(taxon.get("id", ""))
             name = component.get("name")
@@ -158,6 +174,17 @@ class Run:
             if "cwe" in f"{name} {ident}".lower():
                 found.append(ident if "cwe" in ident.lower() else f"CWE-{ident}")
         return found
+
+
+def tags_of(result: Object, rule: Object) -> list[str]:
+    """The first tags of a result and of its rule; a rule's are gone through for each result."""
+    found = [
+        tag
+        for one in (result, rule)
+        for tag in _list(_object(one.get("properties")).get("tags"))[:_TAGS_MAX]
+        if isinstance(tag, str)
+    ]
+    return found[:_TAGS_MAX]
 
 
 Runs: TypeAlias = Mapping[str | int, Run]
@@ -183,6 +210,7 @@ def whole(result: Object, run: Run) -> Object:
         "level": run.level_of(result, rule),
         "said": _message(_object(result.get("message")), rule),
         "places": run.places_of(result),
+        "tags": tags_of(result, rule),
         "weaknesses": run.weaknesses_of(result, rule),
         # 3.27.23: one that is under review or was rejected leaves the result as it is.
         "suppressed": bool(suppressions) and all(status == "accepted" for status in suppressions),
@@ -199,9 +227,10 @@ def _message(message: Object, rule: Object) -> str | None:
     arguments = _list(message.get("arguments"))
 
     def argument(found: re.Match[str]) -> str:
-        return str(arguments[int(found[1])]) if int(found[1]) < len(arguments) else found[0]
+        number = int(found[1])
+        return str(arguments[number])[:_ARGUMENT_CHARACTERS_MAX] if number < len(arguments) else found[0]
 
-    return _PLACEHOLDER.sub(argument, text)
+    return _PLACEHOLDER.sub(argument, text[:_MESSAGE_CHARACTERS_MAX])
 
 
 def _unescaped(uri: str) -> str:
@@ -221,3 +250,8 @@ def _object(value: object) -> Object:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _few(value: object) -> list[Any]:
+    """Of a list that is gone through for each result, no more than a finding can hold."""
+    return _list(value)[:LISTED_MAX]

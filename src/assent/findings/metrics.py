@@ -48,7 +48,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     by_tag: dict[str, int]
     by_owner: dict[str, int]
     fix_time_days: float | None
-    """The mean from first seen to resolved; None where nothing was."""
+    """The mean from first seen to resolved, of those whose moment is known; None where there is none."""
     trend: tuple[Day, ...]
 
 

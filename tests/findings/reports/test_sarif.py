@@ -15,7 +15,7 @@ from hypothesis import given
 from assent.findings import Finding
 from assent.findings.parsing import About, built_in_tools
 from assent.findings.parsing import Report as Reading
-from assent.findings.reports import Format, write_report
+from assent.findings.reports import Format, _sarif, write_report
 from assent.findings.reports._places import address_of, file_uri
 from assent.findings.reports._sarif import RUNS_MAX
 from assent.findings.triage import Reported, Status, Suppression, Triage, is_suppressed, moment
@@ -98,6 +98,19 @@ def test_detectors_confidence_and_weaknesses_come_back() -> None:
     assert (found.locations[0].path, found.locations[0].line) == ("a b.py", 3)
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ({"locations": [{"path": " "}, {"path": "a.py"}]}, "a.py"),
+        ({"locations": [{"host": " "}], "resource": "shop.example"}, "shop.example"),
+        ({"locations": [{"host": " "}], "resource": " "}, None),
+    ],
+)
+def test_a_blank_is_no_place_and_the_finding_is_read_again(said: dict[str, Any], place: str | None) -> None:
+    (found,), _ = read_back(written(Format.SARIF, reported(**said)))
+    assert [one.path or None for one in found.locations] == [place]
+
+
 def test_no_findings_are_one_run_without_results() -> None:
     (run,) = sarif()["runs"]
     assert (run["tool"]["driver"]["name"], run["results"]) == ("Assent", [])
@@ -127,6 +140,24 @@ def test_very_many_tools_share_a_run_and_nothing_is_lost() -> None:
     runs = sarif(*findings)["runs"]
     assert len(runs) == RUNS_MAX + 1
     assert sum(len(run["results"]) for run in runs) == 50
+
+
+def test_rules_past_the_most_that_are_described_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sarif, "RULES_MAX", 2)
+    runs = sarif(*[reported(number, detector_id=f"tool{number % 2}.r{number}") for number in range(6)])[
+        "runs"
+    ]
+    assert sum(len(run["tool"]["driver"]["rules"]) for run in runs) == 2
+    assert sum("ruleIndex" in one for run in runs for one in run["results"]) == 2
+    assert {one["ruleId"] for run in runs for one in run["results"]} == {f"r{number}" for number in range(6)}
+
+
+def test_a_rule_is_described_shortly_and_a_result_whole() -> None:
+    (run,) = sarif(reported(title="t" * 4096, poc_links=["https://a.example/" + "x" * 2000]))["runs"]
+    rule = run["tool"]["driver"]["rules"][0]
+    assert rule["shortDescription"]["text"] == "t" * 1000
+    assert "helpUri" not in rule
+    assert run["results"][0]["message"]["text"] == "t" * 4096
 
 
 def test_what_comes_in_while_a_report_is_written_is_in_it_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -80,6 +81,23 @@ def test_a_report_comes_in_pieces_and_goes_through_as_often_as_it_says(form: For
     assert len(asked) <= 2_000 * ends
     assert written > 2 * CHUNK_BYTES
     assert held < 2 * CHUNK_BYTES
+
+
+@pytest.mark.parametrize("form", [Format.SARIF, Format.CSV, Format.JSON])
+def test_memory_does_not_grow_with_the_findings(form: Format) -> None:
+    """A report of megabytes is written in a fraction of its size."""
+
+    def findings() -> Iterator[Reported]:
+        return (reported(number, title="t" * 1_000) for number in range(4_000))
+
+    tracemalloc.start()
+    try:
+        size = sum(map(len, write_report(form, findings, INFO)))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 4_000_000
+    assert most < 2_000_000
 
 
 def test_every_form_has_a_media_type() -> None:

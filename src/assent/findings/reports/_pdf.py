@@ -33,6 +33,8 @@ FINDINGS_MAX: Final = 2_000
 TITLE_CHARACTERS_MAX: Final = 300
 _FONT: Final = "Helvetica"
 _WIDTH_MM: Final = 190
+_TOGETHER_MM: Final = 24
+"""So much room must be left on a page for what is known of one finding to begin there."""
 _INK: Final = (27, 31, 36)
 _SOFT: Final = (89, 99, 110)
 _COLOURS: Final = {
@@ -112,6 +114,8 @@ class _Pages:
         where = place_of(finding.locations[0]) if finding.locations else finding.resource
         owner = f", {one.triage.owner}" if one.triage.owner else ""
         colour = _COLOURS[finding.severity]
+        if self.pdf.will_page_break(_TOGETHER_MM):
+            self.pdf.add_page()
         self.pdf.set_draw_color(209, 217, 224)
         self.pdf.line(10, self.pdf.get_y(), 10 + _WIDTH_MM, self.pdf.get_y())
         self.pdf.ln(1)

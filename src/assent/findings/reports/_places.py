@@ -39,12 +39,17 @@ def _escaped(text: str, kept: frozenset[int]) -> str:
 
 
 def places_of(finding: Finding) -> list[Object]:
-    """Every place of a finding; its resource where it names none."""
-    if finding.locations:
-        return [_place(at) for at in finding.locations]
-    return [
-        _physical(address_of(finding.resource) or file_uri(finding.resource), "resource", finding.resource)
-    ]
+    """Every place of a finding; its resource where it names none. A blank is no place, to whoever reads it."""
+    found = [_place(at) for at in finding.locations if _first(at).strip()]
+    if found or not finding.resource.strip():
+        return found
+    address = address_of(finding.resource) or file_uri(finding.resource)
+    return [_physical(address, "resource", finding.resource)]
+
+
+def _first(at: Location) -> str:
+    """What a place's address is made of."""
+    return at.path or at.url or at.host or at.package or at.name or ""
 
 
 def _place(at: Location) -> Object:

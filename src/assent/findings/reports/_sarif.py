@@ -24,8 +24,10 @@ from assent.findings.triage import Reported, Status, is_suppressed, moment
 
 RUNS_MAX: Final = 19
 """So many tools have runs of their own; all others share one more. Each run costs a going through, and GitHub takes 20."""
-RULES_MAX: Final = 25_000
-"""So many rules of a run are described; results of others name them."""
+RULES_MAX: Final = 10_000
+"""So many rules of all runs are described, because they are kept; results of others name them."""
+RULE_CHARACTERS_MAX: Final = 1_000
+"""How long the description and the address of a rule may be. A result has its whole title."""
 WEAKNESSES_MAX: Final = 2_000
 TAGS_MAX: Final = 20
 OURS: Final = "Assent"
@@ -65,8 +67,8 @@ class _Run:
         self.worst: list[float | None] = []
         self.weaknesses: set[str] = set()
 
-    def learn(self, finding: Finding) -> None:
-        """The rule, if it is new, and the worst of its findings."""
+    def learn(self, finding: Finding, *, has_room: bool) -> None:
+        """The rule, if it is new and there is room for it, and the worst of its findings."""
         ident = rule_of(finding, self.name)
         number = self.numbers.get(ident)
         if finding.provenance is not UNSET and finding.provenance.tool_version and len(self.versions) < 2:
@@ -78,7 +80,7 @@ class _Run:
             worst = self.worst[number]
             if score is not None and (worst is None or score > worst):
                 self.worst[number] = score
-        elif len(self.rules) < RULES_MAX:
+        elif has_room:
             self.numbers[ident] = len(self.rules)
             self.rules.append(_rule(ident, finding))
             self.worst.append(score)
@@ -106,9 +108,13 @@ class _Run:
 def write_sarif(findings: Findings, info: Info) -> Iterator[bytes]:
     """The log: its runs one after the other, each with its results, a line each."""
     runs: dict[str, _Run] = {}
+    rules = 0
     for one in findings():
         name = _run_of(one.finding, runs)
-        runs.setdefault(name, _Run(name)).learn(one.finding)
+        run = runs.setdefault(name, _Run(name))
+        count = len(run.rules)
+        run.learn(one.finding, has_room=rules < RULES_MAX)
+        rules += len(run.rules) - count
     yield b'{"$schema":"https://json.schemastore.org/sarif-2.1.0.json","version":"2.1.0","runs":['
     now = moment(info.generated_at)
     before = b"\n"
@@ -183,12 +189,12 @@ def _rule(ident: str, finding: Finding) -> Object:
     tags = _tags("security", *weaknesses, *finding.owasp, *finding.mitre_attack)
     found: Object = {
         "id": ident,
-        "shortDescription": {"text": _plain(finding.title)},
+        "shortDescription": {"text": _plain(finding.title[:RULE_CHARACTERS_MAX])},
         "defaultConfiguration": {"level": LEVELS[finding.severity]},
         "properties": {"tags": tags},
     }
     address = address_of(finding.poc_links[0]) if finding.poc_links else None
-    if address is not None:
+    if address is not None and len(address) <= RULE_CHARACTERS_MAX:
         found["helpUri"] = address
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -158,6 +159,21 @@ def test_a_decision_that_cannot_be_is_no_decision(document: dict[str, Any]) -> N
     with pytest.raises(InputError) as refused:
         read_triage(document)
     assert refused.value.code == "TRIAGE_INVALID"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Note(at=AT, by="ann", text="x" * 10_001),
+        lambda: Suppression(reason="x" * 10_001),
+        lambda: Triage(notes=(Note(at=AT, by="ann", text="x"),) * 1_001),
+        lambda: Triage(owner="x" * 257),
+        lambda: Triage(tags=("x" * 65,)),
+    ],
+)
+def test_everything_that_people_write_has_a_limit(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"at most|1 to"):
+        make()
 
 
 def test_no_malformed_suppression_is_made_by_a_program_either() -> None:

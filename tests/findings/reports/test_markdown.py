@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from markdown_it import MarkdownIt
 
 from assent.findings.reports import Format
+from assent.findings.reports import _markdown as markdown_report
 from assent.findings.reports._markdown import escaped
 from assent.findings.triage import Reported
 from tests.support.reported import MANY, TEXTS, reported, written
@@ -45,3 +47,13 @@ def test_no_address_and_no_name_is_left_for_a_host_to_link(text: str) -> None:
 def test_a_report_without_findings_says_so() -> None:
     assert "No findings found." in written(Format.MARKDOWN).decode()
     assert "1 findings: 1 active" in written(Format.MARKDOWN, reported()).decode()
+
+
+def test_what_is_not_listed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown_report, "FINDINGS_MAX", 1)
+    text = written(
+        Format.MARKDOWN, reported(1, title="mild"), reported(2, severity="high", title="bad")
+    ).decode()
+    assert "bad" in text
+    assert "mild" not in text
+    assert "1 more are not listed." in text

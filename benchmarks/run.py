@@ -37,6 +37,7 @@ PARTS = (
     "snapshots",
     "findings",
     "findings_store",
+    "findings_export",
     "plugins",
     "ledger",
     "growth",

@@ -202,12 +202,15 @@ def read_runs(read: Read) -> Runs:
 def whole(result: Object, run: Run) -> Object:
     """A result with all that its run says of it."""
     rule = run.rule_of(result)
+    own = _object(_object(result.get("properties")).get("assent")).get("severity")
     suppressions = [_object(one).get("status", "accepted") for one in _list(result.get("suppressions"))]
     return {
         **result,
         "ruleId": result.get("ruleId") or _object(result.get("rule")).get("id") or rule.get("id"),
         "rule": rule,
-        "level": run.level_of(result, rule),
+        # Our own reports say the severity itself, which neither level nor score can: `unknown` has none.
+        "level": own if isinstance(own, str) else run.level_of(result, rule),
+        "score": None if isinstance(own, str) else _score_of(result, rule),
         "said": _message(_object(result.get("message")), rule),
         "places": run.places_of(result),
         "tags": tags_of(result, rule),
@@ -215,6 +218,13 @@ def whole(result: Object, run: Run) -> Object:
         # 3.27.23: one that is under review or was rejected leaves the result as it is.
         "suppressed": bool(suppressions) and all(status == "accepted" for status in suppressions),
     }
+
+
+def _score_of(result: Object, rule: Object) -> object:
+    """`security-severity`, a result's own or its rule's."""
+    name = "security-severity"
+    own = _object(result.get("properties")).get(name)
+    return own if own is not None else _object(rule.get("properties")).get(name)
 
 
 def _message(message: Object, rule: Object) -> str | None:

@@ -52,6 +52,7 @@ OWN: Final = tuple(
         "workflows.md",
         "findings.md",
         "projects.md",
+        "resources.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

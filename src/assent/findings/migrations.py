@@ -106,7 +106,8 @@ class Schema(Generic[T]):
                     f"the {self.what} is of schema {found[:40]}, and this release knows {self.version}",
                     hint="read it with the release of Assent that wrote it, or a later one",
                 )
-            document, left = migrated(document, self.version, steps, key=self.key)
+            if found != self.version:
+                document, left = migrated(document, self.version, steps, key=self.key)
         judged = read_struct(document, self.kind, code=self.invalid, what=f"the {self.what} is")
         return Was(judged, left)
 

@@ -17,6 +17,7 @@ from assent.findings.assets import (
     read_reference,
     read_scope,
 )
+from tests.support.properties import holds
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", fullmatch=True)
 scopes = st.one_of(
@@ -37,6 +38,7 @@ references = st.builds(
 )
 
 
+@holds("resource_references")
 @given(references)
 def test_a_reference_is_read_as_it_is_written(reference: Reference) -> None:
     assert read_reference(str(reference)) == read_reference(reference) == reference
@@ -45,6 +47,7 @@ def test_a_reference_is_read_as_it_is_written(reference: Reference) -> None:
         assert read_scope(str(reference.scope)) == reference.scope
 
 
+@holds("resource_references")
 @given(st.text() | st.text("res:/wordlist@sha256:01.latest", max_size=40).map(lambda one: f"res://{one}"))
 def test_a_text_is_a_reference_or_refused(text: str) -> None:
     try:

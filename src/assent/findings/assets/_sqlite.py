@@ -27,6 +27,7 @@ _STEPS: Final = (
         version TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, published TEXT NOT NULL, origin TEXT, retired TEXT,
         uses INTEGER NOT NULL, used TEXT, UNIQUE (level, scope, type, name, version)
     ) STRICT;
+    CREATE INDEX version_named ON version (level, scope, type, name);
     """,
 )
 _WHAT: Final = "the registry of resources"

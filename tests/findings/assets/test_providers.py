@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from assent.errors import InputError, WorldError
-from assent.findings.assets import MemoryProvider, ResourceProvider, SqliteProvider, ports
+from assent.findings.assets import MemoryProvider, ResourceProvider, SqliteProvider, _sqlite, ports
 from assent.testing import ResourceRegistryContract
 from assent.testing._resource_registry import LATER, WHEN, WORDS, OpensProvider
 
@@ -58,6 +58,17 @@ def test_one_content_is_kept_once(path: Path) -> None:
         provider.publish(f"{WORDS}:{word}", bytes(3 * MIB), at=WHEN)
     provider.promote(f"{WORDS}:1", "global", at=WHEN)
     assert provider._db.execute("SELECT count(*), sum(length(body)) FROM piece").get == (3, 3 * MIB)
+
+
+def test_versions_come_page_by_page_while_others_publish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sqlite, "_PAGE", 2)
+    provider = SqliteProvider(path)
+    for number in range(5):
+        provider.publish(f"{WORDS}:{number}", b"", at=WHEN)
+    listed = provider.versions("project/shop")
+    first = next(listed)
+    SqliteProvider(path).publish(f"{WORDS}:5", b"", at=WHEN)
+    assert [first.version, *(one.version for one in listed)] == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_the_files_are_their_owners_alone(path: Path) -> None:

@@ -180,6 +180,7 @@ SMALL: Final = {
     "cli.plugins._group": _LOADED_LATER,
     "engine.waiting._inbox": "hides why a queue of the library is not used",
     "engine.steps._retry": "a rule without a shell, tried alone",
+    "findings.assets._memory": "one of two adapters of a port, beside the other",
     "invocation.context._logger": _LOADED_LATER,
     "journal.store._own_key": "joins keys and reading, which know nothing of each other",
     "plugins.loading._trial": _LOADED_LATER,

@@ -13,17 +13,29 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import Json
-from assent.findings import finding_schema
+from assent.findings import finding_schema, project_schema, resource_schema, run_schema
 from assent.policy import policy_schema
 from assent.spec.capability_schema import capability_schema
 from assent.spec.schemas.written import reference
 from assent.spec.workflow.schema import workflow_schema
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+
+
+def projects_schema() -> dict[str, Json]:
+    """All that a project is made of; what stands in findings, too, is told there."""
+    parts: dict[str, Json] = {}
+    for schema in (project_schema(), run_schema(), resource_schema()):
+        assert isinstance(schema["$defs"], dict), "`document_schema` made it"
+        parts |= schema["$defs"]
+    return {"$defs": {name: part for name, part in parts.items() if name not in {"Location", "Provenance"}}}
+
+
 SCHEMAS: Final = {
     "capability-spec.md": capability_schema,
     "findings.md": finding_schema,
     "policy.md": policy_schema,
+    "projects.md": projects_schema,
     "workflows.md": workflow_schema,
 }
 BEGIN: Final = "<!-- Written by `python -m tools.write_reference`. -->\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import Json
-from assent.findings import finding_schema
+from assent.findings import finding_schema, project_schema, resource_schema, run_schema
 from assent.plugins import manifest_schema
 from assent.policy import policy_schema
 from assent.runtime.service.schema import service_schema
@@ -28,6 +28,9 @@ SCHEMAS: Final[Mapping[str, Callable[[], dict[str, Json]]]] = {
     "finding-1.json": finding_schema,
     "manifest-1.json": manifest_schema,
     "policy-1.json": policy_schema,
+    "project-1.json": project_schema,
+    "resource-1.json": resource_schema,
+    "run-1.json": run_schema,
     "service-1.json": service_schema,
     "workflow-1.json": workflow_schema,
 }

@@ -50,6 +50,9 @@ OWN: Final = tuple(
         "secrets.md",
         "versions.md",
         "workflows.md",
+        "findings.md",
+        "projects.md",
+        "resources.md",
     )
 )
 """Pages whose examples are executed here. The references of commands and policies are held by tests of their own."""

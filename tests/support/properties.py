@@ -122,6 +122,14 @@ PROPERTIES: Final[dict[str, tuple[int, str]]] = {
     "terminal_safety": (60, "No text can drive the terminal or break a line of what is shown."),
     "one_question": (61, "A plan, an explanation and the run come to one decision, rule, risk and undo."),
     "one_identity": (62, "Findings of two hosts are never one, and one matter keeps its fingerprint."),
+    "resource_references": (
+        63,
+        "A reference to a resource is read as it is written, and every text that is none is refused.",
+    ),
+    "nearest_resource": (
+        64,
+        "A resource is the one of the nearest scope in force that has it, and never one that is retired.",
+    ),
 }
 """Name → number and sentence."""
 

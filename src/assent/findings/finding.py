@@ -7,6 +7,7 @@ document is read or made from outside data; code of ours that makes a `Finding` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -14,8 +15,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from assent.errors import InputError, Json
-from assent.spec.checked_schema import read_struct
+from assent.errors import Json
+from assent.findings.migrations import Schema, Step
 from assent.spec.schemas.written import DIALECT
 
 SCHEMA_VERSION: Final = "1.0.0"
@@ -71,11 +72,30 @@ class Severity(StrEnum):
     UNKNOWN = "unknown"
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every part keeps to: no other property, and nothing written that was not said."""
 
 
-class Evidence(_Part, frozen=True, kw_only=True):
+class Document(Part, frozen=True, kw_only=True):
+    """A part that stands alone."""
+
+    def to_json(self) -> bytes:
+        """The document: one line of JSON, its properties in the schema's order."""
+        return _ENCODER.encode(self)
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def judge_moment(name: str, moment: str) -> None:
+    """`ValueError`: a moment of the right form is none that there is."""
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        raise ValueError(f"`{name}` must be a date and time that there is") from None
+
+
+class Evidence(Part, frozen=True, kw_only=True):
     """What was seen that shows it."""
 
     request: Annotated[Text, Meta(description="what was sent")] | UnsetType = UNSET
@@ -87,7 +107,7 @@ class Evidence(_Part, frozen=True, kw_only=True):
     ] = ()
 
 
-class Location(_Part, frozen=True, kw_only=True):
+class Location(Part, frozen=True, kw_only=True):
     """One place where it is. At least one of the fields says where."""
 
     url: Annotated[Name, Meta(description="a URL, as the tool wrote it")] | UnsetType = UNSET
@@ -119,7 +139,7 @@ class Location(_Part, frozen=True, kw_only=True):
             raise ValueError("a location must have a `url`, `host`, `path`, `package` or `name`")
 
 
-class Cvss(_Part, frozen=True, kw_only=True):
+class Cvss(Part, frozen=True, kw_only=True):
     """How bad it is by the Common Vulnerability Scoring System."""
 
     score: Annotated[float, Meta(ge=0, le=10, title="0 to 10", description="the base score")]
@@ -131,14 +151,14 @@ class Cvss(_Part, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class Fingerprint(_Part, frozen=True, kw_only=True):
+class Fingerprint(Part, frozen=True, kw_only=True):
     """Its identity: the same over runs, tools' settings and machines. See [Identity](#identity)."""
 
     recipe: Annotated[int, Meta(ge=1, title="a whole number, from 1", description="the recipe's version")]
     value: Annotated[Sha256, Meta(description="what the recipe gives")]
 
 
-class Provenance(_Part, frozen=True, kw_only=True):
+class Provenance(Part, frozen=True, kw_only=True):
     """Where it comes from, back to the bytes that the tool wrote."""
 
     tool: Annotated[Name, Meta(description="the tool's name")]
@@ -162,7 +182,7 @@ class Provenance(_Part, frozen=True, kw_only=True):
             raise ValueError("`begin` and `end` must stand together, and `end` not before `begin`")
 
 
-class Finding(_Part, frozen=True, kw_only=True):
+class Finding(Document, frozen=True, kw_only=True):
     """What one detector said about one resource."""
 
     finding_schema_version: Annotated[
@@ -243,61 +263,49 @@ class Finding(_Part, frozen=True, kw_only=True):
     ) = UNSET
 
     def __post_init__(self) -> None:
-        try:
-            datetime.fromisoformat(self.created_at)
-        except ValueError:
-            raise ValueError("`created_at` must be a date and time that there is") from None
+        judge_moment("created_at", self.created_at)
         for one in (self.detector_id, *self.cwe, *self.cve_ids, *self.mitre_attack, *self.poc_links):
             if one.endswith("\n"):
                 raise ValueError(f"{one!r} must not end with a line's end")
 
-    def to_json(self) -> bytes:
-        """The document: one line of JSON, its properties in the schema's order."""
-        return _ENCODER.encode(self)
+
+STEPS: Final[tuple[Step, ...]] = ()
+"""From each version of the schema to the next, both ways. 1.0.0 is the first that has a name; what was before has none, and is
+read by `parsing.read_older`, through the same table with its own step in front."""
+
+SCHEMA: Final = Schema(
+    Finding, what="finding", version=SCHEMA_VERSION, invalid="FINDING_INVALID", too_new="FINDING_TOO_NEW"
+)
 
 
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def read_finding(document: Any) -> Finding:  # `Any`: outside JSON, as bytes, text or decoded
-    """A finding from outside: JSON, or what was decoded from it.
+def read_finding(
+    document: Any, steps: Sequence[Step] = STEPS
+) -> Finding:  # `Any`: outside JSON, also bytes or text
+    """A finding from outside: JSON, or what was decoded from it. One of an older schema goes through the table of `steps`.
 
     `InputError` `FINDING_TOO_NEW`: it is of a later schema, whose readers know what it means. `FINDING_INVALID`: it is no
     finding, and every fault is told.
     """
-    if isinstance(document, bytes | str):
-        try:
-            document = msgspec.json.decode(document)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise InputError("FINDING_INVALID", f"a finding must be JSON: {error}") from None
-    version = document.get("finding_schema_version") if isinstance(document, dict) else None
-    if isinstance(version, str) and _is_later(version):
-        raise InputError(
-            "FINDING_TOO_NEW",
-            f"the finding is of schema {version[:40]}, and this release knows {SCHEMA_VERSION}",
-            hint="read it with the release of Assent that wrote it, or a later one",
-        )
-    return read_struct(document, Finding, code="FINDING_INVALID", what="the finding is")
-
-
-def _is_later(version: str) -> bool:
-    numbers = version.split(".")
-    if len(numbers) != 3 or not all(one.isascii() and one.isdigit() and len(one) < 9 for one in numbers):
-        return False
-    return [int(one) for one in numbers] > [int(one) for one in SCHEMA_VERSION.split(".")]
+    return SCHEMA.read(document, steps)
 
 
 def finding_schema() -> dict[str, Json]:
     """The JSON Schema (2020-12) of a finding's document."""
+    return document_schema(SCHEMA)
+
+
+def document_schema(schema: Schema[Any]) -> dict[str, Json]:  # `Any`: a struct of this library
+    """The JSON Schema (2020-12) of a kind of document."""
     # An empty list stands for nothing said, like a property that is left out: no default that a reader should know.
-    (_,), parts = msgspec.json.schema_components([Finding], ref_template="#/$defs/{name}")
+    name = schema.kind.__name__
+    _, parts = msgspec.json.schema_components([schema.kind], ref_template="#/$defs/{name}")
     for part in parts.values():
         for shape in part.get("properties", {}).values():
             shape.pop("default", None)
     return {
         "$schema": DIALECT,
-        "$id": "urn:assent:finding:1",
-        "title": f"Assent finding, schema {SCHEMA_VERSION}",
-        "$ref": "#/$defs/Finding",
-        "$defs": {"Finding": parts.pop("Finding"), **parts},
+        "$id": f"urn:assent:{schema.what}:{schema.version.partition('.')[0]}",
+        "title": f"Assent {schema.what}, schema {schema.version}",
+        "$ref": f"#/$defs/{name}",
+        "$defs": {name: parts.pop(name), **parts},
     }

@@ -182,7 +182,8 @@ def _site(at: Location) -> list[str]:
     return [place_of(at.url or _service(at)).origin]
 
 
-def _network(at: Location) -> list[str]:
+def network_parts(at: Location) -> list[str]:
+    """What services are told apart by: host, port, protocol."""
     place = place_of(at.url) if at.url and not at.host else None
     host = place.host if place is not None else normal_host(at.host or "")
     port = _port_of(place) if at.port is UNSET else str(at.port)
@@ -217,7 +218,7 @@ def _setting(at: Location) -> list[str]:
 _PARTS: Final[Mapping[Kind, Callable[[Location], list[str]]]] = {
     Kind.WEB: _web,
     Kind.SITE: _site,
-    Kind.NETWORK: _network,
+    Kind.NETWORK: network_parts,
     Kind.CODE: _code,
     Kind.DEPENDENCY: _dependency,
     Kind.SETTING: _setting,
@@ -228,3 +229,14 @@ def fingerprint_of(kind: Kind, detector_id: str, at: Location) -> Fingerprint:
     """The identity of what a detector of a kind found at a place."""
     parts = [RECIPE, kind.value, detector_id, *_PARTS[kind](at)]
     return Fingerprint(recipe=RECIPE, value=sha256(msgspec.json.encode(parts)).hexdigest())
+
+
+def derived_uuid(text: str) -> str:
+    """A name that follows from a text alone, whoever makes it where (a UUID of version 8)."""
+    digest = sha256(text.encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:32]}"
+
+
+def finding_id(project_id: str, fingerprint: str) -> str:
+    """A finding's own name: the same for the same matter in the same project, whoever reads it where."""
+    return derived_uuid(f"{project_id} {fingerprint}")

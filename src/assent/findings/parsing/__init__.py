@@ -1,8 +1,9 @@
 """What scanners wrote, read into findings: each tool is a manifest, and one engine reads them all. Nothing here opens a file."""
 
+from assent.findings.identity import finding_id
 from assent.findings.parsing._detect import HEAD_BYTES, Detected, detect
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
-from assent.findings.parsing._older import FromOlder, ToOlder, read_older, write_older
+from assent.findings.parsing._older import FromOlder, read_older, write_older
 from assent.findings.parsing._parser import (
     About,
     Discovered,
@@ -11,7 +12,7 @@ from assent.findings.parsing._parser import (
     Parser,
     Report,
     built_in_tools,
-    finding_id,
+    resource_of,
 )
 
 __all__ = [
@@ -26,11 +27,11 @@ __all__ = [
     "Parsed",
     "Parser",
     "Report",
-    "ToOlder",
     "built_in_tools",
     "detect",
     "finding_id",
     "read_manifest",
     "read_older",
+    "resource_of",
     "write_older",
 ]

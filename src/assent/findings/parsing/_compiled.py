@@ -17,6 +17,7 @@ from assent.findings.identity import Kind, fingerprint_of, place_of
 from assent.findings.parsing import _values as values
 from assent.findings.parsing._fields import Getter, Names, Parents, getter_of, own_names
 from assent.findings.parsing._manifest import Manifest, Records, Skip
+from assent.findings.project import ResourceType
 
 _AT: Final[Mapping[str, values.Form]] = {
     "url": values.name,
@@ -72,7 +73,7 @@ class Told(NamedTuple):
 
     finding: dict[str, Any] | None = None  # `Any`: the properties, to be checked as a finding
     resource: str | None = None
-    type: str = ""
+    type: ResourceType = "url"
     at: Location | None = None
     facts: Mapping[str, Any] | None = None  # `Any`: JSON
     skipped: str | None = None
@@ -132,9 +133,7 @@ class CompiledRecords:
             facts = {
                 name: found for name, get in self._facts if (found := get(record, parents, names)) is not None
             }
-            return Told(
-                resource=resource_of(at), type=self.type, at=msgspec.convert(at, Location), facts=facts
-            )
+            return Told(resource=what_at(at), type=self.type, at=msgspec.convert(at, Location), facts=facts)
         return Told(finding=self._finding(record, parents, names, places))
 
     def _places(self, record: dict[str, Any], parents: Parents, names: Names) -> list[dict[str, Any]]:
@@ -167,7 +166,7 @@ class CompiledRecords:
         found["severity"] = severity
         if said is not None:
             found["original_severity"] = said
-        found.setdefault("resource", resource_of(places[0]))
+        found.setdefault("resource", what_at(places[0]))
         found["locations"] = places
         evidence = _filled(self._evidence, record, parents, names)
         if evidence:
@@ -261,7 +260,7 @@ def _is_place(at: Mapping[str, Any]) -> bool:
     return any(name in at for name in ("url", "host", "path", "package", "name"))
 
 
-def resource_of(at: Mapping[str, Any]) -> str:
+def what_at(at: Mapping[str, Any]) -> str:
     """What a finding is about where its tool does not say: the URL without its query, the service, the file, the package."""
     if "url" in at:
         return _address(at["url"])

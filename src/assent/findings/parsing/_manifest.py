@@ -14,6 +14,7 @@ from msgspec import Meta
 from assent.errors import InputError
 from assent.findings.finding import Severity
 from assent.findings.identity import Kind
+from assent.findings.project import ResourceType
 from assent.spec.checked_schema import read_struct
 
 PARSER_VERSION: Final = "1.0.0"
@@ -61,7 +62,7 @@ class Records(_Part, frozen=True, kw_only=True):
     becomes: Literal["finding", "resource"] = "finding"
     kind: Kind | None = None
     """What its findings are told apart by, where it is not what the tool's are."""
-    type: Literal["url", "port", "host", "package"] = "url"
+    type: ResourceType = "url"
     """What a resource is."""
     skip: tuple[Skip, ...] = ()
     fields: dict[str, Source]

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from assent.errors import InputError, Json
-from assent.findings.finding import SCHEMA_VERSION, Finding, read_finding
+from assent.findings.finding import SCHEMA, STEPS, Finding
+from assent.findings.migrations import Moved, Step, migrated
 from assent.findings.parsing._values import (
     SEVERITIES,
     Form,
@@ -48,7 +48,7 @@ _FORMS: Final[Mapping[str, Form]] = {
 
 _EVIDENCE: Final[Mapping[str, str]] = {"req": "request", "res": "response"}
 _KEPT: Final = frozenset(_FORMS) - {"cwe", "owasp", "confidence"}
-_READ_APART: Final = frozenset({"detector_id", "severity", "evidence", "finding_schema_version"})
+_READ_APART: Final = frozenset({"detector_id", "severity", "evidence", SCHEMA.key})
 
 
 class FromOlder(NamedTuple):
@@ -58,27 +58,22 @@ class FromOlder(NamedTuple):
     left: tuple[str, ...]
 
 
-class ToOlder(NamedTuple):
-    """A document of the older shape, and the properties of the finding that it has no place for, in order."""
-
-    document: dict[str, Json]
-    left: tuple[str, ...]
-
-
 def read_older(document: Any) -> FromOlder:  # `Any`: outside JSON, as bytes, text or decoded
     """A document of the older shape as a finding. What is given is not changed.
 
     `InputError` `FINDING_INVALID`: it lacks what every finding has, or is JSON of something else. `FINDING_TOO_NEW`: it is of a
     later schema than this release knows. One of schema 1.0.0 is read as what it is.
     """
-    if isinstance(document, bytes | str):
-        try:
-            document = msgspec.json.decode(document)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise InputError("FINDING_INVALID", f"a finding must be JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("finding_schema_version") is not None:
-        return FromOlder(read_finding(document), ())
-    made: dict[str, Any] = {"finding_schema_version": SCHEMA_VERSION, **_severity(document.get("severity"))}
+    return FromOlder(*SCHEMA.read_all(document, _STEPS))
+
+
+def write_older(finding: Finding) -> Moved:
+    """A finding in the older shape: `read_older` of it is the finding again, without what is told as left."""
+    return migrated(msgspec.json.decode(finding.to_json()), None, _STEPS, key=SCHEMA.key)
+
+
+def _up(document: dict[str, Any]) -> Moved:
+    made: dict[str, Any] = {SCHEMA.key: "1.0.0", **_severity(document.get("severity"))}
     made |= _detector(document.get("detector_id"))
     left = []
     evidence = document.get("evidence")
@@ -99,25 +94,26 @@ def read_older(document: Any) -> FromOlder:  # `Any`: outside JSON, as bytes, te
             left.append(str(key))
     if seen:
         made["evidence"] = seen
-    return FromOlder(read_finding(made), tuple(sorted(left)))
+    return Moved(made, tuple(left))
 
 
-def write_older(finding: Finding) -> ToOlder:
-    """A finding in the older shape: `read_older` of it is the finding again, without what is told as left."""
-    whole: dict[str, Any] = msgspec.json.decode(finding.to_json())
-    del whole["finding_schema_version"]
-    document: dict[str, Json] = {key: whole.pop(key) for key in list(whole) if key in _KEPT}
+def _down(now: dict[str, Any]) -> Moved:
+    whole = {key: value for key, value in now.items() if key != SCHEMA.key}
+    document = {key: whole.pop(key) for key in list(whole) if key in _KEPT}
     document |= {"detector_id": whole.pop("detector_id"), "severity": whole.pop("severity")}
-    if finding.cwe:
-        document["cwe"] = int(finding.cwe[0].removeprefix("CWE-"))
-    if finding.owasp:
-        document["owasp"] = finding.owasp[0]
+    if now.get("cwe"):
+        document["cwe"] = int(now["cwe"][0].removeprefix("CWE-"))
+    if now.get("owasp"):
+        document["owasp"] = now["owasp"][0]
     for key in ("cwe", "owasp"):
         if len(whole.get(key, ())) < 2:
             whole.pop(key, None)
-    evidence = whole.pop("evidence", {})
+    evidence = dict(whole.pop("evidence", {}))
     document |= {old: evidence.pop(new) for old, new in _EVIDENCE.items() if new in evidence}
-    return ToOlder(document, tuple(sorted([*whole, *(f"evidence.{one}" for one in evidence)])))
+    return Moved(document, (*whole, *(f"evidence.{one}" for one in evidence)))
+
+
+_STEPS: Final = (Step(None, "1.0.0", _up, _down), *STEPS)
 
 
 def _severity(said: Any) -> dict[str, Any]:

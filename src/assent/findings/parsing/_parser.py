@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
 from typing import Any, Final, NamedTuple
@@ -20,12 +19,14 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.findings.finding import Finding, Location
+from assent.findings.identity import finding_id
 from assent.findings.parsing._compiled import CompiledRecords, Told, identity
 from assent.findings.parsing._json import Cut, Cutter, Read
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
 from assent.findings.parsing._rows import LineCutter, RowCutter
 from assent.findings.parsing._sarif import Run, Runs, read_runs, whole
 from assent.findings.parsing._xml import XmlCutter
+from assent.findings.project import Resource, ResourceType, read_resource, resource_id
 
 _NAMES_MAX: Final = 100
 """Of so many new or missing fields is told by name."""
@@ -48,7 +49,7 @@ class About(NamedTuple):
 class Discovered(NamedTuple):
     """A resource: something that is there, and no finding by itself."""
 
-    type: str
+    type: ResourceType
     resource: str
     at: Location
     facts: dict[str, Any]  # `Any`: JSON
@@ -230,10 +231,26 @@ def _finding(said: dict[str, Any], cut: Cut, about: About, provenance: dict[str,
         return f"{NO_FINDING}: {error}"
 
 
-def finding_id(project_id: str, fingerprint: str) -> str:
-    """A finding's own name: the same for the same matter in the same project, whoever reads it where (a UUID of version 8)."""
-    digest = sha256(f"{project_id} {fingerprint}".encode()).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{'89ab'[int(digest[16], 16) & 3]}{digest[17:20]}-{digest[20:32]}"
+def resource_of(discovered: Discovered, about: About, *, tool: str, begin: int, end: int) -> Resource:
+    """What a tool discovered, as a document. `begin`, `end`: its record's bytes, as `Parsed` has them.
+
+    `InputError` `PROJECT_INVALID`: its facts are more than a resource may have.
+    """
+    kind, name, at, facts = discovered
+    said: dict[str, Any] = {
+        "resource_schema_version": "1.0.0",
+        "resource_id": resource_id(about.project_id, kind, name, at),
+        "project_id": about.project_id,
+        "type": kind,
+        "resource": name,
+        "location": msgspec.to_builtins(at),
+        "facts": facts,
+        "created_at": about.created_at,
+        "provenance": {**_provenance(tool, about), "begin": begin, "end": end},
+    }
+    if about.run_id is not None:
+        said["run_id"] = about.run_id
+    return read_resource(said)
 
 
 def _provenance(tool: str, about: About) -> dict[str, Json]:

@@ -1,20 +1,17 @@
 """A store in a file of SQLite: findings as they were written, beside the columns that they are looked for by.
 
-A batch is one transaction with a durable commit (`synchronous=FULL`), so that a killed process leaves all of it or nothing. A
-finding is one blob; ids, projects and fingerprints are binary. Each filter that is common has an index in the order of the pages.
+A batch is one transaction. A finding is one blob; ids, projects and fingerprints are binary. Each filter that is common has an
+index in the order of the pages.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import apsw
-
-from assent.errors import InputError, Json, WorldError
+from assent.errors import Json
+from assent.findings._sqlite import Database, told
 from assent.findings.finding import Finding, Severity, read_finding
 from assent.findings.store._border import (
     already_there,
@@ -44,113 +41,38 @@ _MIGRATIONS: Final = (
 )
 """The steps from an empty file to the schema of now. One that was released is never changed."""
 
-_BUSY_MS_MAX: Final = 10_000
-_CACHE_KIB: Final = 64 << 10
-_LOG_PAGES: Final = 16_384
-"""64 MiB of each, once a store is that large: a third more findings a second than by SQLite's own settings."""
 _SEVERITIES: Final = {one: number for number, one in enumerate(Severity)}
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """SQLite's failures as errors of ours: no space, a file that others hold, a damaged one, or none to be had."""
-    try:
-        yield
-    except apsw.FullError as error:
-        raise WorldError(
-            "DISK_FULL",
-            "the disk that holds the store of findings is full",
-            hint="free some space and try again",
-        ) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise WorldError(
-            "STORAGE_BUSY",
-            f"another program has held the store of findings for {_BUSY_MS_MAX // 1000} seconds",
-            hint="end the program that has the file open and try again",
-        ) from error
-    except apsw.Error as error:
-        raise WorldError(
-            "STORAGE_FAILED",
-            "the store of findings can't be read or written",
-            hint="check the disk, and that the file is a plain one and undamaged",
-            details={"cause": str(error)},
-        ) from error
+_told: Final = told("the store of findings")
 
 
 class SqliteStore:
     """Findings in a file that only its owner may read. For one thread."""
 
-    @_told()
+    @_told
     def __init__(self, path: Path) -> None:
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
-        self._db = apsw.Connection(str(path), flags=flags)
-        try:
-            self._db.set_busy_timeout(_BUSY_MS_MAX)
-            for setting in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_ENABLE_VIEW):
-                self._db.config(setting, 0)
-            self._db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-            self._db.pragma("journal_mode", "wal")
-            self._db.pragma("synchronous", "FULL")
-            # Ids are in no order, so each batch touches pages all over the indexes: kept at hand, and written back seldom.
-            self._db.pragma("cache_size", -_CACHE_KIB)
-            self._db.wal_autocheckpoint(_LOG_PAGES)
-            self._migrate()
-        except BaseException:
-            self._db.close(force=True)
-            raise
+        self._file = Database(path, _MIGRATIONS, "the store of findings")
+        self._db = self._file.db
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """A transaction that no other writer can come before. A full disk has SQLite end it by itself."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    def _migrate(self) -> None:
-        with self._whole():
-            there = self._db.pragma("user_version")
-            if there > len(_MIGRATIONS):
-                raise InputError(
-                    "STORE_TOO_NEW",
-                    f"the store of findings is at step {there} of its schema, and this release knows {len(_MIGRATIONS)}",
-                )
-            for number, step in enumerate(_MIGRATIONS[there:], there + 1):
-                self._db.execute(step)
-                self._db.pragma("user_version", number)
-
-    @_told()
+    @_told
     def atomic_write(self, name: str, document: Mapping[str, Json]) -> None:
         """Keep a document by name."""
         body = judged_document(name, document)
         self._db.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (name, body))
 
-    @_told()
+    @_told
     def read_document(self, name: str) -> dict[str, Json] | None:
         """A copy of what was kept by name."""
         found = self._db.execute("SELECT body FROM document WHERE name = ?", (name,)).get
         return None if found is None else opened(found)
 
-    @_told()
+    @_told
     def validate_store_layout(self) -> bool:
         """Whether the file is whole and has the tables of its schema, as a new one has them."""
-        kept = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%' ORDER BY name"
-        new = apsw.Connection(":memory:")
-        for step in _MIGRATIONS:
-            new.execute(step)
-        same = list(new.execute(kept)) == list(self._db.execute(kept))
-        new.close()
-        return same and self._db.pragma("quick_check") == "ok"
+        return self._file.has_valid_layout()
 
     def get_schema_version(self) -> str:
         """The version of the store's schema."""
@@ -160,12 +82,12 @@ class SqliteStore:
         """Keep one finding."""
         self.save_findings((finding,))
 
-    @_told()
+    @_told
     def save_findings(self, findings: Iterable[Given]) -> Saved:
         """Keep all of them or none."""
         new = known = 0
         add = "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        with self._whole():
+        with self._file.whole():
             for one in map(judged, findings):
                 body = one.to_json()
                 row = (
@@ -185,7 +107,7 @@ class SqliteStore:
         """All findings of a project."""
         return list(self.stream(project_id, Where()))
 
-    @_told()
+    @_told
     def page(self, project_id: str, where: Where, *, after: str | None = None, limit: int) -> Page:
         """The next findings after an id."""
         judged_limit(limit)
@@ -218,7 +140,7 @@ class SqliteStore:
                 return
             after = page.next
 
-    @_told()
+    @_told
     def delete_project(self, project_id: str) -> None:
         """Remove all findings of a project."""
         self._db.execute("DELETE FROM finding WHERE project = ?", (_key(project_id),))

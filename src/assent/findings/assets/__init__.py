@@ -1,0 +1,34 @@
+"""What scans are made with, by reference: `res://TYPE/NAME:VERSION`. The port of a provider, one in memory, one in a file."""
+
+from assent.findings.assets._memory import MemoryProvider
+from assent.findings.assets._sqlite import SqliteProvider
+from assent.findings.assets.ports import CONTENT_BYTES_MAX, AssetVersion, ResourceProvider, Used
+from assent.findings.assets.reference import (
+    GLOBAL,
+    LATEST,
+    AssetType,
+    Context,
+    Level,
+    Reference,
+    Scope,
+    read_reference,
+    read_scope,
+)
+
+__all__ = [
+    "CONTENT_BYTES_MAX",
+    "GLOBAL",
+    "LATEST",
+    "AssetType",
+    "AssetVersion",
+    "Context",
+    "Level",
+    "MemoryProvider",
+    "Reference",
+    "ResourceProvider",
+    "Scope",
+    "SqliteProvider",
+    "Used",
+    "read_reference",
+    "read_scope",
+]

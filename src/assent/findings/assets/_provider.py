@@ -1,0 +1,240 @@
+"""The rules of resources, said once: what is judged, which version is meant, what may be written. Others keep it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from assent.errors import InputError, WorldError
+from assent.findings.assets import ports
+from assent.findings.assets.ports import NOWHERE, AssetVersion, Used
+from assent.findings.assets.reference import (
+    LATEST,
+    AssetType,
+    Context,
+    Reference,
+    Scope,
+    read_context,
+    read_reference,
+    read_scope,
+)
+from assent.findings.finding import Moment, judge_moment
+
+PIECE_BYTES: Final = 1 << 20
+"""How much of a content is in memory at once."""
+
+
+class Provider(ABC):
+    """A provider without a place."""
+
+    @abstractmethod
+    def _whole(self) -> AbstractContextManager[None]:
+        """Everything that is written in it is kept, or nothing."""
+
+    @abstractmethod
+    def _keep(self, pieces: Iterator[bytes]) -> tuple[str, int]:
+        """Keep a content; its digest and its size. One that is there is written anew, so that a damaged one is mended."""
+
+    @abstractmethod
+    def _pieces(self, digest: str) -> Iterator[bytes]:
+        """A content as it is kept."""
+
+    @abstractmethod
+    def _add(self, version: AssetVersion) -> None:
+        """Keep a version that is not there."""
+
+    @abstractmethod
+    def _retire(self, version: AssetVersion, at: str) -> None:
+        """Note when a version was retired."""
+
+    @abstractmethod
+    def _count(self, version: AssetVersion, at: str) -> None:
+        """Note one more use of a version."""
+
+    @abstractmethod
+    def versions(
+        self, scope: Scope | str | None = None, kind: AssetType | None = None, name: str | None = None
+    ) -> Iterator[AssetVersion]:
+        """All that fit, in their order."""
+
+    def publish(
+        self, reference: Reference | str, content: bytes | Iterable[bytes], *, at: str
+    ) -> AssetVersion:
+        """Keep a version."""
+        meant = read_reference(reference)
+        if meant.scope is None or meant.version is None or meant.version == LATEST:
+            raise InputError(
+                "RESOURCE_REQUEST_INVALID",
+                f"`{meant}` must say a scope and a word for the version to be published",
+                hint="for all projects write `res://global/TYPE/NAME:VERSION`",
+            )
+        _judge_moment(at)
+        with self._whole():
+            digest, size = self._keep(_bounded([content] if isinstance(content, bytes) else content))
+            new = AssetVersion(
+                scope=meant.scope,
+                type=meant.type,
+                name=meant.name,
+                version=meant.version,
+                sha256=digest,
+                size_bytes=size,
+                published_at=at,
+            )
+            return self._published(new)
+
+    def promote(self, reference: Reference | str, to: Scope | str, *, at: str) -> AssetVersion:
+        """Copy a version to a wider scope."""
+        wider = read_scope(to)
+        _judge_moment(at)
+        with self._whole():
+            there = self.resolve(reference)
+            if wider.level.width <= there.scope.level.width:
+                raise InputError(
+                    "RESOURCE_REQUEST_INVALID",
+                    f"`{there.reference}` can't be promoted to `{wider}`, which is no wider scope",
+                    hint="from the nearest to the widest they are run, node, project, group and global",
+                )
+            if there.retired_at is not None:
+                raise _retired(there)
+            new = msgspec.structs.replace(
+                there, scope=wider, published_at=at, promoted_from=str(there.reference), uses=0, used_at=None
+            )
+            return self._published(new)
+
+    def _published(self, new: AssetVersion) -> AssetVersion:
+        for one in self.versions(new.scope, new.type, new.name):
+            if one.version == new.version:
+                if one.sha256 != new.sha256:
+                    raise InputError(
+                        "RESOURCE_EXISTS",
+                        f"`{one.reference}` has other content, and a version never changes",
+                        hint="publish it as another version",
+                        details={"sha256": one.sha256},
+                    )
+                return one
+        self._add(new)
+        return new
+
+    def retire(self, reference: Reference | str, *, at: str) -> AssetVersion:
+        """Take a version out of use."""
+        meant = read_reference(reference)
+        _judge_moment(at)
+        if meant.scope is None or meant.version is None or meant.version == LATEST:
+            raise InputError(
+                "RESOURCE_REQUEST_INVALID",
+                f"`{meant}` must say the scope and the word of the version that is to be retired",
+                hint="write it like `res://project/shop/wordlist/common:1.0.0`",
+            )
+        with self._whole():
+            for one in self.versions(meant.scope, meant.type, meant.name):
+                if meant.version == one.version:
+                    if one.retired_at is not None:
+                        return one
+                    self._retire(one, at)
+                    return msgspec.structs.replace(one, retired_at=at)
+        raise _not_found(meant, [meant.scope])
+
+    def resolve(self, reference: Reference | str, context: Context = NOWHERE) -> AssetVersion:
+        """The version that is meant."""
+        meant = read_reference(reference)
+        in_force = read_context(context).scopes
+        scopes = in_force if meant.scope is None else (meant.scope,)
+        passed = None
+        for scope in scopes:
+            there = list(self.versions(scope, meant.type, meant.name))
+            in_use = [one for one in there if one.retired_at is None]
+            if meant.version == LATEST:
+                if in_use:
+                    return in_use[-1]
+                passed = passed or (there[-1] if there else None)
+            elif meant.sha256 is not None:
+                same = [one for one in (*there, *in_use) if one.sha256 == meant.sha256]
+                if same:
+                    return same[-1]
+            else:
+                for one in there:
+                    if one.version == meant.version:
+                        if one.retired_at is not None:
+                            raise _retired(one)
+                        return one
+        raise _not_found(meant, scopes) if passed is None else _retired(passed)
+
+    def use(self, reference: Reference | str, context: Context = NOWHERE, *, at: str) -> Used:
+        """The version that is meant, with its content, counted as used."""
+        _judge_moment(at)
+        found = self.resolve(reference, context)
+        for _ in self._checked(found):
+            pass
+        with self._whole():
+            self._count(found, at)
+        # What it was is known; how often others used it meanwhile is asked again.
+        now = next(
+            one for one in self.versions(found.scope, found.type, found.name) if one.version == found.version
+        )
+        return Used(now, self._checked(now))
+
+    def _checked(self, version: AssetVersion) -> Iterator[bytes]:
+        """A content, whose last piece is followed by an error where it is not the one that was published."""
+        digest = sha256()
+        for piece in self._pieces(version.sha256):
+            digest.update(piece)
+            yield piece
+        if digest.hexdigest() != version.sha256:
+            raise WorldError(
+                "RESOURCE_CORRUPT",
+                f"the content of `{version.reference}` is damaged: it is not the one that was published",
+                hint="publish the same content again by the same reference, which mends it",
+                details={"sha256": version.sha256, "found": digest.hexdigest()},
+            )
+
+
+def _bounded(content: Iterable[bytes]) -> Iterator[bytes]:
+    """A content in pieces of one size. `RESOURCE_TOO_LARGE`."""
+    size, left = 0, bytearray()
+    for one in content:
+        size += len(one)
+        if size > ports.CONTENT_BYTES_MAX:
+            raise InputError(
+                "RESOURCE_TOO_LARGE",
+                f"a resource may have {ports.CONTENT_BYTES_MAX >> 20} MiB, and this one has more",
+                hint="cut it into several resources",
+            )
+        for begin in range(0, len(one), PIECE_BYTES):
+            left += one[begin : begin + PIECE_BYTES]
+            if len(left) >= PIECE_BYTES:
+                yield bytes(left[:PIECE_BYTES])
+                del left[:PIECE_BYTES]
+    if left:
+        yield bytes(left)
+
+
+def _judge_moment(at: str) -> None:
+    try:
+        judge_moment("at", msgspec.convert(at, Moment))
+    except (msgspec.ValidationError, ValueError):
+        raise InputError(
+            "RESOURCE_REQUEST_INVALID",
+            f"`{str(at)[:40]}` must be a moment, RFC 3339 in UTC with `Z`",
+            hint="write it like `2026-11-23T09:30:00Z`",
+        ) from None
+
+
+def _retired(one: AssetVersion) -> InputError:
+    return InputError(
+        "RESOURCE_RETIRED",
+        f"`{one.reference}` was retired at {one.retired_at}",
+        hint=f"use a later version; what needs this one asks for its digest, `@sha256:{one.sha256}`",
+    )
+
+
+def _not_found(meant: Reference, scopes: Sequence[Scope]) -> InputError:
+    return InputError(
+        "RESOURCE_NOT_FOUND",
+        f"`{meant}` is in none of the scopes that were looked in: {', '.join(f'`{one}`' for one in scopes)}",
+        hint="publish it, or say the scope that it is in",
+    )

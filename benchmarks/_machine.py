@@ -20,6 +20,7 @@ PACKAGES = (
     "langgraph",
     "langgraph-checkpoint-sqlite",
     "aiosqlite",
+    "faraday-plugins",
     "fastmcp",
 )
 

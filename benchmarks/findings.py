@@ -1,28 +1,37 @@
-"""Reading what a scanner wrote into findings, beside decoding the same bytes and nothing else.
+"""Reading what a scanner wrote into findings, beside decoding the same bytes and nothing else, and beside faraday-plugins.
 
     python -m benchmarks.findings [--quick] [--json FILE]
 
 The file is lines as nuclei 3 writes them with requests and answers (`-include-rr`), two kilobytes to seven each. All is done that
 an import does before anything is stored: each record is cut, decoded, brought into form, fingerprinted, checked as a finding and
-accounted for. Each pass is a process of its own, so that its memory is told.
+accounted for. The peer reads the same file with its plugin for nuclei, up to the objects that its command would write as JSON.
+Each pass is a process of its own, so that its memory is told; imports are not timed. Then the same file goes through the product:
+`assent call findings.import`, which keeps it and its findings as blobs and binds both in the ledger, and `assent findings list`,
+which folds the store. These are whole commands, from start to exit.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks._measure import ROOT
+from benchmarks._measure import ROOT, clean_environment
 from benchmarks._part import Part, run_part
 from benchmarks._table import Target, number, show
 
 DECODE = "decoding alone (msgspec)"
 PARSE = "parsed into findings"
+PEER = "faraday-plugins"
+IMPORT = "assent call findings.import"
+FOLD = "assent findings list, the first"
 
 _PASSES = {
     DECODE: """
@@ -43,6 +52,16 @@ def run(path):
             assert one.finding is not None or one.skipped
     assert report.adds_up and report.findings and report.fault is None
 """,
+    PEER: """
+from pathlib import Path
+from faraday_plugins.plugins.repo.nuclei.plugin import createPlugin
+def run(path):
+    plugin = createPlugin()
+    plugin.processReport(Path(path))
+    services = [one for host in plugin.get_data()["hosts"] for one in host["services"]]
+    with open(path, "rb") as file:
+        assert sum(len(one["vulnerabilities"]) for one in services) == sum(1 for _ in file)
+""",
 }
 
 _TIMED = """
@@ -61,10 +80,17 @@ def measure(folder: Path, *, quick: bool) -> Part:
     path = folder / "nuclei.jsonl"
     records = write_output(path, (10 if quick else 100) << 20)
     size = path.stat().st_size
-    found: dict[str, list[tuple[float, int]]] = {name: [] for name in _PASSES}
+    passes = dict(_PASSES)
+    if find_spec("faraday_plugins") is None:
+        del passes[PEER]
+        print(f"\n{PEER} is not installed here: `make bench` has it")
+    found: dict[str, list[tuple[float, int]]] = {name: [] for name in passes}
     for _ in range(3 if quick else 5):
-        for name, source in _PASSES.items():
+        for name, source in passes.items():
             found[name].append(_time(source, path))
+        for name, taken in _through_the_product(folder / "workspace", path).items():
+            found.setdefault(name, []).append(taken)
+    state = sum(one.stat().st_size for one in (folder / "workspace").rglob("*") if one.is_file())
     data: dict[str, dict[str, float]] = {}
     for name, taken in found.items():
         seconds = median(one for one, _ in taken)
@@ -77,9 +103,12 @@ def measure(folder: Path, *, quick: bool) -> Part:
     print(f"\nfindings: {size / 1e6:.0f} MB, {records} records")
     rows = [[name, *map(number, said.values())] for name, said in data.items()]
     show("by processor time", ["what", "MB/s", "us a record", "memory MiB", "x decoding"], rows)
+    print(f"\n  the state directory has {state / 1e6:.0f} MB afterwards")
     targets = [
         Target("parsed into findings: MB per CPU second", data[PARSE]["mb_per_cpu_s"], 60, at_least=True),
         Target("parsed into findings: memory MiB", data[PARSE]["memory_mib"], 150, at_least=False),
+        Target(f"{IMPORT}: memory MiB", data[IMPORT]["memory_mib"], 150, at_least=False),
+        Target(f"{FOLD}: memory MiB", data[FOLD]["memory_mib"], 150, at_least=False),
     ]
     return Part("findings", {"passes": data}, targets)
 
@@ -95,6 +124,35 @@ def _time(source: str, path: Path) -> tuple[float, int]:
     )
     seconds, most = told.stdout.split()
     return float(seconds), int(most)
+
+
+def _through_the_product(folder: Path, path: Path) -> dict[str, tuple[float, int]]:
+    """Processor seconds and KiB of the commands, in a workspace of their own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "nuclei.jsonl").hardlink_to(path)
+    environment = clean_environment(folder / ".home")
+    _command(["init"], folder, environment)
+    said = ["call", "findings.import", "project=shop", "path=nuclei.jsonl", "--quiet"]
+    taken = {IMPORT: _command(said, folder, environment)}
+    taken[FOLD] = _command(["findings", "list", "--limit", "1"], folder, environment)
+    (folder / "nuclei.jsonl").unlink()
+    return taken
+
+
+def _command(said: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, int]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "assent", *said],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    # Of one child alone, not of all that there were.
+    _, status, use = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, said
+    return use.ru_utime + use.ru_stime, use.ru_maxrss
 
 
 def write_output(path: Path, size: int) -> int:

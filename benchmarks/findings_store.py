@@ -90,16 +90,20 @@ def _pages(store: SqliteStore, plain: apsw.Connection, count: int) -> dict[str, 
     """For each way to ask: the median, and the slowest, in milliseconds."""
     dice = random.Random(2)
 
-    def somewhere() -> str:
-        return _digest("finding", dice.randrange(count))
-
     def of_plain() -> None:
         query = "SELECT body FROM finding WHERE id > ? ORDER BY id LIMIT ?"
-        assert list(plain.execute(query, (bytes.fromhex(somewhere()[:32]), PAGE))) is not None
+        assert (
+            list(
+                plain.execute(
+                    query, (bytes.fromhex(finding_uuid(dice.randrange(count)).replace("-", "")), PAGE)
+                )
+            )
+            is not None
+        )
 
     def of(where: Callable[[], Where], *, is_first: bool = False) -> Callable[[], None]:
         def ask() -> None:
-            after = None if is_first else _uuid(somewhere())
+            after = None if is_first else finding_uuid(dice.randrange(count))
             assert store.page(PROJECT, where(), after=after, limit=PAGE) is not None
 
         return ask
@@ -131,25 +135,26 @@ def _pages(store: SqliteStore, plain: apsw.Connection, count: int) -> dict[str, 
 def _batches(count: int) -> Iterator[list[Finding]]:
     dice = random.Random(1)
     for begin in range(0, count, BATCH):
-        yield [_finding(dice, each) for each in range(begin, begin + BATCH)]
+        yield [finding(dice, each, run=_run(dice)) for each in range(begin, begin + BATCH)]
 
 
-def _finding(dice: random.Random, each: int) -> Finding:
+def finding(dice: random.Random, each: int, *, run: str) -> Finding:
     detector, url = _detector(dice), f"https://shop{dice.randrange(2000)}.example.org/{each}"
     return msgspec.convert(
         {
             "finding_schema_version": "1.0.0",
-            "id": _uuid(_digest("finding", each)),
+            "id": finding_uuid(each),
             "project_id": PROJECT,
             "detector_id": detector,
             "title": f"What {detector} found",
             "severity": dice.choices(["info", "low", "medium", "high", "critical"], [50, 20, 15, 10, 5])[0],
             "resource": url,
             "created_at": "2026-11-23T09:30:00Z",
-            "run_id": _run(dice),
+            "run_id": run,
             "locations": [{"url": f"{url}?id=1", "method": "GET", "parameter": "id"}],
             "evidence": {"request": f"GET {url} HTTP/1.1\r\nHost: shop.example.org\r\nAccept: */*\r\n\r\n"},
             "fingerprint": {"recipe": 1, "value": _digest("print", each)},
+            "provenance": {"tool": "nuclei", "raw_sha256": _digest("raw", 0), "begin": each, "end": each + 1},
         },
         Finding,
     )
@@ -167,7 +172,9 @@ def _digest(what: str, each: int) -> str:
     return sha256(f"{what} {each}".encode()).hexdigest()
 
 
-def _uuid(digest: str) -> str:
+def finding_uuid(each: int) -> str:
+    """The id of a finding by its number."""
+    digest = _digest("finding", each)
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
 
 

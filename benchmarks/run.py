@@ -36,6 +36,7 @@ PARTS = (
     "calls",
     "snapshots",
     "findings",
+    "findings_book",
     "findings_store",
     "findings_export",
     "plugins",

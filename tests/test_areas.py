@@ -27,6 +27,16 @@ LEAKS: Final = {
         "runtime/runs/_captured_changes.py",
     ): "what programs wrote is kept as long as the run it was for",
     (
+        "findings",
+        "runtime/_parts.py",
+    ): "the store of findings follows the ledger, which is the roof's",
+    ("findings", "runtime/runs/_findings.py"): "as above: it opens both",
+    (
+        "findings",
+        "runtime/settings/effective.py",
+    ): "the folder of manifests that `[findings]` names is nobody's to change",
+    ("findings", "runtime/service/_findings.py"): "a finding is proved from the lines of its dataset",
+    (
         "net",
         "runtime/runs/_deliveries.py",
     ): "webhooks are sent by the client of all requests, which is closed after their queue",
@@ -57,9 +67,22 @@ LEAKS: Final = {
     ): "`rt.deliveries` reads the queue of webhooks, and writes into the ledger for it",
     ("notify", "runtime/runs/_notices.py"): "whoever is asked and not here is told by a webhook",
     (
+        "scan",
+        "runtime/settings/effective.py",
+    ): "manifests of scanners, and the folders that these are in, are nobody's to change",
+    ("scan", "runtime/service/_findings.py"): "tells the workflows of scans that come with Assent",
+    (
+        "scan",
+        "runtime/service/_scanners.py",
+    ): "tells which scanners are here, without a call",
+    (
         "schedule",
         "runtime/_parts.py",
     ): "schedules are changed in the ledger, which is the roof's",
+    (
+        "resource",
+        "runtime/service/_resources.py",
+    ): "tells what the registry holds, beside whoever changes it",
     ("schedule", "runtime/runs/_schedules.py"): "reads and writes the streams of schedules",
     ("schedule", "runtime/runs/_schedule_list.py"): "tells of schedules out of the ledger",
     ("schedule", "runtime/schedules/_scheduler.py"): "begins the runs of schedules",

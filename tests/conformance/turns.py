@@ -17,14 +17,22 @@ _TELLS: Final = "changes what a service holds, and no file"
 _RECORD: Final = "changes the record, which no other call sees"
 _KEEPS_KEYS: Final = "changes a file of the state, which no other call sees"
 _KEEPS_TRUST: Final = "changes the lock of MCP servers, which no other call can write"
+_KEEPS_RESOURCES: Final = (
+    "changes the registry of resources, which takes one change after the other by itself"
+)
 _NOTHING: Final = "touches nothing at all"
 _ELSEWHERE: Final = "the agent's own program acts, without a turn here"
+_FOUND: Final = "keeps what it found in the record, and throws away what its scanner writes"
 
 TAKES_NONE: Final[Mapping[str, str]] = {
     "agent.edit": _ELSEWHERE,
     "agent.fetch": _ELSEWHERE,
     "agent.shell": _ELSEWHERE,
     "agent.tool": _ELSEWHERE,
+    "findings.delete_project": _RECORD,
+    "findings.gc": _RECORD,
+    "findings.import": _RECORD,
+    "findings.triage": _RECORD,
     "net.http.delete": _TELLS,
     "net.http.delete_compensated": _TELLS,
     "net.http.get": _ASKS,
@@ -45,6 +53,12 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "assent.key.revoke": _KEEPS_KEYS,
     "assent.mcp.trust": _KEEPS_TRUST,
     "assent.mcp.untrust": _KEEPS_TRUST,
+    "scan.active": _FOUND,
+    "scan.passive": _FOUND,
+    "scan.static": _FOUND,
+    "resource.promote": _KEEPS_RESOURCES,
+    "resource.publish": _KEEPS_RESOURCES,
+    "resource.retire": _KEEPS_RESOURCES,
     "sys.exec.run": "what a program writes is thrown away; where nothing confines it, nobody knows what it will write",
     "sys.fail": _NOTHING,
     "sys.noop": _NOTHING,

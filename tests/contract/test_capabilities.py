@@ -166,7 +166,9 @@ class TestGitBranch(CapabilityContract):
     cases = (Case({"action": "create", "name": "b"}, fails="GIT_MISSING"),)
 
 
-NEEDS_MORE = ("assent.", "net.", "notify.", "sys.exec.", "workflow.")
+NEEDS_MORE = (
+    "assent.", "findings.", "net.", "notify.", "resource.", "scan.", "sys.exec.", "workflow.",
+)  # fmt: skip
 """What needs an application, a server or a sandbox: `tests/conformance` tries it in a whole runtime."""
 
 SUITES = [one for one in globals().values() if isinstance(one, type) and issubclass(one, CapabilityContract)]

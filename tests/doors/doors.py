@@ -32,6 +32,9 @@ from tests.support.serving import daemon, free_port
 
 KINDS = {operation_of(kind): kind for kind in OPERATIONS}
 
+BYTES = frozenset({"attachment", "findings_export", "resource_content"})
+"""Streams of bytes, told together."""
+
 METHODS = frozenset(
     "run call approve reject cancel signal undo resolve resume erase"
     " add_schedule remove_schedule pause_schedule resume_schedule".split()
@@ -121,7 +124,7 @@ async def drawn(asked: Asked, parts: AsyncIterator[Any]) -> Any:
     close = getattr(parts, "aclose", None)
     if close is not None:
         await close()
-    if asked.op == "attachment":
+    if asked.op in BYTES:
         return b"".join(one.data for one in found).decode()
     return [msgspec.to_builtins(one) for one in found]
 
@@ -328,7 +331,7 @@ class Pipe:
         if not asked.is_stream:
             return found["result"]
         _, parts = self._parts.pop(number)
-        if asked.op == "attachment":
+        if asked.op in BYTES:
             return b"".join(msgspec.convert(one["data"], bytes) for one in parts).decode()
         return parts
 
@@ -427,6 +430,6 @@ class OfSyncClient:
             if len(parts) == asked.most:
                 break
         stream.close()  # type: ignore[attr-defined]  # a generator
-        if asked.op == "attachment":
+        if asked.op in BYTES:
             return b"".join(one.data for one in parts).decode()
         return [msgspec.to_builtins(one) for one in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any, Final
 
 from tests.doors.story import JOIN, RESTART, Said, Step, Story
@@ -722,6 +723,10 @@ REST = (
         counts=True,
     ),
     story(
+        "scanners, as their files say",
+        ask("scanners", {"is_asked": False}, gives={"*.status": ["unknown"] * 21}),
+    ),
+    story(
         "plugins",
         ask("plugins", gives={"#": 0}),
         ask("untrust_plugin", {"name": "none"}),
@@ -828,6 +833,103 @@ CONCURRENCY = (
     ),
 )
 
+OUTPUT: Final = (
+    '{"template-id":"git-config","info":{"name":"Git","severity":"low"},"matched-at":"https://shop.example/.git/config"}\n'
+    '{"template-id":"env-file","info":{"name":"Env","severity":"high"},"matched-at":"https://shop.example/.env"}\n'
+)
+"""What nuclei wrote."""
+CRAWLED: Final = '{"timestamp":"2026-11-20T01:51:06Z","request":{"method":"GET","endpoint":"https://shop.example/"},"response":{}}\n'
+
+
+def encoded(text: str) -> str:
+    """Bytes as JSON has them."""
+    return b64encode(text.encode()).decode()
+
+
+def imported(path: str, **how: Any) -> Step:
+    return call("findings.import", {"path": path, "project": "shop"}, **how)
+
+
+FINDINGS: Final = (
+    story(
+        "what scanners wrote becomes findings, which are decided about, compared, exported and proved",
+        write("one.jsonl", OUTPUT),
+        imported("one.jsonl", keep={"first": "run_id"}),
+        write("two.jsonl", OUTPUT.splitlines()[1] + "\n"),
+        imported("two.jsonl", keep={"second": "run_id"}),
+        write("crawl.jsonl", CRAWLED),
+        call("findings.import", {"path": "crawl.jsonl", "project": "shop", "tool": "katana"}),
+        ask("projects", gives={"*.name": ["shop"], "*.findings": [2], "*.datasets": [3]}),
+        ask("datasets", {"run": "@second"}, gives={"0.new": 0, "0.known": 1, "0.records": 1}),
+        ask("discovered", gives={"resources.0.resource": "https://shop.example/"}),
+        ask(
+            "findings",
+            {"severities": ["high", "low"], "limit": 1},
+            gives={"findings.*.severity": ["high"]},
+            keep={"bad": "findings.0.id", "next": "next", "project": "project_id"},
+        ),
+        ask("findings", {"after": "@next"}, gives={"findings.*.severity": ["low"], "next": None}),
+        ask(
+            "finding", {"finding": "@bad"}, gives={"finding.title": "Env", "triage": {}, "suppressed": False}
+        ),
+        ask(
+            "findings_diff",
+            {"before": "@first", "later": "@second"},
+            gives={"counts": {"new": 0, "fixed": 1, "still": 1, "reappeared": 0}},
+        ),
+        call("findings.triage", {"project": "shop", "findings": ["@bad"], "status": "resolved"}),
+        ask("findings_stats", gives={"active": 1, "resolved": 1}),
+        of_run("undo", "undone"),
+        ask("findings_stats", {"project": "@project"}, gives={"active": 2, "resolved": 0}),
+        ask("findings_export", {"format": "csv", "text": "nothing like this"}),
+        ask("prove_finding", {"finding": "@bad"}, gives={"size": 1, "index": 0}),
+        ask("findings", {"severities": ["bad"]}, code="INVALID_INPUT"),
+        ask("findings", {"project": "none"}, code="PROJECT_UNKNOWN"),
+        ask("finding", {"finding": "0000"}, code="FINDING_UNKNOWN"),
+        ask("findings_diff", {"before": "none", "later": "@second"}, code="RUN_UNKNOWN"),
+        counts=True,
+    ),
+    story(
+        "workflows of scans come along",
+        ask("recipe", {"name": "code"}, gives={"name": "code"}),
+        ask("recipe", {"name": "none"}, code="RECIPE_UNKNOWN"),
+        ask("scanners", {"is_asked": False}, gives={"#": 21}),
+        counts=True,
+    ),
+    story(
+        "resources are published, looked at and taken back",
+        call("resource.publish", {"reference": "res://project/shop/wordlist/words:1", "text": "admin\n"}),
+        ask("resources", {"scope": "project/shop"}, gives={"*.name": ["words"]}),
+        ask(
+            "resource",
+            {"reference": "res://wordlist/words:latest", "project": "shop"},
+            gives={"version": "1"},
+        ),
+        ask("resource_content", {"reference": "res://project/shop/wordlist/words:1"}),
+        of_run("undo", "undone"),
+        ask("resource", {"reference": "res://project/shop/wordlist/words:1"}, code="RESOURCE_NOT_FOUND"),
+        ask("resources", {"type": "words"}, code="INVALID_INPUT"),
+        counts=True,
+    ),
+    story(
+        "a file that is handed over, in parts",
+        ask(
+            "hand_over",
+            {"upload": "one-upload", "data": encoded(OUTPUT[:50]), "last": False},
+            gives={"blob": None, "bytes": 50},
+        ),
+        ask(
+            "hand_over",
+            {"upload": "one-upload", "data": encoded(OUTPUT[50:]), "offset": 50},
+            keep={"blob": "blob", "bytes": "bytes"},
+        ),
+        ask("hand_over", {"upload": "two-upload", "data": "", "offset": 1}, code="UPLOAD_INVALID"),
+        call("findings.import", {"project": "shop", "handed": {"blob": "@blob", "bytes": "@bytes"}}),
+        ask("findings", gives={"#": 4}),
+        ask("hand_over", {"upload": "short", "data": ""}, code="UPLOAD_INVALID"),
+    ),
+)
+
 STORIES: Final = (
     *AUTH,
     *LIMITS,
@@ -840,4 +942,5 @@ STORIES: Final = (
     *RECORD,
     *ONCE,
     *REST,
+    *FINDINGS,
 )

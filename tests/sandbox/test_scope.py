@@ -312,6 +312,21 @@ def test_a_name_in_the_scope_brings_its_addresses_in(names: Names) -> None:
     ]
 
 
+def test_a_name_that_was_looked_up_before_keeps_its_addresses(names: Names) -> None:
+    """Whoever answers for it now, and where they lead out of the scope they stay out."""
+    pinned = {
+        "www.example.org": (ip_address("198.51.100.7"),),
+        "inner.example.org": (ip_address("127.0.0.1"),),
+        "example.com": (ip_address("203.0.113.9"),),
+    }
+    found = Names(NetworkScope(names={"*.example.org": ((443, 443),)}, pinned=pinned))
+    assert found.rules.permits(Place(4, int(ip_address("198.51.100.7")), 443)), "also where nobody asks"
+    assert told(found, asked("www.example.org")) == (0, ["198.51.100.7"])
+    assert told(found, asked("inner.example.org")) == (0, [])
+    assert not found.rules.permits(Place(4, int(ip_address("127.0.0.1")), 443))
+    assert not found.rules.permits(Place(4, int(ip_address("203.0.113.9")), 443))
+
+
 @pytest.mark.parametrize(
     "question",
     [

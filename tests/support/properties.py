@@ -130,6 +130,10 @@ PROPERTIES: Final[dict[str, tuple[int, str]]] = {
         64,
         "A resource is the one of the nearest scope in force that has it, and never one that is retired.",
     ),
+    "findings_store": (
+        65,
+        "The store of findings is what the ledger as it is now folds to, whatever was done, taken back or erased.",
+    ),
 }
 """Name → number and sentence."""
 

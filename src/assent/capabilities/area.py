@@ -29,6 +29,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """The area's own section, checked; what nobody said is at its default."""
     workspace: Path
     state: Path
+    homes: tuple[Path, ...]
+    """The folders of the user's own configuration."""
     hidden: tuple[Path, ...]
     """What nobody may see."""
     read_only: tuple[Path, ...]

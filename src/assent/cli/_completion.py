@@ -93,6 +93,16 @@ def complete_plugin(ctx: click.Context, _parameter: click.Parameter, start: str)
     return _items(ctx, start, give)
 
 
+def complete_scanner(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """The scanners that there are manifests of; no program is looked for."""
+
+    def give(door: Door) -> Iterable[tuple[str, str]]:
+        found = door.perform(service.requests.Scanners(is_asked=False)).scanners
+        return [(one.tool, one.about or one.status) for one in found]
+
+    return _items(ctx, start, give)
+
+
 def complete_server(ctx: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
     """The MCP servers of assent.toml, with how each stands; none is asked."""
 

@@ -227,6 +227,13 @@ class Driver(Protocol):
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
         ...
 
+    async def settle(self, run: RunId) -> None:
+        """Return when all that was decided of a run so far is durable; at once of one that is not driven here.
+
+        For what reads the record within a run: the outcome of the step before waits for the next one, to share its commit.
+        """
+        ...
+
     async def inner_of(self, run: RunId, step: StepKey) -> Inner | None:
         """The run that a step of a session has begun, as it stands; None where it has begun none."""
         ...

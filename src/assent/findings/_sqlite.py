@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import apsw
 
@@ -45,26 +45,45 @@ def told(what: str) -> Iterator[None]:
         ) from error
 
 
+Connection: TypeAlias = apsw.Connection
+DAMAGED: Final = (apsw.NotADBError, apsw.CorruptError)
+"""What SQLite raises of a file that is none of its own, or not whole."""
+
+
+def connected(path: Path | None, *, is_durable: bool = True) -> apsw.Connection:
+    """A connection to a file that only its owner may read, made where there is none; None for one in memory.
+
+    `is_durable`: what was committed outlives a loss of power; else what is there is whole then, and may be of some time before.
+    """
+    if path is None:
+        return apsw.Connection(":memory:")
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
+    try:
+        db.set_busy_timeout(_BUSY_MS_MAX)
+        for setting in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_ENABLE_VIEW):
+            db.config(setting, 0)
+        db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "FULL" if is_durable else "NORMAL")
+        # Ids are in no order, so each batch touches pages all over the indexes: kept at hand, and written back seldom.
+        db.pragma("cache_size", -_CACHE_KIB)
+        db.wal_autocheckpoint(_LOG_PAGES)
+    except BaseException:
+        db.close(force=True)
+        raise
+    return db
+
+
 class Database:
     """A file at the last step of its schema. `steps` lead there from an empty file; one that was released is never changed."""
 
     def __init__(self, path: Path, steps: tuple[str, ...], what: str) -> None:
         self._steps = steps
         self._what = what
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
-        self.db = apsw.Connection(str(path), flags=flags)
+        self.db = connected(path)
         try:
-            self.db.set_busy_timeout(_BUSY_MS_MAX)
-            for setting in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_ENABLE_VIEW):
-                self.db.config(setting, 0)
-            self.db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-            self.db.pragma("journal_mode", "wal")
-            self.db.pragma("synchronous", "FULL")
-            # Ids are in no order, so each batch touches pages all over the indexes: kept at hand, and written back seldom.
-            self.db.pragma("cache_size", -_CACHE_KIB)
-            self.db.wal_autocheckpoint(_LOG_PAGES)
             self._migrate()
         except BaseException:
             self.db.close(force=True)
@@ -83,6 +102,8 @@ class Database:
             raise
 
     def _migrate(self) -> None:
+        if self.db.pragma("user_version") == len(self._steps):
+            return  # Who only looks takes no lock.
         with self.whole():
             there = self.db.pragma("user_version")
             if there > len(self._steps):

@@ -81,7 +81,7 @@ _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 _KEPT: Final = _UNRESERVED | frozenset(b"!$&'()*+,;=:@/%")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def place_of(text: str) -> Place:
     """A URL, `HOST`, `HOST:PORT` or `HOST/PATH` in its normal form. What is none of these stays as it is.
 
@@ -100,7 +100,9 @@ def place_of(text: str) -> Place:
         normal_host(host),
         "" if port == _PORTS.get(scheme) else port,
         "/" if scheme and not path else path,
-        "&".join(sorted({_escaped(one.partition("=")[0]) for one in query.split("&")} - {""})),
+        "&".join(sorted({_escaped(one.partition("=")[0]) for one in query.split("&")} - {""}))
+        if query
+        else "",
     )
 
 
@@ -227,7 +229,7 @@ _PARTS: Final[Mapping[Kind, Callable[[Location], list[str]]]] = {
 
 def fingerprint_of(kind: Kind, detector_id: str, at: Location) -> Fingerprint:
     """The identity of what a detector of a kind found at a place."""
-    parts = [RECIPE, kind.value, detector_id, *_PARTS[kind](at)]
+    parts = [RECIPE, kind, detector_id, *_PARTS[kind](at)]
     return Fingerprint(recipe=RECIPE, value=sha256(msgspec.json.encode(parts)).hexdigest())
 
 

@@ -39,7 +39,7 @@ ACTIVE: Final = frozenset({Status.OPEN, Status.TRIAGED})
 
 
 class Scope(StrEnum):
-    """How far the reason of a suppression reaches. It is recorded for those who decide about the next finding."""
+    """How far a suppression reaches in its project: one finding, or all of its detector or resource, also what comes later."""
 
     FINDING = "finding"
     DETECTOR = "detector"
@@ -237,13 +237,13 @@ def is_suppressed(triage: Triage, now: datetime) -> bool:
 
 
 def moment(said: Moment) -> datetime:
-    """A moment of a document. `ValueError`: it is none, or not in UTC with `Z`."""
-    if not said.endswith("Z"):
-        raise ValueError(f"`{said[:40]}` must be a moment in UTC with `Z`")
+    """A moment of a document. `ValueError`: it is not written as one, or there is no such day or hour."""
     try:
-        return datetime.fromisoformat(said)
+        return datetime.fromisoformat(msgspec.convert(said, Moment))
+    except msgspec.ValidationError:
+        raise ValueError(f"`{said[:40]}` must be a time in UTC like `2027-01-31T00:00:00Z`") from None
     except ValueError:
-        raise ValueError(f"`{said[:40]}` is no moment that there is") from None
+        raise ValueError(f"`{said[:40]}` is not a time that exists") from None
 
 
 def _check_who(name: str) -> None:

@@ -8,7 +8,16 @@ from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
     from assent.journal._blobs import BlobStore
-    from assent.journal._files import is_there, place_of, read_plain, state_unusable, write_plain
+    from assent.journal._files import (
+        create_private_file,
+        ensure_private_dir,
+        fsync_dir,
+        is_there,
+        place_of,
+        read_plain,
+        state_unusable,
+        write_plain,
+    )
     from assent.journal.audit._acceptance import accept_tail
     from assent.journal.audit._audit import AuditLog, LogLine, ProvenEntry, prove, verify_proof
     from assent.journal.audit._export import Exported, export_key, export_ledger, verify_export
@@ -57,7 +66,7 @@ if TYPE_CHECKING:
     from assent.journal.tree._checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
     from assent.journal.tree._cosignature import verifier_from_vkey
     from assent.journal.tree._keys import Ed25519FileSigner
-    from assent.journal.tree._merkle import Frontier, leaf_hash, tree_root
+    from assent.journal.tree._merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
     from assent.journal.tree._note import Ed25519Verifier, Signer, Verifier
     from assent.journal.tree._proof import InclusionProof
     from assent.journal.tree._trust import TrustPolicy
@@ -70,7 +79,7 @@ _HOMES = {
     ".audit._audit": "AuditLog LogLine ProvenEntry prove verify_proof",
     ".audit._tiles": "checkpoint tile",
     "._blobs": "BlobStore",
-    "._files": "is_there place_of read_plain state_unusable write_plain",
+    "._files": "ensure_private_dir fsync_dir is_there place_of read_plain state_unusable write_plain",
     ".tree._checkpoint": "Checkpoint open_checkpoint sign_checkpoint",
     ".tree._cosignature": "verifier_from_vkey",
     ".audit._export": "Exported export_key export_ledger verify_export",
@@ -78,7 +87,7 @@ _HOMES = {
     ".owner._lines": "Asked Home",
     ".owner._link": "Link OwnerGoneError own_or_link",
     ".store._memory": "MemoryBlobs MemoryJournal",
-    ".tree._merkle": "Frontier leaf_hash tree_root",
+    ".tree._merkle": "Frontier inclusion_proof leaf_hash tree_root verify_inclusion",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
     ".owner._owner": "CLAIMS Lock Ownership SILENCE_S_MAX claim has_daemon hold_as_daemon is_claimed is_owned owner_pid",

@@ -8,19 +8,25 @@ from typing import Final
 from assent.capabilities.agent import area as agent
 from assent.capabilities.area import Area
 from assent.capabilities.exec import area as programs
+from assent.capabilities.findings import area as findings
 from assent.capabilities.git import area as git
 from assent.capabilities.info import area as info
 from assent.capabilities.net import area as net
 from assent.capabilities.notify import area as notify
+from assent.capabilities.resource import area as resource
+from assent.capabilities.scan import area as scan
 from assent.capabilities.schedule import area as schedule
 
 AREAS: Final[Mapping[str, Area]] = {
     "agent": agent,
     "exec": programs,
+    "findings": findings,
     "git": git,
     "info": info,
     "net": net,
     "notify": notify,
+    "resource": resource,
+    "scan": scan,
     "schedule": schedule,
 }
 """By the name of their table in `assent.toml`, in the order in which `assent doctor` looks at them."""

@@ -41,6 +41,7 @@ from assent.runtime.runs._captured_changes import Captures
 from assent.runtime.runs._companions import Companions
 from assent.runtime.runs._deliveries import Deliveries
 from assent.runtime.runs._erasing import RunRecords
+from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.runs._key_acts import KeyActs
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._notices import Notices, notified
@@ -114,6 +115,8 @@ class Parts:
         self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
         self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
+        self._findings = FindingsStore(settings)
+        self.app.offer("assent.capabilities.findings._desk.Desk", self._findings.offered)
         self._keys = KeyActs(settings, self.schedules.added_by)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         acts = ServerActs(self.servers, self.reload_servers)
@@ -185,6 +188,7 @@ class Parts:
         self.records.open(self._driver, journal)
         self.schedules.open(services)
         self._keys.open(services)
+        self._findings.open(self._driver)
         self.versions.attach(services, self._driver)
         await self._notices.open(services, self._driver)
         self.exit.push_async_callback(self._notices.close)

@@ -35,6 +35,8 @@ class NetworkScope:
     names: Mapping[str, Ports] = field(default_factory=dict)
     refused_networks: tuple[Network, ...] = ()
     refused_names: tuple[str, ...] = ()
+    pinned: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
+    """Addresses that names have, whatever anybody answers: they were looked up before. Where they lead out, they stay out."""
 
     def permits(self, address: Address, port: int) -> bool:
         """Whether an address and port are in by a network. Names are looked up where the program asks for them."""
@@ -56,6 +58,9 @@ class NetworkScope:
             "refused_names": [*self.refused_names],
             "special": [_range(one, ()) for one in SPECIAL],
             "resolvers": [[one.version, int(one)] for one in asked],
+            "pinned": {
+                name: [[one.version, int(one)] for one in found] for name, found in self.pinned.items()
+            },
         }
 
 

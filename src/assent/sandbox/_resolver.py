@@ -68,13 +68,17 @@ class Resolver:
         """What a name is found to have when it is first asked for: later it may say something else to somebody."""
         with self._looking:
             if name not in self._known:
-                found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-                places = [place_of(_packed(family, str(address[0]))) for family, _, _, _, address in found]
-                numbers = dict.fromkeys((one.version, one.number) for one in places if one is not None)
+                numbers = dict.fromkeys(self._rules.pinned.get(name) or _looked_up(name))
                 self._known[name] = [one for one in numbers if self._rules.find(*one, ports)]
                 if len(self._known[name]) < len(numbers):
                     self._note(name)
             return self._known[name]
+
+
+def _looked_up(name: str) -> list[tuple[int, int]]:
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    places = [place_of(_packed(family, str(address[0]))) for family, _, _, _, address in found]
+    return [(one.version, one.number) for one in places if one is not None]
 
 
 def _packed(family: int, text: str) -> bytes:

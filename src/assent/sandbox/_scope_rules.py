@@ -44,6 +44,14 @@ class Rules:
         self._refused_names: list[str] = said["refused_names"]
         self._resolvers: set[tuple[int, int]] = {(version, number) for version, number in said["resolvers"]}
         self._found: dict[tuple[int, int], list[Ports]] = {}
+        self.pinned: dict[str, list[tuple[int, int]]] = {
+            name: [(version, number) for version, number in found] for name, found in said["pinned"].items()
+        }
+        # A program that has a name's address from elsewhere never asks for it.
+        for name, found in self.pinned.items():
+            for version, number in found:
+                if ports := self.ports_of(name):
+                    self.find(version, number, ports)
 
     def permits(self, place: Place) -> bool:
         """Whether the program may send there."""

@@ -101,6 +101,11 @@ class ResourceRegistryContract:
             ),
             ("RESOURCE_REQUEST_INVALID", lambda: provider.retire(f"{WORDS}:latest", at=WHEN)),
             ("RESOURCE_REQUEST_INVALID", lambda: provider.retire("res://wordlist/words:1", at=WHEN)),
+            ("RESOURCE_REQUEST_INVALID", lambda: provider.withdraw(f"{WORDS}:latest", published_at=WHEN)),
+            (
+                "RESOURCE_REQUEST_INVALID",
+                lambda: provider.reinstate("res://wordlist/words:1", retired_at=WHEN),
+            ),
             ("RESOURCE_NOT_FOUND", lambda: provider.retire(f"{WORDS}:2", at=WHEN)),
             ("RESOURCE_NOT_FOUND", lambda: provider.resolve(f"{WORDS}:2")),
             ("RESOURCE_NOT_FOUND", lambda: provider.resolve("res://wordlist/words:1")),
@@ -216,6 +221,52 @@ class ResourceRegistryContract:
         used, content = provider.use(f"{WORDS}:1", at=LATER)
         assert (used.uses, used.used_at, b"".join(content)) == (2, LATER, b"1")
         assert [(one.uses, one.used_at) for one in opens().versions()] == [(2, LATER), (0, None)]
+
+    def test_what_was_published_can_be_taken_back_unless_somebody_needs_it(
+        self, opens: OpensProvider
+    ) -> None:
+        """By the moment at which it was published, so that nobody takes back what others published."""
+        provider = opens()
+        made = provider.publish(f"{WORDS}:1", b"1", at=WHEN)
+        same = provider.publish("res://global/wordlist/words:1", b"1", at=WHEN)
+        provider.withdraw(f"{WORDS}:1", published_at=LATER)
+        provider.withdraw(f"{WORDS}:2", published_at=WHEN)
+        assert list(provider.versions()) == [made, same]
+        provider.withdraw(f"{WORDS}:1", published_at=WHEN)
+        provider.withdraw(f"{WORDS}:1", published_at=WHEN)
+        again = opens()
+        assert list(again.versions()) == [same]
+        assert b"".join(again.content(same)) == b"1"
+        again.publish(f"{WORDS}:1", b"other", at=LATER)
+        again.use(f"{WORDS}:1", at=LATER)
+        again.publish(f"{WORDS}:2", b"2", at=LATER)
+        again.promote(f"{WORDS}:2", "group/shops", at=LATER)
+        again.publish(f"{WORDS}:3", b"3", at=LATER)
+        again.retire(f"{WORDS}:3", at=LATER)
+        for word in "123":
+            withdraw = partial(again.withdraw, f"{WORDS}:{word}", published_at=LATER)
+            assert _code_of(withdraw) == "RESOURCE_IN_USE", word
+        again.withdraw("res://group/shops/wordlist/words:2", published_at=LATER)
+        again.withdraw(f"{WORDS}:2", published_at=LATER)
+        assert [one.version for one in opens().versions("project/shop")] == ["1", "3"]
+
+    def test_retiring_can_be_taken_back(self, opens: OpensProvider) -> None:
+        """By the moment at which it was retired."""
+        provider = opens()
+        made = provider.publish(f"{WORDS}:1", b"1", at=WHEN)
+        provider.retire(f"{WORDS}:1", at=LATER)
+        provider.reinstate(f"{WORDS}:1", retired_at=WHEN)
+        provider.reinstate(f"{WORDS}:2", retired_at=LATER)
+        assert _code_of(lambda: provider.resolve(f"{WORDS}:1")) == "RESOURCE_RETIRED"
+        provider.reinstate(f"{WORDS}:1", retired_at=LATER)
+        assert opens().resolve(f"{WORDS}:1") == made
+
+    def test_who_looks_at_content_is_not_counted(self, opens: OpensProvider) -> None:
+        """Only who uses it is."""
+        provider = opens()
+        made = provider.publish(f"{WORDS}:1", b"1", at=WHEN)
+        assert b"".join(provider.content(made)) == b"1"
+        assert provider.resolve(f"{WORDS}:1").uses == 0
 
     def test_versions_are_listed_by_what_they_are(self, opens: OpensProvider) -> None:
         """In the order in which they were published; what is unknown is empty."""

@@ -192,13 +192,18 @@ match sys.argv[2]:
     case "retire":
         provider._db.set_commit_hook(die)
         provider.retire(f"{WORDS}:1", at=WHEN)
+    case "withdraw":
+        provider._db.set_commit_hook(die)
+        provider.withdraw(f"{WORDS}:1", published_at=WHEN)
     case "use":
         provider._db.set_commit_hook(die)
         provider.use(f"{WORDS}:1", at=WHEN)
 """
 
 
-@pytest.mark.parametrize("where", ["piece 0", "piece 3", "publish", "mend", "promote", "retire", "use"])
+@pytest.mark.parametrize(
+    "where", ["piece 0", "piece 3", "publish", "mend", "promote", "retire", "withdraw", "use"]
+)
 def test_a_process_that_dies_before_it_commits_leaves_what_was(path: Path, where: str) -> None:
     before = SqliteProvider(path)
     made = before.publish(f"{WORDS}:1", b"there", at=WHEN)

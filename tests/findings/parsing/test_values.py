@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -27,11 +28,14 @@ FORMS: dict[str, dict[Any, Any]] = {
         "Thu, 12 Nov 2026 20:57:30 +0000": "2026-11-12T20:57:30Z", 1789677693.5: "2026-09-17T20:41:33.500Z",
         1789677693500: "2026-09-17T20:41:33.500Z", "1789677693": "2026-09-17T20:41:33Z", "never": None, -5: None, True: None,
         None: None, float("nan"): None, "0001-01-01T00:00:00+14:00": None, "2020-04-11 16:51:43 -0700": "2020-04-11T23:51:43Z",
+        "2026-02-30T00:00:00+01:00": None, "2026-11-14T03:01:60+01:00": None, "2026-11-14T03:01:36+99:00": None,
+        "2026-11-14T03:01:36.000+00:00": "2026-11-14T03:01:36Z", "2026-11-14T03:01:36.5+01:00": "2026-11-14T02:01:36.500Z",
     },
     "confidence": {
         "HIGH": 90, "firm": 70, "85%": 85, 0.5: 0, 150: 100, -3: 0, "x": None, None: None, True: None, float("nan"): None,
     },
     "cwes": {
+        True: None,
         79: ("CWE-79",), "79": ("CWE-79",), "cwe-079: Cross": ("CWE-79",), ("CWE-79", 89, "x"): ("CWE-79", "CWE-89"), 0: None,
         None: None, "CWE-0": None, "none": None, "NVD-CWE-noinfo": None, "CWE-79, CWE-89": ("CWE-79", "CWE-89"),
     },
@@ -53,6 +57,22 @@ def test_a_form_is_brought_about(form: str) -> None:
     for said, wanted in FORMS[form].items():
         value = list(said) if isinstance(said, tuple) else said
         assert getattr(values, form)(value) == wanted, said
+
+
+@given(
+    st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),  # noqa: DTZ001 - its offset is below
+    st.integers(-1439, 1439),
+)
+def test_a_moment_is_the_same_in_utc(at: datetime, minutes: int) -> None:
+    there = at.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    exact = there.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds")
+    assert values.moment(there.isoformat()) == exact.replace("+00:00", "Z")
+
+
+def test_a_text_too_long_to_be_remembered_is_read_alike() -> None:
+    link = "https://a.example/" + "x" * 300
+    assert values.links([link, link]) == (link,)
+    assert values.cwes(f"{'x ' * 300} CWE-79") == ("CWE-79",)
 
 
 def test_names_of_detectors_have_only_what_they_may() -> None:

@@ -46,7 +46,7 @@ def test_no_address_and_no_name_is_left_for_a_host_to_link(text: str) -> None:
 
 def test_a_report_without_findings_says_so() -> None:
     assert "No findings found." in written(Format.MARKDOWN).decode()
-    assert "1 findings: 1 active" in written(Format.MARKDOWN, reported()).decode()
+    assert "1 finding: 1 active" in written(Format.MARKDOWN, reported()).decode()
 
 
 def test_what_is_not_listed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,11 +93,14 @@ async def test_what_the_rules_decide_without_the_network_is_foreseen(case: str, 
 
 
 async def test_every_capability_that_sends_is_looked_at(tmp_path: Path) -> None:
-    """But for a webhook, whose cases stand below, a program, of which nobody knows where it goes, and agents' own tools."""
+    """But for a webhook, whose cases stand below, a program, of which nobody knows where it goes, agents' own tools, and scans,
+    whose scope is tried with them.
+    """
     async with opened(tmp_path, "") as rt:
         sends = {spec.id for spec in rt.registry.list() if "sends_external" in spec.labels}
     agents = {one for one in sends if one.startswith("agent.")}
-    assert sends - agents - {"notify.webhook", "sys.exec.run"} == {*SENDING}
+    others = {"notify.webhook", "sys.exec.run", "scan.active", "scan.passive"}
+    assert sends - agents - others == {*SENDING}
 
 
 @pytest.mark.parametrize("field", ["compensation", "status"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +31,9 @@ _LINES_AT_ONCE_MAX: Final = LINES_PER_S_MAX + 1
 class Output:
     """The streams of one program, in a folder of their own. To be closed before they are read."""
 
-    def __init__(self, context: LocalContext, folder: Path) -> None:
+    def __init__(self, context: LocalContext, folder: Path, *, told: Collection[str]) -> None:
         self._progress = context.progress
+        self._told = told
         self._files = {name: (folder / name).open("wb") for name in STREAMS}
         self._streams: dict[str, RedactingStream] = {name: context.redactor.stream() for name in STREAMS}
         self._lines = {name: Lines() for name in STREAMS}
@@ -48,15 +49,15 @@ class Output:
         for name, file in self._files.items():
             with file:
                 self._keep(name, self._streams[name].end())
-            self._tell(self._lines[name].end())
+            self._tell(name, self._lines[name].end())
 
     def _keep(self, name: str, piece: bytes) -> None:
         # INVARIANT: what is told has gone through the same stream as what is kept, so that no secret shows in either.
         self._files[name].write(piece)
-        self._tell(self._lines[name].feed(piece))
+        self._tell(name, self._lines[name].feed(piece))
 
-    def _tell(self, lines: str) -> None:
-        if lines:
+    def _tell(self, name: str, lines: str) -> None:
+        if lines and name in self._told:
             self._progress(self._count, None, lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from assent.capabilities.exec._folders import ENDED, LAYER, Folders, remove
-from assent.capabilities.exec._output import Output
+from assent.capabilities.exec._output import STREAMS, Output
 from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, other_names, stamp_of
 from assent.capabilities.fs.world._faults import not_a_directory
@@ -26,7 +26,7 @@ from assent.journal import read_plain
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from assent.sandbox import Capture, Child, Ended, Sandbox, SandboxLimits
+    from assent.sandbox import Capture, Child, Ended, NetworkScope, Sandbox, SandboxLimits
 
 T = TypeVar("T")
 
@@ -44,6 +44,25 @@ class Command:
     timeout_s: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A program with all that it is given. What it writes to `root` goes to the layer of its folder."""
+
+    program: str
+    arguments: tuple[str, ...]
+    root: Path
+    environment: Mapping[str, str]
+    limits: SandboxLimits
+    cwd: str = "."
+    stdin: str | None = None
+    read_only: tuple[Path, ...] = ()
+    network: bool = False
+    scope: NetworkScope | None = None
+    """Where the network ends; None: nowhere."""
+    told: tuple[str, ...] = STREAMS
+    """The streams whose lines whoever watches is told: one that is the program's work is none of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """A program that ended, and the folder with what came out of it."""
@@ -56,6 +75,8 @@ class Ran:
     wall_ms: int
     folder: Path
     may_act: bool
+    left_scope: int = 0
+    left_for: tuple[str, ...] = ()
 
     def told(self) -> dict[str, Json]:
         """How it ended, as the output tells it."""
@@ -101,7 +122,7 @@ class Programs:
         self._hidden = tuple(hidden)
         self._environ = environ
         self._detect = sandbox
-        self._limits = limits
+        self.limits: Final = limits
         self._sandbox: Sandbox | None = None
         self._turns: dict[str, _Turn] = {}
 
@@ -130,60 +151,85 @@ class Programs:
         """
         allowed = self.permit(command, str(context.principal))
         if not (may_act or await self.is_confined()):
-            raise _without_walls(
+            raise without_walls(
                 "the walls around programs, which stood when the call was prepared, do not stand now"
             )
-        with _disk_told(may_act=False):
-            folder = await in_thread(self._folders.make)
-        try:
-            with _disk_told(may_act=may_act):
+        async with self.folder() as folder:
+            with disk_told(may_act=may_act):
                 ran = await self._run(context, command, allowed, folder, may_act=may_act)
             yield ran
+
+    @asynccontextmanager
+    async def folder(self) -> AsyncIterator[Path]:
+        """A folder of the state for one program, which goes with all that is in it when the block is left."""
+        with disk_told(may_act=False):
+            folder = await in_thread(self._folders.make)
+        try:
+            yield folder
         finally:
             await in_thread(partial(self._folders.discard, folder))
 
     async def _run(
         self, context: LocalContext, command: Command, allowed: Permit, folder: Path, *, may_act: bool
     ) -> Ran:
-        from assent.sandbox import Confinement
-
         if ".." not in command.cwd.split("/") and not (self.workspace / command.cwd).is_dir():
             raise not_a_directory(command.cwd)
-        layer = folder / LAYER
-        layer.mkdir()
-        limits = self._limits()
+        limits = self.limits()
         if command.timeout_s is not None:
             limits = replace(limits, wall_s=min(limits.wall_s, command.timeout_s))
-        confinement = Confinement(
+        job = Job(
+            program=allowed.program,
+            arguments=command.argv[1:],
             root=self.workspace,
-            layer=layer,
-            hidden=(*self._hidden, *await in_thread(partial(other_names, self.workspace, self._hidden))),
-            unfinished=TEMPORARY,
+            environment=allowed.environment,
+            limits=limits,
+            cwd=command.cwd,
+            stdin=command.stdin,
             read_only=allowed.rule.read_only,
             network=may_act and allowed.rule.network,
-            environment=allowed.environment,
-            cwd=command.cwd,
-            limits=limits,
         )
-        output = Output(context, folder)
+        return await self.run_job(context, job, folder, may_act=may_act)
+
+    async def run_job(self, context: LocalContext, job: Job, folder: Path, *, may_act: bool) -> Ran:
+        """Run a program to its end in such a folder; what it printed and wrote is there afterwards.
+
+        Raises what the sandbox raises, as `NoEffectError` where the program could not act or never ran.
+        """
+        from assent.sandbox import Confinement
+
+        layer = folder / LAYER
+        layer.mkdir()
+        confinement = Confinement(
+            root=job.root,
+            layer=layer,
+            hidden=(*self._hidden, *await in_thread(partial(other_names, job.root, self._hidden))),
+            unfinished=TEMPORARY,
+            read_only=job.read_only,
+            network=job.network,
+            scope=job.scope,
+            environment=job.environment,
+            cwd=job.cwd,
+            limits=job.limits,
+        )
+        output = Output(context, folder, told=job.told)
         loop = asyncio.get_running_loop()
 
         def stoppable(child: Child) -> None:
             context.cancel.watch(lambda: loop.call_soon_threadsafe(child.kill))
 
         try:
-            sandbox = await self._ready()
+            sandbox = await self.sandbox()
             ended: Ended = await sandbox.run(
-                [allowed.program, *command.argv[1:]],
+                [job.program, *job.arguments],
                 confinement,
-                stdin=None if command.stdin is None else command.stdin.encode(),
+                stdin=None if job.stdin is None else job.stdin.encode(),
                 on_output=output.take,
                 on_start=stoppable,
             )
         except AssentError as error:
             if may_act and error.code not in _NEVER_RAN:
                 raise
-            raise _without_effect(error) from error
+            raise without_effect(error) from error
         finally:
             context.cancel.watch(_do_nothing)
             output.close()
@@ -196,6 +242,8 @@ class Programs:
             wall_ms=ended.usage.wall_ms,
             folder=folder,
             may_act=may_act,
+            left_scope=ended.left_scope,
+            left_for=ended.left_for,
         )
 
     async def is_confined(self) -> bool:
@@ -203,16 +251,16 @@ class Programs:
 
         Raises `NoEffectError` SANDBOX_UNAVAILABLE.
         """
-        return (await self._ready()).holds.is_confined
+        return (await self.sandbox()).holds.is_confined
 
-    async def _ready(self) -> Sandbox:
+    async def sandbox(self) -> Sandbox:
         """The sandbox; `NoEffectError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched it off by name."""
         try:
             if self._sandbox is None:
                 self._sandbox = await in_thread(self._detect)
             self._sandbox.require()
         except AssentError as error:
-            raise _without_effect(error) from error
+            raise without_effect(error) from error
         return self._sandbox
 
     @asynccontextmanager
@@ -227,11 +275,11 @@ class Programs:
         program began.
         """
         allowed = self.permit(command, str(context.principal))
-        sandbox = await self._ready()
+        sandbox = await self.sandbox()
         if not sandbox.holds.is_confined:
-            raise _without_walls("what a program writes can't be captured where nothing confines it")
+            raise without_walls("what a program writes can't be captured where nothing confines it")
         async with self._turn(command, allowed, context.key) as (name, stamp):
-            with _disk_told(may_act=False):
+            with disk_told(may_act=False):
                 async with self._capture(context, command, allowed, name, keep=keep) as (found, capture):
                     yield found, capture, stamp
 
@@ -240,7 +288,7 @@ class Programs:
         self, context: LocalContext, command: Command, allowed: Permit, name: str, *, keep: bool
     ) -> AsyncIterator[tuple[Ran, Capture]]:
         """The capture of this name, of a program that ran before or runs now."""
-        sandbox = await self._ready()
+        sandbox = await self.sandbox()
         kept, is_kept = await in_thread(partial(self._kept, name)), False
         folder = kept.folder if kept else await in_thread(partial(self._folders.make, name))
         try:
@@ -305,7 +353,7 @@ class Programs:
 
 
 @contextmanager
-def _disk_told(*, may_act: bool) -> Iterator[None]:
+def disk_told(*, may_act: bool) -> Iterator[None]:
     """Inside, what the state's disk refuses is told as such: DISK_FULL, STORAGE_FAILED. Without a way to act nothing was done."""
     try:
         yield
@@ -331,7 +379,7 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await answer
 
 
-def _without_walls(message: str) -> NoEffectError:
+def without_walls(message: str) -> NoEffectError:
     return NoEffectError(
         "SANDBOX_UNAVAILABLE",
         message,
@@ -339,7 +387,7 @@ def _without_walls(message: str) -> NoEffectError:
     )
 
 
-def _without_effect(error: AssentError) -> NoEffectError:
+def without_effect(error: AssentError) -> NoEffectError:
     return NoEffectError(error.code, error.message, path=error.path, hint=error.hint, details=error.details)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -84,12 +85,13 @@ def command_line(parameters: Run | RunCaptured) -> str:
     return safe_line(f"$ {names}{shlex.join(parameters.argv)}{where}")
 
 
-def require_success(ran: Ran, *, check: bool) -> None:
-    """Refuse a program that was ended, or that failed. One that could not act has had no effect: nobody has its writes.
+def require_success(ran: Ran, *, check: bool, success: Collection[int] = (0,)) -> None:
+    """Refuse a program that was ended, or that failed: with an exit code that is none of `success`. One that could not act has
+    had no effect: nobody has its writes.
 
     Raises PROGRAM_LIMIT, PROGRAM_FAILED and CALL_CANCELLED, as `NoEffectError` or `WorldError`.
     """
-    if ran.limit is None and (ran.exit_code == 0 or not check):
+    if ran.limit is None and (ran.exit_code in success or not check):
         return
     kind: type[AssentError] = WorldError if ran.may_act else NoEffectError
     details = {**ran.told(), **ends(ran.folder), "limit": ran.limit}

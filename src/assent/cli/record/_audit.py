@@ -16,9 +16,10 @@ from assent.cli._exit import OK, UNVERIFIED
 from assent.cli.record._audit_log import approvals, log
 from assent.cli.runs._drive import drive, read_wait
 from assent.cli.runs._run import wait_option
+from assent.cli.terminal._files import written_whole
 from assent.cli.terminal._line import read_line
 from assent.cli.terminal._style import Paint
-from assent.errors import AssentError, InputError, Json, WorldError
+from assent.errors import AssentError, InputError, Json
 from assent.runtime import service
 from assent.spec.ids import ERASE_CAPABILITY, plans_apart
 from assent.spec.values.json_fields import written
@@ -132,13 +133,7 @@ def prove(door: Door, seq: int, output: Path | None) -> None:
     except AssentError:
         key = "KEY"  # A proof needs no key to be made; it may lie where only the runtime may read it.
     if output is not None:
-        try:
-            (door.cwd / output).write_text(proof, encoding="utf-8")
-        except OSError as error:
-            reason = (error.strerror or "failed").lower()
-            raise WorldError(
-                "FILE_UNWRITABLE", f"`{output}` can't be written: {reason}", path=str(output)
-            ) from None
+        written_whole(door.cwd / output, [proof.encode()])
         door.out.note(f"wrote {output}")
     # Who checks it needs no state of ours, so neither does the command.
     check = f"assent audit verify-proof {shlex.quote(str(output or 'FILE'))} --key {shlex.quote(key)}"
@@ -171,7 +166,7 @@ def tile(door: Door, place: str) -> None:
 @click.argument("file")
 @click.option("--key", metavar="KEY", required=True, help="The ledger's public key, or a file with it.")
 def verify_proof(door: Door, file: str, key: str) -> None:
-    """Check the proof in FILE with the ledger's public key, and print the entry that it proves. No state is needed."""
+    """Check the proof in FILE, of an entry or a finding, with the public key, and print what it proves. No state is needed."""
     proof = read_text(door.cwd / file, what="the proof")
     proved = door.perform(service.requests.VerifyProof(proof=proof, key=_key(door, key) or ""))
     if door.out.is_json:
@@ -181,6 +176,8 @@ def verify_proof(door: Door, file: str, key: str) -> None:
     if proved.stream and proved.n is not None:
         where += f", number {proved.n} of {safe_line(proved.stream)}"
     door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {proved.root}")
+    if proved.finding:
+        door.out.answer(safe(written(proved.finding)))
     door.out.answer(safe(written(proved.entry)))
 
 

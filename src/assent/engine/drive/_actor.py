@@ -268,6 +268,12 @@ class RunActor:
         self.start()
         await answer
 
+    async def settle(self) -> None:
+        """Return when all that was decided so far is durable."""
+        settled: Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put((None, settled))
+        await settled
+
     async def _hear(self, command: Command) -> None:
         """What a call under way has to say before it goes on. Once the run was stopped nobody hears it."""
         if self._is_stopped:

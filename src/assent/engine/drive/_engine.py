@@ -412,6 +412,12 @@ class Engine:
             self._let_go(actor)
         return key, Driven(actor.record, actor.blueprint, actor.values)
 
+    async def settle(self, run: RunId) -> None:
+        """See `Driver.settle`."""
+        actor = self._actors.get(run)
+        if actor is not None and actor.is_driven and not actor.is_broken:
+            await actor.settle()
+
     async def look(self, run: RunId) -> Driven:
         """How a run stands by its journal; nothing of it moves. `RUN_UNKNOWN`."""
         record = await self._load(run)

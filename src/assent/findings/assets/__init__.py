@@ -1,6 +1,7 @@
 """What scans are made with, by reference: `res://TYPE/NAME:VERSION`. The port of a provider, one in memory, one in a file."""
 
 from assent.findings.assets._memory import MemoryProvider
+from assent.findings.assets._provider import exists, read_exact, read_wider
 from assent.findings.assets._sqlite import SqliteProvider
 from assent.findings.assets.ports import CONTENT_BYTES_MAX, AssetVersion, ResourceProvider, Used
 from assent.findings.assets.reference import (
@@ -29,6 +30,9 @@ __all__ = [
     "Scope",
     "SqliteProvider",
     "Used",
+    "exists",
+    "read_exact",
     "read_reference",
     "read_scope",
+    "read_wider",
 ]

@@ -36,7 +36,12 @@ class MemoryProvider(Provider):
     def _add(self, version: AssetVersion) -> None:
         self._versions[version.reference] = version
 
-    def _retire(self, version: AssetVersion, at: str) -> None:
+    def _remove(self, version: AssetVersion) -> None:
+        del self._versions[version.reference]
+        if all(one.sha256 != version.sha256 for one in self._versions.values()):
+            del self._contents[version.sha256]
+
+    def _retire(self, version: AssetVersion, at: str | None) -> None:
         self._versions[version.reference] = msgspec.structs.replace(version, retired_at=at)
 
     def _count(self, version: AssetVersion, at: str) -> None:

@@ -49,8 +49,12 @@ class Provider(ABC):
         """Keep a version that is not there."""
 
     @abstractmethod
-    def _retire(self, version: AssetVersion, at: str) -> None:
-        """Note when a version was retired."""
+    def _remove(self, version: AssetVersion) -> None:
+        """Forget a version, and its content where no other version has it."""
+
+    @abstractmethod
+    def _retire(self, version: AssetVersion, at: str | None) -> None:
+        """Note when a version was retired, or that it was not."""
 
     @abstractmethod
     def _count(self, version: AssetVersion, at: str) -> None:
@@ -66,21 +70,15 @@ class Provider(ABC):
         self, reference: Reference | str, content: bytes | Iterable[bytes], *, at: str
     ) -> AssetVersion:
         """Keep a version."""
-        meant = read_reference(reference)
-        if meant.scope is None or meant.version is None or meant.version == LATEST:
-            raise InputError(
-                "RESOURCE_REQUEST_INVALID",
-                f"`{meant}` must say a scope and a word for the version to be published",
-                hint="for all projects write `res://global/TYPE/NAME:VERSION`",
-            )
+        meant, scope, word = read_exact(reference)
         _judge_moment(at)
         with self._whole():
             digest, size = self._keep(_bounded([content] if isinstance(content, bytes) else content))
             new = AssetVersion(
-                scope=meant.scope,
+                scope=scope,
                 type=meant.type,
                 name=meant.name,
-                version=meant.version,
+                version=word,
                 sha256=digest,
                 size_bytes=size,
                 published_at=at,
@@ -89,55 +87,72 @@ class Provider(ABC):
 
     def promote(self, reference: Reference | str, to: Scope | str, *, at: str) -> AssetVersion:
         """Copy a version to a wider scope."""
-        wider = read_scope(to)
+        scope = read_scope(to)
         _judge_moment(at)
         with self._whole():
             there = self.resolve(reference)
-            if wider.level.width <= there.scope.level.width:
-                raise InputError(
-                    "RESOURCE_REQUEST_INVALID",
-                    f"`{there.reference}` can't be promoted to `{wider}`, which is no wider scope",
-                    hint="from the nearest to the widest they are run, node, project, group and global",
-                )
-            if there.retired_at is not None:
-                raise _retired(there)
+            read_wider(there, scope)
             new = msgspec.structs.replace(
-                there, scope=wider, published_at=at, promoted_from=str(there.reference), uses=0, used_at=None
+                there, scope=scope, published_at=at, promoted_from=str(there.reference), uses=0, used_at=None
             )
             return self._published(new)
 
     def _published(self, new: AssetVersion) -> AssetVersion:
-        for one in self.versions(new.scope, new.type, new.name):
-            if one.version == new.version:
-                if one.sha256 != new.sha256:
-                    raise InputError(
-                        "RESOURCE_EXISTS",
-                        f"`{one.reference}` has other content, and a version never changes",
-                        hint="publish it as another version",
-                        details={"sha256": one.sha256},
-                    )
-                return one
-        self._add(new)
-        return new
+        there = self._at(new.reference)
+        if there is None:
+            self._add(new)
+            return new
+        if there.sha256 != new.sha256:
+            raise exists(there)
+        return there
 
     def retire(self, reference: Reference | str, *, at: str) -> AssetVersion:
         """Take a version out of use."""
-        meant = read_reference(reference)
+        meant, scope, _ = read_exact(reference)
         _judge_moment(at)
-        if meant.scope is None or meant.version is None or meant.version == LATEST:
-            raise InputError(
-                "RESOURCE_REQUEST_INVALID",
-                f"`{meant}` must say the scope and the word of the version that is to be retired",
-                hint="write it like `res://project/shop/wordlist/common:1.0.0`",
-            )
         with self._whole():
-            for one in self.versions(meant.scope, meant.type, meant.name):
-                if meant.version == one.version:
-                    if one.retired_at is not None:
-                        return one
-                    self._retire(one, at)
-                    return msgspec.structs.replace(one, retired_at=at)
-        raise _not_found(meant, [meant.scope])
+            one = self._at(meant)
+            if one is None:
+                raise _not_found(meant, [scope])
+            if one.retired_at is not None:
+                return one
+            self._retire(one, at)
+            return msgspec.structs.replace(one, retired_at=at)
+
+    def withdraw(self, reference: Reference | str, *, published_at: str) -> None:
+        """Take back that a version was published or promoted."""
+        meant, _, _ = read_exact(reference)
+        with self._whole():
+            one = self._at(meant)
+            if one is None or one.published_at != published_at:
+                return
+            copies = self.versions(None, one.type, one.name)
+            since = (
+                (one.uses > 0, "used"),
+                (one.retired_at is not None, "retired"),
+                (any(copy.promoted_from == str(one.reference) for copy in copies), "promoted"),
+            )
+            found = [word for is_so, word in since if is_so]
+            if found:
+                raise InputError(
+                    "RESOURCE_IN_USE",
+                    f"`{one.reference}` was {' and '.join(found)} since it was published",
+                    hint="retire it: then nothing new uses it",
+                )
+            self._remove(one)
+
+    def reinstate(self, reference: Reference | str, *, retired_at: str) -> None:
+        """Take back that a version was retired."""
+        meant, _, _ = read_exact(reference)
+        with self._whole():
+            one = self._at(meant)
+            if one is not None and one.retired_at == retired_at:
+                self._retire(one, None)
+
+    def _at(self, meant: Reference) -> AssetVersion | None:
+        """The version of a scope and a word, retired or not."""
+        there = self.versions(meant.scope, meant.type, meant.name)
+        return next((one for one in there if one.version == meant.version), None)
 
     def resolve(self, reference: Reference | str, context: Context = NOWHERE) -> AssetVersion:
         """The version that is meant."""
@@ -168,17 +183,18 @@ class Provider(ABC):
         """The version that is meant, with its content, counted as used."""
         _judge_moment(at)
         found = self.resolve(reference, context)
-        for _ in self._checked(found):
+        for _ in self.content(found):
             pass
         with self._whole():
+            # Others may have withdrawn it meanwhile, or used it.
+            if self._at(found.reference) is None:
+                raise _not_found(read_reference(reference), [found.scope])
             self._count(found, at)
-        # What it was is known; how often others used it meanwhile is asked again.
-        now = next(
-            one for one in self.versions(found.scope, found.type, found.name) if one.version == found.version
-        )
-        return Used(now, self._checked(now))
+            now = self._at(found.reference)
+        assert now is not None  # INVARIANT: it was there in this transaction
+        return Used(now, self.content(now))
 
-    def _checked(self, version: AssetVersion) -> Iterator[bytes]:
+    def content(self, version: AssetVersion) -> Iterator[bytes]:
         """A content, whose last piece is followed by an error where it is not the one that was published."""
         digest = sha256()
         for piece in self._pieces(version.sha256):
@@ -191,6 +207,42 @@ class Provider(ABC):
                 hint="publish the same content again by the same reference, which mends it",
                 details={"sha256": version.sha256, "found": digest.hexdigest()},
             )
+
+
+def read_exact(reference: Reference | str) -> tuple[Reference, Scope, str]:
+    """A reference that means one version by its scope and word. `InputError` `RESOURCE_REQUEST_INVALID`."""
+    meant = read_reference(reference)
+    if meant.scope is None or meant.version is None or meant.version == LATEST:
+        raise InputError(
+            "RESOURCE_REQUEST_INVALID",
+            f"`{meant}` must say the scope and the word of the version",
+            hint="write it like `res://project/shop/wordlist/common:1.0.0`; for all projects the scope is `global`",
+        )
+    return meant, meant.scope, meant.version
+
+
+def read_wider(there: AssetVersion, to: Scope | str) -> Reference:
+    """What a version is called once it is promoted. `InputError` `RESOURCE_REQUEST_INVALID`, `RESOURCE_RETIRED`."""
+    wider = read_scope(to)
+    if wider.level.width <= there.scope.level.width:
+        raise InputError(
+            "RESOURCE_REQUEST_INVALID",
+            f"`{there.reference}` can't be promoted to `{wider}`, which is no wider scope",
+            hint="from the nearest to the widest they are run, node, project, group and global",
+        )
+    if there.retired_at is not None:
+        raise _retired(there)
+    return msgspec.structs.replace(there.reference, scope=wider)
+
+
+def exists(one: AssetVersion) -> InputError:
+    """The version has other content."""
+    return InputError(
+        "RESOURCE_EXISTS",
+        f"`{one.reference}` has other content, and a version never changes",
+        hint="publish it as another version",
+        details={"sha256": one.sha256},
+    )
 
 
 def _bounded(content: Iterable[bytes]) -> Iterator[bytes]:

@@ -98,7 +98,14 @@ class SqliteProvider(Provider):
             ),
         )  # fmt: skip
 
-    def _retire(self, version: AssetVersion, at: str) -> None:
+    def _remove(self, version: AssetVersion) -> None:
+        self._db.execute(f"DELETE FROM version WHERE {_THIS}", _key(version))  # noqa: S608 - ours
+        if self._db.execute("SELECT 1 FROM version WHERE sha256 = ?", (version.sha256,)).get is None:
+            content = "SELECT id FROM content WHERE sha256 = ?"
+            self._db.execute(f"DELETE FROM piece WHERE content = ({content})", (version.sha256,))  # noqa: S608 - ours
+            self._db.execute("DELETE FROM content WHERE sha256 = ?", (version.sha256,))
+
+    def _retire(self, version: AssetVersion, at: str | None) -> None:
         self._db.execute(f"UPDATE version SET retired = ? WHERE {_THIS}", (at, *_key(version)))  # noqa: S608 - ours
 
     def _count(self, version: AssetVersion, at: str) -> None:

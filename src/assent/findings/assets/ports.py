@@ -85,6 +85,18 @@ class ResourceProvider(Protocol):
     def use(self, reference: Reference | str, context: Context = NOWHERE, *, at: str) -> Used:
         """The version that is meant, with its content, counted as used. `WorldError` `RESOURCE_CORRUPT`: it is damaged."""
 
+    def content(self, version: AssetVersion) -> Iterator[bytes]:
+        """The content of a version piece by piece, for who only looks. `WorldError` `RESOURCE_CORRUPT` behind the last piece."""
+
+    def withdraw(self, reference: Reference | str, *, published_at: str) -> None:
+        """Take back that a version was published, or promoted, at that moment: as if it had not been. Else it does nothing.
+
+        `InputError` `RESOURCE_IN_USE`: it was used, promoted or retired since.
+        """
+
+    def reinstate(self, reference: Reference | str, *, retired_at: str) -> None:
+        """Take back that a version was retired at that moment. Else it does nothing."""
+
     def versions(
         self, scope: Scope | str | None = None, kind: AssetType | None = None, name: str | None = None
     ) -> Iterator[AssetVersion]:

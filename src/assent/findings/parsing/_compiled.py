@@ -6,7 +6,6 @@ Everything that a manifest says is looked up once, here. What is done for each r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -274,7 +273,6 @@ def what_at(at: Mapping[str, Any]) -> str:
     return str(at["name"])
 
 
-@lru_cache(maxsize=4096)
 def _address(url: str) -> str:
     place = place_of(url)
     return f"{place.origin}{place.path}" or url

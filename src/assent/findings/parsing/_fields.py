@@ -101,7 +101,7 @@ def _first_of(getters: tuple[Getter, ...]) -> Getter:
     def get(value: Any, parents: Parents, names: Names) -> Any:
         for getter in getters:
             found = getter(value, parents, names)
-            if found is not None and found not in ("", []):
+            if found or (found is not None and found not in ("", [])):
                 return found
         return None
 

@@ -129,7 +129,7 @@ class Parser:
                     yield Told(skipped=BROKEN), cut
                 continue
             for records in self._sets:
-                for inner, parents in self._inner(records, cut):
+                for inner, parents in self._inner(records, cut) if records.each else ((cut, ()),):
                     report.records += 1
                     if inner.fault is not None or type(inner.value) is not dict:
                         yield Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT), inner
@@ -172,9 +172,6 @@ class Parser:
     @staticmethod
     def _inner(records: CompiledRecords, cut: Cut) -> Iterator[tuple[Cut, tuple[Any, ...]]]:
         """The records in what was cut, each with what it stands in."""
-        if not records.each:
-            yield cut, ()
-            return
         if not cut.data:
             for value, parents in _walk(cut.value, records.each, ()):
                 yield cut._replace(value=value), parents
@@ -205,7 +202,7 @@ class Parser:
             finding = _finding(told.finding, cut, about, provenance)
             if isinstance(finding, Finding):
                 report.findings += 1
-                report.by_severity[finding.severity.value] += 1
+                report.by_severity[told.finding["severity"]] += 1
                 return Parsed(cut.begin, cut.end, finding)
             skipped = finding
         elif told.resource is not None and told.at is not None:

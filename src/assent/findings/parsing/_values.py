@@ -6,7 +6,7 @@ None: nothing was said, or nothing that has such a form.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -44,11 +44,23 @@ _REQUEST: Final = re.compile(
     r"[A-Z]+ [^\r\n]* HTTP/[0-9.]+\r?\n(?:[^\r\n]+\r?\n)*?host:[ \t]*([^\s]+)", re.IGNORECASE
 )
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_.-]+")
-_MOMENT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(\.\d{3})?\d*Z")
+_MOMENT: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2})(\.\d{3})?\d*(?:Z|([+-]\d{2}:\d{2}))", re.ASCII
+)
 _VECTOR: Final = re.compile(r"CVSS:(3\.0|3\.1|4\.0)/")
 _LATEST_S: Final = 253_402_300_799
 _MILLISECONDS_FROM: Final = 100_000_000_000
 _ID_CHARACTERS_MAX: Final = 256
+_REMEMBERED_CHARACTERS_MAX: Final = 256
+
+
+_Find: TypeAlias = Callable[[str], tuple[str, ...]]
+
+
+def _remembered(find: _Find) -> _Find:
+    """What was found in a short text is kept: the records of one detector mostly say the same of it."""
+    short = lru_cache(maxsize=1024)(find)
+    return lambda said: short(said) if len(said) <= _REMEMBERED_CHARACTERS_MAX else find(said)
 
 
 def text(value: Any) -> str | None:
@@ -143,10 +155,14 @@ def severity_of(found: float) -> str:
 
 def moment(value: Any) -> str | None:
     """RFC 3339 in UTC: of a date and time with its offset, or of seconds or milliseconds since 1970."""
-    if isinstance(value, str):
+    if type(value) is str:
         found = _MOMENT.fullmatch(value)
         if found is not None:
-            return f"{found[1]}T{found[2]}{found[3] or ''}Z"
+            day, minute, second, thousandth, offset = found.groups(default="")
+            if not offset:
+                return f"{day}T{minute}{second}{thousandth}Z"
+            if second < ":60" and (there := _in_utc(day, minute, offset)) is not None:
+                return f"{there}{second}{thousandth if thousandth != '.000' else ''}Z"
         value = value.strip()
         if value.isdecimal() and len(value) < 15:
             return moment(int(value))
@@ -157,6 +173,17 @@ def moment(value: Any) -> str | None:
     if not 0 <= seconds <= _LATEST_S:
         return None
     return _written(datetime.fromtimestamp(seconds, UTC))
+
+
+@lru_cache(maxsize=1024)
+def _in_utc(day: str, minute: str, offset: str) -> str | None:
+    """A minute elsewhere: offsets are of whole minutes, and many records are of the same one."""
+    try:
+        return (
+            datetime.fromisoformat(f"{day}T{minute}{offset}").astimezone(UTC).isoformat("T", "minutes")[:16]
+        )
+    except (ValueError, OverflowError):
+        return None
 
 
 def _moment_of(said: str) -> str | None:
@@ -170,8 +197,8 @@ def _moment_of(said: str) -> str | None:
 
 
 def _written(at: datetime) -> str:
-    exact = at.replace(tzinfo=None).isoformat(timespec="milliseconds")
-    return f"{exact}Z" if at.microsecond >= 1000 else f"{exact[:-4]}Z"
+    exact = at.isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds")
+    return f"{exact.removesuffix('+00:00')}Z"
 
 
 def confidence(value: Any) -> int | None:
@@ -191,45 +218,66 @@ def confidence(value: Any) -> int | None:
 
 def cwes(value: Any) -> tuple[str, ...] | None:
     """Weaknesses: of numbers, `CWE-79`, or texts that speak of them."""
-    found: dict[str, None] = {}
-    for one in _leaves(value):
-        if isinstance(one, int) and 0 < one < 10_000_000:
-            found[f"CWE-{one}"] = None
-        elif isinstance(one, str):
-            alone = _NUMBER.fullmatch(one)
-            for number in (alone[1],) if alone else _CWE.findall(one):
-                if number.strip("0"):
-                    found[f"CWE-{number.lstrip('0')}"] = None
-    return tuple(found)[:LISTED_MAX] or None
+    return _listed(
+        one for said in _leaves(value) for one in (_cwes_in(said) if isinstance(said, str) else _cwe_of(said))
+    )
+
+
+def _cwe_of(number: Any) -> tuple[str, ...]:
+    return (f"CWE-{number}",) if type(number) is int and 0 < number < 10_000_000 else ()
+
+
+@_remembered
+def _cwes_in(said: str) -> tuple[str, ...]:
+    alone = _NUMBER.fullmatch(said)
+    numbers = (alone[1],) if alone else _CWE.findall(said)
+    return tuple(f"CWE-{bare}" for one in numbers if (bare := one.lstrip("0")))
 
 
 def cves(value: Any) -> tuple[str, ...] | None:
     """Vulnerabilities that have a number. What only looks like one is none."""
-    found = (f"CVE-{year}-{number}" for one in _said(value) for year, number in _CVE.findall(one))
-    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+    return _listed(one for said in _said(value) for one in _cves_in(said))
+
+
+@_remembered
+def _cves_in(said: str) -> tuple[str, ...]:
+    return tuple(f"CVE-{year}-{number}" for year, number in _CVE.findall(said))
 
 
 def owasps(value: Any) -> tuple[str, ...] | None:
     """Places in the OWASP Top 10 that name their year."""
-    found = (f"A{int(number):02}:{year}" for one in _said(value) for number, year in _OWASP.findall(one))
-    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+    return _listed(one for said in _said(value) for one in _owasps_in(said))
+
+
+@_remembered
+def _owasps_in(said: str) -> tuple[str, ...]:
+    return tuple(f"A{int(number):02}:{year}" for number, year in _OWASP.findall(said))
 
 
 def techniques(value: Any) -> tuple[str, ...] | None:
     """Techniques of MITRE ATT&CK."""
-    found = (f"T{number}{sub}" for one in _said(value) for number, sub in _TECHNIQUE.findall(one))
-    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+    return _listed(one for said in _said(value) for one in _techniques_in(said))
+
+
+@_remembered
+def _techniques_in(said: str) -> tuple[str, ...]:
+    return tuple(f"T{number}{sub}" for number, sub in _TECHNIQUE.findall(said))
 
 
 def links(value: Any) -> tuple[str, ...] | None:
     """URLs, one or many, also where texts stand around them."""
-    found = (
-        one.rstrip(".,;)]")
-        for said in _said(value)
-        for one in _LINK.findall(said)
-        if len(one) <= NAME_CHARACTERS_MAX
-    )
-    return tuple(dict.fromkeys(found))[:LISTED_MAX] or None
+    return _listed(one for said in _said(value) for one in _links_in(said))
+
+
+@_remembered
+def _links_in(said: str) -> tuple[str, ...]:
+    found = _LINK.findall(said)
+    return tuple(one.rstrip(".,;)]") for one in found if len(one) <= NAME_CHARACTERS_MAX)
+
+
+def _listed(many: Iterable[str]) -> tuple[str, ...] | None:
+    """Each once."""
+    return tuple(dict.fromkeys(many))[:LISTED_MAX] or None
 
 
 @lru_cache(maxsize=4096)
@@ -266,17 +314,18 @@ def detector(tool: str, said: str) -> str:
     return f"{tool}.{own}"[:_ID_CHARACTERS_MAX].rstrip("._") if own else tool
 
 
-def _said(value: Any) -> Iterator[str]:
-    return (one for one in _leaves(value) if isinstance(one, str))
+def _said(value: Any) -> list[str]:
+    return [one for one in _leaves(value) if isinstance(one, str)]
 
 
-def _leaves(value: Any, depth: int = 4) -> Iterator[Any]:
-    match value:
-        case list() if depth:
-            for one in value[:LISTED_MAX]:
-                yield from _leaves(one, depth - 1)
-        case dict() if depth:
-            for one in value.values():
-                yield from _leaves(one, depth - 1)
-        case _:
-            yield value
+def _leaves(value: Any, depth: int = 4) -> list[Any]:
+    if isinstance(value, list) and depth:
+        many = value[:LISTED_MAX]
+    elif isinstance(value, dict) and depth:
+        many = [*value.values()]
+    else:
+        return [value]
+    # Most lists are of texts alone: a call for each would be most of the work.
+    if all(type(one) is str for one in many):
+        return many
+    return [leaf for one in many for leaf in _leaves(one, depth - 1)]

@@ -23,6 +23,7 @@ from assent.findings.metrics import Metrics
 from assent.findings.reports._info import WORST_FIRST, Findings, Info, counted, worst_first
 from assent.findings.reports._words import line, place_of, references, shown, status_of
 from assent.findings.triage import Reported, is_suppressed, moment
+from assent.spec.words.sizes import count_text
 
 FINDINGS_MAX: Final = 10_000
 """How many findings are listed, the worst of them: browsers become slow at larger tables."""
@@ -69,6 +70,7 @@ def _head(info: Info, metrics: Metrics) -> str:
         f'<li><span class="severity {one.value}">{one.value}</span> {metrics.by_severity[one.value]}</li>'
         for one in WORST_FIRST
     )
+    told = ", ".join(f"{count} {word}" for word, count in counts.items())
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
@@ -76,7 +78,7 @@ def _head(info: Info, metrics: Metrics) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{_text(info.title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n<h1>{_text(info.title)}</h1>\n"
         f"<p>Project {_text(info.project)}, {_text(info.generated_at)}, Assent {_text(info.tool_version)}.</p>\n"
-        f"<p>{metrics.total} findings: {', '.join(f'{count} {word}' for word, count in counts.items())}.{mended}</p>\n"
+        f"<p>{count_text(metrics.total, 'finding')}: {told}.{mended}</p>\n"
         f'<h2>Active, by severity</h2>\n<ul class="counts">{severities}</ul>\n'
     )
 

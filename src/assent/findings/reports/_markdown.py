@@ -17,6 +17,7 @@ from assent.findings.metrics import Metrics
 from assent.findings.reports._info import WORST_FIRST, Findings, Info, counted, worst_first
 from assent.findings.reports._words import line, place_of, references, status_of
 from assent.findings.triage import Reported, is_suppressed, moment
+from assent.spec.words.sizes import count_text
 
 FINDINGS_MAX: Final = 5_000
 """How many findings are listed, the worst of them: what shows Markdown ends long before."""
@@ -48,8 +49,9 @@ def _head(info: Info, metrics: Metrics) -> str:
     return (
         f"# {escaped(info.title)}\n\nProject {escaped(info.project)}, {escaped(info.generated_at)}, "
         f"Assent {escaped(info.tool_version)}.\n\n"
-        f"{metrics.total} findings: {metrics.active} active, {metrics.resolved} resolved{mended}, {metrics.false_positive} false "
-        f"positive, {metrics.risk_accepted} with accepted risk, {metrics.suppressed} suppressed.\n\n"
+        f"{count_text(metrics.total, 'finding')}: {metrics.active} active, {metrics.resolved} resolved{mended}, "
+        f"{metrics.false_positive} false positive, {metrics.risk_accepted} with accepted risk, "
+        f"{metrics.suppressed} suppressed.\n\n"
         f"| severity | active |\n|---|---|\n{severities}"
     )
 

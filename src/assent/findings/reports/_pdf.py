@@ -17,6 +17,7 @@ from assent.findings.metrics import Metrics
 from assent.findings.reports._info import WORST_FIRST, Findings, Info, counted, worst_first
 from assent.findings.reports._words import line, place_of, references, status_of
 from assent.findings.triage import Reported, is_suppressed, moment
+from assent.spec.words.sizes import count_text
 
 try:
     from fpdf import FPDF
@@ -97,7 +98,7 @@ class _Pages:
         )
         self.pdf.ln(3)
         self.write(
-            f"{metrics.total} findings: {metrics.active} active, {metrics.resolved} resolved, "
+            f"{count_text(metrics.total, 'finding')}: {metrics.active} active, {metrics.resolved} resolved, "
             f"{metrics.false_positive} false positive, {metrics.risk_accepted} with accepted risk, "
             f"{metrics.suppressed} suppressed",
             size=10,

@@ -142,9 +142,14 @@ class SqliteReader:
 
     async def payload(self, commitment: Commitment) -> bytes | None:
         """The payload's bytes after checking them; None when it was erased."""
+        opened = self.opened(commitment)
+        return None if opened is None else opened[1]
+
+    def opened(self, commitment: Commitment) -> tuple[bytes, bytes] | None:
+        """What opens a commitment to whoever has none of this: the salt, and the payload's bytes; None when it was erased."""
         with self._lock, translated():
             row = find_payload(self._connection, commitment)
-        return None if row is None else checked_body(commitment, row[1], row[2])
+        return None if row is None else (row[1], checked_body(commitment, row[1], row[2]))
 
     def payloads_of(self, bound: Mapping[Commitment, int]) -> dict[Commitment, bytes]:
         """The bodies of many payloads at once, checked, each by the entry that binds it first; those that are stored there.

@@ -155,8 +155,10 @@ class Prunable(NamedTuple):
     left: dict[str, str]
 
     @classmethod
-    def before(cls, before_ms: int, journal: LedgerReader | None, store: PlanStore) -> Self:
-        """Those of which nothing was recorded since then."""
+    def before(
+        cls, before_ms: int, journal: LedgerReader | None, store: PlanStore, needed: frozenset[str]
+    ) -> Self:
+        """Those of which nothing was recorded since then, but the runs that findings are folded from (`needed`)."""
         last_ms: dict[str, int] = dict(store.ids())
         if journal is None:
             return cls([], [plan for plan in sorted(last_ms) if last_ms[plan] < before_ms], {})
@@ -173,7 +175,7 @@ class Prunable(NamedTuple):
         for row in rows_at_once(journal, "runs"):
             run, at_ms = RunId(str(row["run_id"])), int(row["updated_at_ms"] or 0)
             last_ms.pop(str(row["plan_id"]), None)
-            if at_ms >= before_ms:
+            if at_ms >= before_ms or run in needed:
                 continue
             if not state_of(row).is_finished:
                 left[run] = str(row["status"])

@@ -35,6 +35,7 @@ _COMMANDS: Final[Mapping[str, type[Request[Any]]]] = {  # `Any`: each has its ow
     "resume": ask.Resume,
     "run": ask.Run,
     "runs": ask.Runs,
+    "scan tools": ask.Scanners,
     "schedule list": ask.Schedules,
     "schedule remove": ask.RemoveSchedule,
     "schedule show": ask.Schedule,

@@ -5,6 +5,7 @@ Nothing is owned. Where a runtime is open, its own capabilities and policy are a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -450,6 +451,12 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
     )
 
 
+async def _scanners(scene: Scene, request: requests.Scanners) -> answers.Scanners:
+    from assent.runtime.service._scanners import told
+
+    return await told(scene.settings, is_asked=request.is_asked, tested=request.tested)
+
+
 async def _servers(scene: Scene, request: requests.Servers) -> answers.Servers:
     del request
     async with scene.informed() as runtime:
@@ -511,6 +518,18 @@ async def _confirm_secret(scene: Scene, request: requests.ConfirmSecret) -> answ
 
 async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.SecretRotated:
     return await secret_admin.undo(scene.settings, request.name, scene.tell_of_secret)
+
+
+async def _hand_over(scene: Scene, request: requests.HandOver) -> answers.HandedOver:
+    from assent.capabilities.handed import HANDED, Handed
+
+    scene.settings.create_state()
+    handed = Handed(scene.settings.state / HANDED)
+    handed.sweep(system.SystemClock().now_ms())
+    digest, size = await asyncio.to_thread(
+        handed.add, request.upload, request.data, offset=request.offset, is_last=request.last
+    )
+    return answers.HandedOver(blob=digest, bytes=size)
 
 
 async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
@@ -256,7 +256,12 @@ class Reader:
         from assent.runtime.runs._saved_plans import PlanStore
 
         plans = PlanStore(self._settings.state, expiry_ms=self._settings.limits.plan_expiry_ms)
-        found = Prunable.before(before_ms, self._journal, plans)
+        needed: frozenset[str] = frozenset()
+        if self._journal is not None and at_once(self._journal.rows("findings_acts", {}, limit=1)):
+            from assent.runtime.runs._findings import FindingsStore
+
+            needed = FindingsStore(self._settings).needed()
+        found = Prunable.before(before_ms, self._journal, plans, needed)
         chosen = [*found.runs, *found.plans][:PRUNED_MAX]
         runs, never_run = plans_apart(chosen)
         return {
@@ -599,9 +604,25 @@ def _unknown_step(run: RunId, step: str, known: Collection[str]) -> InputError:
     return InputError("STEP_UNKNOWN", f"`{run}` has no step `{step}`", hint=f"steps: {named}{more}")
 
 
+class Record(msgspec.Struct, frozen=True):
+    """What is read, and by whom: the record of a workspace, beside its owner (no `owner_says`) or the owner's own."""
+
+    settings: Settings
+    by: Asker
+    owner_says: OwnerSays | None = None
+
+    def reader(self) -> AbstractContextManager[Reader]:
+        """See `Reader.open`."""
+        return Reader.open(self.settings, self.owner_says)
+
+
 def verify_proof(text: str, key: str) -> dict[str, Json]:
     """What a proof shows, checked with the ledger's public key alone."""
-    proven = ledgers.verify_proof(text, ledgers.TrustPolicy.of_keys(key))
+    return told_entry(ledgers.verify_proof(text, ledgers.TrustPolicy.of_keys(key)))
+
+
+def told_entry(proven: ledgers.ProvenEntry) -> dict[str, Json]:
+    """An entry that was proved, as it is answered."""
     return {
         "index": proven.index,
         "stream": None if proven.leaf is None else proven.leaf.stream,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,7 @@ import msgspec
 from assent.errors import Json
 from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
-from assent.runtime.service._reading import OwnerSays, Reader, verify_export, verify_proof
-from assent.runtime.settings.effective import Settings
+from assent.runtime.service._reading import Record, told_entry, verify_export, verify_proof
 from assent.runtime.wiring.key_store import Key, KeyStore
 from assent.spec.ids import RunId
 from assent.spec.words.durations import instant
@@ -22,18 +21,6 @@ from assent.system import SystemClock
 if TYPE_CHECKING:
     from assent.runtime.service._audit_log import View
     from assent.spec.events.kinds import Leaf
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What is read, and by whom: the record of a workspace, beside its owner (no `owner_says`) or the owner's own."""
-
-    settings: Settings
-    by: requests.Asker
-    owner_says: OwnerSays | None = None
-
-    def reader(self) -> AbstractContextManager[Reader]:
-        """See `Reader.open`."""
-        return Reader.open(self.settings, self.owner_says)
 
 
 # Only what `waits` waits for more than a disk here, so that a command can carry out everything else without an event loop.
@@ -79,6 +66,20 @@ async def _unfinished(record: Record, request: requests.Unfinished) -> answers.U
     del request
     with record.reader() as reader:
         return answers.Unfinished(count=reader.unfinished(), of=reader.count())
+
+
+# `Any`: the function that carries out a request of that name.
+def __getattr__(name: str) -> Any:
+    """What is asked of findings and resources: imported by who asks for that alone."""
+    if name.startswith("_resource"):
+        from assent.runtime.service import _resources
+
+        return getattr(_resources, name)
+    from assent.runtime.service import _findings
+
+    if name in _findings.OPERATIONS:
+        return getattr(_findings, name)
+    raise AttributeError(name)
 
 
 async def _show(record: Record, request: requests.Show) -> answers.ShownRun:
@@ -172,7 +173,12 @@ async def _public_key(record: Record, request: requests.PublicKey) -> answers.Pu
 
 async def _verify_proof(record: Record, request: requests.VerifyProof) -> answers.Proven:
     del record  # who checks a proof needs no state of ours
-    return msgspec.convert(verify_proof(request.proof, request.key), answers.Proven)
+    if not request.proof.lstrip().startswith("{"):
+        return msgspec.convert(verify_proof(request.proof, request.key), answers.Proven)
+    from assent.runtime.service._findings import proven
+
+    entry, finding = proven(request.proof, request.key)
+    return msgspec.convert({**told_entry(entry), "finding": finding}, answers.Proven)
 
 
 async def _verify_export(record: Record, request: requests.VerifyExport) -> answers.Verified:

@@ -69,7 +69,7 @@ def require_texts(request: AnyRequest) -> None:
 
 def answer_type(request: type[Request[A]]) -> type[A]:
     """What a kind of request is answered with: its type argument."""
-    (base,) = request.__orig_bases__  # type: ignore[attr-defined]  # a generic class has it
+    *_, base = request.__orig_bases__  # type: ignore[attr-defined]  # a generic class has it, behind what gives it fields
     found: type[A] = base.__args__[0]
     return found
 

@@ -127,6 +127,19 @@ class Informed(Request[A], frozen=True):
     """It needs what is installed, configured and in force here, and owns nothing."""
 
 
+class HandOver(Informed[answers.HandedOver], tag="hand_over", frozen=True):
+    """A part of a file that a person hands over for a call, under a name that whoever sends it made up; the last one ends it.
+
+    It is read by whoever asks, with that one's rights: no path is told.
+    """
+
+    upload: str
+    data: bytes
+    offset: int = 0
+    """Bytes that were sent before: a part that comes twice, or out of order, is refused (`UPLOAD_INVALID`)."""
+    last: bool = True
+
+
 class Reading(Request[A], frozen=True):
     """It reads what was recorded, or not even that: no lock, nothing written, and nothing imported but what reads."""
 
@@ -568,6 +581,15 @@ class UntrustPlugin(Informed[answers.PluginUntrusted], tag="untrust_plugin", fro
     name: str
 
 
+class Scanners(Informed[answers.Scanners], tag="scanners", frozen=True):
+    """The scanners that there are manifests of, and what is here of each: it is asked for its version, confined."""
+
+    is_asked: bool = True
+    """Without it no program is looked for: only what the manifests say is told."""
+    tested: str | None = None
+    """A scanner that is run over the files of its self-test, too."""
+
+
 class Servers(Informed[answers.Servers], tag="servers", frozen=True):
     """The MCP servers that assent.toml names, and how far each is trusted; none of them is asked."""
 
@@ -867,6 +889,117 @@ class Attachment(Stream[answers.Chunk], tag="attachment", frozen=True):
 
     run: str
     digest: str
+
+
+class OfFindings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which findings of a project are meant: those that fit all that is said; of several words in one field, any."""
+
+    project: str | None = None
+    """A name or a UUID; left out: the only one that there is."""
+    severities: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    suppressed: bool | None = None
+    detectors: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    run: str | None = None
+    owner: str | None = None
+    label: str | None = None
+    """A tag."""
+    text: str | None = None
+
+
+class Findings(OfFindings, Reading[answers.Findings], tag="findings", frozen=True):
+    """A page of a project's findings, the worst first. `PROJECT_UNKNOWN`."""
+
+    after: str | None = None
+    """Where an earlier page said that the next one begins."""
+    limit: int = 100
+
+
+class Finding(Reading[answers.ShownFinding], tag="finding", frozen=True):
+    """One finding with all that is known of it; the beginning of its id is enough. `FINDING_UNKNOWN`, `FINDING_AMBIGUOUS`."""
+
+    finding: str
+
+
+class ProveFinding(Reading[answers.FindingProof], tag="prove_finding", frozen=True):
+    """That a finding is in a dataset of the ledger, and which bytes of which output it was made of. `ENTRY_UNSIGNED`."""
+
+    finding: str
+
+
+class FindingsDiff(Reading[answers.FindingsDiff], tag="findings_diff", frozen=True):
+    """How the findings of a run differ from those of an earlier one."""
+
+    before: str
+    later: str
+    project: str | None = None
+    kinds: tuple[str, ...] = ()
+    after: str | None = None
+    limit: int = 100
+
+
+class FindingsStats(Reading[answers.FindingsStats], tag="findings_stats", frozen=True):
+    """How a project stands: counts, the time that mending takes, the last 30 days."""
+
+    project: str | None = None
+
+
+class FindingsExport(OfFindings, Stream[answers.Chunk], tag="findings_export", frozen=True):
+    """A report of a project's findings."""
+
+    format: str = "json"
+
+
+class Projects(Reading[answers.Projects], tag="projects", frozen=True):
+    """The projects that have findings."""
+
+
+class Discovered(Reading[answers.Discovered], tag="discovered", frozen=True):
+    """A page of what tools discovered in a project: addresses, ports, hosts, packages. `PROJECT_UNKNOWN`."""
+
+    project: str | None = None
+    type: str | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+class Recipe(Reading[answers.Recipe], tag="recipe", frozen=True):
+    """A workflow of scans that comes with Assent, as a document: `code` or `web`. `RECIPE_UNKNOWN`."""
+
+    name: str
+
+
+class Datasets(Reading[answers.Datasets], tag="datasets", frozen=True):
+    """What imports and scans brought: of a run, or of a project, the oldest first."""
+
+    run: str | None = None
+    project: str | None = None
+
+
+class Resources(Reading[answers.Resources], tag="resources", frozen=True):
+    """The versions of resources, in the order in which they were published: of a scope, a type, a name; retired ones too."""
+
+    scope: str | None = None
+    type: str | None = None
+    name: str | None = None
+    retired: bool = False
+
+
+class OfResource(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version is meant, and what is in force beside `[resource]` of assent.toml where the reference says no scope."""
+
+    reference: str
+    project: str | None = None
+    group: str | None = None
+
+
+class Resource(OfResource, Reading[answers.ResourceVersion], tag="resource", frozen=True):
+    """The version that a reference means; looking is not using. `RESOURCE_NOT_FOUND`, `RESOURCE_RETIRED`."""
+
+
+class ResourceContent(OfResource, Stream[answers.Chunk], tag="resource_content", frozen=True):
+    """The content of a version, not counted as used. `RESOURCE_CORRUPT`."""
 
 
 class Listen(Stream[answers.ServerNews], tag="listen", frozen=True):

@@ -22,7 +22,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
     CALL: (
         requests.Run, requests.Call, requests.OpenSession, requests.AddStep, requests.CloseSession, requests.Resume,
         requests.AddSchedule, requests.RemoveSchedule, requests.PauseSchedule, requests.ResumeSchedule,
-        requests.Signal, requests.Reply,
+        requests.Signal, requests.Reply, requests.HandOver,
     ),
     READ: (
         requests.Health, requests.UnderWay, requests.Replay, requests.Capabilities, requests.Capability, requests.Parameters,
@@ -32,7 +32,10 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Deliveries, requests.VerifyLedger, requests.Prove, requests.PublicKey, requests.VerifyProof,
         requests.Keys, requests.AuditLog, requests.AuditApprovals, requests.Attachment, requests.Events, requests.Snapshot,
         requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools, requests.Servers,
-        requests.Listen,
+        requests.Listen, requests.Findings, requests.Finding, requests.ProveFinding, requests.FindingsDiff,
+        requests.FindingsStats, requests.FindingsExport, requests.Projects, requests.Datasets, requests.Discovered,
+        requests.Scanners, requests.Recipe,
+        requests.Resources, requests.Resource, requests.ResourceContent,
     ),
     PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
     APPROVE: (requests.Approve, requests.Reject),

@@ -155,9 +155,10 @@ class Service:
         answer: A
         if isinstance(request, Reading):
             from assent.runtime.service import _recorded
+            from assent.runtime.service._reading import Record
 
             answer = await _function(_recorded, request)(
-                _recorded.Record(self._settings, by, self._owner_says), request
+                Record(self._settings, by, self._owner_says), request
             )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
@@ -218,6 +219,7 @@ class Service:
 
     def _parts(self, request: Stream[A], by: Asker) -> AsyncIterator[A]:
         from assent.runtime.service import _recorded
+        from assent.runtime.service._reading import Record
 
         parts: AsyncIterator[A]
         if self._runtime is not None and isinstance(request, Events):
@@ -230,7 +232,7 @@ class Service:
             parts = server_news(self._runtime, by.principal, request)  # type: ignore[assignment]  # as above
         else:
             parts = _function(_recorded, request)(
-                _recorded.Record(self._settings, asker_of(self._settings), self._owner_says), request
+                Record(self._settings, asker_of(self._settings), self._owner_says), request
             )
         return parts
 

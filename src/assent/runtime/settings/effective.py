@@ -320,7 +320,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def control_files(self) -> tuple[Path, ...]:
         """What they may read and not change."""
-        bundle = self.areas["net"]["ca_bundle"]
+        bundle, scan = self.areas["net"]["ca_bundle"], self.areas["scan"]
+        parsers = self.areas["findings"]["tools"]
         return _each(
             self.workspace / PROJECT_FILE,
             self.config_path,
@@ -330,6 +331,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             *self.configuration_homes,
             self.secrets.vault.ca_file,
             Path(str(bundle)) if bundle is not None else None,
+            Path(str(scan["tools"])) if scan["tools"] is not None else None,
+            self.workspace / str(parsers) if parsers is not None else None,
+            *(self.workspace / Path(one).expanduser() for one in listed(scan, "paths")),
             *(path for server in self.servers.values() for path in server.program_in(self.workspace)),
         )
 

@@ -42,6 +42,7 @@ def ground_of(settings: Settings, area: str) -> Ground:
         said=settings.areas[area],
         workspace=settings.workspace,
         state=settings.state,
+        homes=settings.configuration_homes,
         hidden=settings.hidden_files,
         read_only=settings.control_files,
         environ=system.environment(),

@@ -359,7 +359,10 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[a-z][a-z0-9_]{0,62}$": "a name of at most 63 lower-case letters, digits and `_`, which begins with a letter",
     r"^[a-z][a-z0-9_-]*$": "a name of lower-case letters, digits, `_` and `-`, which begins with a letter",
     r"^msg_[0-9a-f]{32}$": "a delivery's id: `msg_` and 32 hex digits",
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": "a name of at most 128 letters, digits and `. _ -` that begins with a letter or digit",
+    "^[a-z0-9][a-z0-9_-]{0,63}$": "a name of at most 64 lower-case letters, digits and `_ -` that begins with a letter or digit",
     r"^run_[0-9A-Za-z_]+$": "a whole run's id: `run_…`",
+    "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$": "a UUID",
     r"^plan_[0-9a-z]+$": "a plan's id: `plan_…`",
 }
 """Patterns of ours in words: who typed something else is told what is wanted, and not how a machine tells it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from assent.runtime.service.answers._base import Answer, Json
 
 
@@ -75,7 +77,7 @@ class Proof(Answer, frozen=True, kw_only=True):
 
 
 class Proven(Answer, frozen=True, kw_only=True):
-    """What a proof shows."""
+    """What a proof shows; of a finding's proof, the finding too."""
 
     index: int
     stream: str | None
@@ -84,6 +86,7 @@ class Proven(Answer, frozen=True, kw_only=True):
     root: str
     origin: str
     entry: Json
+    finding: Json | msgspec.UnsetType = msgspec.UNSET
 
 
 class Exported(Answer, frozen=True, kw_only=True):

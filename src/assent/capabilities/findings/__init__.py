@@ -1,0 +1,29 @@
+"""Hands on findings: what tools wrote is imported, what people decide of it is kept, and what is old is removed.
+
+Nothing here writes the store: an act leaves its outcome in the ledger, and the store is folded from those (`_following.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assent._lazy import resolved_when_asked
+
+if TYPE_CHECKING:
+    from assent.capabilities.findings._desk import Desk as Desk
+    from assent.capabilities.findings._desk import project_of as project_of
+    from assent.capabilities.findings._following import BOOK as BOOK
+    from assent.capabilities.findings._following import follow as follow
+    from assent.capabilities.findings._following import seq_of as seq_of
+    from assent.capabilities.findings._following import standing as standing
+    from assent.capabilities.findings.ingest import Ingested as Ingested
+    from assent.capabilities.findings.ingest import ingest as ingest
+
+__getattr__, __dir__ = resolved_when_asked(
+    __name__,
+    {
+        "._desk": "Desk project_of",
+        "._following": "BOOK follow seq_of standing",
+        ".ingest": "Ingested ingest",
+    },
+)

@@ -1,0 +1,449 @@
+"""`findings.import`, `triage`, `gc` and `delete_project`: acts whose whole effect is what they leave in the ledger.
+
+So nothing has happened before the outcome is durable, a call that was cut short is made again, and taking one back changes
+nothing but the record: the store is folded from that (`_following.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Final
+
+from pydantic import Field, JsonValue, model_validator
+
+from assent.capabilities.findings._desk import Desk, project_of
+from assent.capabilities.findings.ingest import Ingested, normalise, recognised
+from assent.capabilities.handed import FILE_BYTES_MAX, Kept
+from assent.errors import RefusedError
+from assent.findings.book import Removal, Wanted
+from assent.findings.finding import Severity
+from assent.findings.triage import Scope, Status, Triage, changed, read_change
+from assent.invocation import Attachment, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.spec.capability import SpecModel
+from assent.spec.states import Verdict
+from assent.spec.types import Uuid, WorkspacePath
+from assent.spec.values.canonical import fingerprint
+from assent.spec.words.durations import instant
+from assent.spec.words.legible import safe_line
+from assent.spec.words.sizes import count_text, size_text
+
+DECIDED_MAX: Final = 10_000
+"""Findings of one triage."""
+_DAY_MS: Final = 86_400_000
+
+ProjectName = Annotated[
+    str, Field(min_length=1, max_length=128, description="a name or a UUID; a new name makes a project")
+]
+
+
+class Import(SpecModel):
+    """What to import: a file of the workspace by `path`, or one that a person handed over, by `handed`."""
+
+    project: ProjectName
+    path: WorkspacePath | None = None
+    handed: Kept | None = Field(
+        default=None, description="what a person handed over with `assent findings import`"
+    )
+    name: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="what the file is called where it is told of; left out: its path"
+    )
+    tool: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="which tool wrote it; left out: the file says so itself"
+    )
+    tool_version: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Import:
+        if (self.path is None) == (self.handed is None):
+            raise ValueError("either `path` or `handed` must be given")
+        return self
+
+    @property
+    def called(self) -> str:
+        """What the file is called."""
+        return self.name or self.path or "file"
+
+
+class ImportEffect:
+    """`findings.import`."""
+
+    def preview(self, context: LocalContext, parameters: Import) -> Preview:
+        """Which file, which tool wrote it, and where its findings go."""
+        desk = context.app.get(Desk)
+        ident, name = project_of(parameters.project)
+        raw = _Raw(desk, context, parameters)
+        size = raw.measured()
+        found = recognised(desk.tools(), raw.read, parameters.tool)
+        text = (
+            f"imports {safe_line(parameters.called)}, {size_text(size)}, which {found.name} wrote,"
+            f" into the project {safe_line(name or ident)}"
+        )
+        return Preview("text", text, fingerprint({"file": raw.digest, "tool": found.name}))
+
+    def prepare(self, context: LocalContext, parameters: Import) -> Prepared:
+        """Keep the file as it is now, and refuse what nobody can read."""
+        desk = context.app.get(Desk)
+        project_of(parameters.project)
+        raw = _Raw(desk, context, parameters)
+        digest = context.blobs.put(raw.read())
+        recognised(desk.tools(), lambda: context.blobs.read(digest), parameters.tool)
+        return Prepared({"blob": digest, "bytes": raw.size}, blobs=(digest,))
+
+    def execute(self, context: LocalContext, parameters: Import) -> Ingested:
+        """Read it, record by record."""
+        prepared = context.prepared or {}
+        raw = Attachment(str(prepared["blob"]), int(str(prepared["bytes"])))
+        outcome = normalise(
+            context,
+            project=parameters.project,
+            raw=raw,
+            tool=parameters.tool,
+            tool_version=parameters.tool_version,
+            name=parameters.called,
+        )
+        if parameters.handed is not None:
+            context.app.get(Desk).handed.drop(parameters.handed.blob)
+        return outcome
+
+    def compensate(self) -> None:
+        """Nothing: that it is taken back is on the record by then."""
+
+    def reconcile(self) -> Reconciliation:
+        """Without its outcome it has had no effect."""
+        return Reconciliation(Verdict.NO)
+
+
+class _Raw:
+    """The bytes of a file that is imported, counted and held to their limit."""
+
+    def __init__(self, desk: Desk, context: LocalContext, parameters: Import) -> None:
+        self._desk = desk
+        self._context = context
+        self._parameters = parameters
+        self.size = 0
+        self.digest = ""
+
+    def read(self) -> Iterator[bytes]:
+        """The bytes from the first on."""
+        handed, path = self._parameters.handed, self._parameters.path
+        chunks: Iterable[bytes]
+        if handed is not None:
+            chunks = self._desk.handed.read(handed.blob)
+        else:
+            assert path is not None  # INVARIANT: the model asks for one of both
+            chunks = self._context.world.files.read(path)
+        self.size = 0
+        for chunk in chunks:
+            self.size += len(chunk)
+            if self.size > FILE_BYTES_MAX:
+                raise NoEffectError(
+                    "FILE_TOO_LARGE",
+                    f"`{safe_line(self._parameters.called)}` has more than {size_text(FILE_BYTES_MAX)}",
+                    hint="import it in parts: a dataset of each",
+                )
+            yield chunk
+
+    def measured(self) -> int:
+        """Its size in bytes, with its digest looked at on the way."""
+        from hashlib import sha256
+
+        digest = sha256()
+        for chunk in self.read():
+            digest.update(chunk)
+        self.digest = digest.hexdigest()
+        return self.size
+
+
+class Suppression(SpecModel):
+    """Not to be told of, for a reason: until a moment (RFC 3339, UTC), or for good without one."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=10_000)]
+    until: Annotated[str, Field(max_length=40)] | None = None
+    scope: Scope = Scope.FINDING
+
+
+class Matching(SpecModel):
+    """All findings of the project that fit what is said."""
+
+    severities: list[Severity] = Field(default_factory=list, max_length=6)
+    statuses: list[Status] = Field(default_factory=list, max_length=6)
+    detectors: list[str] = Field(default_factory=list, max_length=100)
+    tools: list[str] = Field(default_factory=list, max_length=100)
+    run: str | None = None
+    text: str | None = None
+
+    def wanted(self, *, suppressed: bool | None = None) -> Wanted:
+        """The same as the store is asked."""
+        return Wanted(
+            severities=frozenset(self.severities),
+            statuses=frozenset(self.statuses),
+            suppressed=suppressed,
+            detectors=frozenset(self.detectors),
+            tools=frozenset(self.tools),
+            run=self.run,
+            text=self.text,
+        )
+
+
+class TriageChange(SpecModel):
+    """Which findings, and what is decided of them; what is left out stays as it is."""
+
+    project: ProjectName
+    findings: list[Uuid] = Field(default_factory=list, max_length=DECIDED_MAX, description="by their ids")
+    matching: Matching | None = Field(default=None, description="or all that fit this")
+    status: Status | None = None
+    owner: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None, description="whose they are from now on; an empty text: nobody's"
+    )
+    add_tags: list[str] = Field(default_factory=list, max_length=100)
+    remove_tags: list[str] = Field(default_factory=list, max_length=100)
+    note: Annotated[str, Field(max_length=10_000)] | None = None
+    suppress: Suppression | None = None
+    unsuppress: bool = False
+
+    def changes(self) -> list[dict[str, JsonValue]]:
+        """The changes one after the other, as documents."""
+        found: list[dict[str, JsonValue]] = []
+        if self.status is not None:
+            found.append({"action": "set_status", "status": self.status.value})
+        if self.owner is not None:
+            found.append({"action": "set_owner", "owner": self.owner or None})
+        for action, tags in (("add_tags", self.add_tags), ("remove_tags", self.remove_tags)):
+            if tags:
+                found.append({"action": action, "tags": [*tags]})
+        if self.note is not None:
+            found.append({"action": "add_note", "text": self.note})
+        if self.suppress is not None:
+            found.append({"action": "suppress", **self.suppress.model_dump(mode="json")})
+        if self.unsuppress:
+            found.append({"action": "unsuppress"})
+        return found
+
+
+class Decided(SpecModel):
+    """What was decided, of which findings, when and by whom."""
+
+    project: str
+    findings: list[str]
+    changes: list[dict[str, JsonValue]]
+    at: str
+    by: str
+    count: int
+
+
+class TriageEffect:
+    """`findings.triage`."""
+
+    def preview(self, context: LocalContext, parameters: TriageChange) -> Preview:
+        """Every finding that it is about, and what changes."""
+        project, found = _chosen(context, parameters)
+        words = [_told(one) for one in parameters.changes()]
+        lines = [f"decides about {count_text(len(found), 'finding')}: {', '.join(words)}"]
+        lines += [f"  {ident}  {safe_line(title)}" for ident, title in found.items()]
+        return Preview("text", "\n".join(lines), fingerprint({"project": project, "findings": [*found]}))
+
+    def prepare(self, context: LocalContext, parameters: TriageChange) -> Prepared:
+        """Which findings it is about from here on, whatever else comes in."""
+        project, found = _chosen(context, parameters)
+        return Prepared({"project": project, "findings": [*found]})
+
+    def execute(self, context: LocalContext, parameters: TriageChange) -> Decided:
+        """Say what is decided."""
+        prepared: Any = context.prepared or {}  # `Any`: JSON, as `prepare` gave it
+        desk = context.app.get(Desk)
+        return Decided(
+            project=prepared["project"],
+            findings=[*prepared["findings"]],
+            changes=parameters.changes(),
+            at=instant(context.started_ms or desk.now_ms()),
+            by=str(context.principal),
+            count=len(prepared["findings"]),
+        )
+
+    def compensate(self, context: LocalContext) -> None:
+        """Nothing, unless somebody decided otherwise since. `COMPENSATION_CONFLICT`."""
+        if not context.app.get(Desk).stands(context.run, context.step):
+            raise RefusedError(
+                "COMPENSATION_CONFLICT",
+                "somebody decided otherwise about some of the findings since",
+                hint="look at them with `assent findings list`, and decide again",
+            )
+
+    def reconcile(self) -> Reconciliation:
+        """Without its outcome it has had no effect."""
+        return Reconciliation(Verdict.NO)
+
+
+def _judging(context: LocalContext, parameters: TriageChange) -> Callable[[Triage], object]:
+    """What raises for a decision that can't be, or can't be added to what was decided of a finding. `TRIAGE_INVALID`."""
+    changes = [read_change(one) for one in parameters.changes()]
+    if not changes:
+        raise NoEffectError(
+            "TRIAGE_INVALID", "nothing is decided", hint="say a status, an owner, tags, a note or `suppress`"
+        )
+    at, by = instant(context.app.get(Desk).now_ms()), str(context.principal)
+    return lambda triage: changed(triage, *changes, at=at, by=by)
+
+
+def _told(change: dict[str, JsonValue]) -> str:
+    said = ", ".join(
+        f"{name} {value}" for name, value in change.items() if name != "action" and value not in (None, [])
+    )
+    return safe_line(f"{str(change['action']).replace('_', ' ')} ({said})" if said else str(change["action"]))
+
+
+def _chosen(context: LocalContext, parameters: TriageChange) -> tuple[str, dict[str, str]]:
+    """The project's id, and the titles of the findings that are meant, by id.
+
+    `FINDING_UNKNOWN`, `TRIAGE_TOO_MANY`, `TRIAGE_INVALID`.
+    """
+    judge = _judging(context, parameters)
+    judge(Triage())
+    found: dict[str, str] = {}
+    with context.app.get(Desk).looking(context.run) as book:
+        number, ident, _ = book.project(parameters.project)
+        for one in parameters.findings:
+            reported = book.one(one).reported
+            kept, triage = reported.finding, reported.triage
+            if kept.project_id != ident:
+                raise NoEffectError("FINDING_UNKNOWN", f"the finding `{one}` is of another project")
+            found[kept.id] = kept.title
+            judge(triage)
+        if parameters.matching is not None:
+            wanted = parameters.matching.wanted()
+            for fitting in book.stream(number, wanted):
+                found[fitting.reported.finding.id] = fitting.reported.finding.title
+                judge(fitting.reported.triage)
+                if len(found) > DECIDED_MAX:
+                    raise NoEffectError(
+                        "TRIAGE_TOO_MANY",
+                        f"more than {DECIDED_MAX} findings fit",
+                        hint="say more of them, and decide in several steps",
+                    )
+    if not found:
+        raise NoEffectError(
+            "FINDING_UNKNOWN", "no finding fits", hint="`assent findings list` shows what there is"
+        )
+    return ident, found
+
+
+class Gc(SpecModel):
+    """What is old: findings that were not seen, and runs that ended, so many days ago."""
+
+    project: ProjectName | None = Field(default=None, description="left out: of all projects")
+    findings_days: Annotated[int, Field(ge=1, le=36_500)] = 180
+    runs_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+
+
+class Outdated(SpecModel):
+    """What was removed: datasets from before a moment and findings not seen since another, but those of `kept_runs`."""
+
+    project: str | None
+    datasets_before: str
+    findings_before: str
+    kept_runs: list[str]
+    datasets: int
+    findings: int
+
+
+class GcEffect:
+    """`findings.gc`."""
+
+    def preview(self, context: LocalContext, parameters: Gc) -> Preview:
+        """How many datasets and findings would go."""
+        found = self._looked(context, parameters)
+        text = (
+            f"removes {count_text(found.datasets, 'dataset')} of runs older than {count_text(parameters.runs_days, 'day')} and"
+            f" {count_text(found.findings, 'finding')} not seen for {count_text(parameters.findings_days, 'day')}\n"
+            "the ledger keeps what was recorded: `assent prune` erases that"
+        )
+        base = fingerprint({"datasets": found.datasets, "findings": found.findings})
+        return Preview("text", text, base, changes=bool(found.datasets or found.findings))
+
+    def prepare(self, context: LocalContext, parameters: Gc) -> Prepared:
+        """What is old by now."""
+        return Prepared(self._looked(context, parameters).model_dump(mode="json"))
+
+    def execute(self, context: LocalContext, parameters: Gc) -> Outdated:
+        """Say what is removed."""
+        del parameters  # It is what was looked at before the act.
+        return Outdated.model_validate(dict(context.prepared or {}))
+
+    def _looked(self, context: LocalContext, parameters: Gc) -> Outdated:
+        desk = context.app.get(Desk)
+        now_ms = desk.now_ms()
+        project = None
+        if parameters.project is not None:
+            with desk.looking(context.run) as book:
+                project = book.project(parameters.project)[1]
+        removal = Removal(
+            project=project,
+            datasets_before_ms=now_ms - parameters.runs_days * _DAY_MS,
+            findings_before_ms=now_ms - parameters.findings_days * _DAY_MS,
+            keep=tuple(desk.unfinished()),
+        )
+        counted = desk.count_old(context.run, removal)
+        return Outdated(
+            project=project,
+            datasets_before=instant(removal.datasets_before_ms),
+            findings_before=instant(removal.findings_before_ms),
+            kept_runs=[*removal.keep],
+            datasets=counted.datasets,
+            findings=counted.findings,
+        )
+
+    def compensate(self) -> None:
+        """Nothing: the store is folded again without it."""
+
+    def reconcile(self) -> Reconciliation:
+        """Without its outcome it has had no effect."""
+        return Reconciliation(Verdict.NO)
+
+
+class OneProject(SpecModel):
+    """Which project."""
+
+    project: ProjectName
+
+
+class Gone(SpecModel):
+    """What was removed of a project."""
+
+    project: str
+    findings: int
+    datasets: int
+
+
+class DeleteProjectEffect:
+    """`findings.delete_project`."""
+
+    def preview(self, context: LocalContext, parameters: OneProject) -> Preview:
+        """How much would go."""
+        gone, name = self._looked(context, parameters)
+        text = (
+            f"removes the project {safe_line(name or gone.project)} with {count_text(gone.findings, 'finding')},"
+            f" {count_text(gone.datasets, 'dataset')} and all that was decided"
+        )
+        return Preview("text", text, fingerprint(gone.model_dump()))
+
+    def prepare(self, context: LocalContext, parameters: OneProject) -> Prepared:
+        """What there is of it."""
+        return Prepared(self._looked(context, parameters)[0].model_dump())
+
+    def execute(self, context: LocalContext, parameters: OneProject) -> Gone:
+        """Say that it is removed."""
+        del parameters  # As above.
+        return Gone.model_validate(dict(context.prepared or {}))
+
+    def _looked(self, context: LocalContext, parameters: OneProject) -> tuple[Gone, str | None]:
+        with context.app.get(Desk).looking(context.run) as book:
+            _, ident, name = book.project(parameters.project)
+            one = next(one for one in book.projects() if one.id == ident)
+        return Gone(project=ident, findings=one.findings, datasets=one.datasets), name
+
+    def compensate(self) -> None:
+        """Nothing: the store is folded again without it."""
+
+    def reconcile(self) -> Reconciliation:
+        """Without its outcome it has had no effect."""
+        return Reconciliation(Verdict.NO)

@@ -1,0 +1,224 @@
+"""The store of findings follows the ledger: acts that it has, in their order, become what stands in the store.
+
+Theory of operation. The ledger's projection (`area.PROJECTION`) names each entry that says something of findings: an act
+that succeeded, one that was taken back, a run whose payloads were erased. `follow` folds those behind the store's mark, each
+act with its mark in one transaction, so that a process that is killed leaves whole acts, and the next one goes on. The store
+equals what all acts of the ledger as it is now come to: most are folded as they come; one that can't be unfolded (a removal
+that is taken back, an erased run) has all be folded anew without it. Nothing else writes the store, so it can be thrown away
+at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+
+from assent.capabilities.findings._acts import Decided, Gone, Outdated
+from assent.capabilities.findings.ingest import lines_in
+from assent.errors import Json
+from assent.findings.book import BookFile, Dataset, Looking, Mark, Removal, Writing
+from assent.findings.finding import Finding
+from assent.findings.project import Resource
+from assent.findings.triage import read_change
+from assent.journal import PAGE, at_once, rows_at_once
+from assent.spec.ids import Commitment
+from assent.spec.words.durations import parse_instant_ms
+
+if TYPE_CHECKING:
+    from assent.journal import JournalReader
+
+Blob: TypeAlias = "Callable[[str], Iterator[bytes]]"
+
+BOOK: Final = "findings.db"
+DATASETS: Final = frozenset({"findings.import", "scan.active", "scan.passive", "scan.static"})
+TRIAGE: Final = "findings.triage"
+REMOVALS: Final = frozenset({"findings.gc", "findings.delete_project"})
+ACTS: Final = DATASETS | REMOVALS | {TRIAGE}
+"""Everything that the store is folded from."""
+
+
+class _Line(msgspec.Struct):
+    finding: Finding | None = None
+    resource: Resource | None = None
+
+
+_DECODE: Final = msgspec.json.Decoder(_Line).decode
+
+
+class Act(msgspec.Struct, frozen=True):
+    """A row of the projection, in the order of its columns."""
+
+    seq: int
+    what: str
+    run: str
+    step: str
+    capability: str
+    at_ms: int
+    output: Commitment | None
+
+
+def follow(journal: JournalReader, blob: Blob, file: BookFile) -> None:
+    """Bring a store to where the ledger is. Calling it twice does nothing the second time. `RECORD_CORRUPT`.
+
+    `blob` gives the bytes beside the ledger by their digest, checked.
+    """
+    writing = Writing(file)
+    with file.looking():
+        mark = writing.mark()
+    fold = _Fold(journal, blob, file, writing)
+    if mark is None:
+        fold.go(-1)
+    # A mark of another ledger, or of one that was rolled back, is no place in this one.
+    elif mark.entry != _entry(journal, mark.seq):
+        fold.anew()
+    else:
+        fold.go(mark.seq)
+
+
+def _entry(journal: JournalReader, seq: int) -> str | None:
+    """What an entry is known by, in this ledger and in no other."""
+    found = at_once(journal.leaves(start=seq, limit=1))
+    return f"{found[0].stream}/{found[0].n}/{found[0].at_ms}" if found else None
+
+
+def seq_of(journal: JournalReader, run: str, step: str) -> int | None:
+    """The entry by which an act succeeded; None where none says so."""
+    where = {"run": run, "step": step, "what": "done"}
+    found = at_once(journal.rows("findings_acts", where, limit=1))
+    return int(found[0]["seq"] or 0) if found else None
+
+
+def standing(journal: JournalReader, book: Looking) -> Iterator[str]:
+    """The runs of acts that the store needs: all that were not taken back, but imports of which it holds nothing any more."""
+    undone: set[tuple[str, str]] = set()
+    done: list[Act] = []
+    for row in rows_at_once(journal, "findings_acts"):
+        act = msgspec.convert(row, Act)
+        if act.what == "undone":
+            undone.add((act.run, act.step))
+        elif act.what == "done" and act.capability in ACTS:
+            done.append(act)
+    for act in done:
+        if (act.run, act.step) not in undone and (act.capability not in DATASETS or book.holds(act.seq)):
+            yield act.run
+
+
+class _Fold:
+    def __init__(self, journal: JournalReader, blob: Blob, file: BookFile, writing: Writing) -> None:
+        self._journal = journal
+        self._blob = blob
+        self._file = file
+        self._writing = writing
+        self._left_out: frozenset[tuple[str, str]] = frozenset()
+
+    def go(self, since: int) -> None:
+        for act in self._acts(since):
+            if self._has_to_begin_anew(act):
+                self.anew()
+                return
+            self._fold(act)
+
+    def anew(self) -> None:
+        """All from the beginning, less the removals taken back by now. One transaction: nobody sees less than there is."""
+        with self._file.whole():
+            # Read in here: another process that folded further meanwhile is not thrown back.
+            acts = [*self._acts(-1)]
+            if not acts:
+                return
+            self._left_out = frozenset(
+                (one.run, one.step) for one in acts if one.what == "undone" and one.capability in REMOVALS
+            )
+            self._writing.clear()
+            for act in acts:
+                self._put(act)
+            self._set_mark(acts[-1])
+
+    def _acts(self, since: int) -> Iterator[Act]:
+        while True:
+            rows = at_once(self._journal.rows("findings_acts", {}, after=(since,), limit=PAGE))
+            for row in rows:
+                since = int(row["seq"] or 0)
+                yield msgspec.convert(row, Act)
+            if len(rows) < PAGE:
+                return
+
+    def _has_to_begin_anew(self, act: Act) -> bool:
+        if act.what == "erased":
+            rows = rows_at_once(self._journal, "findings_acts", {"run": act.run})
+            return any(one["what"] == "done" for one in rows)
+        return act.what == "undone" and act.capability in REMOVALS
+
+    def _fold(self, act: Act) -> None:
+        with self._file.whole():
+            now = self._writing.mark()
+            if now is not None and now.seq >= act.seq:
+                return  # Somebody else folded it meanwhile.
+            self._put(act)
+            self._set_mark(act)
+
+    def _set_mark(self, act: Act) -> None:
+        self._writing.set_mark(Mark(act.seq, str(_entry(self._journal, act.seq))))
+
+    def _put(self, act: Act) -> None:
+        if act.what == "done":
+            said = self._said(act.output)
+            if said is not None and (act.run, act.step) not in self._left_out:
+                self._do(act, said)
+        elif act.what == "undone":
+            seq = seq_of(self._journal, act.run, act.step)
+            if seq is None:
+                return  # It never succeeded.
+            if act.capability in DATASETS:
+                self._writing.take_back(seq)
+            elif act.capability == TRIAGE:
+                self._writing.take_decision_back(seq)
+
+    def _do(self, act: Act, said: dict[str, Any]) -> None:
+        if act.capability in DATASETS:
+            self._add(act, said)
+        elif act.capability == TRIAGE:
+            decided = Decided.model_validate(said)
+            changes = [read_change(one) for one in decided.changes]
+            self._writing.decide(
+                act.seq, decided.project, decided.findings, changes, at=decided.at, by=decided.by
+            )
+        elif act.capability == "findings.delete_project":
+            self._writing.remove_project(Gone.model_validate(said).project)
+        elif act.capability == "findings.gc":
+            old = Outdated.model_validate(said)
+            self._writing.remove_old(
+                Removal(
+                    project=old.project,
+                    datasets_before_ms=parse_instant_ms(old.datasets_before),
+                    findings_before_ms=parse_instant_ms(old.findings_before),
+                    keep=tuple(old.kept_runs),
+                )
+            )
+
+    def _add(self, act: Act, said: dict[str, Any]) -> None:
+        kept = {name: value for name, value in said.items() if name not in ("project", "project_name")}
+        dataset = Dataset(
+            seq=act.seq,
+            run=act.run,
+            step=act.step,
+            at_ms=act.at_ms,
+            project=said["project"],
+            name=said["project_name"],
+            said=kept,
+        )
+        self._writing.add(dataset, self._records(said["normalised"]["blob"]))
+
+    def _records(self, blob: str) -> Iterator[Finding | Resource]:
+        for line in lines_in(self._blob(blob)):
+            said = _DECODE(line)
+            one = said.finding or said.resource
+            if one is not None:
+                yield one
+
+    def _said(self, output: Commitment | None) -> dict[str, Any] | None:
+        """What an act said; None where it was erased."""
+        body = None if output is None else at_once(self._journal.payload(output))
+        found: Json = None if body is None else msgspec.json.decode(body)
+        return found if isinstance(found, dict) else None

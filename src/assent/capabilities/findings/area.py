@@ -1,0 +1,138 @@
+"""`[findings]` of assent.toml: where the workspace's own manifests of tools are. And which entries tell of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from assent.journal import Migration, Projection, Row
+from assent.spec.documents.settings import Setting, Table
+from assent.spec.values.json_fields import mapping, number, text
+from assent.spec.words.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.capabilities.area import Check, Ground, Words
+    from assent.errors import Json
+    from assent.invocation import GlobalContext
+    from assent.journal.store._projections import Stored
+    from assent.spec.events.kinds import Leaf
+    from assent.spec.values.json_fields import Object
+
+TOLD_OF: Final = ("findings.", "scan.")
+"""How the ids of capabilities begin whose outcomes the store of findings is folded from, or may be."""
+
+
+def _folder(value: object) -> Json:
+    if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
+        raise ValueError('must be a folder of the workspace: `"scanners"`')
+    return value
+
+
+SECTION: Final[Table] = {
+    "tools": Setting(
+        _folder, "a folder of the workspace with more manifests of tools, `*.toml`", unless="none but ours"
+    )
+}
+
+
+def _ingested(found: Object) -> str:
+    counts = mapping(found, "by_severity")
+    bad = ", ".join(f"{number(counts, one)} {one}" for one in reversed([*counts]) if number(counts, one))
+    said = f"{text(found, 'tool')}: {count_text(number(found, 'records') or 0, 'record')}"
+    said += f", {bad}" if bad else ", no findings"
+    if number(found, "resources"):
+        said += f", {count_text(number(found, 'resources') or 0, 'resource')}"
+    return said + (", cut short by a fault" if found.get("fault") else "")
+
+
+def _reported(found: Object) -> str:
+    counts = mapping(found, "by_severity")
+    total = sum(number(counts, one) or 0 for one in counts)
+    return f"{count_text(total, 'finding')} in {text(found, 'path')}"
+
+
+WORDS: Final[Words] = {
+    frozenset({"path", "format", "by_severity", "replaced"}): _reported,
+    frozenset({"dataset", "records", "by_severity", "normalised"}): _ingested,
+    frozenset({"changes", "findings", "by", "count"}): lambda found: (
+        f"decided about {count_text(number(found, 'count') or 0, 'finding')}"
+    ),
+    frozenset({"datasets_before", "findings_before"}): lambda found: (
+        f"{count_text(number(found, 'datasets') or 0, 'dataset')} and"
+        f" {count_text(number(found, 'findings') or 0, 'finding')} removed"
+    ),
+    frozenset({"project", "findings", "datasets"}): lambda found: (
+        f"a project with {count_text(number(found, 'findings') or 0, 'finding')} removed"
+    ),
+}
+
+
+def _rows(leaf: Leaf, stored: Stored) -> Iterable[Row]:
+    # By their fields: the kinds themselves are imported by nobody who looks at no findings.
+    event: Any = leaf.event
+    kind = event.kind
+    if kind == "run.erased":
+        yield _act(leaf, "erased", "", "", None)
+    elif kind == "step.started":
+        if event.capability.startswith(TOLD_OF):
+            key = (leaf.run, event.step)
+            yield Row("findings_steps", key, (*key, event.capability))
+    elif (begun := stored("findings_steps", (leaf.run, event.step))) is not None:
+        what, output = ("done", event.output) if kind == "step.succeeded" else ("undone", None)
+        yield _act(leaf, what, event.step, str(begun[2]), output)
+
+
+def _act(leaf: Leaf, what: str, step: str, capability: str, output: str | None) -> Row:
+    return Row("findings_acts", (leaf.seq,), (leaf.seq, what, leaf.run, step, capability, leaf.at_ms, output))
+
+
+PROJECTION: Final = Projection(
+    area="findings",
+    tables={
+        "findings_steps": ("run", "step", "capability"),
+        "findings_acts": ("seq", "what", "run", "step", "capability", "at_ms", "output"),
+    },
+    keys={"findings_steps": 2, "findings_acts": 1},
+    migrations=(
+        Migration(
+            1,
+            "acts",
+            """
+CREATE TABLE findings_steps(run TEXT NOT NULL, step TEXT NOT NULL, capability TEXT, PRIMARY KEY(run, step))
+  STRICT, WITHOUT ROWID;
+CREATE TABLE findings_acts(
+  seq INTEGER NOT NULL, what TEXT, run TEXT, step TEXT, capability TEXT, at_ms INTEGER, output TEXT, PRIMARY KEY(seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX findings_acts_by_run ON findings_acts(run);
+""",
+        ),
+    ),
+    kinds=frozenset({"run.erased", "step.started", "step.succeeded", "compensation.succeeded"}),
+    fold=_rows,
+)
+"""Which entries say something of findings: acts that succeeded (with the commitment to what they said), acts that were taken
+back, and runs that were erased. `follow` folds the store from them."""
+
+
+def offer(_app: GlobalContext, _ground: Ground) -> None:
+    """Nothing: the ledger that the store follows is the roof's (`Core`)."""
+
+
+def checks(ground: Ground) -> Iterator[Check]:
+    """The manifests that the workspace brings."""
+    from assent.capabilities.area import Check
+    from assent.errors import InputError
+
+    folder = ground.said.get("tools")
+    if not isinstance(folder, str):
+        return
+    from assent.capabilities.findings._desk import own_tools
+
+    try:
+        found = own_tools(ground.workspace / folder)
+    except InputError as error:
+        yield Check("tools of findings", "fault", error.message, error.hint)
+        return
+    yield Check(
+        "tools of findings", "ok", f"{', '.join(found)} in `{folder}`" if found else f"none in `{folder}`"
+    )

@@ -1,0 +1,90 @@
+"""`assent findings export` and `prove`: what leaves, for other programs and for those who check."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from assent.cli._command import command
+from assent.cli._door import Door
+from assent.cli.findings._options import filters, meant
+from assent.cli.terminal._files import written_whole
+from assent.errors import AssentError
+from assent.runtime.service import requests
+from assent.spec.words.legible import safe
+from assent.spec.words.sizes import size_text
+
+_BY_ENDING: Final = {
+    ".sarif": "sarif", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".md": "markdown", ".pdf": "pdf",
+}  # fmt: skip
+
+
+@command("export", watches=False, short_help="Write a report: SARIF, CSV, JSON, HTML, Markdown or PDF.")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@filters
+@click.option(
+    "--format", "form", type=click.Choice(("sarif", "csv", "json", "html", "markdown", "pdf")),
+    help="Left out: what FILE ends with, and JSON without a FILE.",
+)  # fmt: skip
+def export(door: Door, /, *, file: Path | None, form: str | None, **said: Any) -> None:  # `Any`: options
+    """Write a report of findings to FILE, or to standard output: all that fit, whatever was decided, unless said otherwise."""
+    ending = "" if file is None else file.suffix.lower()
+    request = requests.FindingsExport(
+        **meant(said, default_active=False), format=form or _BY_ENDING.get(ending, "json")
+    )
+    chunks = (part.data for part in door.stream(request))
+    if file is None:
+        door.out.data(chunks)
+        return
+    size = written_whole(door.cwd / file, chunks)
+    door.out.tell(
+        {"path": str(file), "format": request.format, "bytes": size},
+        lambda: f"wrote {file}, {size_text(size)}",
+    )
+
+
+@command(
+    "prove", watches=False, short_help="Show that a finding is in the ledger, and which bytes it was made of."
+)
+@click.argument("finding")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof there."
+)
+def prove(door: Door, finding: str, output: Path | None) -> None:
+    """Show which entry of the ledger binds FINDING, and which bytes of which tool's output it was made of.
+
+    With `--output`, the proof is a file that `assent audit verify-proof FILE --key KEY` checks anywhere, without this state.
+    """
+    found = door.perform(requests.ProveFinding(finding=finding))
+    if output is not None:
+        text = json.dumps(_plain(found), ensure_ascii=False, indent=1) + "\n"
+        written_whole(door.cwd / output, [text.encode()])
+    if door.out.is_json:
+        door.out.object(found)
+        return
+    lines = [
+        f"{door.out.paint()('proved', 'green')}  {found.finding}  by entry {found.entry}",
+        f"  line {found.index} of {found.size} in the dataset {found.dataset}",
+    ]
+    if found.record is not None:
+        lines.append(
+            f"  made of the bytes {found.record.begin} to {found.record.end} of {found.record.raw_sha256}:"
+        )
+        lines += [f"    {line}" for line in safe(found.record.text or "").splitlines()[:20]]
+    door.out.answer("\n".join(lines))
+    try:
+        key = door.perform(requests.PublicKey()).key
+    except AssentError:
+        key = "KEY"  # It may lie where only the runtime may read it.
+    check = f"assent audit verify-proof {shlex.quote(str(output or 'FILE'))} --key {shlex.quote(key)}"
+    door.out.note(f"check it anywhere: {check}" if output is not None else f"for a file (`-o FILE`): {check}")
+
+
+def _plain(found: object) -> Any:  # `Any`: JSON
+    from msgspec import to_builtins
+
+    return to_builtins(found)

@@ -1,0 +1,297 @@
+"""`assent findings list`, `show`, `diff`, `stats`, `projects`, `datasets`: looking at findings. Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from assent.cli._command import command
+from assent.cli._completion import complete_run
+from assent.cli._door import Door
+from assent.cli._exit import FAILED, OK
+from assent.cli.findings._import import is_bad
+from assent.cli.findings._options import HEAD, SEVERITIES, counted, filters, meant, project_option, row
+from assent.runtime.service import requests
+from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.cli.terminal._style import Paint
+    from assent.runtime.service import answers
+
+PAGE: Final = 50
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_KINDS: Final = ("new", "fixed", "still", "reappeared")
+_MARKS: Final = {"new": "+", "fixed": "-", "still": " ", "reappeared": "!"}
+
+
+@command("list", watches=False, short_help="List a project's findings, the worst first.")
+@filters
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help="At most so many."
+)
+@click.option("--after", metavar="PLACE", help="Go on where an earlier page ended.")
+@click.option(
+    "--fail-on", type=click.Choice(SEVERITIES), help="Exit code 1 when one this bad, or worse, is meant."
+)
+def list_(
+    door: Door, /, *, limit: int, after: str | None, fail_on: str | None, **said: Any
+) -> int:  # `Any`: options
+    """List findings, the worst first, then the newest: what is open or triaged and not suppressed, unless said otherwise."""
+    fields = meant(said)
+    found = door.perform(requests.Findings(**fields, limit=limit, after=after))
+    code = OK if fail_on is None else _failing(door, fields, fail_on)
+    if door.out.is_json:
+        door.out.object(found.findings)
+    else:
+        door.out.listing(found.findings, row, head=HEAD, none="no finding fits")
+    if found.next is not None:
+        door.out.note(f"there are more: --after {found.next}")
+    return code
+
+
+def _failing(door: Door, fields: dict[str, Any], fail_on: str) -> int:
+    """Whether anything that is meant is so bad, whichever page it is on."""
+    bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    asked = fields["severities"]
+    severities = tuple(one for one in bad if not asked or one in asked)
+    if not severities:
+        return OK
+    found = door.perform(requests.Findings(**{**fields, "severities": severities}, limit=1))
+    return FAILED if found.findings else OK
+
+
+@command("show", watches=False, short_help="Show a finding with all that is known of it.")
+@click.argument("finding")
+def show(door: Door, finding: str) -> None:
+    """Show FINDING; the beginning of its id is enough."""
+    found = door.perform(requests.Finding(finding=finding))
+    door.out.tell(found, lambda: _shown(found, door.out.paint()))
+
+
+def _shown(found: answers.ShownFinding, paint: Paint) -> str:
+    said: dict[str, Any] = found.finding
+    triage: dict[str, Any] = found.triage
+    fields = [
+        ("severity", counted({said["severity"]: 1}, paint).removeprefix("1 ") + _original(said)),
+        (
+            "status",
+            triage.get("status", "open").replace("_", " ") + (", suppressed" if found.suppressed else ""),
+        ),
+        ("risk", f"{found.risk} of 100"),
+        ("rule", said["detector_id"]),
+        ("resource", said["resource"]),
+        ("owner", triage.get("owner")),
+        ("tags", ", ".join(triage.get("tags", ()))),
+        ("seen", f"{found.first_seen} to {found.last_seen}"),
+        ("weakness", ", ".join([*said.get("cwe", ()), *said.get("owasp", ()), *said.get("cve_ids", ())])),
+        ("CVSS", _cvss(said.get("cvss"))),
+        ("id", said["id"]),
+        ("fingerprint", said.get("fingerprint", {}).get("value")),
+    ]
+    lines = [paint(safe_line(said["title"]), "bold")]
+    lines += [f"  {name:<12}{safe_line(str(value))}" for name, value in fields if value]
+    lines += [f"  at          {safe_line(_place(one))}" for one in said.get("locations", ())[:20]]
+    if len(said.get("locations", ())) > 20:
+        lines.append(f"  at          {len(said['locations']) - 20} more places: --json shows all")
+    for name, value in said.get("evidence", {}).items():
+        shown = "\n".join(value) if isinstance(value, list) else value
+        lines += [f"  {name}", *(f"    {line}" for line in safe(shown[:4000]).splitlines())]
+    suppression = triage.get("suppression")
+    if suppression:
+        until = f"until {suppression['until']}" if suppression.get("until") else "for good"
+        lines.append(f"  suppressed  {until}: {safe_line(suppression['reason'])}")
+    lines += [
+        f"  note        {one['at']} {safe_line(one['by'])}: {safe_line(one['text'])}"
+        for one in triage.get("notes", ())
+    ]
+    lines += [f"  more        {safe_line(one)}" for one in said.get("poc_links", ())[:5]]
+    if found.dataset is not None:
+        one = found.dataset
+        lines.append(
+            f"  from        {safe_line(one.name)} by {one.tool}, run {one.run_id}, entry {one.entry}"
+        )
+    lines.append(f"  prove it    assent findings prove {said['id'][:8]}")
+    return "\n".join(lines)
+
+
+def _original(said: dict[str, Any]) -> str:
+    word = said.get("original_severity")
+    return f" (the tool: {safe_line(word)})" if word and word.lower() != said["severity"] else ""
+
+
+def _cvss(said: dict[str, Any] | None) -> str | None:
+    return None if said is None else f"{said['score']} {said.get('vector', '')}".rstrip()
+
+
+def _place(one: dict[str, Any]) -> str:
+    where = (
+        one.get("url") or one.get("path") or one.get("host") or one.get("package") or one.get("name") or ""
+    )
+    for name, before in (("port", ":"), ("line", ":"), ("version", "@")):
+        if one.get(name) is not None:
+            where += f"{before}{one[name]}"
+    return f"{one['method']} {where}" if one.get("method") else where
+
+
+@command("diff", watches=False, short_help="Compare the findings of two runs.")
+@click.argument("before", metavar="RUN", shell_complete=complete_run)
+@click.argument("later", metavar="LATER", shell_complete=complete_run)
+@project_option
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these; may be said again."
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help="At most so many."
+)
+@click.option("--after", metavar="PLACE", help="Go on where an earlier page ended.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    help="Exit code 1 when a new or reappeared one is this bad, or worse.",
+)
+def diff(
+    door: Door,
+    before: str,
+    later: str,
+    *,
+    project: str | None,
+    kinds: tuple[str, ...],
+    limit: int,
+    after: str | None,
+    fail_on: str | None,
+) -> int:
+    """Compare what two runs brought: new, fixed, still there, reappeared. Without `--kind`, all but those that are still there.
+
+    A finding is fixed where the LATER run used the tool that found it, and did not find it again.
+    """
+    shown = kinds or ("new", "reappeared", "fixed")
+    request = requests.FindingsDiff(
+        before=before, later=later, project=project, kinds=shown, limit=limit, after=after
+    )
+    found = door.perform(request)
+    if door.out.is_json:
+        door.out.object(found)
+    else:
+        paint = door.out.paint()
+        counts = ", ".join(f"{found.counts[one]} {one}" for one in _KINDS)
+        door.out.answer(f"{paint(counts, 'bold')}  {found.before} → {found.later}")
+        if found.not_looked_for:
+            door.out.answer(f"  {found.not_looked_for} not looked for: the later run did not use their tools")
+        door.out.listing(
+            found.findings,
+            lambda one, paint: [f"{_MARKS[one.kind]} {one.kind}", *row(one, paint)],
+            head=("", *HEAD),
+            none="none of these",
+        )
+    if found.next is not None:
+        door.out.note(f"there are more: --after {found.next}")
+    return OK if fail_on is None else _worse(door, request, fail_on)
+
+
+def _worse(door: Door, request: requests.FindingsDiff, fail_on: str) -> int:
+    after: str | None = None
+    while True:
+        page = door.perform(
+            requests.FindingsDiff(
+                before=request.before, later=request.later, project=request.project,
+                kinds=("new", "reappeared"), limit=1000, after=after,
+            )
+        )  # fmt: skip
+        if any(is_bad({one.severity: 1}, fail_on) for one in page.findings):
+            return FAILED
+        if page.next is None:
+            return OK
+        after = page.next
+
+
+@command("stats", watches=False, short_help="Tell how a project stands.")
+@project_option
+def stats(door: Door, project: str | None) -> None:
+    """Tell how a project stands: what is active by severity, what was decided, how long mending takes, the last 30 days."""
+    found = door.perform(requests.FindingsStats(project=project))
+    door.out.tell(found, lambda: _standing(found, door.out.paint()))
+
+
+def _standing(found: answers.FindingsStats, paint: Paint) -> str:
+    most = max((day.active for day in found.trend), default=0)
+    bars = "".join(_BARS[-(-day.active * (len(_BARS) - 1) // most) if most else 0] for day in found.trend)
+    lines = [
+        f"{paint(safe_line(found.project or found.project_id), 'bold')}  {count_text(found.total, 'finding')}",
+        f"  active      {found.active}: {counted(found.by_severity, paint)}",
+        f"  suppressed  {found.suppressed}",
+    ]
+    lines += [f"  {name.replace('_', ' '):<16}{count}" for name, count in found.by_status.items() if count]
+    if found.fix_time_days is not None:
+        lines.append(f"  mending takes {found.fix_time_days} days in the mean")
+    for words, counts in (("owners", found.by_owner), ("tags", found.by_tag)):
+        if counts:
+            lines.append(
+                f"  {words}: {safe_line(', '.join(f'{name} {count}' for name, count in [*counts.items()][:10]))}"
+            )
+    lines.append(f"  30 days     {bars}  {found.trend[0].active} → {found.trend[-1].active} active")
+    return "\n".join(lines)
+
+
+@command("projects", watches=False, short_help="List the projects that have findings.")
+def projects(door: Door) -> None:
+    """List the projects, with how many findings and datasets each has."""
+    found = door.perform(requests.Projects()).projects
+    door.out.listing(
+        found,
+        lambda one, paint: [
+            paint(safe_line(one.name or ""), "bold"), str(one.findings), str(one.datasets), one.since, one.project_id
+        ],
+        head=("PROJECT", "FINDINGS", "DATASETS", "SINCE", "ID"),
+        none="no project yet: assent findings import FILE --project NAME",
+    )  # fmt: skip
+
+
+@command("datasets", watches=False, short_help="List what imports and scans brought.")
+@project_option
+@click.option("--run", metavar="RUN", help="Only what this run brought.", shell_complete=complete_run)
+def datasets(door: Door, project: str | None, run: str | None) -> None:
+    """List what imports and scans brought, the oldest first."""
+    found = door.perform(requests.Datasets(run=run, project=project)).datasets
+    door.out.listing(
+        found,
+        lambda one, paint: [
+            one.run_id,
+            one.at[:19],
+            paint(f"{one.tool} {safe_line(one.version or '')}".rstrip(), "bold"),
+            safe_line(one.name),
+            f"{one.new} new, {one.known} known",
+            counted(one.by_severity, paint) + ("  broken" if one.fault else ""),
+        ],
+        head=("RUN", "AT", "TOOL", "FILE", "FINDINGS", "RECORDS"),
+        none="nothing was imported yet",
+    )
+
+
+@command(
+    "discovered", watches=False, short_help="List what tools discovered: addresses, ports, hosts, packages."
+)
+@project_option
+@click.option("--type", "kind", type=click.Choice(("url", "port", "host", "package")), help="Only these.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help="At most so many."
+)
+@click.option("--after", metavar="PLACE", help="Go on where an earlier page ended.")
+def discovered(door: Door, *, project: str | None, kind: str | None, limit: int, after: str | None) -> None:
+    """List what tools discovered and what is no finding by itself, in the order in which it came."""
+    found = door.perform(requests.Discovered(project=project, type=kind, limit=limit, after=after))
+    door.out.listing(
+        found.resources,
+        lambda one, paint: [
+            paint(one.type, "bold"),
+            safe_line(one.resource),
+            safe_line(", ".join(f"{name} {value}" for name, value in [*one.facts.items()][:6])),
+            one.tool or "",
+            one.last_seen[:19],
+        ],
+        head=("TYPE", "RESOURCE", "FACTS", "TOOL", "LAST SEEN"),
+        none="nothing was discovered yet",
+    )
+    if found.next is not None:
+        door.out.note(f"there are more: --after {found.next}")

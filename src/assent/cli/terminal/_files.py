@@ -1,0 +1,90 @@
+"""What a command writes to a file that was named, and reads from one: all of it or, where that fails, nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from assent.errors import InputError
+
+
+def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
+    """Write a file that takes its name when it is whole; its size. A device or a pipe is written to. `FILE_UNWRITABLE`."""
+    if path.exists() and not path.is_file():
+        return _written(path, path, chunks)
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
+            place = Path(temporary.name)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        size = _written(path, place, chunks)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        place.chmod(mode)
+        place.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        with suppress(OSError):
+            place.unlink(missing_ok=True)
+    return size
+
+
+def _written(path: Path, place: Path, chunks: Iterable[bytes]) -> int:
+    size = 0
+    try:
+        with place.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    return size
+
+
+def _umask() -> int:
+    found = os.umask(0o022)
+    os.umask(found)
+    return found
+
+
+@contextmanager
+def reading(path: Path | None, *, what: str) -> Iterator[Callable[[int], bytes]]:
+    """What reads so many bytes of a file, or of standard input for None. `FILE_MISSING`, `FILE_UNREADABLE`."""
+    try:
+        file = path.open("rb") if path is not None else open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        raise InputError("FILE_MISSING", f"{what}: there is no file `{path}`", path=str(path)) from None
+    except OSError as error:
+        raise _unreadable(path, what, error) from None
+
+    def read(size: int) -> bytes:
+        try:
+            return file.read(size)
+        except OSError as error:
+            raise _unreadable(path, what, error) from None
+
+    with file:
+        yield read
+
+
+def require_readable(path: Path, *, what: str) -> None:
+    """Refuse a file that can't be read, before work begins on others. A pipe is not tried: whoever writes it would notice."""
+    if not path.is_fifo():
+        with reading(path, what=what):
+            pass
+
+
+def _unreadable(path: Path | None, what: str, error: OSError) -> InputError:
+    reason = os.strerror(error.errno or 0).lower()
+    name = "standard input" if path is None else f"`{path}`"
+    return InputError("FILE_UNREADABLE", f"{what}: {name} can't be read: {reason}", path=str(path or "-"))
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    reason = os.strerror(error.errno or 0).lower()
+    return InputError("FILE_UNWRITABLE", f"`{path}` can't be written: {reason}", path=str(path))

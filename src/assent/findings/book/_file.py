@@ -1,0 +1,155 @@
+"""The file of a book: its tables, and how it is opened. What stands in it follows from elsewhere, so a wrong one is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from assent.errors import WorldError
+from assent.findings._sqlite import DAMAGED, Connection, connected, told
+
+VERSION: Final = 3
+"""Of the tables below. A file of another version is made anew."""
+
+# A finding has what its newest row of `seen` says of rank and detector. A dataset's rows of `seen` are those from `first` to
+# `last` that are its own. A detector stands once for each tool that reports it, so that it also says whose a finding is.
+_TABLES: Final = """
+CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE detector (n INTEGER PRIMARY KEY, id TEXT NOT NULL, tool TEXT NOT NULL, UNIQUE (id, tool)) STRICT;
+CREATE TABLE project (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, since_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE dataset (
+    seq INTEGER PRIMARY KEY, project INTEGER NOT NULL, run TEXT NOT NULL, step TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    said BLOB NOT NULL, new INTEGER NOT NULL, known INTEGER NOT NULL, bits BLOB NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL
+) STRICT;
+CREATE INDEX dataset_run ON dataset (run);
+CREATE INDEX dataset_project ON dataset (project, seq);
+CREATE TABLE finding (
+    n INTEGER PRIMARY KEY, project INTEGER NOT NULL, id BLOB NOT NULL, rank INTEGER NOT NULL, detector INTEGER NOT NULL,
+    closed INTEGER NOT NULL, muted_ms INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+    newest INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX finding_id ON finding (id);
+CREATE INDEX finding_rank ON finding (project, rank);
+CREATE INDEX finding_open ON finding (project, closed, rank);
+CREATE INDEX finding_detector ON finding (project, detector, rank);
+CREATE INDEX finding_muted ON finding (project, rank) WHERE muted_ms > 0;
+CREATE TABLE seen (
+    n INTEGER PRIMARY KEY, finding INTEGER NOT NULL, dataset INTEGER NOT NULL, at_ms INTEGER NOT NULL, rank INTEGER NOT NULL,
+    detector INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX seen_finding ON seen (finding, dataset);
+CREATE TABLE resource (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, project INTEGER NOT NULL, id BLOB NOT NULL UNIQUE, kind TEXT NOT NULL,
+    first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, newest INTEGER NOT NULL
+) STRICT;
+CREATE INDEX resource_project ON resource (project, n);
+CREATE TABLE place (
+    n INTEGER PRIMARY KEY, resource INTEGER NOT NULL, dataset INTEGER NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    UNIQUE (resource, dataset)
+) STRICT;
+CREATE INDEX place_dataset ON place (dataset);
+CREATE TABLE triage (id BLOB PRIMARY KEY, project INTEGER NOT NULL, muted_ms INTEGER NOT NULL, body BLOB NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE mute (
+    id BLOB PRIMARY KEY, project INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, until_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mute_project ON mute (project);
+CREATE INDEX triage_project ON triage (project);
+CREATE TABLE change (seq INTEGER NOT NULL, id BLOB NOT NULL, before BLOB, after BLOB NOT NULL, PRIMARY KEY (seq, id))
+    STRICT, WITHOUT ROWID;
+"""
+
+_WHAT: Final = "the store of findings"
+
+
+class BookFile:
+    """An open file of SQLite that only its owner may read. For one thread."""
+
+    def __init__(self, path: Path | None) -> None:
+        """`path`: None for a book in memory. A file that is damaged, or of another release, is removed and made anew."""
+        self.path = path
+        with told(_WHAT):
+            try:
+                self.db = self._opened()
+            except DAMAGED:
+                self._remove()
+                self.db = self._opened()
+            if self.db.pragma("user_version") != VERSION:
+                self.db.close()
+                self._remove()
+                self.db = self._opened()
+
+    def _opened(self) -> Connection:
+        # Whatever the disk loses with the power is folded again: nothing waits for it.
+        db = connected(self.path, is_durable=False)
+        try:
+            if db.pragma("user_version") == 0:
+                db.execute("BEGIN IMMEDIATE")
+                if db.pragma("user_version") == 0:  # Nobody was faster.
+                    db.execute(_TABLES)
+                    db.pragma("user_version", VERSION)
+                db.execute("COMMIT")
+        except BaseException:
+            db.close(force=True)
+            raise
+        return db
+
+    def _remove(self) -> None:
+        assert self.path is not None  # INVARIANT: memory is never damaged
+        for tail in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.db.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Failures as errors of ours. A file that turns out to be damaged is removed: whoever opens it next makes it anew."""
+        try:
+            with told(_WHAT):
+                yield
+        except WorldError as error:
+            if not isinstance(error.__cause__, DAMAGED) or self.path is None:
+                raise
+            self._remove()
+            raise WorldError(
+                "STORAGE_FAILED",
+                f"{_WHAT} was damaged",
+                hint="try again: it is made anew from the ledger",
+                details=error.details,
+            ) from error
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """A transaction that no other writer can come before. A full disk has SQLite end it by itself."""
+        with self._told():
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """All that is read inside is of one moment."""
+        with self._told():
+            self.db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+
+    def clear(self) -> None:
+        """Empty all tables, within a transaction."""
+        for (name,) in self.db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall():
+            self.db.execute(f'DELETE FROM "{name}"')  # noqa: S608 - a table of ours

@@ -1,0 +1,111 @@
+"""The store of findings of a state directory: folded up to what the ledger has whenever it is opened, by whoever looks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assent import system
+from assent.findings.book import BookFile, Looking, Removal, Removed, Writing
+from assent.journal import rows_at_once
+from assent.runtime._find_run import UNFINISHED
+from assent.runtime._ledger import LedgerReader, reading
+from assent.spec.ids import RunId
+
+if TYPE_CHECKING:
+    from assent.capabilities.findings import Desk
+    from assent.engine import Driver
+    from assent.runtime.settings.effective import Settings
+
+
+class FindingsStore:
+    """Looks beside whoever owns the state: the store is a fold of the ledger, and whoever comes first folds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._settle: Callable[[RunId], object] = lambda _run: None
+
+    def open(self, driver: Driver) -> None:
+        """Calls look at what their own run has done so far, too: its last outcome is on record before they do."""
+        loop = asyncio.get_running_loop()
+        # A part that looks is a sync one, in a thread of its own.
+        self._settle = lambda run: asyncio.run_coroutine_threadsafe(driver.settle(run), loop).result()
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[BookFile, LedgerReader | None]]:
+        """The store, as the ledger is now; an empty one where nothing was recorded yet."""
+        from assent.capabilities.findings import BOOK, follow
+
+        state: Path = self._settings.state
+        with reading(state) as journal:
+            file = BookFile(None if journal is None else state / BOOK)
+            try:
+                if journal is not None:
+                    follow(journal, journal.blob, file)
+                with file.looking():
+                    yield file, journal
+            finally:
+                file.close()
+
+    @contextmanager
+    def looking(self, run: str | None = None) -> Iterator[Looking]:
+        """The same, to be asked; by a call of a run, with what that has done so far."""
+        if run is not None:
+            self._settle(RunId(run))
+        with self.opened() as (file, _):
+            yield Looking(file, _now_ms())
+
+    def count_old(self, run: str, removal: Removal) -> Removed:
+        """What removing by age would remove."""
+        self._settle(RunId(run))
+        with self.opened() as (file, _):
+            return removal.count(file.db)
+
+    def stands(self, run: str, step: str) -> bool:
+        """Whether what a triage decided is what is decided now; so it is of one that never succeeded."""
+        from assent.capabilities.findings import seq_of
+
+        self._settle(RunId(run))
+        with self.opened() as (file, journal):
+            seq = None if journal is None else seq_of(journal, run, step)
+            return seq is None or Writing(file).stands(seq)
+
+    def needed(self) -> frozenset[str]:
+        """The runs whose acts stand: without their payloads findings, or what was decided about them, would be gone."""
+        from assent.capabilities.findings import standing
+
+        with self.opened() as (file, journal):
+            return frozenset() if journal is None else frozenset(standing(journal, Looking(file, 0)))
+
+    def unfinished(self) -> list[str]:
+        """The runs that have not ended."""
+        with reading(self._settings.state) as journal:
+            if journal is None:
+                return []
+            return [str(row["run_id"]) for row in rows_at_once(journal, "runs", {"status": UNFINISHED})]
+
+    def offered(self) -> Desk:
+        """What calls on findings share."""
+        from assent import __version__
+        from assent.capabilities.findings import Desk
+        from assent.capabilities.handed import HANDED, Handed
+
+        settings = self._settings
+        folder = settings.areas["findings"].get("tools")
+        return Desk(
+            looking=self.looking,
+            count_old=self.count_old,
+            stands=self.stands,
+            unfinished=self.unfinished,
+            now_ms=_now_ms,
+            release=__version__,
+            handed=Handed(settings.state / HANDED),
+            manifests=settings.workspace / folder if isinstance(folder, str) else None,
+        )
+
+
+def _now_ms() -> int:
+    return system.SystemClock().now_ms()

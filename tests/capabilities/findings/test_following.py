@@ -1,0 +1,168 @@
+"""The store follows the ledger of its state: also another one's, and whoever else folds it meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent.capabilities.findings import BOOK, follow
+from assent.errors import WorldError
+from assent.findings.book import BookFile, Wanted
+from assent.runtime._ledger import reading
+from assent.runtime.runs._findings import FindingsStore
+from tests.support.bodies import Bench, Place, policy, rule
+from tests.support.books import dump, nuclei
+from tests.support.nursery import Nursery
+
+_LOOKS = """
+import json, sys
+from pathlib import Path
+from assent.runtime.runs._findings import FindingsStore
+from tests.support.bodies import Place
+from tests.support.books import dump
+
+with FindingsStore(Place(Path(sys.argv[1])).settings()).opened() as (file, _):
+    print(json.dumps(dump(file)))
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path, policy=policy(rule("all", without_approval=True)))
+
+
+async def imported(runtime: Bench, place: Place, host: str, records: int = 1, project: str = "shop") -> str:
+    (place.workspace / f"{host}.jsonl").write_bytes(
+        nuclei((f"rule-{number}", "high", host) for number in range(records))
+    )
+    result = await runtime.call("findings.import", {"project": project, "path": f"{host}.jsonl"})
+    assert result.status == "succeeded", result
+    return result.run_id
+
+
+def kept(place: Place) -> dict[str, Any]:
+    with FindingsStore(place.settings()).opened() as (file, _):
+        return dump(file)
+
+
+def anew(place: Place) -> dict[str, Any]:
+    with reading(place.settings().state) as journal:
+        assert journal is not None
+        file = BookFile(None)
+        follow(journal, journal.blob, file)
+    return dump(file)
+
+
+def plain(found: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(found))
+
+
+async def test_processes_that_fold_at_once_fold_each_act_once(
+    place: Place, nursery: Nursery, clean_env: dict[str, str]
+) -> None:
+    async with place.open(box=False) as runtime:
+        runs = [await imported(runtime, place, f"{one}.example", records=150) for one in "abcdef"]
+        await runtime.undo(runs[2])
+        gone = await runtime.call("findings.delete_project", {"project": "shop"})
+        await imported(runtime, place, "g.example", records=150)
+        await runtime.undo(gone.run_id)
+    wanted = plain(anew(place))
+    assert (len(wanted["findings"]), len(wanted["datasets"])) == (6 * 150, 6)
+    last = ("-c", _LOOKS, str(place.root))
+    for _ in range(3):
+        for path in place.settings().state.glob(f"{BOOK}*"):
+            path.unlink()
+        with ThreadPoolExecutor(3) as pool:
+            ended = pool.map(
+                lambda _: nursery.run(*last, cwd=place.root, env=clean_env, kind="python"), range(3)
+            )
+            for one in ended:
+                assert (one.code, one.err) == (0, "")
+                assert json.loads(one.out) == wanted
+    assert plain(kept(place)) == wanted
+
+
+async def test_a_store_of_another_ledger_is_folded_anew(place: Place, tmp_path: Path) -> None:
+    """Also one of a ledger that was put back to an older copy and went on otherwise."""
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        await imported(runtime, place, "b.example")
+    state = place.settings().state
+    assert len(kept(place)["findings"]) == 2
+    shutil.copy(state / BOOK, tmp_path / BOOK)
+    (tmp_path / "other").mkdir()
+    other = Place(tmp_path / "other", policy=place.policy)
+    async with other.open(box=False) as runtime:
+        for host in ("c.example", "d.example", "e.example"):
+            await imported(runtime, other, host)
+    shutil.copy(tmp_path / BOOK, other.settings().state / BOOK)
+    assert kept(other) == anew(other)
+    assert len(kept(other)["findings"]) == 3
+
+
+async def test_a_ledger_that_was_put_back_takes_its_store_back_with_it(place: Place, tmp_path: Path) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    state = place.settings().state
+    kept(place)
+    shutil.copytree(state, tmp_path / "copy")
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "b.example")
+    assert len(kept(place)["findings"]) == 2
+    shutil.copy(state / BOOK, tmp_path / "copy" / BOOK)
+    shutil.rmtree(state)
+    shutil.move(tmp_path / "copy", state)
+    assert kept(place) == anew(place)
+    assert len(kept(place)["findings"]) == 1
+
+
+async def test_a_damaged_store_is_made_anew(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example", records=300)
+        wanted = kept(place)
+        path = place.settings().state / BOOK
+        data = path.read_bytes()
+        path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+        with pytest.raises(WorldError, match="was damaged"):
+            kept(place)
+        assert kept(place) == wanted
+
+
+async def test_what_was_erased_is_gone_from_the_store_and_what_was_decided_of_it_is_not(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        first = await imported(runtime, place, "a.example")
+        await runtime.call("findings.triage", {"project": "shop", "matching": {}, "status": "risk_accepted"})
+        await runtime.erase([first])
+        assert kept(place)["findings"] == []
+        await imported(runtime, place, "a.example")
+        with FindingsStore(place.settings()).looking() as book:
+            (one,) = book.page(book.project("shop")[0], Wanted(), limit=9).findings
+        assert one.reported.triage.status == "risk_accepted"
+
+
+async def test_a_call_that_failed_is_no_act(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        result = await runtime.call("findings.import", {"project": "shop", "path": "none.jsonl"})
+        assert result.status == "failed"
+        step: dict[str, Any] = {
+            "name": "bring",
+            "capability": "findings.import",
+            "inputs": {"project": "shop", "path": "a.example.jsonl"},
+        }
+        (place.workspace / "a.example.jsonl").write_bytes(nuclei([("rule", "low", "a.example")]))
+        fail: dict[str, Any] = {
+            "name": "end",
+            "capability": "sys.fail",
+            "inputs": {},
+            "depends_on": ["bring"],
+        }
+        rolled_back = await runtime.run({"name": "w", "steps": [step, fail]})
+        assert rolled_back.status == "rolled_back"
+        found = kept(place)
+        assert (found["projects"], found["datasets"], found["findings"]) == ([], [], [])
+        assert found == anew(place)

@@ -1,0 +1,265 @@
+"""The read model against plain lists: what a page, a count and a comparison say, and what a dataset leaves when it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assent.findings import Finding, Severity
+from assent.findings.book import BookFile, Dataset, Difference, Looking, Removal, Wanted, Writing
+from assent.findings.book import _looking as looking
+from assent.findings.book._book import numbers_in
+from assent.findings.merging import RANK
+from assent.findings.triage import AddTags, Change, SetOwner, SetStatus, Status, Suppress
+
+PROJECT: Final = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11"
+NOW_MS: Final = 1_795_000_000_000
+AT: Final = "2026-11-23T09:30:00Z"
+TOOLS: Final = ("nuclei", "zap", "")
+
+
+def ident(number: int) -> str:
+    return f"00000000-0000-8000-8000-{number:012x}"
+
+
+def finding(
+    number: int, severity: Severity = Severity.LOW, *, tool: str = "nuclei", title: str = "It"
+) -> Finding:
+    said: dict[str, Any] = {
+        "finding_schema_version": "1.0.0",
+        "id": ident(number),
+        "project_id": PROJECT,
+        "detector_id": f"rule-{number % 3}",
+        "title": title,
+        "severity": severity,
+        "resource": f"https://shop.example.org/{number}_%",
+        "created_at": AT,
+    }
+    if tool:
+        said["provenance"] = {"tool": tool}
+    return msgspec.convert(said, Finding)
+
+
+@pytest.fixture
+def file() -> Iterator[BookFile]:
+    opened = BookFile(None)
+    yield opened
+    opened.close()
+
+
+def add(
+    file: BookFile, seq: int, findings: Iterable[Finding], *, tool: str = "nuclei", at_ms: int = 0
+) -> None:
+    dataset = Dataset(
+        seq=seq,
+        run=f"run-{seq}",
+        step="import",
+        at_ms=at_ms or seq,
+        project=PROJECT,
+        name="shop",
+        said={"tool": tool},
+    )
+    with file.whole():
+        Writing(file).add(dataset, findings)
+
+
+def decide(file: BookFile, seq: int, numbers: Iterable[int], *changes: Change) -> None:
+    with file.whole():
+        Writing(file).decide(seq, PROJECT, map(ident, numbers), changes, at=AT, by="ada")
+
+
+def numbers(file: BookFile, **wanted: Any) -> list[int]:
+    """The numbers of what fits, in pages of three."""
+    asked, found, after = Looking(file, NOW_MS), list[int](), None
+    project = asked.project("shop")[0]
+    while True:
+        page = asked.page(project, Wanted(**wanted), after=after, limit=3)
+        found += [int(one.reported.finding.id[-12:], 16) for one in page.findings]
+        after = page.next
+        if after is None:
+            return found
+
+
+def state(file: BookFile) -> list[Any]:
+    """All that can be seen of a book."""
+    asked = Looking(file, NOW_MS)
+    try:
+        project = asked.project("shop")[0]
+    except Exception:  # noqa: BLE001 - there is none yet
+        return []
+    kept = sorted((one.reported.finding.id, one) for one in asked.stream(project, Wanted()))
+    by_tool = [sorted(numbers(file, tools=frozenset({tool}))) for tool in TOOLS if tool]
+    return [kept, asked.counts(project), by_tool, [one.seq for one in asked.datasets(project=project)]]
+
+
+FINDINGS: Final = st.builds(
+    finding,
+    st.integers(1, 8),
+    st.sampled_from(Severity),
+    tool=st.sampled_from(TOOLS),
+    title=st.sampled_from("AB"),
+)
+DATASETS: Final = st.lists(
+    st.tuples(st.integers(1, 5), st.lists(FINDINGS, max_size=10)), min_size=1, max_size=5
+)
+
+
+@settings(deadline=None)
+@given(DATASETS, st.data())
+def test_a_dataset_that_is_taken_back_leaves_what_all_others_said(
+    datasets: list[tuple[int, list[Finding]]], data: st.DataObject
+) -> None:
+    gone = data.draw(st.sets(st.integers(1, len(datasets))))
+    book, wanted = BookFile(None), BookFile(None)
+    for seq, (at_ms, findings) in enumerate(datasets, 1):
+        add(book, seq, findings, at_ms=at_ms)
+    for seq in gone:
+        with book.whole():
+            Writing(book).take_back(seq)
+            Writing(book).take_back(seq)
+    for seq, (at_ms, findings) in enumerate(datasets, 1):
+        add(wanted, seq, [] if seq in gone else findings, at_ms=at_ms)
+    for seq in gone:
+        with wanted.whole():
+            Writing(wanted).take_back(seq)
+    assert _without_first(state(book)) == _without_first(state(wanted))
+    book.close()
+    wanted.close()
+
+
+def _without_first(said: list[Any]) -> list[Any]:
+    """When a finding came first is the moment of the dataset that came first, until one is taken back: then the earliest."""
+    if not said:
+        return said
+    kept = [(ident, one.reported.finding, one.reported.last_seen, one.dataset) for ident, one in said[0]]
+    return [kept, *said[1:]]
+
+
+def test_a_finding_is_as_its_newest_dataset_has_it_also_after_that_goes(file: BookFile) -> None:
+    add(file, 1, [finding(1, Severity.LOW)])
+    add(file, 2, [finding(1, Severity.HIGH, tool="zap")])
+    assert numbers(file, severities=frozenset({Severity.HIGH}), tools=frozenset({"zap"})) == [1]
+    with file.whole():
+        Writing(file).take_back(2)
+    assert numbers(file, severities=frozenset({Severity.LOW}), tools=frozenset({"nuclei"})) == [1]
+    assert numbers(file, tools=frozenset({"zap"})) == []
+
+
+def test_a_dataset_goes_by_age_without_what_was_said_last_of_its_findings(file: BookFile) -> None:
+    add(file, 1, [finding(1), finding(2)])
+    add(file, 2, [finding(2, Severity.HIGH)], at_ms=1_000)
+    with file.whole():
+        removed = Writing(file).remove_old(
+            Removal(project=None, datasets_before_ms=500, findings_before_ms=0)
+        )
+    assert (removed.datasets, removed.findings) == (1, 0)
+    assert numbers(file) == [2, 1]
+    assert file.db.execute("SELECT count(*) FROM seen").get == 2
+
+
+@pytest.fixture(params=["sorted", "in order", "each detector", "a scan"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every way to what fits gives the same."""
+    monkeypatch.setattr(looking, "_SORTED_MAX", 20_000 if request.param == "sorted" else 0)
+    monkeypatch.setattr(looking, "_DETECTORS_MAX", 500 if request.param != "a scan" else 0)
+    monkeypatch.setattr(looking, "_AT_ONCE", 2 if request.param == "each detector" else 128)
+
+
+WORST: Final = sorted(RANK, key=lambda one: -RANK[one])
+
+
+@pytest.mark.usefixtures("way")
+def test_pages_have_what_fits_the_worst_first_and_of_these_the_newest(file: BookFile) -> None:
+    many = [
+        finding(n, WORST[n % len(WORST)], tool=TOOLS[n % 3], title=f"Title {n % 4}") for n in range(1, 25)
+    ]
+    add(file, 1, many[:20])
+    add(file, 2, many[10:])
+    decide(file, 3, [1, 5, 9, 13], SetOwner(owner="ada"), AddTags(tags=("shop",)))
+    decide(file, 4, [2, 5, 14], SetStatus(status=Status.FALSE_POSITIVE))
+    decide(file, 5, [3, 9], Suppress(reason="known"))
+    order = sorted(range(1, 25), key=lambda n: (-RANK[many[n - 1].severity], -n))
+    owned, closed, muted = {1, 5, 9, 13}, {2, 5, 14}, {3, 9}
+    active = frozenset({Status.OPEN, Status.TRIAGED})
+    cases: list[tuple[dict[str, Any], Iterable[int]]] = [
+        ({}, order),
+        ({"owner": "ada"}, owned),
+        ({"owner": "bob"}, ()),
+        ({"tag": "shop", "statuses": active}, owned - closed),
+        ({"statuses": frozenset({Status.FALSE_POSITIVE})}, closed),
+        ({"statuses": frozenset({Status.FALSE_POSITIVE, Status.OPEN})}, order),
+        ({"suppressed": True}, muted),
+        ({"suppressed": True, "owner": "ada"}, muted & owned),
+        ({"suppressed": False, "statuses": active}, {*order} - muted - closed),
+        ({"run": "run-2"}, range(11, 25)),
+        ({"run": "run-2", "owner": "ada"}, {13}),
+        ({"run": "run-9"}, ()),
+        ({"tools": frozenset({"zap"})}, {n for n in order if n % 3 == 1}),
+        ({"tools": frozenset({"nuclei", "zap"})}, {n for n in order if n % 3 != 2}),
+        ({"tools": frozenset({"nobody"})}, ()),
+        ({"detectors": frozenset({"rule-0", "rule-1"})}, {n for n in order if n % 3 != 2}),
+        ({"detectors": frozenset({"rule-0"}), "tools": frozenset({"zap"})}, ()),
+        ({"detectors": frozenset({"rule-1"}), "text": "title 1"}, {n for n in order if n % 12 == 1}),
+        ({"text": "TITLE 2"}, {n for n in order if n % 4 == 2}),
+        ({"text": "title 2", "run": "run-2"}, {n for n in range(11, 25) if n % 4 == 2}),
+        ({"text": "_%", "owner": "ada"}, owned),
+        ({"text": "/1_%"}, {1}),
+        ({"text": "%itle"}, ()),
+        ({"text": '"'}, ()),
+        ({"severities": frozenset({WORST[0]}), "text": "title"}, {n for n in order if many[n - 1].severity == WORST[0]}),
+    ]  # fmt: skip
+    for wanted, fits in cases:
+        assert numbers(file, **wanted) == [n for n in order if n in {*fits}], wanted
+
+
+def test_counts_tell_active_suppressed_and_closed_apart(file: BookFile) -> None:
+    add(file, 1, [finding(n, Severity.HIGH) for n in range(1, 7)])
+    decide(file, 2, [1, 2], SetStatus(status=Status.RESOLVED))
+    decide(file, 3, [2, 3], Suppress(reason="known"))
+    decide(file, 4, [4], Suppress(reason="for a while", until="2001-01-01T00:00:00Z"))
+    asked = Looking(file, NOW_MS)
+    counts = asked.counts(asked.project(None)[0])
+    assert {name: counted["high"] for name, counted in counts.items()} == {
+        "active": 3,
+        "suppressed": 2,
+        "closed": 1,
+    }
+    assert sum(sum(one.values()) for one in counts.values()) == 6
+
+
+def test_runs_are_compared(file: BookFile) -> None:
+    add(file, 1, [finding(1)])
+    add(file, 2, [finding(2), finding(3)])
+    add(file, 3, [finding(1), finding(3), finding(4)])
+    asked = Looking(file, NOW_MS)
+    compared = asked.compare(asked.project(None)[0], "run-2", "run-3")
+    assert compared.counts == {"new": 1, "fixed": 1, "still": 1, "reappeared": 1}
+    assert {kind: int(one.reported.finding.id[-12:], 16) for kind, one in compared.findings} == {
+        Difference.NEW: 4, Difference.FIXED: 2, Difference.STILL: 3, Difference.REAPPEARED: 1,
+    }  # fmt: skip
+
+
+def test_pages_of_a_comparison_are_all_of_it(file: BookFile) -> None:
+    add(file, 1, [finding(n) for n in range(1, 8)])
+    add(file, 2, [finding(n) for n in range(5, 12)])
+    asked = Looking(file, NOW_MS)
+    found, behind = list[int](), None
+    while True:
+        page = asked.compare(1, "run-1", "run-2", behind=behind, limit=3)
+        found += [int(one.reported.finding.id[-12:], 16) for _, one in page.findings]
+        behind = page.next
+        if behind is None:
+            break
+    assert found == [8, 9, 10, 11, 1, 2, 3, 4, 5, 6, 7]
+
+
+@given(st.sets(st.integers(1, 40_000)), st.integers(0, 20))
+def test_a_set_tells_its_numbers_without_the_first_few(said: set[int], skip: int) -> None:
+    bits = sum(1 << one for one in said)
+    assert [*numbers_in(bits, skip)] == sorted(said)[skip:]
+    assert [*numbers_in((1 << 20_000) - 2, 9_000 + skip)] == [*range(9_001 + skip, 20_000)]

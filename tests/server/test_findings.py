@@ -1,0 +1,141 @@
+"""Findings over HTTP: handed over in parts, imported by a call, listed, proved, written out; and by command beside the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+from assent.runtime.runs._findings import FindingsStore
+from assent.runtime.settings.effective import Settings
+from tests.support.books import nuclei
+from tests.support.nursery import Nursery
+from tests.support.scanned import GOLDEN
+from tests.support.serving import Serving, key_for, told_of
+
+UPLOAD = "/v1/uploads/0123-4567-89ab"
+
+
+async def put(served: Serving, path: str, data: bytes, *, last: bool, offset: int = 0) -> dict[str, Any]:
+    answer = await served.http.put(
+        path, json={"data": b64encode(data).decode(), "offset": offset, "last": last}
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def handed(served: Serving, data: bytes) -> dict[str, Any]:
+    """Hand a file over in two parts."""
+    middle = len(data) // 2
+    assert await put(served, UPLOAD, data[:middle], last=False) == {"blob": None, "bytes": middle}
+    return await put(served, UPLOAD, data[middle:], last=True, offset=middle)
+
+
+async def imported(served: Serving, data: bytes, project: str = "shop") -> dict[str, Any]:
+    parameters = {"project": project, "handed": await handed(served, data), "name": "scan.jsonl"}
+    answer = await served.http.post(
+        "/v1/calls", json={"capability": "findings.import", "parameters": parameters}
+    )
+    assert answer.status_code == 200, answer.text
+    run: dict[str, Any] = answer.json()
+    assert run["status"] == "succeeded", run
+    return run
+
+
+async def test_what_is_handed_over_in_parts_is_imported_listed_and_written_out(served: Serving) -> None:
+    data = (GOLDEN / "nuclei-3.10.jsonl").read_bytes()
+    run = await imported(served, data)
+    (project,) = (await served.http.get("/v1/projects")).json()
+    assert (project["name"], project["findings"]) == ("shop", 3)
+    (dataset,) = (await served.http.get("/v1/datasets", params={"run": run["run_id"]})).json()
+    assert (dataset["tool"], dataset["records"], dataset["new"], dataset["name"]) == (
+        "nuclei",
+        4,
+        3,
+        "scan.jsonl",
+    )
+    page = (await served.http.get("/v1/findings", params={"project": "shop", "limit": 2})).json()
+    assert [one["severity"] for one in page["findings"]] == ["medium", "unknown"]
+    rest = (await served.http.get("/v1/findings", params={"project": "shop", "after": page["next"]})).json()
+    assert ([one["severity"] for one in rest["findings"]], rest["next"]) == (["info"], None)
+    ident = page["findings"][0]["id"]
+    shown = (await served.http.get(f"/v1/findings/{ident[:8]}")).json()
+    assert shown["finding"]["evidence"]["extracted"] == ["[core]"]
+    proof = (await served.http.get(f"/v1/findings/{ident}/proof")).json()
+    assert proof["finding"] == ident
+    report = await served.http.get("/v1/findings/export", params={"format": "sarif", "severities": "medium"})
+    assert report.status_code == 200
+    (only,) = json.loads(report.content)["runs"][0]["results"]
+    assert only["ruleId"] == "git-config"
+
+
+async def test_pruning_leaves_the_runs_that_findings_are_folded_from(served: Serving) -> None:
+    run = await imported(served, nuclei([("rule-a", "low", "shop.example")]))
+    found = (await served.http.get("/v1/runs/prunable", params={"before_ms": 1 << 50})).json()
+    assert run["run_id"] not in found["runs"], found
+
+
+async def test_what_is_asked_wrongly_is_refused_by_its_code(served: Serving) -> None:
+    await imported(served, nuclei([("rule-a", "low", "shop.example")]))
+    for path, status, code in (
+        ("/v1/findings?project=none", 404, "PROJECT_UNKNOWN"),
+        ("/v1/findings?severities=awful", 422, "INVALID_INPUT"),
+        ("/v1/findings?limit=0", 422, "INVALID_INPUT"),
+        ("/v1/findings?after=x", 422, "INVALID_INPUT"),
+        ("/v1/findings?run=run_none", 404, "RUN_UNKNOWN"),
+        ("/v1/findings/abcdef", 404, "FINDING_UNKNOWN"),
+        ("/v1/findings/export?format=doc", 422, "INVALID_INPUT"),
+        ("/v1/findings/diff?before=run_a&later=run_b", 404, "RUN_UNKNOWN"),
+    ):
+        answer = await served.http.get(path)
+        assert (answer.status_code, told_of(answer)["error"]["code"]) == (status, code), path
+    answer = await served.http.put("/v1/uploads/..", json={"data": "", "last": True})
+    assert answer.status_code in (404, 422)
+    answer = await served.http.put("/v1/uploads/short", json={"data": "", "last": True})
+    assert (answer.status_code, told_of(answer)["error"]["code"]) == (422, "UPLOAD_INVALID")
+
+
+async def test_many_import_and_look_at_once(served: Serving) -> None:
+    """Each import is there once, whoever folds it first."""
+
+    async def one(number: int) -> None:
+        upload = f"/v1/uploads/upload-{number}"
+        data = nuclei((f"rule-{one}", "high", f"host-{number}.example") for one in range(30))
+        given = await put(served, upload, data, last=True)
+        parameters = {"project": "shop", "handed": given}
+        answer = await served.http.post(
+            "/v1/calls", json={"capability": "findings.import", "parameters": parameters}
+        )
+        assert answer.json()["status"] == "succeeded", answer.text
+        page = await served.http.get("/v1/findings", params={"project": "shop", "limit": 1000})
+        assert page.status_code == 200, page.text
+        assert len(page.json()["findings"]) >= 30
+
+    await asyncio.gather(*(one(number) for number in range(6)))
+    (project,) = (await served.http.get("/v1/projects")).json()
+    assert (project["findings"], project["datasets"]) == (180, 6)
+
+
+async def test_a_command_beside_the_daemon_hands_over_what_the_daemon_may_not_read(
+    served: Serving, root: Path, env: dict[str, str], nursery: Nursery, tmp_path: Path
+) -> None:
+    """The file is read by whoever types; the daemon gets its bytes, and folds the same store."""
+    (tmp_path / "elsewhere.jsonl").write_bytes(nuclei([("rule-a", "high", "shop.example")]))
+    words = ("findings", "import", "../elsewhere.jsonl", "--project", "shop", "--json")
+    ended = await asyncio.to_thread(nursery.run, *words, cwd=root, env=env)
+    assert ended.code == 0, ended
+    page = (await served.http.get("/v1/findings")).json()
+    assert [one["detector_id"] for one in page["findings"]] == ["nuclei.rule-a"]
+    settings = Settings.resolve(workspace=root, environ=env, cwd=root)
+    with FindingsStore(settings).looking() as book:
+        assert [one.name for one in book.projects()] == ["shop"]
+
+
+async def test_who_may_only_read_hands_nothing_over(served: Serving, root: Path, env: dict[str, str]) -> None:
+    bearer = {"authorization": f"Bearer {key_for(root, env, scopes=['read'])}"}
+    answer = await served.http.put(UPLOAD, json={"data": "", "last": True}, headers=bearer)
+    assert (answer.status_code, told_of(answer)["error"]["code"]) == (403, "SCOPE_MISSING")
+    assert (await served.http.get("/v1/projects", headers=bearer)).json() == []

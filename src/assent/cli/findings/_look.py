@@ -136,7 +136,8 @@ def _place(one: dict[str, Any]) -> str:
 
 
 @command("diff", watches=False, short_help="Compare the findings of two runs.")
-@click.argument("before", metavar="RUN", shell_complete=complete_run)
+# Not `RUN`: `--last` would stand for the first of the two, and turn the comparison round.
+@click.argument("before", metavar="EARLIER", shell_complete=complete_run)
 @click.argument("later", metavar="LATER", shell_complete=complete_run)
 @project_option
 @click.option(

@@ -262,6 +262,13 @@ def clean_env() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
 
 
+@pytest.fixture
+def measured_env(clean_env: dict[str, str]) -> dict[str, str]:
+    """The same for a child that runs our code for its own sake: coverage measures it where it measures the tests."""
+    name = "COVERAGE_PROCESS_CONFIG"
+    return {**clean_env, **({name: os.environ[name]} if name in os.environ else {})}
+
+
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """One process per test worker that forks all commands of its tests."""

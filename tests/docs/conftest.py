@@ -15,7 +15,15 @@ from tests.support.nursery import Nursery
 BIN = Path(sys.executable).parent
 
 
-_MEASURED = ("operators.md", "schedules.md", "serve.md")
+_MEASURED = (
+    "operators.md",
+    "schedules.md",
+    "serve.md",
+    "findings.md",
+    "scanning.md",
+    "resources.md",
+    "scans",
+)
 """Pages whose commands run what no other test's do."""
 
 

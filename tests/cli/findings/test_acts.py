@@ -68,11 +68,11 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, clean_env: dict[str, str], nursery: Nursery) -> Iterator[Shell]:
+def shell(tmp_path: Path, measured_env: dict[str, str], nursery: Nursery) -> Iterator[Shell]:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "assent.toml").write_text('policy = "policy.yaml"\n')
-    with own_places(tmp_path, clean_env) as env:
+    with own_places(tmp_path, measured_env) as env:
         found = Shell(folder, env, nursery)
         found.policy(ALLOWED)
         yield found

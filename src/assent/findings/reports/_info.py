@@ -66,6 +66,16 @@ class Info(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         moment(self.generated_at)
 
+    @classmethod
+    def of_project(cls, project: str, *, generated_at: str, tool_version: str) -> Info:
+        """Of a report of a project's findings."""
+        return cls(
+            title=f"Findings of {project}",
+            project=project,
+            generated_at=generated_at,
+            tool_version=tool_version,
+        )
+
 
 def counted(findings: Findings, info: Info) -> Metrics:
     """How the findings stand: one going through."""

@@ -1,9 +1,9 @@
 """That a finding is in the ledger: the proof that is made of it, and what one shows to whoever has the ledger's key alone.
 
 Theory of operation. A finding is a line of a dataset, and the dataset's name is the root of a tree over its lines. The outcome of
-the step that made it names that root, and the entry by which the step succeeded binds the outcome. That entry does not say of
-which capability the step was, and the output of most is whatever somebody wanted it to be: so the entry by which the step began is
-proved beside it, and has to name one whose outcome is made by Assent alone.
+the step that made it names that root, and the entry by which the step succeeded binds the outcome. That entry does not say which
+capability it is of, and most say whatever somebody wants them to: so the entry by which the step began is proved beside it, and
+has to name one whose outcome is made by Assent alone.
 """
 
 from __future__ import annotations

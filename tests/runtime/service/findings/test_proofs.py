@@ -21,6 +21,7 @@ from assent.runtime._ledger import reading
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.findings._proofs import proven
 from assent.spec.events.kinds import StepStarted, StepSucceeded
+from assent.spec.ids import RunId
 from tests.support.bodies import Bench, Place, erased, policy, put, rule, workflow
 from tests.support.books import katana, nuclei
 from tests.support.seeds import examples
@@ -79,11 +80,7 @@ class Entry:
 def entry_of(place: Place, run: str, step: str) -> Entry:
     with reading(place.settings().state) as journal:
         assert journal is not None
-        leaves = [
-            one
-            for one in journal.run_leaves(run)
-            if getattr(one.event, "step", None) == step  # type: ignore[arg-type]
-        ]
+        leaves = [one for one in journal.run_leaves(RunId(run)) if getattr(one.event, "step", None) == step]
         began = next(one.seq for one in leaves if isinstance(one.event, StepStarted))
         done = next(one for one in leaves if isinstance(one.event, StepSucceeded))
         assert isinstance(done.event, StepSucceeded)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from coverage import Coverage
+from coverage.results import should_fail_under
 
 import assent
 from assent.errors.explanations import explanations
@@ -274,6 +276,13 @@ def anchors(markdown: str) -> set[str]:
         copies = sum(1 for known in found if re.fullmatch(rf"{re.escape(slug)}(-\d+)?", known))
         found.add(f"{slug}-{copies}" if copies else slug)
     return found
+
+
+def test_coverage_just_below_what_is_asked_for_fails() -> None:
+    """The summary tells the exact figure, and the exit status follows from a rounded one."""
+    asked = Coverage(config_file=str(ROOT / "pyproject.toml")).config
+    assert should_fail_under(asked.fail_under - 0.01, asked.fail_under, asked.precision)
+    assert not should_fail_under(asked.fail_under, asked.fail_under, asked.precision)
 
 
 def test_there_are_documents_to_check() -> None:

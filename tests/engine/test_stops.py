@@ -60,6 +60,55 @@ async def test_no_effect_of_a_run_that_broke_lives_on(place: Place) -> None:
         assert place.box.values == {"slow": "slow", "quick": "quick"}
 
 
+async def test_who_waits_for_the_record_of_a_run_that_broke_is_told_why(place: Place) -> None:
+    """Also within a call that is being ended: it would be waited for, and wait itself."""
+    slow, told = Pause(), list[str]()
+
+    async def ask(context: LocalContext) -> None:
+        try:
+            await slow(context)
+        finally:
+            with pytest.raises(RuntimeError) as refused:
+                await asyncio.wait_for(rt.engine.settle(RunId(context.run)), 20)
+            told.append(str(refused.value))
+
+    def listen(run: RunId, n: int | None, at_ms: int, event: Any) -> None:
+        if event.kind == "step.succeeded":
+            message = "the listener broke"
+            raise RuntimeError(message)
+
+    place.box.before |= {"slow": ask, "quick": lambda context: slow.reached.wait()}
+    document = workflow(put("slow", depends_on=[]), put("quick", depends_on=[]))
+    async with place.open() as rt:
+        with rt.telling(listen), pytest.raises(RuntimeError, match="the listener broke"):
+            await rt.run(document)
+        assert told == ["the listener broke"]
+
+
+async def test_who_waits_for_the_record_of_a_run_that_stops_is_told_that_nothing_comes(place: Place) -> None:
+    reached, ended = asyncio.Event(), asyncio.Event()
+
+    async def reluctant(context: LocalContext) -> None:
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await ended.wait()
+
+    place.box.before["slow"] = reluctant
+    async with place.open() as rt:
+        session = await rt.session()
+        held = asyncio.ensure_future(session.call("box.put", {"key": "slow"}))
+        await reached.wait()
+        (actor,) = rt.engine._actors.values()
+        closing = asyncio.ensure_future(rt.close())
+        await asyncio.sleep(0)
+        with pytest.raises(InputError, match="records nothing more"):
+            await asyncio.wait_for(actor.settle(), 20)
+        ended.set()
+        await asyncio.wait({closing, held})
+
+
 async def test_a_session_takes_no_call_once_its_runtime_closes(place: Place) -> None:
     """Also while the close still waits for another run, whose effect takes its time to end."""
     reached, ended = asyncio.Event(), asyncio.Event()

@@ -20,7 +20,6 @@ from assent.findings.triage import (
     RemoveTags,
     SetOwner,
     SetStatus,
-    SetTags,
     Status,
     Suppress,
     Suppression,
@@ -29,7 +28,6 @@ from assent.findings.triage import (
     changed,
     is_suppressed,
     read_change,
-    read_triage,
 )
 from tests.support.reported import TRIAGES
 
@@ -60,8 +58,10 @@ def test_every_change_does_what_it_says() -> None:
     assert found.notes == (Note(at=AT, by="ann", text="looked at"),)
     assert found.suppression is not None
     assert (found.suppression.reason, found.suppression.until) == ("a test", "2026-12-01T00:00:00Z")
-    last = changed(found, Unsuppress(), SetTags(tags=("a",)), SetOwner(owner=None), at=AT, by="ann")
-    assert (last.suppression, last.tags, last.owner) == (None, ("a",), None)
+    last = changed(
+        found, Unsuppress(), RemoveTags(tags=("old", "web")), SetOwner(owner=None), at=AT, by="ann"
+    )
+    assert (last.suppression, last.tags, last.owner) == (None, (), None)
     assert last.notes == found.notes
 
 
@@ -97,7 +97,7 @@ def test_an_unknown_action_is_told_with_those_that_there_are() -> None:
     with pytest.raises(InputError) as refused:
         read_change({"action": "merge"})
     assert all(one in str(refused.value.hint) for one in ACTIONS)
-    assert len(ACTIONS) == 8
+    assert len(ACTIONS) == 7
 
 
 def test_a_change_needs_who_and_when() -> None:
@@ -124,7 +124,7 @@ def test_tags_come_without_loss_and_go_without_rest(triage: Triage, tags: tuple[
 
 @given(triage=TRIAGES)
 def test_what_was_decided_comes_back_as_it_was(triage: Triage) -> None:
-    assert read_triage(msgspec.json.decode(msgspec.json.encode(triage))) == triage
+    assert msgspec.json.decode(msgspec.json.encode(triage), type=Triage) == triage
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,8 @@ def test_a_suppression_holds_until_its_moment_and_for_good_without_one(
     ],
 )
 def test_a_decision_that_cannot_be_is_no_decision(document: dict[str, Any]) -> None:
-    with pytest.raises(InputError) as refused:
-        read_triage(document)
-    assert refused.value.code == "TRIAGE_INVALID"
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(document, Triage)
 
 
 @pytest.mark.parametrize(

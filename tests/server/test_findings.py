@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
+
+from assent.capabilities.findings import BOOK
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.settings.effective import Settings
 from tests.support.books import nuclei
 from tests.support.nursery import Nursery
 from tests.support.scanned import GOLDEN
-from tests.support.serving import Serving, key_for, told_of
+from tests.support.serving import Raw, Serving, key_for, told_of
 
 UPLOAD = "/v1/uploads/0123-4567-89ab"
 
@@ -132,6 +136,76 @@ async def test_a_command_beside_the_daemon_hands_over_what_the_daemon_may_not_re
     settings = Settings.resolve(workspace=root, environ=env, cwd=root)
     with FindingsStore(settings).looking() as book:
         assert [one.name for one in book.projects()] == ["shop"]
+
+
+def store_of(root: Path, env: dict[str, str]) -> Path:
+    return Settings.resolve(workspace=root, environ=env, cwd=root).state / BOOK
+
+
+async def test_whoever_reads_an_export_slowly_holds_up_no_store(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    """The log of what was written to it can be emptied, and what comes in meanwhile is folded."""
+    await imported(served, nuclei((f"rule-{one}", "high", f"host-{one}.example") for one in range(8_000)))
+    async with served.http.stream("GET", "/v1/findings/export") as report:
+        coming = report.aiter_raw()
+        begun = await anext(coming)
+        await imported(served, nuclei([("rule-a", "low", "shop.example")]))
+        assert (
+            len((await served.http.get("/v1/findings", params={"severities": "low"})).json()["findings"]) == 1
+        )
+        with closing(apsw.Connection(str(store_of(root, env)))) as other:
+            (state,) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert state == (0, 0, 0), "somebody still looks at the store"
+        rest = [piece async for piece in coming]
+    assert len(rest) > 1
+    told = json.loads(begun + b"".join(rest))
+    assert (len(told["findings"]), told["metrics"]["total"]) == (8_000, 8_000)
+
+
+async def test_whatever_looks_at_the_store_holds_up_nobody_else(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    """Somebody writes to it for a while, and whoever would fold it waits: the daemon answers all others meanwhile."""
+    run = await imported(served, nuclei([("rule-a", "high", "shop.example")]))
+    ident = (await served.http.get("/v1/findings")).json()["findings"][0]["id"]
+    asked = (
+        "projects",
+        "datasets",
+        "findings",
+        "findings/stats",
+        f"findings/diff?before={run['run_id']}&later={run['run_id']}",
+        f"findings/{ident}",
+        f"findings/{ident}/proof",
+        "findings/export",
+        "discovered",
+    )
+    with closing(apsw.Connection(str(store_of(root, env)))) as other:
+        for path in asked:
+            await imported(served, nuclei([(f"rule-{path[9:14]}", "high", "shop.example")]))
+            other.execute("BEGIN IMMEDIATE")
+            looking = asyncio.ensure_future(served.http.get(f"/v1/{path}"))
+            assert (await asyncio.wait_for(served.http.get("/v1/health"), 5)).status_code == 200
+            assert not looking.done(), path
+            other.execute("ROLLBACK")
+            assert (await looking).status_code == 200, path
+
+
+async def test_whoever_leaves_while_a_report_is_made_ends_it(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    """It is made a part at a time, and gone with whoever asked for it; nothing is told of it as a fault."""
+    await imported(served, nuclei((f"rule-{one}", "high", f"host-{one}.example") for one in range(8_000)))
+    await served.http.get("/v1/projects")
+    raw = await Raw.to(served)
+    raw.writer.write(b"GET /v1/findings/export?format=html HTTP/1.1\r\nhost: assent\r\n\r\n")
+    await raw.writer.drain()
+    await asyncio.sleep(0.3)
+    raw.writer.close()
+    await raw.writer.wait_closed()
+    with closing(apsw.Connection(str(store_of(root, env)))) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert (await served.http.get("/v1/health")).status_code == 200
 
 
 async def test_who_may_only_read_hands_nothing_over(served: Serving, root: Path, env: dict[str, str]) -> None:

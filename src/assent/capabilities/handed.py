@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -37,6 +37,27 @@ class Kept(SpecModel):
 
     blob: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(ge=0)]
+
+
+class Counted:
+    """Bytes on their way: `size` says how many have gone by."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            yield chunk
+
+
+def measured(chunks: Iterable[bytes]) -> tuple[str, int]:
+    """The SHA-256 of all of them, and their size."""
+    counted, digest = Counted(chunks), sha256()
+    for chunk in counted:
+        digest.update(chunk)
+    return digest.hexdigest(), counted.size
 
 
 class Handed:

@@ -11,7 +11,7 @@ import click
 from assent.cli._command import command, group
 from assent.cli._door import Door
 from assent.cli._handing import hand_over
-from assent.cli.runs._drive import drive, read_wait
+from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
 from assent.cli.terminal._files import written_whole
 from assent.runtime.service import requests
@@ -47,8 +47,8 @@ def publish(door: Door, reference: str, file: str, *, wait: str | None) -> int:
     FILE is read with your own rights and may lie anywhere. It is a call of `resource.publish`; `assent undo RUN` takes the
     version back as long as nobody used it.
     """
-    parameters = {"reference": reference, "handed": hand_over(door, file)}
-    return _call(door, "resource.publish", parameters, wait)
+    parameters: dict[str, Any] = {"reference": reference, "handed": hand_over(door, file)}  # `Any`: JSON
+    return call(door, "resource.publish", parameters, wait_ms=read_wait(wait))
 
 
 @command("list", watches=False, short_help="List the versions.")
@@ -125,7 +125,7 @@ def retire(door: Door, reference: str, *, wait: str | None) -> int:
 
     It is a call of `resource.retire`, which `assent undo RUN` takes back.
     """
-    return _call(door, "resource.retire", {"reference": reference}, wait)
+    return call(door, "resource.retire", {"reference": reference}, wait_ms=read_wait(wait))
 
 
 @command("promote", short_help="Copy a version to a wider scope.")
@@ -142,14 +142,7 @@ def promote(
     """
     said = {"project": project, "group": group}
     parameters = {"reference": reference, "to": scope, **{name: one for name, one in said.items() if one}}
-    return _call(door, "resource.promote", parameters, wait)
-
-
-def _call(door: Door, capability: str, parameters: dict[str, Any], wait: str | None) -> int:  # `Any`: JSON
-    request = requests.Call(
-        capability=capability, parameters=parameters, environment=door.settings.environment
-    )
-    return drive(door, request, wait_ms=read_wait(wait))
+    return call(door, "resource.promote", parameters, wait_ms=read_wait(wait))
 
 
 resource: Final = group(

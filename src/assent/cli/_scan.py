@@ -12,7 +12,7 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli.findings._import import is_bad
 from assent.cli.findings._options import SEVERITIES, counted
-from assent.cli.runs._drive import conclude, drive, read_wait
+from assent.cli.runs._drive import call, conclude, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import id_option, quiet_option, wait_option
 from assent.cli.terminal._style import Paint
@@ -151,12 +151,8 @@ def run(
         raise InputError(
             scanner.error.code, scanner.error.message, path=scanner.error.path, hint=scanner.error.hint
         )
-    request = service.requests.Call(
-        capability=f"scan.{scanner.kind}",
-        parameters={"tool": tool, "target": target, "project": project, "options": given},
-        environment=door.settings.environment,
-    )
-    return drive(door, request, wait_ms=wait_ms, ident=ident)
+    parameters: dict[str, Json] = {"tool": tool, "target": target, "project": project, "options": given}
+    return call(door, f"scan.{scanner.kind}", parameters, wait_ms=wait_ms, ident=ident)
 
 
 _CODE: Final = ("bandit", "semgrep", "detect-secrets")

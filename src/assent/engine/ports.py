@@ -230,6 +230,8 @@ class Driver(Protocol):
     async def settle(self, run: RunId) -> None:
         """Return when all that was decided of a run so far is durable; at once of one that is not driven here.
 
+        Raises what keeps that from the record, and RUNTIME_CLOSED once it closes.
+
         For what reads the record within a run: the outcome of the step before waits for the next one, to share its commit.
         """
         ...

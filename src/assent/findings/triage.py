@@ -14,7 +14,6 @@ import msgspec
 
 from assent.errors import InputError
 from assent.findings.finding import Finding, Moment
-from assent.spec.checked_schema import read_struct
 
 TAGS_MAX: Final = 100
 TAG_CHARACTERS_MAX: Final = 64
@@ -148,12 +147,6 @@ class RemoveTags(_Change, frozen=True, kw_only=True, tag="remove_tags"):
     tags: tuple[str, ...]
 
 
-class SetTags(_Change, frozen=True, kw_only=True, tag="set_tags"):
-    """These and no others."""
-
-    tags: tuple[str, ...]
-
-
 class AddNote(_Change, frozen=True, kw_only=True, tag="add_note"):
     """Something written behind the other notes."""
 
@@ -172,13 +165,8 @@ class Unsuppress(_Change, frozen=True, kw_only=True, tag="unsuppress"):
     """To be told of again."""
 
 
-Change: TypeAlias = SetStatus | SetOwner | AddTags | RemoveTags | SetTags | AddNote | Suppress | Unsuppress
+Change: TypeAlias = SetStatus | SetOwner | AddTags | RemoveTags | AddNote | Suppress | Unsuppress
 ACTIONS: Final = tuple(str(one.__struct_config__.tag) for one in get_args(Change))
-
-
-def read_triage(document: Any) -> Triage:  # `Any`: outside JSON, decoded
-    """What was decided, from a document. `InputError` `TRIAGE_INVALID`: it is none, and every fault is told."""
-    return read_struct(document, Triage, code="TRIAGE_INVALID", what="what was decided is")
 
 
 def read_change(document: Any) -> Change:  # `Any`: outside JSON, decoded
@@ -218,8 +206,6 @@ def _changed(triage: Triage, change: Change, at: Moment, by: str) -> Triage:
             return replace(triage, tags=tuple(dict.fromkeys((*triage.tags, *tags))))
         case RemoveTags(tags=tags):
             return replace(triage, tags=tuple(one for one in triage.tags if one not in tags))
-        case SetTags(tags=tags):
-            return replace(triage, tags=tuple(dict.fromkeys(tags)))
         case AddNote(text=text):
             return replace(triage, notes=(*triage.notes, Note(at=at, by=by, text=text)))
         case Suppress(reason=reason, until=until, scope=scope):

@@ -244,7 +244,7 @@ def _written(answered: Answered, part: Any) -> bytes:
 
 
 async def in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
-    """The parts of what only reads, read in a thread, some at a time."""
+    """The parts of what only reads, read in a thread, some at a time. Chunks without bytes are told to nobody."""
 
     def some() -> list[A]:
         found: list[A] = []
@@ -253,11 +253,20 @@ async def in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
                 found.append(process.at_once(anext(parts)))
         return found
 
+    reading: Task[list[A]] | None = None
     try:
-        while together := await asyncio.to_thread(some):
+        while True:
+            reading = spawn(asyncio.to_thread(some), name="parts, read")
+            together = await asyncio.shield(reading)
+            if not together:
+                return
             for part in together:
-                yield part
+                if not isinstance(part, answers.Chunk) or part.data:
+                    yield part
     finally:
+        if reading is not None:
+            # Whoever leaves ends no thread, and what one is in can't be closed.
+            await asyncio.wait({reading})
         close = getattr(parts, "aclose", None)
         if close is not None:
             await close()

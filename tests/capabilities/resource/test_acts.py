@@ -14,7 +14,7 @@ from assent import Runtime, capability
 from assent.capabilities.resource import Shelf, _acts, resolved_for_use
 from assent.engine import RunResult
 from assent.errors import InputError, Json
-from assent.findings.assets import AssetType, AssetVersion, Context
+from assent.findings.assets import AssetType, AssetVersion, Context, ports
 from assent.invocation import LocalContext
 from assent.runtime.settings.effective import Settings
 from assent.system import SystemClock
@@ -111,7 +111,7 @@ async def test_other_content_is_refused_with_its_own_error(runtime: Runtime, kep
 
 
 async def test_a_resource_has_a_limit(runtime: Runtime, kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_acts, "CONTENT_BYTES_MAX", 3)
+    monkeypatch.setattr(ports, "CONTENT_BYTES_MAX", 3)
     assert await call(runtime, "publish", reference=ONE, text="four") == "RESOURCE_TOO_LARGE"
     assert kept() == {}
 

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from assent.errors import AssentError
 from assent.runtime.service import process, requests
-from assent.runtime.service._findings import proven
+from assent.runtime.service.findings._proofs import proven
 from assent.runtime.settings.effective import Settings
 from tests.support.crashing import noted
 from tests.support.nursery import Nursery
@@ -78,6 +78,7 @@ def test_a_proof_convinces_whoever_has_the_key_and_nothing_else(
     shown = nursery.run("audit", "verify-proof", str(file), "--key", key, cwd=tmp_path, env=elsewhere)
     assert shown.code == 0, shown
     assert "Git configuration can be read" in shown.out
+    assert "a record's text in the file is not proved" in shown.err
     file.write_text(file.read_text().replace("Git configuration", "Something else"))
     refused = nursery.run("audit", "verify-proof", str(file), "--key", key, cwd=tmp_path, env=elsewhere)
     assert (refused.code, refused.out) == (6, "")
@@ -110,6 +111,7 @@ FIELDS: Final = (
     "salt",
     "entry",
     "proof",
+    "began",
     "record",
 )
 
@@ -155,6 +157,14 @@ def test_a_proof_that_was_changed_anywhere_proves_nothing(
             assert told.value.code in REFUSED
 
 
+def test_a_finding_without_provenance_is_of_no_record(settings: Settings, proof: dict[str, Any]) -> None:
+    line = json.loads(proof["line"])
+    line["finding"]["provenance"] = None
+    with pytest.raises(AssentError) as told:
+        verify(settings, {**proof, "line": json.dumps(line)})
+    assert told.value.code == "PROOF_INVALID"
+
+
 def test_a_record_stands_where_the_finding_says(settings: Settings, proof: dict[str, Any]) -> None:
     for changed in ({"begin": 1}, {"end": 9}, {"raw_sha256": "0" * 64}):
         with pytest.raises(AssentError, match="PROOF_INVALID"):
@@ -179,6 +189,8 @@ def test_what_is_no_proof_is_told(settings: Settings, text: str) -> None:
         {"line": "[]\n"},
         {"line": '{"finding": []}\n'},
         {"line": '{"finding": null}\n'},
+        {"line": '{"finding": {"id": "a", "provenance": 1}}\n'},
+        {"line": '{"resource": {}}\n'},
         {"path": ["xx"]},
         {"salt": "\u00e9"},
     ],

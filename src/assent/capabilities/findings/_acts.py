@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from assent.capabilities.findings._desk import Desk, project_of
 from assent.capabilities.findings.ingest import Ingested, normalise, recognised
-from assent.capabilities.handed import FILE_BYTES_MAX, Kept
+from assent.capabilities.handed import FILE_BYTES_MAX, Counted, Kept, measured
 from assent.errors import RefusedError
 from assent.findings.book import Removal, Wanted
 from assent.findings.finding import Severity
@@ -71,21 +71,20 @@ class ImportEffect:
         """Which file, which tool wrote it, and where its findings go."""
         desk = context.app.get(Desk)
         ident, name = project_of(parameters.project)
-        raw = _Raw(desk, context, parameters)
-        size = raw.measured()
-        found = recognised(desk.tools(), raw.read, parameters.tool)
+        digest, size = measured(_raw(context, parameters))
+        found = recognised(desk.tools(), lambda: _raw(context, parameters), parameters.tool)
         text = (
             f"imports {safe_line(parameters.called)}, {size_text(size)}, which {found.name} wrote,"
             f" into the project {safe_line(name or ident)}"
         )
-        return Preview("text", text, fingerprint({"file": raw.digest, "tool": found.name}))
+        return Preview("text", text, fingerprint({"file": digest, "tool": found.name}))
 
     def prepare(self, context: LocalContext, parameters: Import) -> Prepared:
         """Keep the file as it is now, and refuse what nobody can read."""
         desk = context.app.get(Desk)
         project_of(parameters.project)
-        raw = _Raw(desk, context, parameters)
-        digest = context.blobs.put(raw.read())
+        raw = Counted(_raw(context, parameters))
+        digest = context.blobs.put(raw)
         recognised(desk.tools(), lambda: context.blobs.read(digest), parameters.tool)
         return Prepared({"blob": digest, "bytes": raw.size}, blobs=(digest,))
 
@@ -113,45 +112,23 @@ class ImportEffect:
         return Reconciliation(Verdict.NO)
 
 
-class _Raw:
-    """The bytes of a file that is imported, counted and held to their limit."""
-
-    def __init__(self, desk: Desk, context: LocalContext, parameters: Import) -> None:
-        self._desk = desk
-        self._context = context
-        self._parameters = parameters
-        self.size = 0
-        self.digest = ""
-
-    def read(self) -> Iterator[bytes]:
-        """The bytes from the first on."""
-        handed, path = self._parameters.handed, self._parameters.path
-        chunks: Iterable[bytes]
-        if handed is not None:
-            chunks = self._desk.handed.read(handed.blob)
-        else:
-            assert path is not None  # INVARIANT: the model asks for one of both
-            chunks = self._context.world.files.read(path)
-        self.size = 0
-        for chunk in chunks:
-            self.size += len(chunk)
-            if self.size > FILE_BYTES_MAX:
-                raise NoEffectError(
-                    "FILE_TOO_LARGE",
-                    f"`{safe_line(self._parameters.called)}` has more than {size_text(FILE_BYTES_MAX)}",
-                    hint="import it in parts: a dataset of each",
-                )
-            yield chunk
-
-    def measured(self) -> int:
-        """Its size in bytes, with its digest looked at on the way."""
-        from hashlib import sha256
-
-        digest = sha256()
-        for chunk in self.read():
-            digest.update(chunk)
-        self.digest = digest.hexdigest()
-        return self.size
+def _raw(context: LocalContext, parameters: Import) -> Iterator[bytes]:
+    """The bytes of a file that is imported, held to their limit. `FILE_TOO_LARGE`."""
+    chunks: Iterable[bytes]
+    if parameters.handed is not None:
+        chunks = context.app.get(Desk).handed.read(parameters.handed.blob)
+    else:
+        assert parameters.path is not None  # INVARIANT: the model asks for one of both
+        chunks = context.world.files.read(parameters.path)
+    counted = Counted(chunks)
+    for chunk in counted:
+        if counted.size > FILE_BYTES_MAX:
+            raise NoEffectError(
+                "FILE_TOO_LARGE",
+                f"`{safe_line(parameters.called)}` has more than {size_text(FILE_BYTES_MAX)}",
+                hint="import it in parts: a dataset of each",
+            )
+        yield chunk
 
 
 class Suppression(SpecModel):

@@ -117,12 +117,7 @@ def _write(context: LocalContext, parameters: Report, into: IO[bytes]) -> dict[s
     desk = context.app.get(Desk)
     with desk.looking(context.run) as book:
         number, ident, name = book.project(parameters.project)
-        info = Info(
-            title=f"Findings of {name or ident}",
-            project=name or ident,
-            generated_at=instant(book.now_ms),
-            tool_version=desk.release,
-        )
+        info = Info.of_project(name or ident, generated_at=instant(book.now_ms), tool_version=desk.release)
         wanted = parameters.matching.wanted(suppressed=None if parameters.suppressed else False)
         size = 0
         for chunk in write_report(

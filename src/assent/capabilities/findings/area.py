@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOLD_OF: Final = ("findings.", "scan.")
 """How the ids of capabilities begin whose outcomes the store of findings is folded from, or may be."""
 
+DATASETS: Final = frozenset({"findings.import", "scan.active", "scan.passive", "scan.static"})
+"""Those of them whose outcome is a dataset."""
+
 
 def _folder(value: object) -> Json:
     if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):

@@ -7,19 +7,18 @@ that was cut short is settled by looking, and its undo takes back nothing that o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
 from pydantic import Field, JsonValue, model_validator
 
-from assent.capabilities.handed import Kept
+from assent.capabilities.handed import Counted, Kept, measured
 from assent.capabilities.resource._shelf import Shelf, at, resolved_for_use
 from assent.errors import RefusedError
 from assent.findings.assets import (
-    CONTENT_BYTES_MAX,
     AssetVersion,
     Reference,
+    bounded,
     exists,
     read_exact,
     read_reference,
@@ -133,31 +132,21 @@ class PublishEffect:
     def preview(self, context: LocalContext, parameters: Publish) -> Preview:
         """Which version, how large, and whether it is there already."""
         meant = read_exact(parameters.reference)[0]
-        digest, size = sha256(), 0
-        for chunk in _content(context, parameters):
-            digest.update(chunk)
-            size += len(chunk)
-        there = self._there(context, meant, digest.hexdigest())
-        said = f"{meant} with {size_text(size)}, sha256 {digest.hexdigest()}"
+        digest, size = measured(_content(context, parameters))
+        there = self._there(context, meant, digest)
+        said = f"{meant} with {size_text(size)}, sha256 {digest}"
         text = f"publishes {said}" if there is None else f"{said} is published already"
-        base = fingerprint({"sha256": digest.hexdigest(), "there": there is not None})
+        base = fingerprint({"sha256": digest, "there": there is not None})
         return Preview("text", text, base, changes=there is None)
 
     def prepare(self, context: LocalContext, parameters: Publish) -> Prepared:
         """Keep the content as it is now."""
         meant = read_exact(parameters.reference)[0]
-        size = 0
-
-        def counted() -> Iterator[bytes]:
-            nonlocal size
-            for chunk in _content(context, parameters):
-                size += len(chunk)
-                yield chunk
-
-        digest = context.blobs.put(counted())
+        content = Counted(_content(context, parameters))
+        digest = context.blobs.put(content)
         there = self._there(context, meant, digest)
         moment = context.app.get(Shelf).now()
-        noted = _Journaled(str(meant), moment, was_so=there is not None, sha256=digest, bytes=size)
+        noted = _Journaled(str(meant), moment, was_so=there is not None, sha256=digest, bytes=content.size)
         return noted.prepared(digest)
 
     def _there(self, context: LocalContext, meant: Reference, digest: str) -> AssetVersion | None:
@@ -194,16 +183,7 @@ def _content(context: LocalContext, parameters: Publish) -> Iterator[bytes]:
         chunks = context.world.files.read(parameters.path)
     else:
         chunks = ((parameters.text or "").encode(),)
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > CONTENT_BYTES_MAX:
-            raise NoEffectError(
-                "RESOURCE_TOO_LARGE",
-                f"a resource may have {size_text(CONTENT_BYTES_MAX)}, and this one has more",
-                hint="cut it into several resources",
-            )
-        yield chunk
+    return bounded(chunks)
 
 
 class Promote(SpecModel):

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli.findings._options import SEVERITIES, STATUSES, project_option
-from assent.cli.runs._drive import drive, read_wait
+from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
 from assent.runtime.service import requests
@@ -105,7 +105,7 @@ def triage(
             )
         parameters["project"] = of.pop()
         parameters["findings"] = [str(one["id"]) for one in found]
-    return _call(door, "findings.triage", parameters, wait)
+    return call(door, "findings.triage", parameters, wait_ms=read_wait(wait))
 
 
 @command("gc", short_help="Remove what was not seen for long; shows it first.")
@@ -136,9 +136,7 @@ def gc(
     parameters: dict[str, Any] = {"findings_days": findings_days, "runs_days": runs_days}
     if project is not None:
         parameters["project"] = project
-    return (
-        _call(door, "findings.gc", parameters, wait) if is_meant else _show(door, "findings.gc", parameters)
-    )
+    return _removed(door, "findings.gc", parameters, wait, is_meant=is_meant)
 
 
 @command("delete", short_help="Remove a project with all its findings.")
@@ -147,17 +145,15 @@ def gc(
 @wait_option
 def delete(door: Door, project: str, *, is_meant: bool, wait: str | None) -> int:
     """Remove PROJECT with its findings, datasets and decisions. Without `--apply`, only what would go is shown."""
-    parameters = {"project": project}
+    return _removed(door, "findings.delete_project", {"project": project}, wait, is_meant=is_meant)
+
+
+def _removed(
+    door: Door, capability: str, parameters: dict[str, Any], wait: str | None, *, is_meant: bool
+) -> int:
     if is_meant:
-        return _call(door, "findings.delete_project", parameters, wait)
-    return _show(door, "findings.delete_project", parameters)
-
-
-def _call(door: Door, capability: str, parameters: dict[str, Any], wait: str | None) -> int:
-    request = requests.Call(
-        capability=capability, parameters=parameters, environment=door.settings.environment
-    )
-    return drive(door, request, wait_ms=read_wait(wait))
+        return call(door, capability, parameters, wait_ms=read_wait(wait))
+    return _show(door, capability, parameters)
 
 
 def _show(door: Door, capability: str, parameters: dict[str, Any]) -> int:

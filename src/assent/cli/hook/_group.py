@@ -110,9 +110,8 @@ def _words(door: Door, scope: str, patience: str) -> str:
 
 
 def _change(door: Door, scope: str, groups: Mapping[str, dict[str, Any]]) -> int:
-    from assent.cli.runs._drive import drive
+    from assent.cli.runs._drive import call
     from assent.cli.terminal._diff import diff_text
-    from assent.runtime.service import requests
 
     path = _path(door, scope)
     before = _text(path)
@@ -128,7 +127,7 @@ def _change(door: Door, scope: str, groups: Mapping[str, dict[str, Any]]) -> int
         door.flags.principal = None  # who installs acts; `--as` is whom the hook acts as
         inside = str(path.relative_to(door.settings.workspace))
         said: dict[str, Json] = {"path": inside, "content": text, "create_dirs": True}
-        return drive(door, requests.Call(capability="io.fs.write_file", parameters=said), wait_ms=None)
+        return call(door, "io.fs.write_file", said)
     backup = _replace(path, before, text)
     kept = f"; what was there is in {backup}" if backup else ""
     _tell(door, f"wrote {path}{kept}", {"path": str(path), "changed": True, "backup": backup})

@@ -178,6 +178,9 @@ def verify_proof(door: Door, file: str, key: str) -> None:
     door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {proved.root}")
     if proved.finding:
         door.out.answer(safe(written(proved.finding)))
+        door.out.note(
+            "a record's text in the file is not proved: the tool's output shows it, whose SHA-256 the finding has"
+        )
     door.out.answer(safe(written(proved.entry)))
 
 

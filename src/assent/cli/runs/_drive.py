@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
@@ -16,6 +16,7 @@ from assent.spec.states import SETTLED_BY, RunState
 
 if TYPE_CHECKING:
     from assent.cli.runs._prompt import Answer
+    from assent.errors import Json
 
 FOREVER: Final = "forever"
 
@@ -50,6 +51,21 @@ def drive(
         None if door.is_quiet else Progress(door.out, of_a_call=isinstance(request, service.requests.Call))
     )
     return conclude(door, door.perform(request, progress, ident=ident), wait_ms=wait_ms)
+
+
+def call(
+    door: Door,
+    capability: str,
+    parameters: Mapping[str, Json],
+    *,
+    wait_ms: int | None = None,
+    ident: str | None = None,
+) -> int:
+    """Make one call, as `assent call` does."""
+    request = service.requests.Call(
+        capability=capability, parameters={**parameters}, environment=door.settings.environment
+    )
+    return drive(door, request, wait_ms=wait_ms, ident=ident)
 
 
 def _tell_place(door: Door) -> None:

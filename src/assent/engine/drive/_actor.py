@@ -269,7 +269,10 @@ class RunActor:
         await answer
 
     async def settle(self) -> None:
-        """Return when all that was decided so far is durable."""
+        """Return when all that was decided so far is durable. Raises what keeps that from the record, or RUNTIME_CLOSED."""
+        # Nobody takes messages any more from a run that stops or has failed, and a thread may be waiting for this.
+        if self._is_stopped or self._failure is not None:
+            raise self._failure or _stopped()
         settled: Future[None] = asyncio.get_running_loop().create_future()
         self._inbox.put((None, settled))
         await settled
@@ -1065,7 +1068,7 @@ def _was_interrupted(record: RunRecord) -> bool:
 
 
 def _stopped() -> InputError:
-    return InputError("RUNTIME_CLOSED", "the runtime is closing, and gives no more secrets")
+    return InputError("RUNTIME_CLOSED", "the runtime is closing, and records nothing more")
 
 
 def _heard_by(hears: Mapping[StepKey, Listener], key: StepKey | None) -> Listener | None:

@@ -1,9 +1,9 @@
 """What scans are made with, by reference: `res://TYPE/NAME:VERSION`. The port of a provider, one in memory, one in a file."""
 
 from assent.findings.assets._memory import MemoryProvider
-from assent.findings.assets._provider import exists, read_exact, read_wider
+from assent.findings.assets._provider import bounded, exists, read_exact, read_wider
 from assent.findings.assets._sqlite import SqliteProvider
-from assent.findings.assets.ports import CONTENT_BYTES_MAX, AssetVersion, ResourceProvider, Used
+from assent.findings.assets.ports import AssetVersion, ResourceProvider, Used
 from assent.findings.assets.reference import (
     GLOBAL,
     LATEST,
@@ -17,7 +17,6 @@ from assent.findings.assets.reference import (
 )
 
 __all__ = [
-    "CONTENT_BYTES_MAX",
     "GLOBAL",
     "LATEST",
     "AssetType",
@@ -30,6 +29,7 @@ __all__ = [
     "Scope",
     "SqliteProvider",
     "Used",
+    "bounded",
     "exists",
     "read_exact",
     "read_reference",

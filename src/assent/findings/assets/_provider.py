@@ -73,7 +73,7 @@ class Provider(ABC):
         meant, scope, word = read_exact(reference)
         _judge_moment(at)
         with self._whole():
-            digest, size = self._keep(_bounded([content] if isinstance(content, bytes) else content))
+            digest, size = self._keep(bounded([content] if isinstance(content, bytes) else content))
             new = AssetVersion(
                 scope=scope,
                 type=meant.type,
@@ -245,7 +245,7 @@ def exists(one: AssetVersion) -> InputError:
     )
 
 
-def _bounded(content: Iterable[bytes]) -> Iterator[bytes]:
+def bounded(content: Iterable[bytes]) -> Iterator[bytes]:
     """A content in pieces of one size. `RESOURCE_TOO_LARGE`."""
     size, left = 0, bytearray()
     for one in content:

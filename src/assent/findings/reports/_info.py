@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -11,7 +10,7 @@ import msgspec
 
 from assent.findings.finding import Moment, Severity
 from assent.findings.metrics import Metrics, MetricsFold
-from assent.findings.triage import Reported, Status, is_suppressed, moment
+from assent.findings.triage import Reported, moment
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -39,21 +38,6 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     PDF = "pdf"
 
-    @property
-    def media_type(self) -> str:
-        """What an HTTP answer calls it."""
-        return _MEDIA[self]
-
-
-_MEDIA: Final = {
-    Format.SARIF: "application/sarif+json",
-    Format.CSV: "text/csv; charset=utf-8; header=present",
-    Format.JSON: "application/json",
-    Format.HTML: "text/html; charset=utf-8",
-    Format.MARKDOWN: "text/markdown; charset=utf-8",
-    Format.PDF: "application/pdf",
-}
-
 
 class Info(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a report says of itself. `generated_at` also decides which suppressions have expired, and ends the trend."""
@@ -65,6 +49,16 @@ class Info(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         moment(self.generated_at)
+
+    @classmethod
+    def of_project(cls, project: str, *, generated_at: str, tool_version: str) -> Info:
+        """Of a report of a project's findings."""
+        return cls(
+            title=f"Findings of {project}",
+            project=project,
+            generated_at=generated_at,
+            tool_version=tool_version,
+        )
 
 
 def counted(findings: Findings, info: Info) -> Metrics:
@@ -96,47 +90,3 @@ def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
             size = 0
     if held:
         yield b"".join(held)
-
-
-class Which(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of several statuses, severities, owners or tags, any.
-
-    `since` and `until` are of when a finding was seen first: at `since` or later, and before `until`.
-    """
-
-    statuses: frozenset[Status] = frozenset()
-    severities: frozenset[Severity] = frozenset()
-    owners: frozenset[str] = frozenset()
-    tags: frozenset[str] = frozenset()
-    since: Moment | None = None
-    until: Moment | None = None
-    with_suppressed: bool = True
-
-    def __post_init__(self) -> None:
-        for one in (self.since, self.until):
-            if one is not None:
-                moment(one)
-
-
-def chosen(findings: Iterable[Reported], which: Which, now: datetime) -> Iterator[Reported]:
-    """The findings that fit, in their order. `now` decides which suppressions have expired."""
-    since = None if which.since is None else moment(which.since)
-    until = None if which.until is None else moment(which.until)
-    for one in findings:
-        triage = one.triage
-        if (
-            (not which.statuses or triage.status in which.statuses)
-            and (not which.severities or one.finding.severity in which.severities)
-            and (not which.owners or triage.owner in which.owners)
-            and (not which.tags or not which.tags.isdisjoint(triage.tags))
-            and (which.with_suppressed or not is_suppressed(triage, now))
-            and _is_within(one, since, until)
-        ):
-            yield one
-
-
-def _is_within(one: Reported, since: datetime | None, until: datetime | None) -> bool:
-    if since is None and until is None:
-        return True
-    seen = moment(one.first_seen or one.finding.created_at)
-    return (since is None or seen >= since) and (until is None or seen < until)

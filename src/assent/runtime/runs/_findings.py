@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from assent import system
+from assent.errors import InputError
 from assent.findings.book import BookFile, Looking, Removal, Removed, Writing
 from assent.journal import rows_at_once
 from assent.runtime._find_run import UNFINISHED
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from assent.capabilities.findings import Desk
     from assent.engine import Driver
     from assent.runtime.settings.effective import Settings
+
+_LOOK_S: Final = 0.5
+"""So often who waits for a loop looks whether there is one."""
 
 
 class FindingsStore:
@@ -31,8 +36,22 @@ class FindingsStore:
     def open(self, driver: Driver) -> None:
         """Calls look at what their own run has done so far, too: its last outcome is on record before they do."""
         loop = asyncio.get_running_loop()
-        # A part that looks is a sync one, in a thread of its own.
-        self._settle = lambda run: asyncio.run_coroutine_threadsafe(driver.settle(run), loop).result()
+
+        def settle(run: RunId) -> None:
+            """In the thread of a part that looks, which is a sync one: it must not wait for a loop that has ended."""
+            work = driver.settle(run)
+            try:
+                settled = asyncio.run_coroutine_threadsafe(work, loop)
+                while not wait([settled], _LOOK_S).done and not loop.is_closed():
+                    pass
+                settled.result(0)
+            except (RuntimeError, TimeoutError, CancelledError):
+                work.close()
+                raise InputError(
+                    "RUNTIME_CLOSED", "the runtime is closed, and answers nothing more"
+                ) from None
+
+        self._settle = settle
 
     @contextmanager
     def opened(self) -> Iterator[tuple[BookFile, LedgerReader | None]]:

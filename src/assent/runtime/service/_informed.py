@@ -452,7 +452,7 @@ async def _plugins_health(scene: Scene, request: requests.PluginsHealth) -> answ
 
 
 async def _scanners(scene: Scene, request: requests.Scanners) -> answers.Scanners:
-    from assent.runtime.service._scanners import told
+    from assent.runtime.service.findings._scanners import told
 
     return await told(scene.settings, is_asked=request.is_asked, tested=request.tested)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from assent._lazy import resolved_when_asked
 from assent.errors import Json
 from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from assent.runtime.service._audit_log import View
     from assent.spec.events.kinds import Leaf
 
+
+__getattr__, __dir__ = resolved_when_asked(
+    __name__,
+    {
+        "assent.runtime.service.findings._looking": (
+            "_recipe _projects _datasets _discovered _findings _finding _findings_diff _findings_stats"
+        ),
+        "assent.runtime.service.findings._exporting": "_findings_export",
+        "assent.runtime.service.findings._proofs": "_prove_finding",
+        "assent.runtime.service.findings._resources": "_resources _resource _resource_content",
+    },
+)
+"""What is asked of findings and resources: imported by who asks for that alone."""
 
 # Only what `waits` waits for more than a disk here, so that a command can carry out everything else without an event loop.
 
@@ -66,20 +80,6 @@ async def _unfinished(record: Record, request: requests.Unfinished) -> answers.U
     del request
     with record.reader() as reader:
         return answers.Unfinished(count=reader.unfinished(), of=reader.count())
-
-
-# `Any`: the function that carries out a request of that name.
-def __getattr__(name: str) -> Any:
-    """What is asked of findings and resources: imported by who asks for that alone."""
-    if name.startswith("_resource"):
-        from assent.runtime.service import _resources
-
-        return getattr(_resources, name)
-    from assent.runtime.service import _findings
-
-    if name in _findings.OPERATIONS:
-        return getattr(_findings, name)
-    raise AttributeError(name)
 
 
 async def _show(record: Record, request: requests.Show) -> answers.ShownRun:
@@ -175,7 +175,7 @@ async def _verify_proof(record: Record, request: requests.VerifyProof) -> answer
     del record  # who checks a proof needs no state of ours
     if not request.proof.lstrip().startswith("{"):
         return msgspec.convert(verify_proof(request.proof, request.key), answers.Proven)
-    from assent.runtime.service._findings import proven
+    from assent.runtime.service.findings._proofs import proven
 
     entry, finding = proven(request.proof, request.key)
     return msgspec.convert({**told_entry(entry), "finding": finding}, answers.Proven)

@@ -165,12 +165,13 @@ class RawRecord(Answer, frozen=True, kw_only=True):
     begin: int
     end: int
     text: str | None
-    """The bytes as text, where they are kept and no more than a few."""
+    """The bytes as text, where they are no more than a few. No proof covers it: only the whole output, by its digest, does."""
 
 
 class FindingProof(Answer, frozen=True, kw_only=True):
     """What shows that a finding is in the ledger: its line, the path from there to the root of its dataset, the outcome that
-    names that root, and the proof of the entry that binds the outcome. `assent findings prove --check FILE` checks it offline.
+    names that root, the proof of the entry that binds the outcome, and that of the entry by which its step began, which says that
+    it is one of an import or a scan. `assent audit verify-proof` checks it offline, all but the text of the `record`.
     """
 
     finding: str
@@ -183,6 +184,7 @@ class FindingProof(Answer, frozen=True, kw_only=True):
     salt: str
     entry: int
     proof: str
+    began: str
     record: RawRecord | None
 
 

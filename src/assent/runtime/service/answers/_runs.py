@@ -222,7 +222,7 @@ class ShownRun(Run, frozen=True, kw_only=True):
 
 
 class Chunk(Answer, frozen=True, kw_only=True):
-    """Some of the bytes of an attachment."""
+    """Some bytes of an answer; none where there are none yet, so that whoever waits may leave."""
 
     data: bytes
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from assent.capabilities.resource import Shelf
-from assent.errors import InputError
 from assent.findings.assets import AssetType, AssetVersion, Context
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Record
+from assent.runtime.service.findings._words import words
 from assent.system import SystemClock
 
 
 async def _resources(record: Record, request: requests.Resources) -> answers.Resources:
     """The versions that fit."""
-    kinds = [one.value for one in AssetType]
-    if request.type is not None and request.type not in kinds:
-        message = f"`{request.type[:40]}` is none of these: {', '.join(kinds)}"
-        raise InputError("INVALID_INPUT", message, path="type")
-    kind = None if request.type is None else AssetType(request.type)
+    kinds = () if request.type is None else words((request.type,), AssetType, "type")
     with _shelf(record).looking() as provider:
-        found = provider.versions(request.scope, kind, request.name)
+        found = provider.versions(request.scope, next(iter(kinds), None), request.name)
         return answers.Resources(
             resources=[_version(one) for one in found if request.retired or one.retired_at is None]
         )

@@ -1,0 +1,201 @@
+"""That a finding is in the ledger: the proof that is made of it, and what one shows to whoever has the ledger's key alone.
+
+Theory of operation. A finding is a line of a dataset, and the dataset's name is the root of a tree over its lines. The outcome of
+the step that made it names that root, and the entry by which the step succeeded binds the outcome. That entry does not say which
+capability it is of, and most say whatever somebody wants them to: so the entry by which the step began is proved beside it, and
+has to name one whose outcome is made by Assent alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from assent.errors import InputError, WorldError
+from assent.findings.book import Kept, Looking
+from assent.journal import TrustPolicy, at_once, inclusion_proof, leaf_hash, verify_inclusion, verify_proof
+from assent.runtime.runs._findings import FindingsStore
+from assent.runtime.service import answers, requests
+from assent.spec.values.canonical import SALT_BYTES, commit
+
+if TYPE_CHECKING:
+    from assent.journal import ProvenEntry
+    from assent.runtime._ledger import LedgerReader
+    from assent.runtime.service._reading import Record
+    from assent.spec.ids import Commitment
+
+SHOWN_BYTES_MAX: Final = 1 << 20
+"""The largest record that a proof shows as text."""
+
+
+class _Provenance(msgspec.Struct):
+    raw_sha256: str | None = None
+    begin: int | None = None
+    end: int | None = None
+
+
+class _Finding(msgspec.Struct):
+    id: str
+    provenance: _Provenance | None = None
+
+
+class _Line(msgspec.Struct):
+    """A line of a dataset, as far as it is looked at here."""
+
+    finding: _Finding | None = None
+
+
+class _Outcome(msgspec.Struct):
+    dataset: str
+    findings: int
+    resources: int
+
+
+async def _prove_finding(record: Record, request: requests.ProveFinding) -> answers.FindingProof:
+    """That a finding is in the ledger."""
+    with FindingsStore(record.settings).opened() as (file, journal):
+        one = Looking(file, 0).one(request.finding)
+        assert journal is not None  # INVARIANT: without a ledger there is no finding
+        return _proved(record, journal, one)
+
+
+def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.FindingProof:
+    from assent.capabilities.findings.ingest import lines_in
+
+    begun, output = _entries(journal, one.dataset)
+    ident = one.reported.finding.id
+    opened = journal.opened(output)
+    if opened is None:
+        raise InputError("FINDING_UNKNOWN", f"the finding `{ident}` was erased meanwhile")
+    salt, body = opened
+    said = msgspec.json.decode(body)
+    hashes: list[bytes] = []
+    found: tuple[int, bytes, _Finding] | None = None
+    for line in lines_in(journal.blob(said["normalised"]["blob"])):
+        if found is None and ident.encode() in line:
+            its = msgspec.json.decode(line, type=_Line).finding
+            if its is not None and its.id == ident:
+                found = len(hashes), line, its
+        hashes.append(leaf_hash(line))
+    if found is None:
+        raise WorldError("RECORD_CORRUPT", f"the dataset of entry {one.dataset} lacks the finding `{ident}`")
+    with record.reader() as reader:
+        proof, began = reader.prove(one.dataset), reader.prove(begun)
+    index, line, its = found
+    return answers.FindingProof(
+        finding=ident,
+        line=line.decode(),
+        index=index,
+        size=len(hashes),
+        path=[node.hex() for node in inclusion_proof(hashes, index)],
+        dataset=said["dataset"],
+        outcome=body.decode(),
+        salt=salt.hex(),
+        entry=one.dataset,
+        proof=proof,
+        began=began,
+        record=_record(journal, said["raw"]["blob"], its),
+    )
+
+
+def _entries(journal: LedgerReader, seq: int) -> tuple[int, Commitment]:
+    """The entry by which the step began that succeeded by another one, and the outcome that this binds."""
+    from assent.spec.events.kinds import StepStarted, StepSucceeded
+
+    (leaf,) = at_once(journal.leaves(start=seq, limit=1))
+    done = leaf.event
+    assert isinstance(done, StepSucceeded)  # INVARIANT: the store is folded from these
+    begun = [
+        one.seq
+        for one in journal.run_leaves(leaf.run)
+        if isinstance(one.event, StepStarted) and one.event.step == done.step
+    ]
+    return begun[-1], done.output
+
+
+def _record(journal: LedgerReader, raw: str, finding: _Finding) -> answers.RawRecord | None:
+    at = finding.provenance
+    if at is None or at.begin is None or at.end is None:
+        return None
+    text = None
+    if at.end - at.begin <= SHOWN_BYTES_MAX:
+        text = _cut(journal.blob(raw), at.begin, at.end).decode("utf-8", "replace")
+    return answers.RawRecord(raw_sha256=raw, begin=at.begin, end=at.end, text=text)
+
+
+def _cut(chunks: Iterable[bytes], begin: int, end: int) -> bytes:
+    pieces, at = [], 0
+    for chunk in chunks:  # to the end, where the whole is checked
+        pieces.append(chunk[max(0, begin - at) : max(0, end - at)])
+        at += len(chunk)
+    return b"".join(pieces)
+
+
+def proven(text: str, key: str) -> tuple[ProvenEntry, Any]:  # `Any`: the finding, JSON
+    """What a finding's proof shows, checked with the ledger's public key alone: from the finding to the signed root.
+
+    `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise. The text of the record is for
+    people: only the tool's whole output, whose digest the finding has, shows that.
+    """
+    try:
+        said = msgspec.json.decode(text, type=answers.FindingProof)
+        line, path = said.line.encode(), [bytes.fromhex(node) for node in said.path]
+        root, salt, outcome = bytes.fromhex(said.dataset), bytes.fromhex(said.salt), said.outcome.encode()
+        counts, its = (
+            msgspec.json.decode(outcome, type=_Outcome),
+            msgspec.json.decode(line, type=_Line).finding,
+        )
+        if its is None:
+            raise ValueError("its line is that of no finding")  # noqa: TRY301 - told as all that is malformed
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError("PROOF_MALFORMED", f"the proof is not that of a finding: {error}") from None
+    trust = TrustPolicy.of_keys(key)
+    entry, began = verify_proof(said.proof, trust), verify_proof(said.began, trust)
+    bound = _bound(entry, began)
+    faults = (
+        (
+            not verify_inclusion(
+                index=said.index, size=said.size, leaf=leaf_hash(line), proof=path, root=root
+            ),
+            "the finding is not in the dataset",
+        ),
+        (counts.dataset != said.dataset, "the outcome names another dataset"),
+        # The proof of its first lines would fit other sizes, too.
+        (counts.findings + counts.resources != said.size, "the dataset has another size"),
+        (bound is None, "the entries are not those of an import or a scan that succeeded"),
+        (
+            len(salt) != SALT_BYTES or bound != commit(salt, outcome),
+            "the entry binds another outcome",
+        ),
+        (said.record is not None and not _is_from(its, said.record), "the finding was made of other bytes"),
+        (
+            entry.index != said.entry or its.id != said.finding,
+            "it is about something else than it says",
+        ),
+    )
+    for is_wrong, why in faults:
+        if is_wrong:
+            raise InputError("PROOF_INVALID", why, hint="the finding, its dataset or the proof was changed")
+    return entry, msgspec.json.decode(line)["finding"]
+
+
+def _bound(entry: ProvenEntry, began: ProvenEntry) -> Commitment | None:
+    """The outcome that an entry binds, of a step of what makes datasets; None of any other entry."""
+    from assent.capabilities.findings.area import DATASETS
+    from assent.spec.events.kinds import StepStarted, StepSucceeded
+
+    one, before = entry.leaf, began.leaf
+    if one is None or before is None or one.run is None or one.run != before.run:
+        return None
+    done, start = one.event, before.event
+    if not isinstance(done, StepSucceeded) or not isinstance(start, StepStarted):
+        return None
+    is_its = done.step == start.step and before.seq < one.seq and start.capability in DATASETS
+    return done.output if is_its else None
+
+
+def _is_from(finding: _Finding, record: answers.RawRecord) -> bool:
+    at = finding.provenance or _Provenance()
+    return (at.raw_sha256, at.begin, at.end) == (record.raw_sha256, record.begin, record.end)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.findings.book import BookFile
-from assent.findings.book._book import numbers_in
+from assent.findings.book._bits import numbers_in
 from assent.findings.merging import RANK
 
 _NAMES: Final = {rank: one.value for one, rank in RANK.items()}

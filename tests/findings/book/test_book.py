@@ -23,6 +23,7 @@ from assent.findings.book import (
     Removed,
     Wanted,
     Writing,
+    _book,
 )
 from assent.findings.finding import Finding, Location, Provenance, Severity
 from assent.findings.triage import AddTags, Change, Scope, SetOwner, SetStatus, Status, Suppress
@@ -147,6 +148,29 @@ def test_records_of_one_matter_in_one_dataset_are_one_finding_with_all_its_place
     assert book.listed() == ["1", "2"]
     (dataset,) = book.looking.datasets()
     assert (dataset.new, dataset.known) == (2, 0)
+
+
+def test_records_of_one_matter_are_read_and_written_once_however_many_there_are(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work, in bytes, grows with their number and not with its square."""
+    worked: list[int] = []
+    decode = _book._DECODE
+
+    def counted(body: bytes) -> Finding:
+        worked.append(len(body))
+        return decode(body)
+
+    def work(many: int) -> int:
+        worked.clear()
+        places = (Location(url=f"https://shop.example/{many}/{one}") for one in range(many))
+        book.add(*(found(many, locations=(place,)) for place in places), found(1))
+        return sum(worked)
+
+    monkeypatch.setattr(_book, "_DECODE", counted)
+    assert work(400) < 2.1 * work(200)
+    assert len(book.one(400).reported.finding.locations) == 400
+    assert book.file.db.execute("SELECT count(*) FROM seen").get == 4
 
 
 def test_a_later_dataset_says_anew_what_a_finding_is_and_counts_it_as_known(book: Book) -> None:

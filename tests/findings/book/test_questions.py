@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from assent.findings import Finding, Severity
 from assent.findings.book import BookFile, Dataset, Difference, Looking, Removal, Wanted, Writing
 from assent.findings.book import _looking as looking
-from assent.findings.book._book import numbers_in
+from assent.findings.book._bits import numbers_in
 from assent.findings.merging import RANK
 from assent.findings.triage import AddTags, Change, SetOwner, SetStatus, Status, Suppress
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import InputError, Json
-from assent.findings.book._book import key_of, numbers_in
+from assent.findings.book._bits import numbers_in
+from assent.findings.book._book import key_of
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import FOR_GOOD, Mutes, until_of
 from assent.findings.book._resources import Found, Resources

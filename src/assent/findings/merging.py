@@ -8,14 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from assent.findings.finding import LISTED_MAX, Finding, Severity
+from assent.spec.words.severities import SEVERITIES
 
-RANK: Final = {
-    one: rank
-    for rank, one in enumerate(
-        (Severity.INFO, Severity.LOW, Severity.UNKNOWN, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
-    )
-}
-"""How severities are ordered: what nobody rated stands between what is low and what is medium, so that it is looked at."""
+WORST_FIRST: Final = tuple(map(Severity, SEVERITIES))
+RANK: Final = {one: rank for rank, one in enumerate(reversed(WORST_FIRST))}
+"""The worse, the higher."""
 _LISTED: Final = ("locations", "cwe", "owasp", "cve_ids", "mitre_attack", "poc_links")
 
 

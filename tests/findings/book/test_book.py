@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from assent.errors import InputError, WorldError
+from assent.findings import _sqlite
 from assent.findings.book import (
     PAGE_MAX,
     BookFile,
@@ -27,7 +28,7 @@ from assent.findings.book import (
 )
 from assent.findings.finding import Finding, Location, Provenance, Severity
 from assent.findings.triage import AddTags, Change, Scope, SetOwner, SetStatus, Status, Suppress
-from tests.support.books import dump
+from tests.support.books import dump, spoil
 
 SHOP: Final = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11"
 BLOG: Final = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a12"
@@ -419,20 +420,6 @@ def test_a_suppression_that_is_over_suppresses_no_more(book: Book) -> None:
     book.decide([1], Suppress(reason="known", until="1970-01-01T00:16:39Z"))
     book.decide([2], Suppress(reason="known", until="1970-01-01T00:16:41Z"))
     assert book.listed(Wanted(suppressed=True)) == ["2"]
-    counts = book.looking.counts(book.shop)
-    assert (counts["active"]["low"], counts["suppressed"]["low"]) == (2, 1)
-
-
-def test_counts_are_of_what_is_active_suppressed_and_closed(book: Book) -> None:
-    book.add(found(1, "high"), found(2, "high"), found(3, "info"), found(4, "unknown"))
-    book.decide([2], SetStatus(status=Status.RESOLVED))
-    book.decide([3], Suppress(reason="known"))
-    none = {one.value: 0 for one in Severity}
-    assert book.looking.counts(book.shop) == {
-        "active": {**none, "high": 1, "unknown": 1},
-        "suppressed": {**none, "info": 1},
-        "closed": {**none, "high": 1},
-    }
 
 
 @pytest.mark.parametrize("limit", [0, -1, PAGE_MAX + 1])
@@ -581,9 +568,7 @@ def test_a_file_that_turns_out_to_be_damaged_is_told_once_and_made_anew(tmp_path
     path = tmp_path / "findings.db"
     book = Book(path)
     book.add(*(found(number, title="long" * 100) for number in range(1, 200)))
-    book.file.close()
-    data = path.read_bytes()
-    path.write_bytes(data[: 3 * 4096] + b"\xff" * (len(data) - 3 * 4096))
+    spoil(book.file)
     file = BookFile(path)
     with pytest.raises(WorldError, match="was damaged"), file.looking():
         Looking(file, NOW_MS).page(1, Wanted(), limit=100)
@@ -605,12 +590,38 @@ def test_a_full_disk_is_told_and_loses_nothing_that_was_there(tmp_path: Path) ->
 
 def test_a_file_that_another_process_holds_is_told(tmp_path: Path) -> None:
     book = _kept(tmp_path / "findings.db")
-    book.file.db.set_busy_timeout(1)
+    book.file.db.set_busy_handler(None)
     other = BookFile(tmp_path / "findings.db")
     with other.whole(), pytest.raises(WorldError, match="STORAGE_BUSY"):
         book.add(found(2))
     book.add(found(2))
     assert [title(one) for one in Looking(other, NOW_MS).stream(1, Wanted())] == ["2", "1"]
+    other.close()
+    book.file.close()
+
+
+def test_who_looks_or_folds_waits_for_who_is_folding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute at least: so long does a dataset of a million take."""
+    book, other = _kept(tmp_path / "findings.db"), BookFile(tmp_path / "findings.db")
+    other.db.execute("BEGIN IMMEDIATE")
+    slept: list[float] = []
+
+    def pause(seconds: float) -> None:
+        slept.append(seconds)
+        if sum(slept) > 60 and other.db.in_transaction:
+            other.db.execute("COMMIT")
+
+    monkeypatch.setattr(_sqlite, "_pause", pause)
+    book.add(found(2))
+    assert book.listed() == ["2", "1"]
+    assert 60 < sum(slept) < 61
+    monkeypatch.setattr(_sqlite, "_pause", slept.append)
+    slept.clear()
+    with other.whole(), pytest.raises(WorldError, match="for 600 seconds"):
+        book.add(found(3))
+    assert 599 < sum(slept) < 601
+    with other.whole():
+        assert book.listed() == ["2", "1"]  # Who has nothing to fold waits for nobody.
     other.close()
     book.file.close()
 

@@ -29,7 +29,7 @@ def numbers_in(bits: int, skip: int = 0) -> Iterator[int]:
                             yield at * 8 + bit
 
 
-def has_bit(bits: bytearray, number: int) -> bool:
+def has_bit(bits: bytes | bytearray, number: int) -> bool:
     """Whether a number is in a set."""
     return number >> 3 < len(bits) and bool(bits[number >> 3] >> (number & 7) & 1)
 

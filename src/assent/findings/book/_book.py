@@ -17,6 +17,7 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.findings.book._bits import has_bit, numbers_in, set_bit
+from assent.findings.book._called import Called, digest_of, text_of
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import Mutes, until_of
 from assent.findings.book._removal import Removal, Removed
@@ -39,9 +40,17 @@ UPDATE finding SET
         ELSE (SELECT min(at_ms) FROM seen WHERE finding = finding.n) END,
     last_ms = (SELECT max(at_ms) FROM seen WHERE finding = finding.n)
     WHERE n IN (SELECT n FROM touched);
-UPDATE finding SET rank = seen.rank, detector = seen.detector FROM seen
+UPDATE finding SET rank = seen.rank, detector = seen.detector, called = seen.called FROM seen
     WHERE finding.n IN (SELECT n FROM touched) AND seen.n = newest
-    AND (finding.rank <> seen.rank OR finding.detector <> seen.detector);
+    AND (finding.rank <> seen.rank OR finding.detector <> seen.detector OR finding.called <> seen.called);
+"""
+# What is touched and will be called otherwise, or go: as it is, and as it will be.
+_CALLED_OTHERWISE: Final = """
+SELECT finding.n, now.body, older.body FROM touched JOIN finding USING (n)
+    JOIN seen AS now ON now.n = newest AND now.dataset = :seq
+    LEFT JOIN seen AS older ON older.n = (
+        SELECT n FROM seen WHERE finding = finding.n AND dataset <> :seq ORDER BY dataset DESC LIMIT 1)
+    WHERE older.called IS NOT finding.called
 """
 _DECODE: Final = msgspec.json.Decoder(Finding).decode
 _TRIAGE: Final = msgspec.json.Decoder(Triage).decode
@@ -76,6 +85,7 @@ class Writing:
         self._db = file.db
         self._detectors: dict[tuple[str, str], int] = {}
         self._mutes = Mutes(file.db)
+        self._called = Called(file.db)
         self._resources = Resources(file.db)
 
     def mark(self) -> Mark | None:
@@ -103,7 +113,12 @@ class Writing:
                 self._resources.add(project, dataset.seq, at, one)
                 continue
             key, rank, detector = key_of(one.id), RANK[one.severity], self._detector(one)
-            there, *now = db.execute("SELECT n, rank, detector FROM finding WHERE id = ?", (key,)).get or (0,)
+            text = text_of(one)
+            called = digest_of(text)
+            found: Any = db.execute(
+                "SELECT n, rank, detector, called, newest FROM finding WHERE id = ?", (key,)
+            ).get
+            there, *now, newest = found or (0, 0)
             row += 1
             if there and has_bit(bits, there):
                 set_bit(again, there)
@@ -111,19 +126,25 @@ class Writing:
                 new += 1
                 there = number = number + 1
                 closed, muted = self._decided(key) if is_decided else (0, 0)
-                found = (there, project, key, rank, detector, closed, muted, at, at, row)
-                db.execute("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", found)
+                made = (there, project, key, rank, detector, closed, muted, at, at, row, called)
+                db.execute("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+                self._called.add(there, text)
             else:
                 db.execute(
                     "UPDATE finding SET newest = ?, last_ms = max(last_ms, ?) WHERE n = ?", (row, at, there)
                 )
                 # SQLite writes an index anew for what an update names, also where it is the same: most that is known is.
-                if now != [rank, detector]:
+                if now != [rank, detector, called]:
                     db.execute(
-                        "UPDATE finding SET rank = ?, detector = ? WHERE n = ?", (rank, detector, there)
+                        "UPDATE finding SET rank = ?, detector = ?, called = ? WHERE n = ?",
+                        (rank, detector, called, there),
                     )
-            seen = (row, there, dataset.seq, at, rank, detector, one.to_json())
-            db.execute("INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)", seen)
+                if now[-1] != called:
+                    before: Any = db.execute("SELECT body FROM seen WHERE n = ?", (newest,)).get
+                    self._called.remove(there, before)
+                    self._called.add(there, text)
+            seen = (row, there, dataset.seq, at, rank, detector, called, one.to_json())
+            db.execute("INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)", seen)
             set_bit(bits, there)
         for each in numbers_in(int.from_bytes(again, "little")):
             self._join(each, dataset.seq)
@@ -167,6 +188,7 @@ class Writing:
             db.execute(
                 "INSERT INTO touched SELECT finding FROM seen WHERE n BETWEEN ? AND ? AND dataset = ?", values
             )
+            self._called.change(db.execute(_CALLED_OTHERWISE, {"seq": seq}))
             db.execute("DELETE FROM seen WHERE n BETWEEN ? AND ? AND dataset = ?", values)
             db.execute(_LOOK_AGAIN, {"without": at_ms})
             self._mutes.changed(project, "SELECT n FROM touched")
@@ -230,6 +252,8 @@ class Writing:
         if number is None:
             return
         self._resources.remove_project(number)
+        gone = "SELECT finding.n, body, NULL FROM finding JOIN seen ON seen.n = newest WHERE project = ?"
+        self._called.change(self._db.execute(gone, (number,)))
         self._db.execute(
             "DELETE FROM change WHERE id IN (SELECT id FROM triage WHERE project = ?)", (number,)
         )

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.findings.book._bits import set_bit
+from assent.findings.book._called import Called
 from assent.findings.book._resources import Resources
 from assent.findings.triage import ACTIVE, Triage
 
@@ -43,6 +44,8 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
         gone = bytearray()
         for finding in findings:
             set_bit(gone, finding)
+        those = "SELECT finding.n, body, NULL FROM finding JOIN seen ON seen.n = newest WHERE finding.n = ?"
+        Called(db).change(db.executemany(those, ((one,) for one in findings)))
         db.executemany("DELETE FROM seen WHERE finding = ?", ((one,) for one in findings))
         db.executemany("DELETE FROM finding WHERE n = ?", ((one,) for one in findings))
         # INVARIANT: a dataset's bits are numbers of findings that are kept.

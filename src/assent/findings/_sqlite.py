@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Final, TypeAlias
 
 import apsw
 
 from assent.errors import InputError, WorldError
 
-_BUSY_MS_MAX: Final = 10_000
+_BUSY_S_MAX: Final = 10
+_PAUSE_S: Final = 0.05
+_pause: Final = Event().wait
 _CACHE_KIB: Final = 64 << 10
 _LOG_PAGES: Final = 16_384
 """64 MiB of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """SQLite's failures as errors of ours: no space, a file that others hold, a damaged one, or none to be had."""
+def told(what: str, busy_s: int = _BUSY_S_MAX) -> Iterator[None]:
+    """SQLite's failures as errors of ours: no space, a file that others hold for `busy_s`, a damaged one, or none to be had."""
     try:
         yield
     except apsw.FullError as error:
@@ -33,7 +36,7 @@ def told(what: str) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as error:
         raise WorldError(
             "STORAGE_BUSY",
-            f"another program has held {what} for {_BUSY_MS_MAX // 1000} seconds",
+            f"another program has held {what} for {busy_s} seconds",
             hint="end the program that has the file open and try again",
         ) from error
     except apsw.Error as error:
@@ -50,10 +53,11 @@ DAMAGED: Final = (apsw.NotADBError, apsw.CorruptError)
 """What SQLite raises of a file that is none of its own, or not whole."""
 
 
-def connected(path: Path | None, *, is_durable: bool = True) -> apsw.Connection:
+def connected(path: Path | None, *, is_durable: bool = True, busy_s: int = _BUSY_S_MAX) -> apsw.Connection:
     """A connection to a file that only its owner may read, made where there is none; None for one in memory.
 
-    `is_durable`: what was committed outlives a loss of power; else what is there is whole then, and may be of some time before.
+    `busy_s`: how long it waits for others who write. `is_durable`: what was committed outlives a loss of power; else what is
+    there is whole then, and may be of some time before.
     """
     if path is None:
         return apsw.Connection(":memory:")
@@ -61,7 +65,7 @@ def connected(path: Path | None, *, is_durable: bool = True) -> apsw.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
-        db.set_busy_timeout(_BUSY_MS_MAX)
+        db.set_busy_handler(lambda tries: _wait(tries, busy_s))
         for setting in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_ENABLE_VIEW):
             db.config(setting, 0)
         db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
@@ -74,6 +78,27 @@ def connected(path: Path | None, *, is_durable: bool = True) -> apsw.Connection:
         db.close(force=True)
         raise
     return db
+
+
+def _wait(tries: int, busy_s: int) -> bool:
+    """Wait a little for who writes; False: long enough. In Python, so that it can be interrupted, as SQLite's own can't."""
+    if tries * _PAUSE_S >= busy_s:
+        return False
+    _pause(_PAUSE_S)
+    return True
+
+
+@contextmanager
+def whole(db: apsw.Connection) -> Iterator[None]:
+    """A transaction that no other writer can come before. A full disk has SQLite end it by itself."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 class Database:
@@ -89,17 +114,9 @@ class Database:
             self.db.close(force=True)
             raise
 
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """A transaction that no other writer can come before. A full disk has SQLite end it by itself."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.db.execute("COMMIT")
-        except BaseException:
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
-            raise
+    def whole(self) -> AbstractContextManager[None]:
+        """A transaction that no other writer can come before."""
+        return whole(self.db)
 
     def _migrate(self) -> None:
         if self.db.pragma("user_version") == len(self._steps):

@@ -132,7 +132,9 @@ class Location(Part, frozen=True, kw_only=True):
         Annotated[Name, Meta(description="a package, as its registry or a package URL names it")] | UnsetType
     ) = UNSET
     version: Annotated[Name, Meta(description="the package's version")] | UnsetType = UNSET
-    name: Annotated[Name, Meta(description="a thing in the file: a resource, a function")] | UnsetType = UNSET
+    name: Annotated[Name, Meta(description="a thing there: a resource, a function, a header")] | UnsetType = (
+        UNSET
+    )
 
     def __post_init__(self) -> None:
         if not (self.url or self.host or self.path or self.package or self.name):

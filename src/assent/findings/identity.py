@@ -6,7 +6,7 @@ versions of packages, values of query parameters, and what a tool calls "fingerp
 
 | kind         | parts                                                                        | for                       |
 |--------------|------------------------------------------------------------------------------|---------------------------|
-| `web`        | URL without values, parameter                                                | a request that shows it   |
+| `web`        | URL without values, parameter, name                                          | a request that shows it   |
 | `site`       | scheme, host and port                                                        | an alert on a whole site  |
 | `network`    | host, port, protocol                                                         | a service                 |
 | `code`       | file, name, what stands there without white space                            | a rule on source          |
@@ -177,7 +177,7 @@ def normal_file(path: str) -> str:
 
 
 def _web(at: Location) -> list[str]:
-    return [str(place_of(at.url or _service(at))), at.parameter or ""]
+    return [str(place_of(at.url or _service(at))), at.parameter or "", at.name or ""]
 
 
 def _site(at: Location) -> list[str]:

@@ -16,7 +16,7 @@ from assent.findings.book import BookFile, Wanted
 from assent.runtime._ledger import reading
 from assent.runtime.runs._findings import FindingsStore
 from tests.support.bodies import Bench, Place, policy, rule
-from tests.support.books import dump, nuclei
+from tests.support.books import dump, nuclei, spoil
 from tests.support.nursery import Nursery
 
 _LOOKS = """
@@ -125,9 +125,7 @@ async def test_a_damaged_store_is_made_anew(place: Place) -> None:
     async with place.open(box=False) as runtime:
         await imported(runtime, place, "a.example", records=300)
         wanted = kept(place)
-        path = place.settings().state / BOOK
-        data = path.read_bytes()
-        path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+        spoil(BookFile(place.settings().state / BOOK))
         with pytest.raises(WorldError, match="was damaged"):
             kept(place)
         assert kept(place) == wanted

@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from assent.errors import InputError, WorldError
+from assent.findings import _sqlite
 from assent.findings.book import (
     PAGE_MAX,
     BookFile,
@@ -23,10 +24,11 @@ from assent.findings.book import (
     Removed,
     Wanted,
     Writing,
+    _book,
 )
 from assent.findings.finding import Finding, Location, Provenance, Severity
 from assent.findings.triage import AddTags, Change, Scope, SetOwner, SetStatus, Status, Suppress
-from tests.support.books import dump
+from tests.support.books import dump, spoil
 
 SHOP: Final = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11"
 BLOG: Final = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a12"
@@ -147,6 +149,29 @@ def test_records_of_one_matter_in_one_dataset_are_one_finding_with_all_its_place
     assert book.listed() == ["1", "2"]
     (dataset,) = book.looking.datasets()
     assert (dataset.new, dataset.known) == (2, 0)
+
+
+def test_records_of_one_matter_are_read_and_written_once_however_many_there_are(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work, in bytes, grows with their number and not with its square."""
+    worked: list[int] = []
+    decode = _book._DECODE
+
+    def counted(body: bytes) -> Finding:
+        worked.append(len(body))
+        return decode(body)
+
+    def work(many: int) -> int:
+        worked.clear()
+        places = (Location(url=f"https://shop.example/{many}/{one}") for one in range(many))
+        book.add(*(found(many, locations=(place,)) for place in places), found(1))
+        return sum(worked)
+
+    monkeypatch.setattr(_book, "_DECODE", counted)
+    assert work(400) < 2.1 * work(200)
+    assert len(book.one(400).reported.finding.locations) == 400
+    assert book.file.db.execute("SELECT count(*) FROM seen").get == 4
 
 
 def test_a_later_dataset_says_anew_what_a_finding_is_and_counts_it_as_known(book: Book) -> None:
@@ -395,20 +420,6 @@ def test_a_suppression_that_is_over_suppresses_no_more(book: Book) -> None:
     book.decide([1], Suppress(reason="known", until="1970-01-01T00:16:39Z"))
     book.decide([2], Suppress(reason="known", until="1970-01-01T00:16:41Z"))
     assert book.listed(Wanted(suppressed=True)) == ["2"]
-    counts = book.looking.counts(book.shop)
-    assert (counts["active"]["low"], counts["suppressed"]["low"]) == (2, 1)
-
-
-def test_counts_are_of_what_is_active_suppressed_and_closed(book: Book) -> None:
-    book.add(found(1, "high"), found(2, "high"), found(3, "info"), found(4, "unknown"))
-    book.decide([2], SetStatus(status=Status.RESOLVED))
-    book.decide([3], Suppress(reason="known"))
-    none = {one.value: 0 for one in Severity}
-    assert book.looking.counts(book.shop) == {
-        "active": {**none, "high": 1, "unknown": 1},
-        "suppressed": {**none, "info": 1},
-        "closed": {**none, "high": 1},
-    }
 
 
 @pytest.mark.parametrize("limit", [0, -1, PAGE_MAX + 1])
@@ -557,9 +568,7 @@ def test_a_file_that_turns_out_to_be_damaged_is_told_once_and_made_anew(tmp_path
     path = tmp_path / "findings.db"
     book = Book(path)
     book.add(*(found(number, title="long" * 100) for number in range(1, 200)))
-    book.file.close()
-    data = path.read_bytes()
-    path.write_bytes(data[: 3 * 4096] + b"\xff" * (len(data) - 3 * 4096))
+    spoil(book.file)
     file = BookFile(path)
     with pytest.raises(WorldError, match="was damaged"), file.looking():
         Looking(file, NOW_MS).page(1, Wanted(), limit=100)
@@ -581,12 +590,38 @@ def test_a_full_disk_is_told_and_loses_nothing_that_was_there(tmp_path: Path) ->
 
 def test_a_file_that_another_process_holds_is_told(tmp_path: Path) -> None:
     book = _kept(tmp_path / "findings.db")
-    book.file.db.set_busy_timeout(1)
+    book.file.db.set_busy_handler(None)
     other = BookFile(tmp_path / "findings.db")
     with other.whole(), pytest.raises(WorldError, match="STORAGE_BUSY"):
         book.add(found(2))
     book.add(found(2))
     assert [title(one) for one in Looking(other, NOW_MS).stream(1, Wanted())] == ["2", "1"]
+    other.close()
+    book.file.close()
+
+
+def test_who_looks_or_folds_waits_for_who_is_folding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute at least: so long does a dataset of a million take."""
+    book, other = _kept(tmp_path / "findings.db"), BookFile(tmp_path / "findings.db")
+    other.db.execute("BEGIN IMMEDIATE")
+    slept: list[float] = []
+
+    def pause(seconds: float) -> None:
+        slept.append(seconds)
+        if sum(slept) > 60 and other.db.in_transaction:
+            other.db.execute("COMMIT")
+
+    monkeypatch.setattr(_sqlite, "_pause", pause)
+    book.add(found(2))
+    assert book.listed() == ["2", "1"]
+    assert 60 < sum(slept) < 61
+    monkeypatch.setattr(_sqlite, "_pause", slept.append)
+    slept.clear()
+    with other.whole(), pytest.raises(WorldError, match="for 600 seconds"):
+        book.add(found(3))
+    assert 599 < sum(slept) < 601
+    with other.whole():
+        assert book.listed() == ["2", "1"]  # Who has nothing to fold waits for nobody.
     other.close()
     book.file.close()
 

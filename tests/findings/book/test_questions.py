@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from assent.findings import Finding, Severity
 from assent.findings.book import BookFile, Dataset, Difference, Looking, Removal, Wanted, Writing
 from assent.findings.book import _looking as looking
-from assent.findings.book._book import numbers_in
+from assent.findings.book._bits import numbers_in
 from assent.findings.merging import RANK
-from assent.findings.triage import AddTags, Change, SetOwner, SetStatus, Status, Suppress
+from assent.findings.triage import ACTIVE, AddTags, Change, SetOwner, SetStatus, Status, Suppress
 
 PROJECT: Final = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11"
 NOW_MS: Final = 1_795_000_000_000
@@ -94,7 +94,8 @@ def state(file: BookFile) -> list[Any]:
         return []
     kept = sorted((one.reported.finding.id, one) for one in asked.stream(project, Wanted()))
     by_tool = [sorted(numbers(file, tools=frozenset({tool}))) for tool in TOOLS if tool]
-    return [kept, asked.counts(project), by_tool, [one.seq for one in asked.datasets(project=project)]]
+    decided = [sorted(numbers(file, **one)) for one in ({"suppressed": True}, {"statuses": ACTIVE})]
+    return [kept, decided, by_tool, [one.seq for one in asked.datasets(project=project)]]
 
 
 FINDINGS: Final = st.builds(
@@ -217,19 +218,80 @@ def test_pages_have_what_fits_the_worst_first_and_of_these_the_newest(file: Book
         assert numbers(file, **wanted) == [n for n in order if n in {*fits}], wanted
 
 
-def test_counts_tell_active_suppressed_and_closed_apart(file: BookFile) -> None:
-    add(file, 1, [finding(n, Severity.HIGH) for n in range(1, 7)])
-    decide(file, 2, [1, 2], SetStatus(status=Status.RESOLVED))
-    decide(file, 3, [2, 3], Suppress(reason="known"))
-    decide(file, 4, [4], Suppress(reason="for a while", until="2001-01-01T00:00:00Z"))
+SIGNS: Final = st.text('aAbßsSİi"%_\\\n\0 é中', min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 4), SIGNS), max_size=4), min_size=1, max_size=4),
+    SIGNS,
+    st.data(),
+)
+def test_a_text_is_found_wherever_it_stands_and_nowhere_else(
+    datasets: list[list[tuple[int, str]]], said: str, data: st.DataObject
+) -> None:
+    """Whatever came, came back otherwise, or went."""
+    book = BookFile(None)
+    for seq, findings in enumerate(datasets, 1):
+        add(book, seq, (finding(number, title=title) for number, title in findings))
+    removed = data.draw(st.sampled_from(["a dataset", "what is old", "nothing"]))
+    with book.whole():
+        if removed == "a dataset":
+            Writing(book).take_back(data.draw(st.integers(1, len(datasets))))
+        elif removed == "what is old":
+            old = data.draw(st.integers(1, len(datasets)))
+            Writing(book).remove_old(Removal(project=None, datasets_before_ms=old, findings_before_ms=old))
+    asked = Looking(book, NOW_MS)
+    if asked.projects():
+        there = [one.reported.finding for one in asked.stream(asked.project("shop")[0], Wanted())]
+        for text in {said, *(title for findings in datasets for _, title in findings)}:
+            fits = [
+                int(one.id[-12:], 16)
+                for one in there
+                if any(
+                    text.casefold() in each.casefold() for each in (one.title, one.resource, one.detector_id)
+                )
+            ]
+            assert numbers(book, text=text) == fits
+    book.close()
+
+
+def test_nothing_is_left_of_what_a_finding_is_no_more_called(file: BookFile) -> None:
+    """Also of one that was found again under another title, and of what its project or a fold anew removes."""
+
+    def left() -> int:
+        return int(str(file.db.execute("SELECT count(*) FROM words WHERE words MATCH '\"its\"'").get))
+
+    writing = Writing(file)
+    ways: tuple[Callable[[], None], ...] = (lambda: writing.remove_project(PROJECT), writing.clear)
+    for remove in ways:
+        add(file, 1, [finding(1, title="Its title")])
+        assert (left(), numbers(file, text="its TITLE")) == (1, [1])
+        add(file, 2, [finding(1, title="Another")])
+        assert (left(), numbers(file, text="its title"), numbers(file, text="other")) == (0, [], [1])
+        with file.whole():
+            writing.take_back(2)
+        assert (left(), numbers(file, text="its title"), numbers(file, text="other")) == (1, [1], [])
+        with file.whole():
+            remove()
+        assert left() == 0
+
+
+def test_a_text_is_looked_for_in_one_project_and_in_one_run(
+    file: BookFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(file, 1, [finding(n, title="A long title that more than twelve triples are in") for n in (1, 2, 3)])
+    add(file, 2, [finding(n, title="A long title that more than twelve triples are in") for n in (2, 3, 4)])
+    monkeypatch.setattr(looking, "_SORTED_MAX", 2)
+    assert numbers(file, text="that more than twelve triples are in", run="run-2") == [4, 3, 2]
+    assert numbers(file, text="that more than twelve triples went", run="run-2") == []
+    assert numbers(file, text="org/4_", run="run-2") == [4]
+    assert numbers(file, text="org/1_", run="run-2") == []
+    other = "0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a12"
     asked = Looking(file, NOW_MS)
-    counts = asked.counts(asked.project(None)[0])
-    assert {name: counted["high"] for name, counted in counts.items()} == {
-        "active": 3,
-        "suppressed": 2,
-        "closed": 1,
-    }
-    assert sum(sum(one.values()) for one in counts.values()) == 6
+    with file.whole():
+        Writing(file).decide(3, other, [ident(9)], [SetOwner(owner="ada")], at=AT, by="ada")
+    assert asked.page(asked.project(other)[0], Wanted(text="org/4_"), limit=9).findings == ()
 
 
 def test_runs_are_compared(file: BookFile) -> None:

@@ -164,6 +164,8 @@ def test_what_a_resource_is_called(at: dict[str, Any], resource: str) -> None:
         (LEAST + "other = 1\n[[records]]\n" + FIELDS, "`other`"),
         (LEAST + "[[records]]\n[records.fields]\ntitle = '^'\nseverity = \"'x\"\n", "must say where a field stands"),
         (LEAST + "[[records]]\nskip = [{ where = 'a', because = 'b' }]\n" + FIELDS, "`equals` or `unless`"),
+        (LEAST + "[[records]]\n[records.fields]\ntitle = \"a ~ '('\"\n", "one group behind `~`"),
+        (LEAST + "[[records]]\n[records.fields]\ntitle = \"a ~ 'b'\"\n", "one group behind `~`"),
         (LEAST + "[[records]]\npath = 'a'\n" + FIELDS + "[[records]]\npath = 'b'\n" + FIELDS, "the same `path`"),
     ],
 )  # fmt: skip
@@ -175,12 +177,13 @@ def test_a_manifest_that_says_what_cannot_be_is_told(text: str, said: str) -> No
 
 
 RECORD: dict[str, Any] = {
-    "a": {"b": [{"c": 1}, {"c": 2}]}, "l": [[5], [6]], "s": "x", "e": "", "@at": 3, "t": 9,
+    "a": {"b": [{"c": 1}, {"c": 2}]}, "l": [[5], [6]], "s": "x", "e": "", "@at": 3, "t": 9, "m": "the x|y is",
 }  # fmt: skip
 STANDS: dict[str, Any] = {
     "s": "x", "a.b": [{"c": 1}, {"c": 2}], "a.b.1.c": 2, "a.b.*.c": [1, 2], "a.b.c": 1, "a.b.9.c": None, "a.x.y": None,
     "l.*.0": [5, 6], "a.*.c": [1], "s.t": None, "e | s": "x", "none | 'text'": "text", "@1": "n", "@2": None, "@at": 3,
     "^.up": 1, "^^.out": 2, "^^^.x": None, "^": {"up": 1}, "none": None, "'a' | s": "a", "l.none": None, "#": RECORD,
+    "m ~ '^the (.*) is|was$' | s": "x|y", "m ~ 'none (.)' | s": "x", "t ~ '(9)'": None, "^.up ~ '(1)' | s": "x",
 }  # fmt: skip
 
 
@@ -189,8 +192,13 @@ def test_a_field_stands_where_its_source_says(source: str) -> None:
     assert getter_of(source)(RECORD, ({"out": 2}, {"up": 1}), ("n",)) == STANDS[source]
 
 
+def test_what_a_tool_writes_where_it_has_nothing_to_say_is_nothing() -> None:
+    assert getter_of("m | s", ("the x|y is",))(RECORD, (), ()) == "x"
+    assert getter_of("t", ("the x|y is",))(RECORD, (), ()) == 9
+
+
 def test_names_that_are_looked_at_are_those_of_the_record_itself() -> None:
-    assert own_names("a.b | ^.c | 'd' | @1 | @at | e") == {"a", "@at", "e"}
+    assert own_names("a.b | ^.c | 'd' | @1 | @at | e | f ~ '(a|b)'") == {"a", "@at", "e", "f"}
 
 
 def test_an_id_is_the_project_and_the_matter() -> None:

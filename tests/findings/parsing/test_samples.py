@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from assent.findings.finding import Finding
 from assent.findings.parsing import built_in_tools, detect
 from assent.findings.parsing._values import SEVERITIES
 from tests.conftest import ROOT
@@ -143,3 +144,21 @@ def test_a_sample_holds_what_was_counted(name: str) -> None:
     for word, number in (wanted.get("severities") or wanted.get("levels") or {}).items():
         severities[SEVERITIES.get(word.lower(), "unknown")] += number
     assert not severities or report.by_severity == severities
+
+
+def _read(name: str) -> list[Finding]:
+    if not SAMPLES.is_dir():
+        pytest.skip("the samples of tools' outputs are not on this machine")
+    data = (SAMPLES / "real-runs" / name).read_bytes()
+    found, _ = parsed(TOOLS[detect(data, TOOLS).name], data)
+    return [one.finding for one in found if one.finding is not None]
+
+
+def test_a_real_run_of_bandit_is_of_the_same_findings_as_json_and_as_sarif() -> None:
+    assert {one.id for one in _read("bandit.json")} == {one.id for one in _read("bandit.sarif")}
+    assert [one.resource for one in _read("bandit.json")] == [one.resource for one in _read("bandit.sarif")]
+
+
+def test_a_real_run_tells_apart_what_is_missing_at_one_address_and_takes_no_placeholder_for_code() -> None:
+    assert len({one.id for one in _read("wapiti.json")}) == 5
+    assert not any(at.snippet for one in _read("semgrep.json") for at in one.locations)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from typing import Any, Final
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from assent.errors import InputError
 from assent.findings import Finding
@@ -194,6 +196,143 @@ def test_a_path_whose_site_nobody_names_stays_as_it_is() -> None:
     ((one,), _) = parsed(TOOLS["wapiti"], text.encode())
     assert one.finding is not None
     assert one.finding.resource == "/a"
+
+
+# -- Identity -----------------------------------------------------------------------------------------------------------------
+
+
+def identities(tool: str, document: object) -> list[str]:
+    """The ids of what a tool's JSON holds."""
+    found, report = parsed(TOOLS[tool], json.dumps(document).encode())
+    assert report.new_fields == {}
+    return [one.finding.id for one in found if one.finding is not None]
+
+
+def bandit(*code: str, number: int, last: int | None = None, path: str = "./app.py") -> dict[str, Any]:
+    """What Bandit writes of the middle one of some lines, or of some from there on."""
+    numbered = "".join(f"{at} {line}\n" for at, line in enumerate(code, number - 1))
+    lines = [*range(number, (last or number) + 1)]
+    result = {
+        "code": numbered, "filename": path, "test_id": "B602", "issue_severity": "HIGH", "issue_confidence": "HIGH",
+        "issue_text": "shell", "line_number": lines[-1], "line_range": lines,
+    }  # fmt: skip
+    return {"errors": [], "generated_at": "", "metrics": {}, "results": [result]}
+
+
+def test_a_line_that_comes_in_above_changes_no_identity() -> None:
+    once = identities("bandit", bandit("x = 1", "call(a, shell=True)", "", number=9))
+    assert once == identities("bandit", bandit("", "call(a, shell=True)", "y = 2", number=10))
+    assert once == identities("bandit", bandit("", "call(a, shell=True)", "y = 2", number=10, path="app.py"))
+    assert once != identities("bandit", bandit("x = 1", "call(b, shell=True)", "", number=9))
+    # What goes on over lines is known by the first, as in SARIF.
+    long = identities("bandit", bandit("x = 1", "call(", "a)", number=9, last=10))
+    assert long == identities("bandit", bandit("", "call(", "a)", "z", number=99, last=100))
+    issue = {"rule_id": "G104", "severity": "LOW", "file": "/src/a.go"}
+    go = [
+        {**issue, "line": "2", "code": "1: a()\n2: \tb()\n3: c()\n"},
+        {**issue, "line": "7-8", "code": "6: \n7: b()\n8: c()\n9: d()\n"},
+        {**issue, "line": "7", "code": "b()"},
+    ]
+    assert len({*identities("gosec", {"Issues": go, "Stats": {}})}) == 1
+
+
+def test_one_run_as_json_and_as_sarif_is_of_the_same_findings() -> None:
+    region = {"startLine": 9, "snippet": {"text": "call(a, shell=True)\n"}}
+    place = {"physicalLocation": {"artifactLocation": {"uri": "app.py"}, "region": region}}
+
+    def sarif(name: str, rule: str) -> list[str]:
+        result = {"ruleId": rule, "message": {"text": "shell"}, "locations": [place]}
+        driver = {"tool": {"driver": {"name": name}}, "results": [result]}
+        return identities("sarif", {"version": "2.1.0", "runs": [driver]})
+
+    assert sarif("Bandit", "B602") == identities("bandit", bandit("", "call(a, shell=True)", "", number=9))
+    result = {"check_id": "shell", "path": "./app.py", "start": {"line": 9}, "end": {"line": 9}}
+    result["extra"] = {"severity": "ERROR", "message": "shell", "lines": "call(a, shell=True)"}
+    assert sarif("Semgrep OSS", "shell") == identities(
+        "semgrep", {"results": [result], "errors": [], "paths": {}}
+    )
+
+
+def test_what_a_tool_writes_without_an_account_is_no_code() -> None:
+    """What its rule caught there is, where it says that."""
+    caught = [{}, {"$A": {"abstract_content": "md5"}, "$B": {"abstract_content": "x"}}]
+    results = [
+        {
+            "check_id": "hash", "path": "a.py", "start": {"line": 1}, "end": {"line": 1},
+            "extra": {"severity": "ERROR", "message": "weak", "lines": "requires login", "metavars": one},
+        }
+        for one in caught
+    ]  # fmt: skip
+    found, _ = parsed(TOOLS["semgrep"], json.dumps({"results": results, "errors": [], "paths": {}}).encode())
+    snippets = [one.finding.locations[0].snippet for one in found if one.finding is not None]
+    assert snippets == [UNSET, "md5, x"]
+
+
+WAPITI: Final = [
+    ("HTTP Secure Headers", "X-Frame-Options is not set", "X-Frame-Options"),
+    ("HTTP Secure Headers", "X-XSS-Protection is not set", "X-XSS-Protection"),
+    ("HTTP Secure Headers", "X-Content-Type-Options is not set", "X-Content-Type-Options"),
+    ("HTTP Secure Headers", "Strict-Transport-Security is not set", "Strict-Transport-Security"),
+    ("Content Security Policy Configuration", "CSP is not set", "CSP"),
+    ("Content Security Policy Configuration", 'CSP "script-src" value is not safe', "script-src"),
+    ("Content Security Policy Configuration", 'CSP attribute "object-src" is missing', "object-src"),
+    ("Secure Flag cookie", "Secure flag is not set in the cookie : sid", "sid"),
+    ("Secure Flag cookie", "Secure flag is not set in the cookie: lang", "lang"),
+    ("Fingerprint web technology", '{"versions": ["1.2"], "name": "jQuery", "categories": []}', "jQuery"),
+    ("SQL Injection", "SQL Injection via injection in the parameter id", None),
+]
+
+
+@pytest.mark.parametrize("tool", ["wapiti", "wapiti-xml"])
+def test_what_wapiti_misses_at_one_address_is_told_apart(tool: str) -> None:
+    entries = [
+        (category, {"method": "GET", "path": "/", "level": "1", "info": info}) for category, info, _ in WAPITI
+    ]
+    groups: dict[str, list[dict[str, str]]] = {}
+    for category, entry in entries:
+        groups.setdefault(category, []).append(entry)
+    text = json.dumps({"classifications": {}, "vulnerabilities": groups, "infos": {}})
+    if tool == "wapiti-xml":
+        told = "".join(
+            f"<vulnerability name={quoteattr(name)}><entries>"
+            + "".join(
+                f"<entry>{''.join(f'<{key}>{escape(said)}</{key}>' for key, said in one.items())}</entry>"
+                for one in many
+            )
+            + "</entries></vulnerability>"
+            for name, many in groups.items()
+        )
+        text = f'<report type="security"><vulnerabilities>{told}</vulnerabilities></report>'
+    found, _ = parsed(TOOLS[tool], text.encode())
+    named = [one.finding.locations[0].name or None for one in found if one.finding is not None]
+    assert named == [name for *_, name in WAPITI]
+    assert len({one.finding.id for one in found if one.finding is not None}) == len(WAPITI)
+    newer, _ = parsed(TOOLS[tool], text.replace("1.2", "1.3").encode())
+    assert [one.finding and one.finding.id for one in newer] == [
+        one.finding and one.finding.id for one in found
+    ]
+
+
+def test_nikto_and_zap_have_several_matters_under_one_number() -> None:
+    said = (
+        "Uncommon header 'x-one' found, with contents: 1.",
+        "Uncommon header 'x-two' found, with contents: 1.",
+        "Retrieved x-powered-by header: PHP/8.1.",
+        "Cookie sid created without the httponly flag.",
+        "Cookie lang created without the httponly flag.",
+    )
+    items = [{"id": "999", "method": "GET", "url": "/", "msg": one} for one in said]
+    host = {"host": "a.example", "ip": "10.0.0.1", "port": "80", "banner": "", "vulnerabilities": items}
+    assert len({*identities("nikto-json", host)}) == len(said)
+    same = {**host, "vulnerabilities": [{**one, "msg": one["msg"].replace("8.1", "8.2")} for one in items]}
+    assert identities("nikto-json", same) == identities("nikto-json", host)
+    alerts = [
+        {"pluginid": "10055", "alertRef": f"10055-{one}", "name": f"CSP {one}", "riskcode": "2",
+         "instances": [{"uri": "https://a.example/", "method": "GET", "param": ""}]}
+        for one in (4, 5)
+    ]  # fmt: skip
+    site = {"@name": "https://a.example", "alerts": alerts}
+    assert len({*identities("zap-json", {"@version": "2.15.0", "site": [site]})}) == 2
 
 
 # -- SARIF --------------------------------------------------------------------------------------------------------------------

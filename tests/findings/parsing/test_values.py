@@ -20,6 +20,8 @@ FORMS: dict[str, dict[Any, Any]] = {
     "name": {" a\n": "a", " ": None, None: None, ("a", "b"): "a, b"},
     "texts": {"a": ("a",), ("a", "", 1): ("a", "1"), None: None, (): None},
     "count": {3: 3, "12": 12, " 7 ": 7, 2.9: 2, -1: None, "x": None, None: None, True: None, "9" * 20: None, 1 << 60: None},
+    "line": {3: 3, "12-14": 12, "12": 12, "-5": None, "": None, None: None},
+    "file": {"./a//b.py": "a/b.py", "a\\b": "a/b", "C:\\x": "c:/x", ".": None, "": None, None: None, " /a ": "/a"},
     "port": {443: 443, "80": 80, 70000: None, "": None},
     "score": {9.8: 9.8, "5.3": 5.3, 11: None, "x": None, None: None, -1: None, (1,): None},
     "moment": {
@@ -50,6 +52,17 @@ FORMS: dict[str, dict[Any, Any]] = {
     },
     "vector": {"CVSS:3.1/AV:N": "CVSS:3.1/AV:N", "AV:N/AC:L": "AV:N/AC:L", "high": None, None: None},
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("numbered", "line", "alone"),
+    [
+        ("1 a\n2  b\n3 c\n", 2, " b"), ("1: a\n2:\tb\n", 2, "\tb"), ("7\n8 x", 7, ""), ("1 a\n2 b", 9, "a\nb"),
+        ("1 a\n2 b", None, "a\nb"), ("a\nb", 1, "a\nb"), ("", 1, ""), ("1\ta", 1, "a"), ("10x", 10, "10x"),
+    ],
+)  # fmt: skip
+def test_one_line_of_several_that_are_numbered(numbered: str, line: int | None, alone: str) -> None:
+    assert values.line_of(numbered, line) == alone
 
 
 @pytest.mark.parametrize("form", FORMS)

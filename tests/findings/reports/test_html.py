@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 
+from assent.findings.merging import WORST_FIRST
 from assent.findings.reports import Format
 from assent.findings.reports import _html as html_report
-from assent.findings.reports._info import WORST_FIRST
 from assent.findings.triage import Reported
 from tests.support.reported import HOSTILE, MANY, reported, written
 

@@ -26,6 +26,7 @@ from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
 from assent.spec.types import WorkspacePath
 from assent.spec.words.durations import instant
+from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import size_text
 
 REPORT_BYTES_MAX: Final = 1 << 30
@@ -108,7 +109,7 @@ class ReportEffect(FileEffect[Report, Written]):
     def heading(self, change: Change) -> str:
         counts = change.notes["by_severity"]
         assert isinstance(counts, dict)  # INVARIANT: as it was planned
-        told = ", ".join(f"{count} {name}" for name, count in reversed(counts.items()) if count)
+        told = ", ".join(f"{count} {name}" for name in SEVERITIES if (count := counts[name]))
         return f"report of findings: {told or 'none'}\n"
 
 

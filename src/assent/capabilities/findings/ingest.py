@@ -23,6 +23,7 @@ from assent.invocation import Attachment, LocalContext, NoEffectError
 from assent.journal import Frontier, leaf_hash
 from assent.spec.capability import SpecModel
 from assent.spec.words.durations import instant
+from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
 TOLD_MAX: Final = 100
@@ -235,9 +236,7 @@ class _Lines:
             raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it read the output of a tool")
         report = self._report
         counted = ", ".join(
-            f"{report.by_severity[one.value]} {one.value}"
-            for one in reversed(Severity)
-            if report.by_severity[one.value]
+            f"{report.by_severity[one]} {one}" for one in SEVERITIES if report.by_severity[one]
         )
         self._context.progress(
             report.records, None, f"{count_text(report.records, 'record')}: {counted or 'no findings'}"

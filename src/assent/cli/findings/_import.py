@@ -13,12 +13,13 @@ from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, exit_code, worst
 from assent.cli._handing import hand_over
-from assent.cli.findings._options import SEVERITIES, counted
+from assent.cli.findings._options import counted
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
 from assent.cli.terminal._files import require_readable
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe_line
+from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli.findings._import import is_bad
-from assent.cli.findings._options import HEAD, SEVERITIES, counted, filters, meant, project_option, row
+from assent.cli.findings._options import HEAD, counted, filters, meant, project_option, row
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:

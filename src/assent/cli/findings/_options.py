@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from assent.spec.words.legible import safe_line
+from assent.spec.words.severities import SEVERITIES
 
 if TYPE_CHECKING:
     from assent.cli.terminal._style import Paint
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])  # `Any`: whatever command it is put on
 
-SEVERITIES: Final = ("critical", "high", "medium", "unknown", "low", "info")
-"""The worst first; what nobody rated stands behind what is medium."""
 STATUSES: Final = ("open", "triaged", "resolved", "false_positive", "risk_accepted", "archived")
 ACTIVE: Final = ("open", "triaged")
 _STYLES: Final = {"critical": "red", "high": "red", "medium": "yellow", "unknown": "yellow"}

@@ -10,11 +10,12 @@ from msgspec import to_builtins
 
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli.findings._options import SEVERITIES, STATUSES, project_option
+from assent.cli.findings._options import STATUSES, project_option
 from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
 from assent.runtime.service import requests
+from assent.spec.words.severities import SEVERITIES
 
 
 @command("triage", short_help="Decide about findings: status, owner, tags, notes, suppression.")

@@ -50,11 +50,6 @@ class SqliteProvider(Provider):
         """Let go of the file."""
         self._db.close()
 
-    @_told
-    def validate_layout(self) -> bool:
-        """Whether the file is whole and has the tables of its schema. Contents are checked where they are used."""
-        return self._file.has_valid_layout()
-
     @contextmanager
     def _whole(self) -> Iterator[None]:
         with told(_WHAT), self._file.whole():

@@ -1,18 +1,19 @@
 """The read model of findings: what every dataset brought and what was decided, folded from the acts that the ledger has."""
 
-from assent.findings.book._book import Dataset, Mark, Removal, Removed, Writing
+from assent.findings.book._book import Dataset, Mark, Writing
+from assent.findings.book._comparing import Difference
 from assent.findings.book._file import BookFile
 from assent.findings.book._looking import (
     PAGE_MAX,
     Brought,
     Compared,
-    Difference,
     Kept,
     Listed,
     Looking,
     Project,
     Wanted,
 )
+from assent.findings.book._removal import Removal, Removed
 from assent.findings.book._resources import Found
 
 __all__ = [

@@ -10,23 +10,24 @@ whoever takes one of those back folds anew without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from assent.errors import InputError, Json
+from assent.findings.book._bits import has_bit, numbers_in, set_bit
+from assent.findings.book._called import Called, digest_of, text_of
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import Mutes, until_of
+from assent.findings.book._removal import Removal, Removed
 from assent.findings.book._resources import Resources
 from assent.findings.finding import Finding
 from assent.findings.merging import RANK, merged
 from assent.findings.project import Resource
 from assent.findings.triage import ACTIVE, Change, Triage, changed, moment
 
-_BITS_AT_ONCE: Final = 1024
-"""Bytes of a set that are skipped by their count."""
-_DETECTORS_MAX: Final = 10_000
+_REMEMBERED_MAX: Final = 10_000
 """How many detectors are remembered by their numbers at a time."""
 # What is touched, by what is still said of it: gone where nothing is, and else as its newest dataset has it, no more seen at
 # the moment of the one that was taken back; what saw it before that may have been removed by age. Rank and detector are
@@ -39,9 +40,17 @@ UPDATE finding SET
         ELSE (SELECT min(at_ms) FROM seen WHERE finding = finding.n) END,
     last_ms = (SELECT max(at_ms) FROM seen WHERE finding = finding.n)
     WHERE n IN (SELECT n FROM touched);
-UPDATE finding SET rank = seen.rank, detector = seen.detector FROM seen
+UPDATE finding SET rank = seen.rank, detector = seen.detector, called = seen.called FROM seen
     WHERE finding.n IN (SELECT n FROM touched) AND seen.n = newest
-    AND (finding.rank <> seen.rank OR finding.detector <> seen.detector);
+    AND (finding.rank <> seen.rank OR finding.detector <> seen.detector OR finding.called <> seen.called);
+"""
+# What is touched and will be called otherwise, or go: as it is, and as it will be.
+_CALLED_OTHERWISE: Final = """
+SELECT finding.n, now.body, older.body FROM touched JOIN finding USING (n)
+    JOIN seen AS now ON now.n = newest AND now.dataset = :seq
+    LEFT JOIN seen AS older ON older.n = (
+        SELECT n FROM seen WHERE finding = finding.n AND dataset <> :seq ORDER BY dataset DESC LIMIT 1)
+    WHERE older.called IS NOT finding.called
 """
 _DECODE: Final = msgspec.json.Decoder(Finding).decode
 _TRIAGE: Final = msgspec.json.Decoder(Triage).decode
@@ -76,6 +85,7 @@ class Writing:
         self._db = file.db
         self._detectors: dict[tuple[str, str], int] = {}
         self._mutes = Mutes(file.db)
+        self._called = Called(file.db)
         self._resources = Resources(file.db)
 
     def mark(self) -> Mark | None:
@@ -97,35 +107,47 @@ class Writing:
         number = int(db.execute("SELECT value FROM mark WHERE name = 'findings'").get or 0)
         first = int(db.execute("SELECT max(n) FROM seen").get or 0) + 1
         row = first - 1
-        bits, new, at = bytearray(), 0, dataset.at_ms
+        bits, again, new, at = bytearray(), bytearray(), 0, dataset.at_ms
         for one in records:
             if isinstance(one, Resource):
                 self._resources.add(project, dataset.seq, at, one)
                 continue
             key, rank, detector = key_of(one.id), RANK[one.severity], self._detector(one)
-            there, *now = db.execute("SELECT n, rank, detector FROM finding WHERE id = ?", (key,)).get or (0,)
-            if there and _has(bits, there):
-                self._join(there, dataset.seq, one)
-                continue
+            text = text_of(one)
+            called = digest_of(text)
+            found: Any = db.execute(
+                "SELECT n, rank, detector, called, newest FROM finding WHERE id = ?", (key,)
+            ).get
+            there, *now, newest = found or (0, 0)
             row += 1
-            if not there:
+            if there and has_bit(bits, there):
+                set_bit(again, there)
+            elif not there:
                 new += 1
                 there = number = number + 1
                 closed, muted = self._decided(key) if is_decided else (0, 0)
-                found = (there, project, key, rank, detector, closed, muted, at, at, row)
-                db.execute("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", found)
+                made = (there, project, key, rank, detector, closed, muted, at, at, row, called)
+                db.execute("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+                self._called.add(there, text)
             else:
                 db.execute(
                     "UPDATE finding SET newest = ?, last_ms = max(last_ms, ?) WHERE n = ?", (row, at, there)
                 )
                 # SQLite writes an index anew for what an update names, also where it is the same: most that is known is.
-                if now != [rank, detector]:
+                if now != [rank, detector, called]:
                     db.execute(
-                        "UPDATE finding SET rank = ?, detector = ? WHERE n = ?", (rank, detector, there)
+                        "UPDATE finding SET rank = ?, detector = ?, called = ? WHERE n = ?",
+                        (rank, detector, called, there),
                     )
-            seen = (row, there, dataset.seq, at, rank, detector, one.to_json())
-            db.execute("INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)", seen)
-            _set(bits, there)
+                if now[-1] != called:
+                    before: Any = db.execute("SELECT body FROM seen WHERE n = ?", (newest,)).get
+                    self._called.remove(there, before)
+                    self._called.add(there, text)
+            seen = (row, there, dataset.seq, at, rank, detector, called, one.to_json())
+            db.execute("INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)", seen)
+            set_bit(bits, there)
+        for each in numbers_in(int.from_bytes(again, "little")):
+            self._join(each, dataset.seq)
         known = int.from_bytes(bits, "little").bit_count() - new
         said = msgspec.json.encode(dataset.said)
         kept = (
@@ -166,6 +188,7 @@ class Writing:
             db.execute(
                 "INSERT INTO touched SELECT finding FROM seen WHERE n BETWEEN ? AND ? AND dataset = ?", values
             )
+            self._called.change(db.execute(_CALLED_OTHERWISE, {"seq": seq}))
             db.execute("DELETE FROM seen WHERE n BETWEEN ? AND ? AND dataset = ?", values)
             db.execute(_LOOK_AGAIN, {"without": at_ms})
             self._mutes.changed(project, "SELECT n FROM touched")
@@ -229,6 +252,8 @@ class Writing:
         if number is None:
             return
         self._resources.remove_project(number)
+        gone = "SELECT finding.n, body, NULL FROM finding JOIN seen ON seen.n = newest WHERE project = ?"
+        self._called.change(self._db.execute(gone, (number,)))
         self._db.execute(
             "DELETE FROM change WHERE id IN (SELECT id FROM triage WHERE project = ?)", (number,)
         )
@@ -265,7 +290,7 @@ class Writing:
         if found is None:
             self._db.execute("INSERT INTO detector (id, tool) VALUES (?, ?) ON CONFLICT DO NOTHING", name)
             found = int(self._db.execute("SELECT n FROM detector WHERE id = ? AND tool = ?", name).get)
-            if len(self._detectors) >= _DETECTORS_MAX:
+            if len(self._detectors) >= _REMEMBERED_MAX:
                 self._detectors.clear()
             self._detectors[name] = found
         return found
@@ -275,16 +300,19 @@ class Writing:
         self._file.clear()
         self._detectors.clear()
 
-    def _join(self, finding: int, dataset: int, other: Finding) -> None:
-        n, body = self._db.execute(
-            "SELECT n, body FROM seen WHERE finding = ? AND dataset = ?", (finding, dataset)
-        ).get
-        both = merged(_DECODE(body), other)
-        told = (RANK[both.severity], self._detector(both))
-        self._db.execute(
-            "UPDATE seen SET rank = ?, detector = ?, body = ? WHERE n = ?", (*told, both.to_json(), n)
+    def _join(self, finding: int, dataset: int) -> None:
+        """Make one row of all that a dataset says of a finding. Behind all of its records, so that each is read once."""
+        where = "finding = ? AND dataset = ?"
+        rows: Any = self._db.execute(  # `Any`: as the schema says
+            f"SELECT n, body FROM seen WHERE {where} ORDER BY n",  # noqa: S608 - our own words
+            (finding, dataset),
         )
-        self._db.execute("UPDATE finding SET rank = ?, detector = ? WHERE n = ?", (*told, finding))
+        n, body = next(rows)
+        both = merged(_DECODE(body), (_DECODE(other) for _, other in rows))
+        rank = RANK[both.severity]
+        self._db.execute(f"DELETE FROM seen WHERE {where} AND n > ?", (finding, dataset, n))  # noqa: S608 - as above
+        self._db.execute("UPDATE seen SET rank = ?, body = ? WHERE n = ?", (rank, both.to_json(), n))
+        self._db.execute("UPDATE finding SET rank = ? WHERE n = ?", (rank, finding))
 
     def _decided(self, key: bytes) -> tuple[int, int]:
         body = self._db.execute("SELECT body FROM triage WHERE id = ?", (key,)).get
@@ -302,114 +330,9 @@ class Writing:
         self._mutes.decided(key, project, triage)
 
 
-class Removed(msgspec.Struct, frozen=True, kw_only=True):
-    """What removing by age removed, or would: datasets, and findings."""
-
-    datasets: int
-    findings: int
-
-
-class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """What is old: datasets from before a moment, findings not seen since another.
-
-    A finding stays that somebody has begun to work on (it is decided about, and active), and so does what a run of `keep`
-    brought. What the last dataset said of a finding stays with it.
-    """
-
-    project: str | None
-    datasets_before_ms: int
-    findings_before_ms: int
-    keep: tuple[str, ...] = ()
-    """Runs that have not ended."""
-
-    def count(self, db: Any) -> Removed:  # `Any`: a connection of apsw
-        """What it would remove."""
-        return Removed(datasets=len(self._datasets(db)), findings=len(self._findings(db)))
-
-    def carry_out(self, db: Any) -> Removed:  # `Any`: as above
-        """Remove it, within a transaction."""
-        findings, datasets = self._findings(db), self._datasets(db)
-        gone = bytearray()
-        for finding in findings:
-            _set(gone, finding)
-        db.executemany("DELETE FROM seen WHERE finding = ?", ((one,) for one in findings))
-        db.executemany("DELETE FROM finding WHERE n = ?", ((one,) for one in findings))
-        # INVARIANT: a dataset's bits are numbers of findings that are kept.
-        left = ~int.from_bytes(gone, "little")
-        for seq, data in db.execute("SELECT seq, bits FROM dataset").fetchall() if findings else ():
-            bits = int.from_bytes(data, "little") & left
-            db.execute("UPDATE dataset SET bits = ? WHERE seq = ?", (bits.to_bytes(len(data), "little"), seq))
-        for seq in datasets:
-            db.execute(
-                "DELETE FROM seen WHERE dataset = ?1 AND n BETWEEN (SELECT first FROM dataset WHERE seq = ?1)"
-                " AND (SELECT last FROM dataset WHERE seq = ?1)"
-                " AND n <> (SELECT newest FROM finding WHERE finding.n = seen.finding)",
-                (seq,),
-            )
-            db.execute("DELETE FROM dataset WHERE seq = ?", (seq,))
-        Resources(db).remove_old(self._number(db)[0], self.findings_before_ms, datasets, self.keep)
-        return Removed(datasets=len(datasets), findings=len(findings))
-
-    def _datasets(self, db: Any) -> list[int]:
-        rows = db.execute(
-            "SELECT seq, run FROM dataset WHERE at_ms < ? AND (? IS NULL OR project = ?)",
-            (self.datasets_before_ms, *self._number(db)),
-        )
-        return [seq for seq, run in rows if run not in self.keep]
-
-    def _findings(self, db: Any) -> list[int]:
-        rows = db.execute(
-            "SELECT finding.n, triage.body, dataset.run FROM finding LEFT JOIN triage USING (id)"
-            " LEFT JOIN seen ON seen.n = newest LEFT JOIN dataset ON dataset.seq = seen.dataset"
-            " WHERE last_ms < ? AND (? IS NULL OR finding.project = ?)",
-            (self.findings_before_ms, *self._number(db)),
-        )
-        return [
-            n
-            for n, body, run in rows
-            if run not in self.keep and (body is None or _TRIAGE(body).status not in ACTIVE)
-        ]
-
-    def _number(self, db: Any) -> tuple[int | None, int | None]:
-        if self.project is None:
-            return None, None
-        number = db.execute("SELECT n FROM project WHERE id = ?", (self.project,)).get
-        return (-1, -1) if number is None else (number, number)
-
-
 def key_of(finding_id: str) -> bytes:
     """What a finding is looked for by; of what is no id, nothing that any has."""
     try:
         return bytes.fromhex(finding_id.replace("-", ""))
     except ValueError:
         return b""
-
-
-def numbers_in(bits: int, skip: int = 0) -> Iterator[int]:
-    """The numbers of a set, rising, without the first few."""
-    data = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-    for begin in range(0, len(data), _BITS_AT_ONCE):
-        some = data[begin : begin + _BITS_AT_ONCE]
-        if skip:
-            has = int.from_bytes(some, "little").bit_count()
-            if has <= skip:
-                skip -= has
-                continue
-        for at, byte in enumerate(some, begin):
-            if byte:
-                for bit in range(8):
-                    if byte >> bit & 1:
-                        if skip:
-                            skip -= 1
-                        else:
-                            yield at * 8 + bit
-
-
-def _has(bits: bytearray, number: int) -> bool:
-    return number >> 3 < len(bits) and bool(bits[number >> 3] >> (number & 7) & 1)
-
-
-def _set(bits: bytearray, number: int) -> None:
-    if number >> 3 >= len(bits):
-        bits.extend(bytes((number >> 3) + 1 - len(bits)))
-    bits[number >> 3] |= 1 << (number & 7)

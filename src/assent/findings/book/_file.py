@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Final
 
 from assent.errors import WorldError
-from assent.findings._sqlite import DAMAGED, Connection, connected, told
+from assent.findings._sqlite import DAMAGED, Connection, connected, told, whole
+from assent.findings.book._called import TABLE, Called
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the tables below. A file of another version is made anew."""
+BUSY_S_MAX: Final = 600
+"""Who looks, or folds, waits so long for who is folding: a dataset of a million takes a minute, and without it one would look
+at less than what was recorded."""
 
 # A finding has what its newest row of `seen` says of rank and detector. A dataset's rows of `seen` are those from `first` to
 # `last` that are its own. A detector stands once for each tool that reports it, so that it also says whose a finding is.
-_TABLES: Final = """
-CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+_TABLES: Final = f"""
+{TABLE}CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE detector (n INTEGER PRIMARY KEY, id TEXT NOT NULL, tool TEXT NOT NULL, UNIQUE (id, tool)) STRICT;
 CREATE TABLE project (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT UNIQUE, since_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE dataset (
@@ -29,7 +33,7 @@ CREATE INDEX dataset_project ON dataset (project, seq);
 CREATE TABLE finding (
     n INTEGER PRIMARY KEY, project INTEGER NOT NULL, id BLOB NOT NULL, rank INTEGER NOT NULL, detector INTEGER NOT NULL,
     closed INTEGER NOT NULL, muted_ms INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
-    newest INTEGER NOT NULL
+    newest INTEGER NOT NULL, called INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX finding_id ON finding (id);
 CREATE INDEX finding_rank ON finding (project, rank);
@@ -38,7 +42,7 @@ CREATE INDEX finding_detector ON finding (project, detector, rank);
 CREATE INDEX finding_muted ON finding (project, rank) WHERE muted_ms > 0;
 CREATE TABLE seen (
     n INTEGER PRIMARY KEY, finding INTEGER NOT NULL, dataset INTEGER NOT NULL, at_ms INTEGER NOT NULL, rank INTEGER NOT NULL,
-    detector INTEGER NOT NULL, body BLOB NOT NULL
+    detector INTEGER NOT NULL, called INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX seen_finding ON seen (finding, dataset);
 CREATE TABLE resource (
@@ -65,33 +69,35 @@ CREATE TABLE change (seq INTEGER NOT NULL, id BLOB NOT NULL, before BLOB, after 
 _WHAT: Final = "the store of findings"
 
 
+def _make(db: Connection) -> None:
+    """The tables, where there are none. Those of another release are as good as damaged."""
+    if db.pragma("user_version") == 0:
+        with whole(db):
+            if db.pragma("user_version") == 0:  # Nobody was faster.
+                db.execute(_TABLES)
+                db.pragma("user_version", VERSION)
+    if db.pragma("user_version") != VERSION:
+        raise DAMAGED[0]("it is of another release")
+
+
 class BookFile:
     """An open file of SQLite that only its owner may read. For one thread."""
 
     def __init__(self, path: Path | None) -> None:
         """`path`: None for a book in memory. A file that is damaged, or of another release, is removed and made anew."""
         self.path = path
-        with told(_WHAT):
+        with told(_WHAT, BUSY_S_MAX):
             try:
                 self.db = self._opened()
             except DAMAGED:
                 self._remove()
                 self.db = self._opened()
-            if self.db.pragma("user_version") != VERSION:
-                self.db.close()
-                self._remove()
-                self.db = self._opened()
 
     def _opened(self) -> Connection:
         # Whatever the disk loses with the power is folded again: nothing waits for it.
-        db = connected(self.path, is_durable=False)
+        db = connected(self.path, is_durable=False, busy_s=BUSY_S_MAX)
         try:
-            if db.pragma("user_version") == 0:
-                db.execute("BEGIN IMMEDIATE")
-                if db.pragma("user_version") == 0:  # Nobody was faster.
-                    db.execute(_TABLES)
-                    db.pragma("user_version", VERSION)
-                db.execute("COMMIT")
+            _make(db)
         except BaseException:
             db.close(force=True)
             raise
@@ -110,7 +116,7 @@ class BookFile:
     def _told(self) -> Iterator[None]:
         """Failures as errors of ours. A file that turns out to be damaged is removed: whoever opens it next makes it anew."""
         try:
-            with told(_WHAT):
+            with told(_WHAT, BUSY_S_MAX):
                 yield
         except WorldError as error:
             if not isinstance(error.__cause__, DAMAGED) or self.path is None:
@@ -126,15 +132,8 @@ class BookFile:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """A transaction that no other writer can come before. A full disk has SQLite end it by itself."""
-        with self._told():
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self.db.execute("COMMIT")
-            except BaseException:
-                if self.db.in_transaction:
-                    self.db.execute("ROLLBACK")
-                raise
+        with self._told(), whole(self.db):
+            yield
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -149,7 +148,9 @@ class BookFile:
 
     def clear(self) -> None:
         """Empty all tables, within a transaction."""
+        Called(self.db).clear()
+        # The index keeps tables of its own, `words_data` and the like.
         for (name,) in self.db.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'words%'"
         ).fetchall():
             self.db.execute(f'DELETE FROM "{name}"')  # noqa: S608 - a table of ours

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from heapq import merge
 from itertools import islice
 from typing import Any, Final
@@ -11,7 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import InputError, Json
-from assent.findings.book._book import key_of, numbers_in
+from assent.findings.book._bits import has_bit, numbers_in
+from assent.findings.book._book import key_of
+from assent.findings.book._called import Called
+from assent.findings.book._comparing import Difference, differing
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import FOR_GOOD, Mutes, until_of
 from assent.findings.book._resources import Found, Resources
@@ -26,6 +28,7 @@ _SORTED_MAX: Final = 20_000
 _DETECTORS_MAX: Final = 500
 """Of so many detectors each is looked through by itself, and of more the project."""
 _TEXT_CHARACTERS_MAX: Final = 1_000
+_ANY: Final[tuple[str, str, tuple[str, ...]]] = ("", "", ())
 _AT_ONCE: Final = 128
 _DECODE: Final = msgspec.json.Decoder(Finding).decode
 _TRIAGE: Final = msgspec.json.Decoder(Triage).decode
@@ -81,19 +84,9 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
     known: int
 
 
-class Difference(StrEnum):
-    """How a finding stands in a later run, compared with an earlier one."""
-
-    NEW = "new"
-    FIXED = "fixed"
-    STILL = "still"
-    REAPPEARED = "reappeared"
-
-
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """How two runs differ. `not_looked_for`: the earlier run's, of tools that the later one did not use."""
 
-    project: str
     counts: dict[str, int]
     not_looked_for: int
     findings: tuple[tuple[Difference, Kept], ...]
@@ -258,55 +251,16 @@ class Looking:
         limit: int = PAGE_MAX,
     ) -> Compared:
         """How the findings of one run differ from those of an earlier one, with some of them."""
-        rows: list[Any] = self._db.execute(
-            "SELECT seq, run, said, bits FROM dataset WHERE project = ? ORDER BY seq", (project,)
-        ).fetchall()
-        of = {run: [(seq, _tool(said), int.from_bytes(bits, "little")) for seq, its, said, bits in rows if its == run]
-              for run in (before, after)}  # fmt: skip
-        first = min((seq for seq, _, _ in of[before]), default=0)
-        older = 0
-        for seq, _, _, bits in rows:
-            if seq < first:
-                older |= int.from_bytes(bits, "little")
-        tools = {tool for _, tool, _ in of[after]}
-        had = _union(bits for _, _, bits in of[before])
-        looked_for = _union(bits for _, tool, bits in of[before] if tool in tools)
-        has = _union(bits for _, _, bits in of[after])
-        sets = {
-            Difference.NEW: has & ~had & ~older,
-            Difference.REAPPEARED: has & ~had & older,
-            Difference.FIXED: looked_for & ~has,
-            Difference.STILL: had & has,
-        }
+        found = differing(self._db, project, before, after)
         at = 0 if behind is None else _number(behind, path="after")
-        chosen = [*islice(_members(sets, {*kinds}, at), limit + 1)]
+        chosen = [*islice(found.members({*kinds}, at), limit + 1)]
         kept = {row[0]: self._kept(row) for row in self._numbered(number for _, number in chosen[:limit])}
         return Compared(
-            project=self._db.execute("SELECT id FROM project WHERE n = ?", (project,)).get,
-            counts={kind.value: bits.bit_count() for kind, bits in sets.items()},
-            not_looked_for=(had & ~has & ~looked_for).bit_count(),
+            counts={kind.value: bits.bit_count() for kind, bits in found.kinds.items()},
+            not_looked_for=found.not_looked_for,
             findings=tuple((kind, kept[number]) for kind, number in chosen[:limit]),
             next=str(at + limit) if len(chosen) > limit else None,
         )
-
-    def counts(self, project: int) -> dict[str, dict[str, int]]:
-        """How many findings have which severity, in three groups: active, suppressed and closed."""
-        names = {rank: one.value for one, rank in RANK.items()}
-        found: dict[str, dict[str, int]] = {
-            group: dict.fromkeys(names.values(), 0) for group in ("active", "suppressed", "closed")
-        }
-        every = "SELECT closed, rank, count(*) FROM finding INDEXED BY finding_open WHERE project = ? GROUP BY 1, 2"
-        for closed, rank, count in self._db.execute(every, (project,)):
-            found["closed" if closed else "active"][names[rank]] += count
-        # Few are: an index of its own has them, and the other needs no moment.
-        muted = (
-            "SELECT closed, rank, count(*) FROM finding INDEXED BY finding_muted"
-            " WHERE project = ? AND muted_ms > 0 AND muted_ms > ? GROUP BY 1, 2"
-        )
-        for closed, rank, count in self._db.execute(muted, (project, self.now_ms)):
-            found["closed" if closed else "active"][names[rank]] -= count
-            found["suppressed"][names[rank]] += count
-        return found
 
     def _places(self, project: int, wanted: Wanted, after: tuple[int, int] | None) -> Iterator[int]:
         """The numbers of findings that may fit, in the order of the pages. Bodies are read of no others.
@@ -316,26 +270,37 @@ class Looking:
         ranks = sorted({RANK[one] for one in wanted.severities or RANK}, reverse=True)
         if after is not None:
             ranks = [rank for rank in ranks if rank <= after[0]]
-        bits: int | None = None
+        bits: bytes | None = None
         if wanted.run is not None:
             rows = self._db.execute(
                 "SELECT bits FROM dataset WHERE run = ? AND project = ?", (wanted.run, project)
             )
-            bits = _union(int.from_bytes(one, "little") for (one,) in rows)
-        few: Iterable[int] | None = None
-        if bits is not None and bits.bit_count() <= _SORTED_MAX:
-            few = numbers_in(bits)
-        elif _must_be_decided(wanted):
-            few = self._decided(project, wanted)
+            union = _union(int.from_bytes(one, "little") for (one,) in rows)
+            bits = union.to_bytes((union.bit_length() + 7) // 8, "little")
+        few, test = self._few(project, wanted, bits)
         if few is not None:
-            found = sorted(self._ranked(few, ranks, wanted), reverse=True)
+            found = sorted(self._ranked(few, ranks, test), reverse=True)
             yield from (number for rank, number in found if after is None or (rank, number) < after)
             return
         for rank in ranks:
             behind = after[1] if after is not None and rank == after[0] else FOR_GOOD
             for number in self._of_rank(project, wanted, rank, behind):
-                if bits is None or bits >> number & 1:
+                if bits is None or has_bit(bits, number):
                     yield number
+
+    def _few(
+        self, project: int, wanted: Wanted, bits: bytes | None
+    ) -> tuple[Iterable[int] | None, tuple[str, str, tuple[str, ...]]]:
+        """What may fit, in no order, where that is little, and what it is narrowed down by; None where it is much."""
+        if bits is not None and (union := int.from_bytes(bits, "little")).bit_count() <= _SORTED_MAX:
+            return numbers_in(union), _text(wanted)
+        if _must_be_decided(wanted):
+            return self._decided(project, wanted), _text(wanted)
+        if not wanted.text:
+            return None, _ANY
+        found = Called(self._db).holding(project, wanted.text, _SORTED_MAX)
+        # Nearly all of these hold it: to look at the others' documents is less than a test of each.
+        return found if found is None or bits is None else [one for one in found if has_bit(bits, one)], _ANY
 
     def _of_rank(self, project: int, wanted: Wanted, rank: int, behind: int) -> Iterator[int]:
         index, tests, values = (
@@ -393,8 +358,10 @@ class Looking:
                     return None
         return found
 
-    def _ranked(self, numbers: Iterable[int], ranks: list[int], wanted: Wanted) -> Iterator[tuple[int, int]]:
-        joined, test, text = _text(wanted)
+    def _ranked(
+        self, numbers: Iterable[int], ranks: list[int], narrowed: tuple[str, str, tuple[str, ...]]
+    ) -> Iterator[tuple[int, int]]:
+        joined, test, text = narrowed
         every = list(numbers)
         for at in range(0, len(every), _AT_ONCE):
             some = every[at : at + _AT_ONCE]
@@ -471,7 +438,7 @@ def _text(wanted: Wanted) -> tuple[str, str, tuple[str, ...]]:
         or not (text.isascii() and text.isprintable())
         or {*text} & {*'"\\'}
     ):
-        return "", "", ()
+        return _ANY
     for sign in "^%_":
         text = text.replace(sign, f"^{sign}")
     # Where there is more than ASCII, another letter may be one of these in its other case.
@@ -504,22 +471,6 @@ def _no_place(said: str, path: str) -> InputError:
         path=path,
         hint="take `next` of the page before",
     )
-
-
-def _members(
-    sets: dict[Difference, int], kinds: set[Difference], skip: int
-) -> Iterator[tuple[Difference, int]]:
-    """The members of some sets, one set after the other, without the first few."""
-    for kind in Difference:
-        if kind in kinds:
-            has = sets[kind].bit_count()
-            yield from ((kind, number) for number in numbers_in(sets[kind], skip))
-            skip = max(0, skip - has)
-
-
-def _tool(said: bytes) -> str:
-    tool = msgspec.json.decode(said).get("tool")
-    return str(tool)
 
 
 def _union(many: Iterable[int]) -> int:

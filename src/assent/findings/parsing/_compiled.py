@@ -25,8 +25,8 @@ _AT: Final[Mapping[str, values.Form]] = {
     "host": values.host,
     "port": values.port,
     "protocol": values.protocol,
-    "path": values.name,
-    "line": values.count,
+    "path": values.file,
+    "line": values.line,
     "end_line": values.count,
     "column": values.count,
     "snippet": values.text,
@@ -104,9 +104,10 @@ class CompiledRecords:
                 f"`{unknown[0]}` is no field of a finding",
                 hint=f"fields are {', '.join(sorted([*_PROPERTIES, *_OTHERS]))}, `evidence.…` and `at.…`",
             )
-        self._at = _rows(said.fields, _AT, "at.")
-        self._evidence = _rows(said.fields, _EVIDENCE, "evidence.")
-        self._properties = _rows(said.fields, _PROPERTIES, "")
+        self._at = _rows(manifest, said.fields, _AT, "at.")
+        self._evidence = _rows(manifest, said.fields, _EVIDENCE, "evidence.")
+        self._properties = _rows(manifest, said.fields, _PROPERTIES, "")
+        self._numbered = said.numbered
         self._detector = _optional(said.fields.get("detector"))
         self._severity = _optional(said.fields.get("severity"))
         self._severity_score = _optional(said.fields.get("severity.score"))
@@ -143,6 +144,8 @@ class CompiledRecords:
             inner = (*parents, record)
             many = found[:LISTED_MAX] if isinstance(found, list) else [found]
             each = [_filled(self._at, one, inner, names) for one in many if isinstance(one, dict)]
+        if self._numbered:
+            each = [_line_alone(at) for at in each]
         if self._origin is not None:
             origin = values.origin(self._origin(record, parents, names))
             each = [_absolute(at, origin) for at in each]
@@ -214,9 +217,11 @@ def _is_field(name: str) -> bool:
     return name in _PROPERTIES or name in _OTHERS or rest in {"at": _AT, "evidence": _EVIDENCE}.get(group, {})
 
 
-def _rows(fields: Mapping[str, str], forms: Mapping[str, values.Form], before: str) -> list[Row]:
+def _rows(
+    manifest: Manifest, fields: Mapping[str, str], forms: Mapping[str, values.Form], before: str
+) -> list[Row]:
     return [
-        (name, getter_of(fields[before + name]), form)
+        (name, getter_of(fields[before + name], manifest.nothing), form)
         for name, form in forms.items()
         if before + name in fields
     ]
@@ -231,6 +236,11 @@ def _filled(rows: list[Row], record: Any, parents: Parents, names: Names) -> dic
             if value is not None:
                 found[name] = value
     return found
+
+
+def _line_alone(at: dict[str, Any]) -> dict[str, Any]:
+    """What stands at the line itself: what stands around it is another text as soon as a line comes in above."""
+    return {**at, "snippet": values.line_of(at["snippet"], at.get("line"))} if "snippet" in at else at
 
 
 def _absolute(at: dict[str, Any], origin: str | None) -> dict[str, Any]:

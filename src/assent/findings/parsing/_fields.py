@@ -4,6 +4,7 @@ info.name             a member of a member
 vulns.0.id            of a list by its place; without one the first that has it
 files.*.path          of every member: a list
 a.b | c | 'text'      the first that says something; a text of one's own
+a.b ~ 'regex'         what the first group of a regular expression finds in a text
 ^.path                of what the record stands in; `^^` of what that stands in
 @1                    what the first `*` or `a|b` of the records' path stood for
 """
@@ -11,7 +12,7 @@ a.b | c | 'text'      the first that says something; a text of one's own
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
 from assent.errors import InputError
@@ -21,13 +22,16 @@ Parents: TypeAlias = Sequence[Any]
 Names: TypeAlias = tuple[str | int, ...]
 Getter: TypeAlias = Callable[[Any, Parents, Names], Any]
 
+_SEARCHED_MAX: Final = 4096
+"""So many characters of a text are searched for a part."""
 _ONE: Final = re.compile(
-    r"\s*(?:'(?P<text>[^']*)'|@(?P<name>[1-9])(?=\s*(?:\||$))|(?P<up>\^+)(?P<above>(?:\.[^'|^]+)?)|(?P<path>[^'|^]+))\s*(?:\||$)"
+    r"\s*(?:'(?P<text>[^']*)'|@(?P<name>[1-9])(?=\s*(?:\||$))|(?P<up>\^+)(?P<above>(?:\.[^'|^~]+)?)|(?P<path>[^'|^~]+))"
+    r"\s*(?:~\s*'(?P<part>[^']*)'\s*)?(?:\||$)"
 )
 
 
-def getter_of(source: str) -> Getter:
-    """What looks there; None where nothing is. `InputError` `TOOL_MANIFEST_INVALID`."""
+def getter_of(source: str, nothing: Collection[str] = ()) -> Getter:
+    """What looks there; None where nothing is, or one of the texts of `nothing`. `InputError` `TOOL_MANIFEST_INVALID`."""
     getters: list[Getter] = []
     at = 0
     while at < len(source) or not getters:
@@ -38,9 +42,40 @@ def getter_of(source: str) -> Getter:
                 f"`{source}` must say where a field stands",
                 hint="like `info.name | title`, `^.path`, `@1` or `'a text'`",
             )
-        getters.append(_single(found))
+        getters.append(_part_of(_but(_single(found), nothing), found["part"], source))
         at = found.end()
     return getters[0] if len(getters) == 1 else _first_of(tuple(getters))
+
+
+def _but(get: Getter, nothing: Collection[str]) -> Getter:
+    if not nothing:
+        return get
+
+    def get_some(value: Any, parents: Parents, names: Names) -> Any:
+        found = get(value, parents, names)
+        return None if isinstance(found, str) and found in nothing else found
+
+    return get_some
+
+
+def _part_of(get: Getter, said: str | None, source: str) -> Getter:
+    if said is None:
+        return get
+    try:
+        part = re.compile(said)
+    except re.error:
+        part = re.compile("")
+    if part.groups != 1:
+        raise InputError(
+            "TOOL_MANIFEST_INVALID", f"`{source}` must have a regular expression with one group behind `~`"
+        )
+
+    def get_part(value: Any, parents: Parents, names: Names) -> Any:
+        found = get(value, parents, names)
+        there = part.search(found[:_SEARCHED_MAX]) if isinstance(found, str) else None
+        return None if there is None else there[1]
+
+    return get_part
 
 
 def own_names(source: str) -> set[str]:

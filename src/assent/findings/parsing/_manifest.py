@@ -68,6 +68,8 @@ class Records(_Part, frozen=True, kw_only=True):
     fields: dict[str, Source]
     locations: Path = ""
     """Where a record lists the places of one finding; `at.*` is read from each of them, and `^` is the record."""
+    numbered: bool = False
+    """The lines of a snippet begin with their numbers: the one at `at.line` is kept, without its number."""
     facts: dict[str, Source] = {}
     """What is kept of a resource beside where it is."""
 
@@ -93,6 +95,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     records: Annotated[tuple[Records, ...], Meta(min_length=1)]
     severities: dict[str, Severity] = {}
     """What the tool's own words mean, in lower case, where they mean something else than in most tools."""
+    nothing: tuple[str, ...] = ()
+    """Texts that stand where the tool has nothing to say: `requires login`."""
     known: tuple[str, ...] = ()
     """Fields of a record that are read by nobody: all others are told as new."""
     required: tuple[Path, ...] = ()

@@ -89,11 +89,6 @@ class Report:
     fault: Fault | None = None
     """The first place at which the file is not what it should be."""
 
-    @property
-    def adds_up(self) -> bool:
-        """Every record is accounted for."""
-        return self.records == self.findings + self.resources + self.skipped.total()
-
 
 class Parser:
     """Reads what one tool wrote. Made once for a manifest, and used for any number of files."""

@@ -19,6 +19,8 @@ Object: TypeAlias = dict[str, Any]  # `Any`: JSON
 _ABOUT_A_RUN: Final = ("runs", "*", "tool|artifacts|invocations|taxonomies")
 _PLACEHOLDER: Final = re.compile(r"\{(\d{1,3})\}")
 _NOT_IN_TOOL: Final = re.compile(r"[^a-z0-9_]+")
+_NAMES: Final = {"semgrep-oss": "semgrep", "semgrep-pro": "semgrep"}
+"""What tools call themselves in SARIF alone."""
 _IDENT_CHARACTERS_MAX: Final = 256
 _TAGS_MAX: Final = 200
 _MESSAGE_CHARACTERS_MAX: Final = 10_000
@@ -38,7 +40,10 @@ class Run:
         """The tool: a name that can begin a detector's, and its version."""
         driver = self._components[0]
         name = _NOT_IN_TOOL.sub("-", str(driver.get("name", "")).lower()).strip("-_")
-        return {"name": name or None, "version": driver.get("semanticVersion") or driver.get("version")}
+        return {
+            "name": _NAMES.get(name, name) or None,
+            "version": driver.get("semanticVersion") or driver.get("version"),
+        }
 
     @cached_property
     def _components(self) -> list[Object]:

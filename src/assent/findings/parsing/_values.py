@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from assent.findings.finding import LISTED_MAX, NAME_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
-from assent.findings.identity import place_of
+from assent.findings.identity import normal_file, place_of
 
 Form: TypeAlias = Callable[[Any], Any]  # `Any`: JSON in, a property of a finding out
 
@@ -28,6 +28,7 @@ SEVERITIES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Words that mean the same in most tools. A manifest says what others mean, or what one of these means in its tool."""
 
+_NUMBERED: Final = re.compile(r"\s*([0-9]{1,9})(?:: ?|[ \t]|$)(.*)")
 _SCORES: Final = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.1, "low"), (0.0, "info"))
 
 _CONFIDENCES: Final[Mapping[str, int]] = {
@@ -89,6 +90,13 @@ def name(value: Any) -> str | None:
     return found[:NAME_CHARACTERS_MAX].rstrip() if len(found) > NAME_CHARACTERS_MAX else found or None
 
 
+def line_of(numbered: str, line: int | None) -> str:
+    """A line of a text whose lines begin with their numbers, or all of them; without the numbers."""
+    found = [(_NUMBERED.fullmatch(one), one) for one in numbered.splitlines()]
+    alone = [there[2] for there, _ in found if there is not None and int(there[1]) == line]
+    return alone[0] if alone else "\n".join(there[2] if there is not None else one for there, one in found)
+
+
 def texts(value: Any) -> tuple[str, ...] | None:
     """Texts, one or many."""
     many = value if isinstance(value, list) else [value]
@@ -102,6 +110,17 @@ def count(value: Any) -> int | None:
     if isinstance(value, float):
         return int(value) if 0 <= value < 1 << 53 else None
     return int(value) if isinstance(value, str) and value.strip().isdecimal() and len(value) < 16 else None
+
+
+def line(value: Any) -> int | None:
+    """The number of a line, also the first of `12-14`."""
+    return count(value.partition("-")[0] if isinstance(value, str) else value)
+
+
+def file(value: Any) -> str | None:
+    """A file's path in its normal form."""
+    found = name(value)
+    return normal_file(found) or None if found is not None else None
 
 
 def port(value: Any) -> int | None:

@@ -19,8 +19,9 @@ from msgspec import UNSET
 
 from assent.findings.enrich import risk_of
 from assent.findings.finding import Finding
+from assent.findings.merging import WORST_FIRST
 from assent.findings.metrics import Metrics
-from assent.findings.reports._info import WORST_FIRST, Findings, Info, counted, worst_first
+from assent.findings.reports._info import Findings, Info, counted, worst_first
 from assent.findings.reports._words import line, place_of, references, shown, status_of
 from assent.findings.triage import Reported, is_suppressed, moment
 from assent.spec.words.sizes import count_text

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from assent.findings.finding import Moment, Severity
+from assent.findings.merging import WORST_FIRST
 from assent.findings.metrics import Metrics, MetricsFold
 from assent.findings.triage import Reported, moment
 
@@ -16,16 +17,6 @@ CHUNK_BYTES: Final = 64 * 1024
 
 Findings: TypeAlias = Callable[[], Iterable[Reported]]
 """Gives the findings anew, each time that it is called: reports go through them more than once, and keep none."""
-
-WORST_FIRST: Final = (
-    Severity.CRITICAL,
-    Severity.HIGH,
-    Severity.MEDIUM,
-    Severity.UNKNOWN,
-    Severity.LOW,
-    Severity.INFO,
-)
-"""How reports for people are sorted. What nobody judged stands behind medium, as its score of risk does."""
 
 
 class Format(StrEnum):

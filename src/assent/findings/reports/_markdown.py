@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Final
 
 from assent.findings.enrich import risk_of
+from assent.findings.merging import WORST_FIRST
 from assent.findings.metrics import Metrics
-from assent.findings.reports._info import WORST_FIRST, Findings, Info, counted, worst_first
+from assent.findings.reports._info import Findings, Info, counted, worst_first
 from assent.findings.reports._words import line, place_of, references, status_of
 from assent.findings.triage import Reported, is_suppressed, moment
 from assent.spec.words.sizes import count_text

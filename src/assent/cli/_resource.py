@@ -47,7 +47,7 @@ def publish(door: Door, reference: str, file: str, *, wait: str | None) -> int:
     FILE is read with your own rights and may lie anywhere. It is a call of `resource.publish`; `assent undo RUN` takes the
     version back as long as nobody used it.
     """
-    parameters = {"reference": reference, "handed": hand_over(door, file)}
+    parameters = {"reference": reference, "handed": hand_over(door, file, "resource.publish")}
     return _call(door, "resource.publish", parameters, wait)
 
 

@@ -360,7 +360,7 @@ def test_what_was_never_handed_over_is_not_imported(shell: Shell) -> None:
     raw = shell.json("import", str(SCAN), "-p", "shop")
     shown = json.loads(shell("findings", "prove", shell.json("list")[0]["id"], "--json").out)
     digest = shown["record"]["raw_sha256"]
-    inputs = {"project": "stolen", "handed": {"blob": digest, "bytes": 1}}
+    inputs = {"project": "stolen", "handed": {"upload": "anothers", "blob": digest, "bytes": 1}}
     step = {"name": "take", "capability": "findings.import", "inputs": inputs}
     (shell.folder / "take.yaml").write_text(json.dumps({"name": "take", "steps": [step]}))
     ended = shell("run", "take.yaml", "--json")

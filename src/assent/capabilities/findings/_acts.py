@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from assent.capabilities.findings._desk import Desk, project_of
 from assent.capabilities.findings.ingest import Ingested, normalise, recognised
-from assent.capabilities.handed import FILE_BYTES_MAX, Kept
+from assent.capabilities.handed import FILE_BYTES_MAX, Upload
 from assent.errors import RefusedError
 from assent.findings.book import Removal, Wanted
 from assent.findings.finding import Severity
@@ -41,7 +41,7 @@ class Import(SpecModel):
 
     project: ProjectName
     path: WorkspacePath | None = None
-    handed: Kept | None = Field(
+    handed: Upload | None = Field(
         default=None, description="what a person handed over with `assent findings import`"
     )
     name: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
@@ -102,7 +102,8 @@ class ImportEffect:
             name=parameters.called,
         )
         if parameters.handed is not None:
-            context.app.get(Desk).handed.drop(parameters.handed.blob)
+            handed = context.app.get(Desk).handed
+            handed.drop(parameters.handed, str(context.principal), context.capability)
         return outcome
 
     def compensate(self) -> None:
@@ -128,7 +129,7 @@ class _Raw:
         handed, path = self._parameters.handed, self._parameters.path
         chunks: Iterable[bytes]
         if handed is not None:
-            chunks = self._desk.handed.read(handed.blob)
+            chunks = self._desk.handed.read(handed, self._context)
         else:
             assert path is not None  # INVARIANT: the model asks for one of both
             chunks = self._context.world.files.read(path)

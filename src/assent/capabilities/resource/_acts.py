@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import Field, JsonValue, model_validator
 
-from assent.capabilities.handed import Kept
+from assent.capabilities.handed import Kept, Upload
 from assent.capabilities.resource._shelf import Shelf, at, resolved_for_use
 from assent.errors import RefusedError
 from assent.findings.assets import (
@@ -116,7 +116,7 @@ class Publish(SpecModel):
     reference: Exact
     path: WorkspacePath | None = None
     text: Annotated[str, Field(max_length=1 << 20)] | None = None
-    handed: Kept | None = Field(
+    handed: Upload | None = Field(
         default=None, description="what a person handed over with `assent resource publish`"
     )
 
@@ -173,7 +173,7 @@ class PublishEffect:
         with shelf.changing() as provider:
             made = provider.publish(noted.reference, context.blobs.read(noted.sha256), at=noted.at)
         if parameters.handed is not None:
-            shelf.handed.drop(parameters.handed.blob)
+            shelf.handed.drop(parameters.handed, str(context.principal), context.capability)
         return _said(made)
 
     def reconcile(self, context: LocalContext) -> Reconciliation:
@@ -189,7 +189,7 @@ def _content(context: LocalContext, parameters: Publish) -> Iterator[bytes]:
     """What is published, held to its limit. `RESOURCE_TOO_LARGE`."""
     chunks: Iterable[bytes]
     if parameters.handed is not None:
-        chunks = context.app.get(Shelf).handed.read(parameters.handed.blob)
+        chunks = context.app.get(Shelf).handed.read(parameters.handed, context)
     elif parameters.path is not None:
         chunks = context.world.files.read(parameters.path)
     else:

@@ -67,7 +67,7 @@ def import_(
 
 def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) -> int:
     name = "standard input" if file == "-" else Path(file).name
-    parameters = {**said, "handed": hand_over(door, file), "name": name}
+    parameters = {**said, "handed": hand_over(door, file, "findings.import"), "name": name}
     request = requests.Call(
         capability="findings.import", parameters=parameters, environment=door.settings.environment
     )

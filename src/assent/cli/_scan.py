@@ -11,7 +11,7 @@ from assent.cli._completion import complete_scanner
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli.findings._import import is_bad
-from assent.cli.findings._options import SEVERITIES, counted
+from assent.cli.findings._options import SEVERITIES, counted, project_said
 from assent.cli.runs._drive import conclude, drive, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import id_option, quiet_option, wait_option
@@ -153,7 +153,7 @@ def run(
         )
     request = service.requests.Call(
         capability=f"scan.{scanner.kind}",
-        parameters={"tool": tool, "target": target, "project": project, "options": given},
+        parameters={"tool": tool, "target": target, "project": project_said(door, project), "options": given},
         environment=door.settings.environment,
     )
     return drive(door, request, wait_ms=wait_ms, ident=ident)
@@ -212,7 +212,12 @@ def code(
     It runs the workflow `code-scan`, step by step under the policy; `assent undo` takes findings and report back.
     """
     lacks = {"semgrep": None if rules else "it needs `--rules`"}
-    inputs: dict[str, Json] = {"path": path, "project": project, "rules": rules or "", "report": report}
+    inputs: dict[str, Json] = {
+        "path": path,
+        "project": project_said(door, project),
+        "rules": rules or "",
+        "report": report,
+    }
     inputs["tools"] = _here(door, _CODE, chosen, lacks)
     return _recipe(door, "code", inputs, fail_on=fail_on, wait=wait)
 
@@ -272,7 +277,7 @@ def web(
     inputs: dict[str, Json] = {
         "target": target,
         "host": host if port is None else f"{host}:{port}",
-        "project": project,
+        "project": project_said(door, project),
         "wordlist": wordlist or "",
         "templates": templates or "",
         "report": report,

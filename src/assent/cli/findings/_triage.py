@@ -10,7 +10,8 @@ from msgspec import to_builtins
 
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli.findings._options import SEVERITIES, STATUSES, project_option
+from assent.cli._exit import worst
+from assent.cli.findings._options import SEVERITIES, STATUSES, project_option, project_said
 from assent.cli.runs._drive import drive, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
@@ -93,7 +94,8 @@ def triage(
             brought = door.perform(requests.Datasets(run=matching["run"])).datasets
             matching["run"] = brought[0].run_id if brought else matching["run"]
         parameters["matching"] = {name: value for name, value in matching.items() if value}
-        parameters["project"] = project or door.perform(requests.Findings(limit=1)).project_id
+        project = project or door.perform(requests.Findings(limit=1)).project_id
+        parameters["project"] = project_said(door, project)
     else:
         found = [door.perform(requests.Finding(finding=one)).finding for one in findings]
         of = {str(one["project_id"]) for one in found}
@@ -103,7 +105,7 @@ def triage(
                 "the findings are of several projects",
                 hint="decide about one project at a time",
             )
-        parameters["project"] = of.pop()
+        parameters["project"] = project_said(door, of.pop())
         parameters["findings"] = [str(one["id"]) for one in found]
     return _call(door, "findings.triage", parameters, wait)
 
@@ -131,14 +133,21 @@ def gc(
 ) -> int:
     """Remove findings that were not seen for long and datasets of old runs. Without `--apply`, only what would go is shown.
 
-    What unfinished runs brought stays, and so does what somebody has begun to work on.
+    Without `--project` of every project, each in a call of its own. What unfinished runs brought stays, and so does what
+    somebody has begun to work on.
     """
-    parameters: dict[str, Any] = {"findings_days": findings_days, "runs_days": runs_days}
     if project is not None:
-        parameters["project"] = project
-    return (
-        _call(door, "findings.gc", parameters, wait) if is_meant else _show(door, "findings.gc", parameters)
-    )
+        projects = [project_said(door, project)]
+    else:
+        projects = [one.name or one.project_id for one in door.perform(requests.Projects()).projects]
+    if not projects:
+        door.out.note("there is no project yet")
+    codes = []
+    for one in projects:
+        parameters = {"project": one, "findings_days": findings_days, "runs_days": runs_days}
+        remove = _call if is_meant else _show
+        codes.append(remove(door, "findings.gc", parameters, wait))
+    return worst(codes)
 
 
 @command("delete", short_help="Remove a project with all its findings.")
@@ -147,10 +156,9 @@ def gc(
 @wait_option
 def delete(door: Door, project: str, *, is_meant: bool, wait: str | None) -> int:
     """Remove PROJECT with its findings, datasets and decisions. Without `--apply`, only what would go is shown."""
-    parameters = {"project": project}
-    if is_meant:
-        return _call(door, "findings.delete_project", parameters, wait)
-    return _show(door, "findings.delete_project", parameters)
+    parameters = {"project": project_said(door, project)}
+    remove = _call if is_meant else _show
+    return remove(door, "findings.delete_project", parameters, wait)
 
 
 def _call(door: Door, capability: str, parameters: dict[str, Any], wait: str | None) -> int:
@@ -160,8 +168,9 @@ def _call(door: Door, capability: str, parameters: dict[str, Any], wait: str | N
     return drive(door, request, wait_ms=read_wait(wait))
 
 
-def _show(door: Door, capability: str, parameters: dict[str, Any]) -> int:
+def _show(door: Door, capability: str, parameters: dict[str, Any], wait: str | None) -> int:
     """What a call would do, as a plan shows it, or why it would fail; the plan itself is thrown away with its day."""
+    del wait  # Nobody has to agree to a look.
     step = {"name": "remove", "capability": capability, "inputs": parameters}
     text = json.dumps({"name": "remove", "steps": [step]})
     plan = door.perform(requests.Plan(text=text, source=""))

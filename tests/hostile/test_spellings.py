@@ -29,6 +29,7 @@ from assent.spec.spelled_fields import (
     TEMPLATE_FORMAT,
     URL_FORMAT,
 )
+from assent.spec.values.frozen import thaw
 
 POLICY: Final = """\
 version: 1
@@ -249,9 +250,10 @@ async def test_no_spelling_of_a_project_gets_past_a_rule_and_each_act_names_one(
     async with opened(workspace) as rt:
         acts = {one.id: one for one in rt.registry.list() if one.id.startswith(("findings.", "scan."))}
         for one in acts.values():
-            schema = one.parameters["properties"]["project"]
+            parameters: Any = thaw(one.parameters)
+            schema = parameters["properties"]["project"]
             assert schema.get("format") == PROJECT_FORMAT, one.id
-            assert "project" in one.parameters["required"], one.id
+            assert "project" in parameters["required"], one.id
         assert len(acts) >= 8
         for ident, inputs in (
             ("findings.gc", {}),

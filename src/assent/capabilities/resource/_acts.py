@@ -19,6 +19,7 @@ from assent.errors import RefusedError
 from assent.findings.assets import (
     CONTENT_BYTES_MAX,
     AssetVersion,
+    Level,
     Reference,
     exists,
     read_exact,
@@ -132,7 +133,7 @@ class PublishEffect:
 
     def preview(self, context: LocalContext, parameters: Publish) -> Preview:
         """Which version, how large, and whether it is there already."""
-        meant = read_exact(parameters.reference)[0]
+        meant = _publishable(context, parameters)
         digest, size = sha256(), 0
         for chunk in _content(context, parameters):
             digest.update(chunk)
@@ -145,7 +146,7 @@ class PublishEffect:
 
     def prepare(self, context: LocalContext, parameters: Publish) -> Prepared:
         """Keep the content as it is now."""
-        meant = read_exact(parameters.reference)[0]
+        meant = _publishable(context, parameters)
         size = 0
 
         def counted() -> Iterator[bytes]:
@@ -183,6 +184,19 @@ class PublishEffect:
     def compensate(self, context: LocalContext) -> None:
         """Remove it, unless somebody used it since. `COMPENSATION_CONFLICT`."""
         _withdrawn(context)
+
+
+def _publishable(context: LocalContext, parameters: Publish) -> Reference:
+    """What is published. What a run has comes before all else for its calls, so nobody else may put anything there."""
+    meant, scope, _ = read_exact(parameters.reference)
+    if scope.level is Level.RUN and scope.name != context.run:
+        raise NoEffectError(
+            "RESOURCE_REQUEST_INVALID",
+            f"`{meant}` is of the run `{scope.name}`, and this call is not",
+            path="reference",
+            hint="publish it in a session's own run, or to a project, a group or `global`",
+        )
+    return meant
 
 
 def _content(context: LocalContext, parameters: Publish) -> Iterator[bytes]:

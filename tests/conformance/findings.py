@@ -96,14 +96,14 @@ CASES = (
         observe=standing,
         bad=[
             {"project": "shop"},
-            {**_IMPORT, "handed": {"blob": "0" * 64, "bytes": 1}},
-            {"project": "shop", "handed": {"blob": "../../assent.toml", "bytes": 1}},
+            {**_IMPORT, "handed": {"upload": "anothers", "blob": "0" * 64, "bytes": 1}},
+            {"project": "shop", "handed": {"upload": "anothers", "blob": "../../assent.toml", "bytes": 1}},
             {"project": "", "path": _FILE},
         ],
         escapes=[
             Escape({"project": "shop", "path": "../outside/canary.txt"}, "PATH_ESCAPES"),
             Escape({"project": "shop", "path": ".assent/ledger.db"}, "PATH_PROTECTED"),
-            Escape({"project": "shop", "handed": {"blob": "0" * 64, "bytes": 1}}, "FILE_NOT_HANDED_OVER"),
+            Escape({"project": "shop", "handed": {"upload": "anothers", "blob": "0" * 64, "bytes": 1}}, "FILE_NOT_HANDED_OVER"),
         ],
         without={
             Cell.TIMEOUT: "what it reads was kept before it began, and nobody can make that last for ever",

@@ -64,7 +64,10 @@ _ESCAPES: Final = {
         Escape({**_PUBLISH, "path": "../outside/canary.txt"}, "PATH_ESCAPES"),
         Escape({**_PUBLISH, "path": ".assent/resources.db"}, "PATH_PROTECTED"),
         Escape(
-            {"reference": _NAME, "handed": {"blob": sha256(b"another's").hexdigest(), "bytes": 9}},
+            {
+                "reference": _NAME,
+                "handed": {"upload": "anothers", "blob": sha256(b"another's").hexdigest(), "bytes": 9},
+            },
             "FILE_NOT_HANDED_OVER",
         ),
     ),

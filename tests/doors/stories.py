@@ -915,18 +915,39 @@ FINDINGS: Final = (
         "a file that is handed over, in parts",
         ask(
             "hand_over",
-            {"upload": "one-upload", "data": encoded(OUTPUT[:50]), "last": False},
+            {
+                "upload": "one-upload",
+                "capability": "findings.import",
+                "data": encoded(OUTPUT[:50]),
+                "last": False,
+            },
             gives={"blob": None, "bytes": 50},
         ),
         ask(
             "hand_over",
-            {"upload": "one-upload", "data": encoded(OUTPUT[50:]), "offset": 50},
+            {
+                "upload": "one-upload",
+                "capability": "findings.import",
+                "data": encoded(OUTPUT[50:]),
+                "offset": 50,
+            },
             keep={"blob": "blob", "bytes": "bytes"},
         ),
-        ask("hand_over", {"upload": "two-upload", "data": "", "offset": 1}, code="UPLOAD_INVALID"),
-        call("findings.import", {"project": "shop", "handed": {"blob": "@blob", "bytes": "@bytes"}}),
+        ask(
+            "hand_over",
+            {"upload": "two-upload", "capability": "findings.import", "data": "", "offset": 1},
+            code="UPLOAD_INVALID",
+        ),
+        call(
+            "findings.import",
+            {"project": "shop", "handed": {"upload": "one-upload", "blob": "@blob", "bytes": "@bytes"}},
+        ),
         ask("findings", gives={"#": 4}),
-        ask("hand_over", {"upload": "short", "data": ""}, code="UPLOAD_INVALID"),
+        ask(
+            "hand_over",
+            {"upload": "short", "capability": "findings.import", "data": ""},
+            code="UPLOAD_INVALID",
+        ),
     ),
 )
 

@@ -1,9 +1,10 @@
-"""A path and a URL have one spelling before anybody decides: no other way to write one gets past a rule."""
+"""A path, a URL and a project have one spelling before anybody decides: no other way to write one gets past a rule."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent import Runtime
+from assent.capabilities.findings import project_of
 from assent.capabilities.net._url import normal_template, normal_url, parse_url
 from assent.cli import main
 from assent.invocation import Handler, NoEffectError
@@ -20,13 +22,21 @@ from assent.policy import PolicyEngine, check, load_cases, run_cases
 from assent.runtime.wiring._call_pipeline import spellings
 from assent.spec import CapabilitySpec, create_read_capability
 from assent.spec.schemas.schema import subschemas
-from assent.spec.spelled_fields import HOST_PATH_FORMAT, PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT
+from assent.spec.spelled_fields import (
+    HOST_PATH_FORMAT,
+    PATH_FORMAT,
+    PROJECT_FORMAT,
+    TEMPLATE_FORMAT,
+    URL_FORMAT,
+)
+from assent.spec.values.frozen import thaw
 
 POLICY: Final = """\
 version: 1
 rules:
   - {id: secret, if: 'has(inputs.path) && (inputs.path == "secret.txt" || inputs.path.startsWith("private/"))', decision: DENY}
   - {id: listed, if: 'has(inputs.paths) && "secret.txt" in inputs.paths', decision: DENY}
+  - {id: prod, if: 'has(inputs.project) && inputs.project == "prod"', decision: DENY}
   - {id: host, if: 'has(inputs.url) && inputs.url.startsWith("http://127.0.0.1:8099/secret")', decision: DENY}
 default: ALLOW
 """
@@ -231,6 +241,63 @@ def members(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         yield from one.get("properties", {}).items()
 
 
+PROD: Final = "52f91440-6bd7-843f-82cc-6a9b304ee0f7"
+"""What `project_of` makes of the name `prod`."""
+
+
+async def test_no_spelling_of_a_project_gets_past_a_rule_and_each_act_names_one(workspace: Path) -> None:
+    """Whatever acts on findings."""
+    async with opened(workspace) as rt:
+        acts = {one.id: one for one in rt.registry.list() if one.id.startswith(("findings.", "scan."))}
+        for one in acts.values():
+            parameters: Any = thaw(one.parameters)
+            schema = parameters["properties"]["project"]
+            assert schema.get("format") == PROJECT_FORMAT, one.id
+            assert "project" in parameters["required"], one.id
+        assert len(acts) >= 8
+        for ident, inputs in (
+            ("findings.gc", {}),
+            ("findings.delete_project", {}),
+            ("findings.import", {"path": "open.txt"}),
+            ("findings.report", {"path": "a.csv", "format": "csv"}),
+            ("scan.static", {"tool": "bandit", "target": "."}),
+        ):
+            assert await code_of(rt, ident, {**inputs, "project": "prod"}) == "POLICY_DENIED", ident
+            for said in (PROD, PROD.upper(), PROD.title()):
+                code = await code_of(rt, ident, {**inputs, "project": said})
+                assert code == "PROJECT_NAME_INVALID", (ident, said)
+
+
+def test_the_id_that_is_tried_is_that_of_the_name() -> None:
+    digest = sha256(b"assent project\0prod").hexdigest()
+    made = f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-"
+    assert PROD.startswith(made)
+    assert project_of("prod") == (PROD, "prod")
+
+
+@given(
+    st.one_of(
+        st.text(min_size=1, max_size=40), st.uuids().map(str), st.uuids().map(lambda one: str(one).upper())
+    )
+)
+def test_a_project_has_one_spelling(said: str) -> None:
+    """What calls may say of one project is one text, and that stays as it is; the id of a name is never another way."""
+    spell = spellings(Path("/workspace"))[PROJECT_FORMAT]
+    try:
+        spelled = spell(said)
+    except NoEffectError:
+        return
+    assert spell(spelled) == spelled
+    ident, name = project_of(spelled)
+    assert (ident, name) == project_of(said)
+    assert spelled in (ident, name)
+    if name is not None:
+        assert spelled == said
+        for other in (ident, ident.upper()):
+            with pytest.raises(NoEffectError):
+                spell(other)
+
+
 async def test_every_built_in_capability_says_what_is_a_path_or_a_url(workspace: Path) -> None:
     forms = {PATH_FORMAT, HOST_PATH_FORMAT, URL_FORMAT, TEMPLATE_FORMAT}
     async with opened(workspace) as rt:
@@ -323,6 +390,12 @@ def test_no_encoding_of_a_plain_letter_is_another_address(path: str, data: st.Da
         ('inputs.url.startsWith("https://")', False),
         ('inputs.url.startsWith("https://example.org:8443/a?")', False),
         ('inputs.content == "./a"', False),
+        ('inputs.path == "../a"', True),
+        ('inputs.path.startsWith("../")', False),
+        (f'inputs.project == "{PROD}"', True),
+        (f'inputs.project == "{PROD[:14]}4{PROD[15:]}"', False),
+        ('inputs.project == "0B9D7C52-5D5E-4F6E-8F0A-6F0F3F1F2A11"', True),
+        ('inputs.project == "prod"', False),
     ],
 )
 async def test_a_literal_that_no_path_and_no_url_can_be_is_told(

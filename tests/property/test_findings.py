@@ -54,7 +54,7 @@ ACT: Final = st.one_of(
     st.tuples(st.just("import"), PROJECTS, MATTERS, FOLDERS),
     st.tuples(st.just("crawl"), PROJECTS, st.lists(st.sampled_from(HOSTS), max_size=3), FOLDERS),
     st.tuples(st.just("triage"), PROJECTS, st.sampled_from(SEVERITIES), CHANGES, FOLDERS),
-    st.tuples(st.just("gc"), st.sampled_from([None, "shop"]), st.integers(1, 40), st.integers(1, 40), FOLDERS),
+    st.tuples(st.just("gc"), PROJECTS, st.integers(1, 40), st.integers(1, 40), FOLDERS),
     st.tuples(st.just("delete"), PROJECTS, FOLDERS),
     st.tuples(st.just("undo"), st.integers(0, 9), FOLDERS),
     st.tuples(st.just("undo"), st.integers(0, 9), FOLDERS),
@@ -104,9 +104,9 @@ class Story:
         wanted = {"project": project, "matching": {"severities": [severity]}}
         await self._call("findings.triage", {**wanted, **change})
 
-    async def _gc(self, project: str | None, findings: int, runs: int) -> None:
-        wanted: dict[str, Any] = {"findings_days": findings, "runs_days": runs}
-        await self._call("findings.gc", wanted if project is None else {**wanted, "project": project})
+    async def _gc(self, project: str, findings: int, runs: int) -> None:
+        wanted = {"project": project, "findings_days": findings, "runs_days": runs}
+        await self._call("findings.gc", wanted)
 
     async def _delete(self, project: str) -> None:
         await self._call("findings.delete_project", {"project": project})
@@ -181,7 +181,12 @@ async def live(acts: list[Act]) -> None:
 )
 @given(st.lists(ACT, min_size=2, max_size=12))
 @example(
-    [("import", "shop", [GIT, ENV], "kept"), ("age", 30, ""), ("gc", None, 5, 5, "kept"), ("undo", 0, "kept")]
+    [
+        ("import", "shop", [GIT, ENV], "kept"),
+        ("age", 30, ""),
+        ("gc", "shop", 5, 5, "kept"),
+        ("undo", 0, "kept"),
+    ]
 )
 @example(
     [
@@ -203,7 +208,7 @@ async def live(acts: list[Act]) -> None:
     [
         ("import", "shop", [GIT], ""),
         ("age", 9, ""),
-        ("gc", None, 30, 5, "kept"),
+        ("gc", "shop", 30, 5, "kept"),
         ("undo", 1, "both"),
         ("undo", 0, ""),
     ]

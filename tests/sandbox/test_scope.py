@@ -197,8 +197,8 @@ def test_who_is_in() -> None:
     for (address, port), is_in in in_or_out.items():
         assert scope.permits(ip_address(address), port) is is_in, address
     ports = {
-        "a.example.org": [((443, 443),)], "a.b.example.org": [((443, 443),)], "example.org": [], "notexample.org": [],
-        "admin.example.org": [], "example.net": [()], "www.example.net": [],
+        "a.example.org": [[[443, 443]]], "a.b.example.org": [[[443, 443]]], "example.org": [], "notexample.org": [],
+        "admin.example.org": [], "example.net": [[]], "x.admin.example.org": [], "www.example.net": [],
     }  # fmt: skip
     for name, found in ports.items():
         assert scope.names_ports(name) == found, name

@@ -20,11 +20,18 @@ from tests.support.scanned import GOLDEN
 from tests.support.serving import Raw, Serving, key_for, told_of
 
 UPLOAD = "/v1/uploads/0123-4567-89ab"
+EMPTY = {"capability": "findings.import", "data": "", "last": True}
 
 
 async def put(served: Serving, path: str, data: bytes, *, last: bool, offset: int = 0) -> dict[str, Any]:
     answer = await served.http.put(
-        path, json={"data": b64encode(data).decode(), "offset": offset, "last": last}
+        path,
+        json={
+            "capability": "findings.import",
+            "data": b64encode(data).decode(),
+            "offset": offset,
+            "last": last,
+        },
     )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -34,7 +41,11 @@ async def put(served: Serving, path: str, data: bytes, *, last: bool, offset: in
 async def handed(served: Serving, data: bytes) -> dict[str, Any]:
     """Hand a file over in two parts."""
     middle = len(data) // 2
-    assert await put(served, UPLOAD, data[:middle], last=False) == {"blob": None, "bytes": middle}
+    assert await put(served, UPLOAD, data[:middle], last=False) == {
+        "upload": "0123-4567-89ab",
+        "blob": None,
+        "bytes": middle,
+    }
     return await put(served, UPLOAD, data[middle:], last=True, offset=middle)
 
 
@@ -96,9 +107,9 @@ async def test_what_is_asked_wrongly_is_refused_by_its_code(served: Serving) -> 
     ):
         answer = await served.http.get(path)
         assert (answer.status_code, told_of(answer)["error"]["code"]) == (status, code), path
-    answer = await served.http.put("/v1/uploads/..", json={"data": "", "last": True})
+    answer = await served.http.put("/v1/uploads/..", json={**EMPTY})
     assert answer.status_code in (404, 422)
-    answer = await served.http.put("/v1/uploads/short", json={"data": "", "last": True})
+    answer = await served.http.put("/v1/uploads/short", json={**EMPTY})
     assert (answer.status_code, told_of(answer)["error"]["code"]) == (422, "UPLOAD_INVALID")
 
 
@@ -210,6 +221,6 @@ async def test_whoever_leaves_while_a_report_is_made_ends_it(
 
 async def test_who_may_only_read_hands_nothing_over(served: Serving, root: Path, env: dict[str, str]) -> None:
     bearer = {"authorization": f"Bearer {key_for(root, env, scopes=['read'])}"}
-    answer = await served.http.put(UPLOAD, json={"data": "", "last": True}, headers=bearer)
+    answer = await served.http.put(UPLOAD, json={**EMPTY}, headers=bearer)
     assert (answer.status_code, told_of(answer)["error"]["code"]) == (403, "SCOPE_MISSING")
     assert (await served.http.get("/v1/projects", headers=bearer)).json() == []

@@ -9,27 +9,36 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
-from assent.errors import InputError, WorldError
+from assent.errors import InputError, RefusedError, WorldError
 from assent.invocation import NoEffectError
 from assent.journal import ensure_private_dir, fsync_dir
 from assent.spec.capability import SpecModel
-from assent.spec.words.sizes import size_text
+from assent.spec.words.sizes import count_text, size_text
+
+if TYPE_CHECKING:
+    from assent.invocation import LocalContext
 
 HANDED: Final = "handed"
 """The folder of the state that they are in."""
+TAKERS: Final = ("findings.import", "resource.publish")
+"""The capabilities that a file is handed over for."""
 FILE_BYTES_MAX: Final = 4 << 30
 """The largest file that is handed over."""
-KEPT_MS: Final = 31 * 86_400_000
-"""A file that was handed over waits so long for the call that it was handed over for."""
+WAITING_BYTES_MAX: Final = 16 << 30
+WAITING_FILES_MAX: Final = 256
+"""What may wait of one principal, files that are still coming included."""
+KEPT_MS: Final = 86_400_000
+"""A file that no call came for is here for so long, and so is one that has not come whole."""
+WAITS_MS: Final = 30 * KEPT_MS
+"""One whose run waits, for somebody to approve it, is here for so much longer."""
 
 _UPLOAD: Final = re.compile("[A-Za-z0-9-]{8,64}")
-_PART: Final = "part-"
+_PART: Final = ".part"
 _APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Kept(SpecModel):
@@ -60,11 +69,18 @@ def measured(chunks: Iterable[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), counted.size
 
 
+class Upload(SpecModel):
+    """A file that was handed over: under which name, and what it is."""
+
+    upload: Annotated[str, Field(pattern="^[A-Za-z0-9-]{8,64}$")]
+    blob: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="its SHA-256")]
+    bytes: Annotated[int, Field(ge=0)]
+
+
 class Handed:
-    """Files that people handed over for a call, under their digests, until the call has taken them or nobody came.
+    """Files that people handed over, until the call that each is for has taken it, or its run has ended.
 
-    One that is handed over twice is here twice: the call that comes first takes only its own.
-
+    A file is bound to who handed it over and to the capability that it is for: nobody else's call, and no other one, finds it.
     The process of whoever hands a file over reads it with that person's rights, and writes here: the state's owner, which may be
     another process, opens no path that it was told.
     """
@@ -72,11 +88,24 @@ class Handed:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, upload: str, data: bytes, *, offset: int, is_last: bool) -> tuple[str | None, int]:
+    def has_any(self) -> bool:
+        """Whether anything is here, also of what is still coming."""
+        return self._folder.is_dir() and next(self._folder.iterdir(), None) is not None
+
+    def add(
+        self, upload: str, data: bytes, *, principal: str, capability: str, offset: int, is_last: bool
+    ) -> tuple[str | None, int]:
         """Add a part to what comes under a name; its size so far, and its digest when it is whole, which is durable then.
 
-        `InputError` UPLOAD_INVALID, `WorldError` DISK_FULL.
+        `InputError` UPLOAD_INVALID, FILE_TOO_LARGE; `RefusedError` UPLOADS_FULL; `WorldError` DISK_FULL, STORAGE_FAILED.
         """
+        if capability not in TAKERS:
+            raise InputError(
+                "UPLOAD_INVALID",
+                f"`{capability[:80]}` takes no file that was handed over",
+                path="capability",
+                hint=f"one of {', '.join(TAKERS)}",
+            )
         if not _UPLOAD.fullmatch(upload):
             raise InputError(
                 "UPLOAD_INVALID",
@@ -85,7 +114,9 @@ class Handed:
             )
         ensure_private_dir(self._folder.parent)
         ensure_private_dir(self._folder)
-        temporary = self._folder / f"{_PART}{upload}"
+        stem = _stem(principal, capability, upload)
+        temporary = self._folder / f"{stem}{_PART}"
+        self._require_room(principal, temporary, len(data))
         try:
             with os.fdopen(os.open(temporary, _APPEND, 0o600), "ab") as file:
                 if file.tell() != offset:
@@ -110,7 +141,7 @@ class Handed:
                 os.fsync(file.fileno())
             with temporary.open("rb") as whole:
                 digest = file_digest(whole, "sha256").hexdigest()
-            temporary.replace(self._folder / f"{digest}.{upload}")
+            temporary.replace(self._folder / f"{stem}.{digest}")
             fsync_dir(self._folder)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -122,32 +153,75 @@ class Handed:
             ) from error
         return digest, size
 
-    def read(self, digest: str) -> Iterator[bytes]:
-        """What was handed over. `NoEffectError` FILE_NOT_HANDED_OVER."""
-        path = self._of(digest)
-        if path is None:
-            raise NoEffectError(
-                "FILE_NOT_HANDED_OVER",
-                f"no file with the digest `{digest[:64]}` was handed over",
-                hint="hand it over again with the command; agents name files of the workspace by `path`",
+    def _require_room(self, principal: str, coming: Path, more: int) -> None:
+        sizes: dict[Path, int] = {}
+        for path in self._folder.glob(f"{_who(principal)}.*"):
+            with suppress(OSError):  # its call has taken it meanwhile
+                sizes[path] = path.stat().st_size
+        total, files = sum(sizes.values()), len(sizes.keys() - {coming})
+        if files >= WAITING_FILES_MAX or total + more > WAITING_BYTES_MAX:
+            raise RefusedError(
+                "UPLOADS_FULL",
+                f"`{principal}` has {count_text(files, 'file')} with {size_text(total)} waiting for their calls, of at most"
+                f" {WAITING_FILES_MAX} with {size_text(WAITING_BYTES_MAX)}",
+                hint="decide about the calls that wait (`assent approvals`): a file goes when its run has ended, or after a day",
             )
-        with path.open("rb") as file:
+
+    def read(self, one: Upload, context: LocalContext) -> Iterator[bytes]:
+        """What was handed over, by whom the call is made and for that call. `NoEffectError` FILE_NOT_HANDED_OVER."""
+        path = self._of(one, str(context.principal), context.capability)
+        try:
+            file = path.open("rb")
+        except OSError:
+            raise _not_here(one) from None
+        with file:
+            if os.fstat(file.fileno()).st_size != one.bytes:
+                raise _not_here(one)
             while chunk := file.read(1 << 20):
                 yield chunk
 
-    def drop(self, digest: str) -> None:
-        """The call has it."""
-        path = self._of(digest)
-        if path is not None:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+    def drop(self, one: Upload, principal: str, capability: str) -> None:
+        """The call has it, or never will."""
+        with suppress(OSError):
+            self._of(one, principal, capability).unlink(missing_ok=True)
 
-    def _of(self, digest: str) -> Path | None:
-        return min(self._folder.glob(f"{digest}.*"), default=None) if _DIGEST.fullmatch(digest) else None
+    def after_run(self, named: Iterable[object], principal: str, *, has_ended: bool, now_ms: int) -> None:
+        """Keep what is named in the inputs of a run's calls for as long as it waits, and drop it when it has ended. Blocks."""
+        until_s = (now_ms + WAITS_MS) / 1000
+        for said in named:
+            try:
+                one = Upload.model_validate(said)
+            except ValueError:
+                continue
+            for capability in TAKERS:
+                if has_ended:
+                    self.drop(one, principal, capability)
+                    continue
+                with suppress(OSError):
+                    os.utime(self._of(one, principal, capability), (until_s, until_s))
+
+    def _of(self, one: Upload, principal: str, capability: str) -> Path:
+        return self._folder / f"{_stem(principal, capability, one.upload)}.{one.blob}"
 
     def sweep(self, now_ms: int) -> None:
-        """Remove what nobody came for."""
+        """Remove what no call came for. Blocks."""
         with suppress(OSError):
             for path in self._folder.iterdir() if self._folder.is_dir() else ():
                 if path.stat().st_mtime * 1000 < now_ms - KEPT_MS:
                     path.unlink(missing_ok=True)
+
+
+def _who(principal: str) -> str:
+    return sha256(principal.encode()).hexdigest()[:32]
+
+
+def _stem(principal: str, capability: str, upload: str) -> str:
+    return f"{_who(principal)}.{capability}.{upload}"
+
+
+def _not_here(one: Upload) -> NoEffectError:
+    return NoEffectError(
+        "FILE_NOT_HANDED_OVER",
+        f"no file with the digest `{one.blob}` was handed over for this call by whom it is made",
+        hint="hand it over again with the command; agents name files of the workspace by `path`",
+    )

@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 PART_BYTES: Final = 4 << 20
 
 
-def hand_over(door: Door, file: str) -> dict[str, Any]:  # `Any`: JSON, for the parameters of a call
-    """Hand over a file, or standard input for `-`; what the call names it by. `FILE_MISSING`, `FILE_UNREADABLE`."""
+def hand_over(
+    door: Door, file: str, capability: str
+) -> dict[str, Any]:  # `Any`: JSON, for the parameters of a call
+    """Hand over a file, or standard input for `-`; what a call of this capability names it by.
+
+    `FILE_MISSING`, `FILE_UNREADABLE`, `UPLOADS_FULL`.
+    """
     upload = SystemEntropy().salt().hex()
     with reading(None if file == "-" else door.cwd / file, what="the file") as read:
         data, sent = read(PART_BYTES), 0
         while True:
             following = read(PART_BYTES) if data else b""
-            part = requests.HandOver(upload=upload, data=data, offset=sent, last=not following)
+            part = requests.HandOver(
+                upload=upload, capability=capability, data=data, offset=sent, last=not following
+            )
             handed = door.perform(part)
             if not following:
-                return {"blob": handed.blob, "bytes": handed.bytes}
+                return {"upload": upload, "blob": handed.blob, "bytes": handed.bytes}
             data, sent = following, handed.bytes

@@ -47,7 +47,10 @@ def publish(door: Door, reference: str, file: str, *, wait: str | None) -> int:
     FILE is read with your own rights and may lie anywhere. It is a call of `resource.publish`; `assent undo RUN` takes the
     version back as long as nobody used it.
     """
-    parameters: dict[str, Any] = {"reference": reference, "handed": hand_over(door, file)}  # `Any`: JSON
+    parameters: dict[str, Any] = {
+        "reference": reference,
+        "handed": hand_over(door, file, "resource.publish"),
+    }  # `Any`: JSON
     return call(door, "resource.publish", parameters, wait_ms=read_wait(wait))
 
 

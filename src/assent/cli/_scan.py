@@ -11,7 +11,7 @@ from assent.cli._completion import complete_scanner
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.cli.findings._import import is_bad
-from assent.cli.findings._options import counted
+from assent.cli.findings._options import counted, project_said
 from assent.cli.runs._drive import call, conclude, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import id_option, quiet_option, wait_option
@@ -152,7 +152,12 @@ def run(
         raise InputError(
             scanner.error.code, scanner.error.message, path=scanner.error.path, hint=scanner.error.hint
         )
-    parameters: dict[str, Json] = {"tool": tool, "target": target, "project": project, "options": given}
+    parameters: dict[str, Json] = {
+        "tool": tool,
+        "target": target,
+        "project": project_said(door, project),
+        "options": given,
+    }
     return call(door, f"scan.{scanner.kind}", parameters, wait_ms=wait_ms, ident=ident)
 
 
@@ -209,7 +214,12 @@ def code(
     It runs the workflow `code-scan`, step by step under the policy; `assent undo` takes findings and report back.
     """
     lacks = {"semgrep": None if rules else "it needs `--rules`"}
-    inputs: dict[str, Json] = {"path": path, "project": project, "rules": rules or "", "report": report}
+    inputs: dict[str, Json] = {
+        "path": path,
+        "project": project_said(door, project),
+        "rules": rules or "",
+        "report": report,
+    }
     inputs["tools"] = _here(door, _CODE, chosen, lacks)
     return _recipe(door, "code", inputs, fail_on=fail_on, wait=wait)
 
@@ -269,7 +279,7 @@ def web(
     inputs: dict[str, Json] = {
         "target": target,
         "host": host if port is None else f"{host}:{port}",
-        "project": project,
+        "project": project_said(door, project),
         "wordlist": wordlist or "",
         "templates": templates or "",
         "report": report,

@@ -311,7 +311,7 @@ def _unknown_inputs(checked: _Checked, names: frozenset[str] | None, condition: 
 def _unspelled(
     checked: _Checked, rule: Rule, specs: tuple[CapabilitySpec, ...], spellings: Spellings
 ) -> list[Finding]:
-    """A warning for each literal that a path or a URL is compared with and, in its one spelling, can never be."""
+    """A warning for each literal that a path, a URL or a project is compared with and, in its one spelling, can never be."""
     if rule.condition is None or not spellings:
         return []
     kinds: dict[str, set[str]] = {}
@@ -325,11 +325,13 @@ def _unspelled(
             try:
                 normal = spellings[kind](literal + ending)
             except AssentError:
-                continue  # of a prefix, what follows may make it whole
+                if ending:
+                    continue  # what follows may make it whole
+                normal = ""
             if not normal.startswith(literal) if ending else normal != literal:
-                told = "" if ending else f", which is written `{normal}` there"
+                told = "" if ending or not normal else f", which is written `{normal}` there"
                 message = f"rule `{rule.id}`: `inputs.{name}` is never `{literal}`{told}"
-                hint = "paths and URLs are in their normal form before a rule sees them"
+                hint = "paths, URLs and projects are in their normal form before a rule sees them"
                 found.append(checked.find("unspelled", message, "if", text=literal, hint=hint))
                 break  # the other kinds of path say the same
     return found

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from assent.capabilities.handed import HANDED, TAKERS, Handed
 from assent.engine import (
     Actor,
     Approve,
@@ -218,6 +219,7 @@ class Core(Outlook):
         await self.versions.record()  # it may have come since the session began
         by = self.actor(principal)
         key, driven = await self.running.call(RunId(run), capability, given, hooks, by=by)
+        await self._handed_after_run(driven)
         step = driven.record.steps[key]
         if by.request is not None and step.request == by.request:
             require_same_request(by.request, (str(by.principal), step.request_digest), by)
@@ -665,9 +667,28 @@ class Core(Outlook):
         if driven.record.state.is_finished:
             self._kept.pop(run, None)
         await self._captures.after_run(driven.record)
+        await self._handed_after_run(driven)
         if driven.record.state.is_finished:
             await self._tell_outer(driven.record)
         return self.gate.explain_pause(await self._result(driven, *only), driven.record.mode)
+
+    async def _handed_after_run(self, driven: Driven) -> None:
+        """Files that were handed over for the run's calls wait as long as it does, and go when it has ended without them."""
+        handed = Handed(self.settings.state / HANDED)
+        if driven.blueprint is None or not handed.has_any():
+            return
+        named: list[object] = [*driven.values.inputs.values()] if driven.values is not None else []
+        named += (
+            step.inputs.literals().get("handed")
+            for step in driven.blueprint.steps.values()
+            if step.capability is not None and step.capability.partition("@")[0] in TAKERS
+        )
+        record, now_ms = driven.record, self._clock_ms()
+        await asyncio.to_thread(
+            lambda: handed.after_run(
+                named, record.created.principal, has_ended=record.state.is_finished, now_ms=now_ms
+            )
+        )
 
     async def _tell_outer(self, record: RunRecord) -> None:
         """Have a step of a session that an earlier process left learn how the run ended that it has begun."""

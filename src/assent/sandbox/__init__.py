@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from assent.sandbox._held import hold as hold
     from assent.sandbox._plan import SYSTEM_FOLDERS as SYSTEM_FOLDERS
     from assent.sandbox._programs import forbid_programs as forbid_programs
-    from assent.sandbox._reach import SPECIAL as SPECIAL
     from assent.sandbox._reach import NetworkScope as NetworkScope
+    from assent.sandbox._reach import plain_network as plain_network
     from assent.sandbox._sandbox import BackendChoice as BackendChoice
     from assent.sandbox._sandbox import Sandbox as Sandbox
     from assent.sandbox._scratch import Scratch as Scratch
@@ -48,7 +48,7 @@ _HOMES = {
     "._held": "bytes_on_disk hold",
     "._plan": "SYSTEM_FOLDERS",
     "._programs": "forbid_programs",
-    "._reach": "NetworkScope SPECIAL",
+    "._reach": "NetworkScope plain_network",
     "._sandbox": "BackendChoice Sandbox",
     "._scratch": "Scratch",
     "._walls": "Holds Wall",

@@ -32,14 +32,56 @@ class Place(NamedTuple):
 Ports = Sequence[Sequence[int]]
 """Pairs of a first and a last port; none: all."""
 
+Range = tuple[int, int, int]
+"""Addresses: their version, the first and the last of them as numbers."""
+
+_IPV4_LAST: Final = 0xFFFF_FFFF
+_MAPPED: Final = 0xFFFF << 32
+"""::ffff:0:0/96: for the kernel such an address is the IPv4 one."""
+_CARRIERS: Final = (
+    (2, _IPV4_LAST, 0),  # ::a.b.c.d, compatible; `::` and `::1` are what they are
+    (0xFFFF << 48, (0xFFFF << 48) | _IPV4_LAST, 0),  # ::ffff:0:a.b.c.d, translated
+    (0x64_FF9B << 96, (0x64_FF9B << 96) | _IPV4_LAST, 0),  # 64:ff9b::/96, NAT64
+    (
+        0x64_FF9B_0001 << 80,
+        ((0x64_FF9B_0001 + 1) << 80) - 1,
+        0,
+    ),  # 64:ff9b:1::/48, a local NAT64's, with a prefix of 96
+    (0x2002 << 112, (0x2003 << 112) - 1, 80),  # 2002:AABB:CCDD::/48, 6to4
+)
+"""IPv6 addresses that somebody may take for the IPv4 one inside of them: the first, the last, and how far left that is."""
+
+
+def plain(addresses: Range) -> Range:
+    """The same addresses in their one form: those of IPv4 that are written as mapped ones of IPv6 as IPv4."""
+    version, first, last = addresses
+    if version == 6 and first >= _MAPPED and last <= _MAPPED | _IPV4_LAST:
+        return 4, first - _MAPPED, last - _MAPPED
+    return addresses
+
+
+def carried(addresses: Range) -> list[Range]:
+    """The IPv4 addresses that stand inside of some of IPv6, which a gateway may send to instead."""
+    version, first, last = addresses
+    found: list[Range] = []
+    if version == 6:
+        for low, high, shift in ((_MAPPED, _MAPPED | _IPV4_LAST, 0), *_CARRIERS):
+            begin, end = max(first, low) >> shift, min(last, high) >> shift
+            if begin <= end:
+                whole = end - begin >= _IPV4_LAST or begin & _IPV4_LAST > end & _IPV4_LAST
+                found.append((4, 0, _IPV4_LAST) if whole else (4, begin & _IPV4_LAST, end & _IPV4_LAST))
+    return found
+
 
 class Rules:
     """The scope, as the plan says it (`_reach.py`), with the addresses that names in it were found to have."""
 
     def __init__(self, said: dict[str, Any]) -> None:  # `Any`: JSON
-        self._networks: list[tuple[int, int, int, Ports]] = [tuple(one) for one in said["networks"]]
-        self._refused: list[tuple[int, int, int, Ports]] = [tuple(one) for one in said["refused_networks"]]
-        self._special: list[tuple[int, int, int, Ports]] = [tuple(one) for one in said["special"]]
+        self._networks = [
+            (plain((version, first, last)), ports) for version, first, last, ports in said["networks"]
+        ]
+        self._refused = [plain((version, first, last)) for version, first, last in said["refused_networks"]]
+        self._special = [plain((version, first, last)) for version, first, last in said["special"]]
         self._names: list[tuple[str, Ports]] = [tuple(one) for one in said["names"]]
         self._refused_names: list[str] = said["refused_names"]
         self._resolvers: set[tuple[int, int]] = {(version, number) for version, number in said["resolvers"]}
@@ -55,47 +97,66 @@ class Rules:
 
     def permits(self, place: Place) -> bool:
         """Whether the program may send there."""
-        if _is_in(self._refused, place):
+        one = plain((place.version, place.number, place.number))
+        if self._is_out(one):
             return False
-        known = self._found.get((place.version, place.number), [])
-        return _is_in(self._networks, place) or any(_has_port(ports, place.port) for ports in known)
+        known = [ports for network, ports in self._networks if _holds(network, one)]
+        return any(_has_port(ports, place.port) for ports in (*known, *self._found.get(one[:2], ())))
+
+    def holds(self, addresses: Range) -> bool:
+        """Whether all of these are in the scope by a network, at some port."""
+        one = plain(addresses)
+        return self._is_named(one) and not self._is_out(one)
+
+    def _is_out(self, one: Range) -> bool:
+        """Whether any of these is taken out again, or carries an IPv4 address that is, or is special and no network's."""
+        inside = carried(one)
+        if any(_meets(refused, face) for refused in self._refused for face in (one, *inside)):
+            return True
+        return any(self._is_special(face) and not self._is_named(face) for face in inside)
+
+    def _is_special(self, one: Range) -> bool:
+        return any(_meets(special, one) for special in self._special)
+
+    def _is_named(self, one: Range) -> bool:
+        return any(_holds(network, one) for network, _ in self._networks)
 
     def is_resolver(self, place: Place) -> bool:
         """Whether that is where the program asks for names."""
         return place.port == DNS_PORT and (place.version, place.number) in self._resolvers
 
     def ports_of(self, name: str) -> list[Ports]:
-        """What a name is in the scope for; empty: it is not."""
-        if any(is_named(name, pattern) for pattern in self._refused_names):
-            return []
-        return [ports for pattern, ports in self._names if is_named(name, pattern)]
+        """What a name is in the scope for; empty: it is not. One that is taken out again takes out what is below it, too."""
+        for pattern in self._refused_names:
+            if _is_called(name, pattern) or _is_called(name, f"*.{pattern}"):
+                return []
+        return [ports for pattern, ports in self._names if _is_called(name, pattern)]
 
     def find(self, version: int, number: int, ports: list[Ports]) -> bool:
         """Take an address that a name in the scope has; whether it is in the scope by that.
 
         A name alone does not lead to the machine itself or its neighbours: somebody else's zone may say any address.
         """
-        place = Place(version, number, 0)
-        if any(_is_within(one, place) for one in self._refused):
+        one = plain((version, number, number))
+        if self._is_out(one):
             return False
-        if any(_is_within(one, place) for one in self._special):
-            return any(_is_within(one, place) for one in self._networks)
-        self._found[version, number] = ports
+        if self._is_special(one):
+            return self._is_named(one)
+        self._found[one[:2]] = ports
         return True
 
 
-def is_named(name: str, pattern: str) -> bool:
+def _is_called(name: str, pattern: str) -> bool:
     """Whether a name, in lower case and without a dot at its end, is meant: `*.` in front means all below, and not itself."""
     return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
 
 
-def _is_in(networks: Sequence[tuple[int, int, int, Ports]], place: Place) -> bool:
-    return any(_is_within(one, place) and _has_port(one[3], place.port) for one in networks)
+def _holds(network: Range, one: Range) -> bool:
+    return network[0] == one[0] and network[1] <= one[1] and one[2] <= network[2]
 
 
-def _is_within(network: tuple[int, int, int, Ports], place: Place) -> bool:
-    version, first, last, _ = network
-    return version == place.version and first <= place.number <= last
+def _meets(network: Range, one: Range) -> bool:
+    return network[0] == one[0] and network[1] <= one[2] and one[1] <= network[2]
 
 
 def _has_port(ports: Ports, port: int) -> bool:
@@ -113,9 +174,8 @@ def place_of(address: bytes) -> Place | None:
     if family == socket.AF_INET and len(address) >= 8:
         version, number = 4, int.from_bytes(address[4:8], "big")
     elif family == socket.AF_INET6 and len(address) >= 24:
-        version, number = 6, int.from_bytes(address[8:24], "big")
-        if number >> 32 == 0xFFFF:
-            version, number = 4, number & 0xFFFF_FFFF
+        number = int.from_bytes(address[8:24], "big")
+        version, number, _ = plain((6, number, number))
     elif family in (socket.AF_INET, socket.AF_INET6):
         raise error_of(errno.EINVAL)
     else:

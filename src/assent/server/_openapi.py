@@ -134,7 +134,8 @@ def described() -> dict[str, Json]:
                     "content": _PROBLEM_CONTENT,
                 },
                 "Later": {
-                    "description": "Too much at once: `RATE_LIMITED`, `QUEUE_FULL`, `STREAMS_FULL`, `SIGNALS_FULL`.",
+                    "description": "Too much at once: `RATE_LIMITED`, `QUEUE_FULL`, `STREAMS_FULL`, `SIGNALS_FULL`, "
+                    "`UPLOADS_FULL`.",
                     "headers": {**_LIMITS, **_headers("Retry-After")},
                     "content": _PROBLEM_CONTENT,
                 },

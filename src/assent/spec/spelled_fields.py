@@ -1,4 +1,4 @@
-"""The fields of a schema that hold paths and URLs, which rules, people and the ledger see in one spelling.
+"""The fields of a schema that hold paths, URLs and names of projects, which rules, people and the ledger see in one spelling.
 
 | `format`                                                  | what the text is                                             |
 |-----------------------------------------------------------|--------------------------------------------------------------|
@@ -6,6 +6,7 @@
 | `host-path`                                               | a path of the machine: in full where it is outside           |
 | `uri`                                                     | a URL                                                        |
 | `url-template`                                            | a URL with `{NAME}` where something goes behind its host     |
+| `project`                                                 | a project of findings: its name, or a UUID for want of one   |
 
 What a normal form is says whoever reads such texts (`Spellings`); here is only where they stand.
 """
@@ -24,17 +25,19 @@ PATH_FORMAT: Final = "workspace-path"
 HOST_PATH_FORMAT: Final = "host-path"
 URL_FORMAT: Final = "uri"
 TEMPLATE_FORMAT: Final = "url-template"
+PROJECT_FORMAT: Final = "project"
 
 _KINDS: Final = {
     URL_FORMAT: URL_FORMAT,
     TEMPLATE_FORMAT: TEMPLATE_FORMAT,
     HOST_PATH_FORMAT: HOST_PATH_FORMAT,
+    PROJECT_FORMAT: PROJECT_FORMAT,
     # The others are what pydantic writes for `pathlib.Path` and its like.
     **dict.fromkeys((PATH_FORMAT, "path", "file-path", "directory-path"), PATH_FORMAT),
 }
 """The kind of text by the `format` that a schema gives it."""
 
-_ANNOTATIONS: Final = frozenset({PATH_FORMAT, HOST_PATH_FORMAT, TEMPLATE_FORMAT})
+_ANNOTATIONS: Final = frozenset({PATH_FORMAT, HOST_PATH_FORMAT, TEMPLATE_FORMAT, PROJECT_FORMAT})
 _IN_PLACE: Final = ("anyOf", "oneOf", "allOf")
 
 Spellings: TypeAlias = Mapping[str, Callable[[str], str]]
@@ -42,7 +45,7 @@ Spellings: TypeAlias = Mapping[str, Callable[[str], str]]
 
 
 class SpelledFields:
-    """What one schema says about paths and URLs; looked at once, because every call is asked."""
+    """What one schema says about paths, URLs and projects; looked at once, because every call is asked."""
 
     def __init__(self, schema: Mapping[str, Json]) -> None:
         self._schema = schema
@@ -51,14 +54,14 @@ class SpelledFields:
         self.flat: Final = {
             name: kind for name, one in members.items() if (kind := _plainly(one)) is not None
         }
-        """The kinds of the members that are plainly one path or URL."""
+        """The kinds of the members that are plainly one of them."""
         rest = {name: one for name, one in members.items() if name not in self.flat}
         whole = {**schema, "properties": rest}
         self._deep: Final = {kind for one in subschemas(whole) if (kind := kind_of(one)) is not None}
         """The kinds of which something stands deeper than in a member, in a list, or behind a reference."""
 
     def normal(self, value: dict[str, Json], spellings: Spellings) -> dict[str, Json]:
-        """The same object with each path and URL in its normal form; `value` itself when all are. Raises as `spellings` do."""
+        """The same object with each of them in its normal form; `value` itself when all are. Raises as `spellings` do."""
         for name, kind in self.flat.items():
             text = value.get(name)
             if isinstance(text, str) and (spelled := spellings[kind](text)) != text:
@@ -84,7 +87,7 @@ def respelled(value: Any, place: tuple[str | int, ...], spell: Callable[[str], s
 
 
 def forget_spelling(schema: Json) -> None:
-    """Take from a schema what only says where paths and URLs are: it changes nothing that a capability takes, or does."""
+    """Take from a schema what only says where they are: it changes nothing that a capability takes, or does."""
     for one in subschemas(schema):
         if one.get("format") in _ANNOTATIONS:
             del one["format"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -88,6 +90,54 @@ async def test_a_version_that_was_there_already_stays(runtime: Runtime, kept: An
     assert [*kept()] == [ONE]
     assert (await runtime.undo(first.run_id)).status == "undone"
     assert kept() == {}
+
+
+async def test_of_two_that_publish_in_one_millisecond_each_takes_back_its_own(
+    runtime: Runtime, kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen that nothing is there: the undo of the later one leaves what the first one published."""
+    now_ms = SystemClock().now_ms()
+    monkeypatch.setattr(SystemClock, "now_ms", lambda _: now_ms)
+    both, called, moments = threading.Barrier(2), threading.local(), dict[str, str]()
+    publishable, prepared = _acts._publishable, _acts._Journaled.prepared
+
+    def noting(context: LocalContext, parameters: Any) -> Any:
+        called.run = context.run
+        return publishable(context, parameters)
+
+    def together(self: Any, *blobs: str) -> Any:
+        moments[called.run] = self.at
+        both.wait(timeout=20)
+        return prepared(self, *blobs)
+
+    monkeypatch.setattr(_acts, "_publishable", noting)
+    monkeypatch.setattr(_acts._Journaled, "prepared", together)
+    runs = await asyncio.gather(publish(runtime), publish(runtime))
+    (made,) = kept().values()
+    assert len({*moments.values()}) == 2
+    owner, other = sorted(runs, key=lambda run: moments[run.run_id] != made.published_at)
+    assert (await runtime.undo(other.run_id)).status == "undone"
+    assert kept() == {ONE: made}
+    assert (await runtime.undo(owner.run_id)).status == "undone"
+    assert kept() == {}
+
+
+async def test_nothing_is_published_into_the_run_of_another(runtime: Runtime, kept: Any) -> None:
+    """What a run has comes before all else for its calls."""
+    session = await runtime.session()
+    theirs = f"res://run/{session.run_id}/wordlist/words:1"
+    assert await call(runtime, "publish", reference=theirs, text="poison") == "RESOURCE_REQUEST_INVALID"
+    await publish(runtime, "res://global/wordlist/words:1", "wide")
+    assert await call(
+        runtime, "promote", reference="res://global/wordlist/words:1", to=f"run/{session.run_id}"
+    ) == ("RESOURCE_REQUEST_INVALID")
+    made = await session.call("resource.publish", {"reference": theirs, "text": "own"})
+    assert made.status == "succeeded", made
+    read = await session.call("resource.read", {"reference": "res://wordlist/words:1"})
+    assert cast("dict[str, Any]", read.output)["text"] == "own"
+    assert (await call(runtime, "read", reference="res://wordlist/words:1"))["text"] == "wide"
+    assert theirs in kept()
+    await session.close()
 
 
 async def test_retiring_again_is_undone_without_an_effect(runtime: Runtime, kept: Any) -> None:

@@ -336,6 +336,39 @@ def test_nothing_is_old_that_came_today(shell: Shell) -> None:
     assert len(shell.json("list")) == 3
 
 
+def test_what_is_old_is_shown_and_removed_project_by_project(shell: Shell) -> None:
+    """Each in a call of its own, so that a rule about a project is asked of it."""
+    assert "there is no project yet" in shell("findings", "gc").err
+    unnamed = "0B9D7C52-5D5E-4F6E-8F0A-6F0F3F1F2A11"
+    for project in ("shop", "blog", unnamed):
+        assert shell("findings", "import", str(SCAN), "-p", project).code == 0
+    shown = shell("findings", "gc")
+    assert [line for line in shown.out.splitlines() if line.startswith("removes")] == [
+        "removes 0 datasets of runs older than 90 days and 0 findings not seen for 180 days from the project "
+        + name
+        for name in ("shop", "blog", unnamed.lower())
+    ]
+    shell.policy("{id: no, if: 'inputs.project == \"blog\"', decision: DENY, reason: test}", ALLOWED)
+    ended = shell("findings", "gc", "--apply", "--json")
+    assert [json.loads(line)["status"] for line in ended.out.splitlines()] == [
+        "succeeded",
+        "failed",
+        "succeeded",
+    ]
+    assert ended.code == 3, ended
+    assert shell("findings", "gc", "--apply", "-p", unnamed).code == 0
+
+
+def test_a_command_takes_the_id_of_a_project_and_its_call_says_the_name(shell: Shell) -> None:
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    (one,) = shell.json("projects")
+    assert shell("findings", "import", str(SCAN), "-p", one["project_id"].upper()).code == 0
+    run = shell.json("delete", one["project_id"], "--apply")
+    assert run["status"] == "succeeded", run
+    assert shell.json("projects") == []
+    assert shell.refused("delete", one["project_id"]) == (2, "PROJECT_NAME_INVALID")
+
+
 def test_an_import_that_waits_takes_what_was_handed_over_and_nothing_else(shell: Shell) -> None:
     """Also where the same file waits for two projects, and its name means another file by then."""
     shell.policy(ASKED, ALLOWED)
@@ -360,7 +393,7 @@ def test_what_was_never_handed_over_is_not_imported(shell: Shell) -> None:
     raw = shell.json("import", str(SCAN), "-p", "shop")
     shown = json.loads(shell("findings", "prove", shell.json("list")[0]["id"], "--json").out)
     digest = shown["record"]["raw_sha256"]
-    inputs = {"project": "stolen", "handed": {"blob": digest, "bytes": 1}}
+    inputs = {"project": "stolen", "handed": {"upload": "anothers", "blob": digest, "bytes": 1}}
     step = {"name": "take", "capability": "findings.import", "inputs": inputs}
     (shell.folder / "take.yaml").write_text(json.dumps({"name": "take", "steps": [step]}))
     ended = shell("run", "take.yaml", "--json")

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue, model_validator
 
-from assent.capabilities.findings._desk import Desk, project_of
+from assent.capabilities.findings._desk import Desk, ProjectName, project_of
 from assent.capabilities.findings.ingest import Ingested, normalise, recognised
-from assent.capabilities.handed import FILE_BYTES_MAX, Counted, Kept, measured
+from assent.capabilities.handed import FILE_BYTES_MAX, Counted, Upload, measured
 from assent.errors import RefusedError
 from assent.findings.book import Removal, Wanted
 from assent.findings.finding import Severity
@@ -31,17 +31,13 @@ DECIDED_MAX: Final = 10_000
 """Findings of one triage."""
 _DAY_MS: Final = 86_400_000
 
-ProjectName = Annotated[
-    str, Field(min_length=1, max_length=128, description="a name or a UUID; a new name makes a project")
-]
-
 
 class Import(SpecModel):
     """What to import: a file of the workspace by `path`, or one that a person handed over, by `handed`."""
 
     project: ProjectName
     path: WorkspacePath | None = None
-    handed: Kept | None = Field(
+    handed: Upload | None = Field(
         default=None, description="what a person handed over with `assent findings import`"
     )
     name: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
@@ -101,7 +97,8 @@ class ImportEffect:
             name=parameters.called,
         )
         if parameters.handed is not None:
-            context.app.get(Desk).handed.drop(parameters.handed.blob)
+            handed = context.app.get(Desk).handed
+            handed.drop(parameters.handed, str(context.principal), context.capability)
         return outcome
 
     def compensate(self) -> None:
@@ -116,7 +113,7 @@ def _raw(context: LocalContext, parameters: Import) -> Iterator[bytes]:
     """The bytes of a file that is imported, held to their limit. `FILE_TOO_LARGE`."""
     chunks: Iterable[bytes]
     if parameters.handed is not None:
-        chunks = context.app.get(Desk).handed.read(parameters.handed.blob)
+        chunks = context.app.get(Desk).handed.read(parameters.handed, context)
     else:
         assert parameters.path is not None  # INVARIANT: the model asks for one of both
         chunks = context.world.files.read(parameters.path)
@@ -307,7 +304,7 @@ def _chosen(context: LocalContext, parameters: TriageChange) -> tuple[str, dict[
 class Gc(SpecModel):
     """What is old: findings that were not seen, and runs that ended, so many days ago."""
 
-    project: ProjectName | None = Field(default=None, description="left out: of all projects")
+    project: ProjectName
     findings_days: Annotated[int, Field(ge=1, le=36_500)] = 180
     runs_days: Annotated[int, Field(ge=1, le=36_500)] = 90
 
@@ -315,7 +312,7 @@ class Gc(SpecModel):
 class Outdated(SpecModel):
     """What was removed: datasets from before a moment and findings not seen since another, but those of `kept_runs`."""
 
-    project: str | None
+    project: str
     datasets_before: str
     findings_before: str
     kept_runs: list[str]
@@ -328,10 +325,11 @@ class GcEffect:
 
     def preview(self, context: LocalContext, parameters: Gc) -> Preview:
         """How many datasets and findings would go."""
-        found = self._looked(context, parameters)
+        found, name = self._looked(context, parameters)
         text = (
             f"removes {count_text(found.datasets, 'dataset')} of runs older than {count_text(parameters.runs_days, 'day')} and"
-            f" {count_text(found.findings, 'finding')} not seen for {count_text(parameters.findings_days, 'day')}\n"
+            f" {count_text(found.findings, 'finding')} not seen for {count_text(parameters.findings_days, 'day')}"
+            f" from the project {safe_line(name or found.project)}\n"
             "the ledger keeps what was recorded: `assent prune` erases that"
         )
         base = fingerprint({"datasets": found.datasets, "findings": found.findings})
@@ -339,20 +337,18 @@ class GcEffect:
 
     def prepare(self, context: LocalContext, parameters: Gc) -> Prepared:
         """What is old by now."""
-        return Prepared(self._looked(context, parameters).model_dump(mode="json"))
+        return Prepared(self._looked(context, parameters)[0].model_dump(mode="json"))
 
     def execute(self, context: LocalContext, parameters: Gc) -> Outdated:
         """Say what is removed."""
         del parameters  # It is what was looked at before the act.
         return Outdated.model_validate(dict(context.prepared or {}))
 
-    def _looked(self, context: LocalContext, parameters: Gc) -> Outdated:
+    def _looked(self, context: LocalContext, parameters: Gc) -> tuple[Outdated, str | None]:
         desk = context.app.get(Desk)
         now_ms = desk.now_ms()
-        project = None
-        if parameters.project is not None:
-            with desk.looking(context.run) as book:
-                project = book.project(parameters.project)[1]
+        with desk.looking(context.run) as book:
+            _, project, name = book.project(parameters.project)
         removal = Removal(
             project=project,
             datasets_before_ms=now_ms - parameters.runs_days * _DAY_MS,
@@ -360,7 +356,7 @@ class GcEffect:
             keep=tuple(desk.unfinished()),
         )
         counted = desk.count_old(context.run, removal)
-        return Outdated(
+        found = Outdated(
             project=project,
             datasets_before=instant(removal.datasets_before_ms),
             findings_before=instant(removal.findings_before_ms),
@@ -368,6 +364,7 @@ class GcEffect:
             datasets=counted.datasets,
             findings=counted.findings,
         )
+        return found, name
 
     def compensate(self) -> None:
         """Nothing: the store is folded again without it."""

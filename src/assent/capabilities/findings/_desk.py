@@ -7,30 +7,51 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from pydantic import Field
 
 from assent.capabilities.handed import Handed
 from assent.errors import InputError
 from assent.findings.book import Looking, Removal, Removed
 from assent.findings.parsing import Parser, built_in_tools, read_manifest
 from assent.invocation import NoEffectError
+from assent.spec.spelled_fields import PROJECT_FORMAT
 
 PROJECT_CHARACTERS_MAX: Final = 128
 MANIFEST_BYTES_MAX: Final = 256 << 10
 MANIFESTS_MAX: Final = 200
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OF_A_NAME: Final = re.compile(r".{14}8.{4}[89ab].{16}")
+
+ProjectName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=PROJECT_CHARACTERS_MAX,
+        description="the name of a project, or a UUID for one without a name; a new one makes the project",
+        json_schema_extra={"format": PROJECT_FORMAT},
+    ),
+]
 
 
 def project_of(said: str) -> tuple[str, str | None]:
-    """The id of a project, and its name where one was said: the same for the same name on every machine (a UUID of version 8).
+    """The id of a project, and its name unless it has none: the same for the same name on every machine (a UUID of version 8).
 
-    `NoEffectError` PROJECT_NAME_INVALID.
+    There is one way to say each, so that a rule of the policy about a name is about its project: a UUID that is made of a name
+    is refused. `NoEffectError` PROJECT_NAME_INVALID.
     """
-    if _UUID.fullmatch(said.lower()):
-        return said.lower(), None
+    folded = said.lower()
+    if _UUID.fullmatch(folded):
+        if _OF_A_NAME.fullmatch(folded):
+            raise NoEffectError(
+                "PROJECT_NAME_INVALID",
+                f"`{folded}` is the id of a project that has a name, and a call must say the name",
+                hint="`assent findings projects` shows the names",
+            )
+        return folded, None
     if (
         not said.strip()
         or said != said.strip()

@@ -12,11 +12,12 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import Field, JsonValue, model_validator
 
-from assent.capabilities.handed import Counted, Kept, measured
+from assent.capabilities.handed import Counted, Kept, Upload, measured
 from assent.capabilities.resource._shelf import Shelf, at, resolved_for_use
 from assent.errors import RefusedError
 from assent.findings.assets import (
     AssetVersion,
+    Level,
     Reference,
     bounded,
     exists,
@@ -115,7 +116,7 @@ class Publish(SpecModel):
     reference: Exact
     path: WorkspacePath | None = None
     text: Annotated[str, Field(max_length=1 << 20)] | None = None
-    handed: Kept | None = Field(
+    handed: Upload | None = Field(
         default=None, description="what a person handed over with `assent resource publish`"
     )
 
@@ -131,7 +132,7 @@ class PublishEffect:
 
     def preview(self, context: LocalContext, parameters: Publish) -> Preview:
         """Which version, how large, and whether it is there already."""
-        meant = read_exact(parameters.reference)[0]
+        meant = _publishable(context, parameters)
         digest, size = measured(_content(context, parameters))
         there = self._there(context, meant, digest)
         said = f"{meant} with {size_text(size)}, sha256 {digest}"
@@ -141,7 +142,7 @@ class PublishEffect:
 
     def prepare(self, context: LocalContext, parameters: Publish) -> Prepared:
         """Keep the content as it is now."""
-        meant = read_exact(parameters.reference)[0]
+        meant = _publishable(context, parameters)
         content = Counted(_content(context, parameters))
         digest = context.blobs.put(content)
         there = self._there(context, meant, digest)
@@ -162,7 +163,7 @@ class PublishEffect:
         with shelf.changing() as provider:
             made = provider.publish(noted.reference, context.blobs.read(noted.sha256), at=noted.at)
         if parameters.handed is not None:
-            shelf.handed.drop(parameters.handed.blob)
+            shelf.handed.drop(parameters.handed, str(context.principal), context.capability)
         return _said(made)
 
     def reconcile(self, context: LocalContext) -> Reconciliation:
@@ -174,11 +175,24 @@ class PublishEffect:
         _withdrawn(context)
 
 
+def _publishable(context: LocalContext, parameters: Publish) -> Reference:
+    """What is published. What a run has comes before all else for its calls, so nobody else may put anything there."""
+    meant, scope, _ = read_exact(parameters.reference)
+    if scope.level is Level.RUN and scope.name != context.run:
+        raise NoEffectError(
+            "RESOURCE_REQUEST_INVALID",
+            f"`{meant}` is of the run `{scope.name}`, and this call is not",
+            path="reference",
+            hint="publish it in a session's own run, or to a project, a group or `global`",
+        )
+    return meant
+
+
 def _content(context: LocalContext, parameters: Publish) -> Iterator[bytes]:
     """What is published, held to its limit. `RESOURCE_TOO_LARGE`."""
     chunks: Iterable[bytes]
     if parameters.handed is not None:
-        chunks = context.app.get(Shelf).handed.read(parameters.handed.blob)
+        chunks = context.app.get(Shelf).handed.read(parameters.handed, context)
     elif parameters.path is not None:
         chunks = context.world.files.read(parameters.path)
     else:

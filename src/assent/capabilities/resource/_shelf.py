@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -34,11 +35,26 @@ REGISTRY: Final = "resources.db"
 _NODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+class Moments:
+    """The time, no millisecond twice: what is in the registry with a moment is one call's own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._turn = Lock()
+        self._last_ms = 0
+
+    def next_ms(self) -> int:
+        """The time now, or a later one where that was given to somebody."""
+        with self._turn:
+            self._last_ms = max(self._clock.now_ms(), self._last_ms + 1)
+            return self._last_ms
+
+
 class Shelf(msgspec.Struct, frozen=True):
     """What calls on resources share."""
 
     state: Path
-    clock: Clock
+    moments: Moments
     project: str | None
     group: str | None
     """What is in force where nobody says another one: `[resource]` of assent.toml."""
@@ -49,7 +65,7 @@ class Shelf(msgspec.Struct, frozen=True):
         project, group = (
             name if isinstance(name, str) else None for name in (said.get("project"), said.get("group"))
         )
-        return cls(state, clock, project, group)
+        return cls(state, Moments(clock), project, group)
 
     @property
     def handed(self) -> Handed:
@@ -57,8 +73,8 @@ class Shelf(msgspec.Struct, frozen=True):
         return Handed(self.state / HANDED)
 
     def now(self) -> str:
-        """The moment, as the registry keeps it."""
-        return instant(self.clock.now_ms())
+        """The moment, as the registry keeps it; nobody else has the same one."""
+        return instant(self.moments.next_ms())
 
     @contextmanager
     def changing(self) -> Iterator[ResourceProvider]:

@@ -168,7 +168,7 @@ class Scope:
         if isinstance(target.where, str):
             if not self._net.names_ports(target.where):
                 raise out_of_scope(f"`{target.where}` is not in the scope")
-        elif not self._has_network(target.where):
+        elif not self._net.holds(target.where):
             raise out_of_scope(f"`{target.host}` is not in the scope")
         if (
             target.port is not None
@@ -179,33 +179,12 @@ class Scope:
 
     def require_addresses(self, name: str, addresses: Sequence[Address]) -> None:
         """Refuse a name that leads to an address which is out: one that a name alone can't bring in."""
-        from assent.sandbox import SPECIAL
-
         for address in addresses:
-            is_out = any(_is_in(address, one) for one in self.not_networks)
-            needs_network = any(_is_in(address, one) for one in SPECIAL)
-            if is_out or (needs_network and not any(_is_in(address, one) for one in self.networks)):
+            if not self._net.leads_to(address):
                 raise out_of_scope(
                     f"`{name}` resolves to `{address}`, which is not in the scope",
                     "the machine itself and private addresses are in only where `networks` names them",
                 )
-
-    def _has_network(self, wanted: Network) -> bool:
-        def has(one: Network) -> bool:
-            return (
-                one.version == wanted.version
-                and int(one[0]) <= int(wanted[0])
-                and int(wanted[-1]) <= int(one[-1])
-            )
-
-        def meets(one: Network) -> bool:
-            return (
-                one.version == wanted.version
-                and int(one[0]) <= int(wanted[-1])
-                and int(wanted[0]) <= int(one[-1])
-            )
-
-        return any(map(has, self.networks)) and not any(map(meets, self.not_networks))
 
 
 def ranges_of(texts: Sequence[str]) -> Ports:
@@ -222,10 +201,6 @@ def _network(text: str) -> Network | None:
         return ipaddress.ip_network(text)
     except ValueError:
         return None
-
-
-def _is_in(address: Address, network: Network) -> bool:
-    return address.version == network.version and int(network[0]) <= int(address) <= int(network[-1])
 
 
 def _shown(moment: datetime) -> str:

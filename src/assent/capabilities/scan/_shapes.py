@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from assent.capabilities.findings import ProjectName
 from assent.capabilities.findings.ingest import Ingested
 from assent.spec.capability import SpecModel
 from assent.spec.types import Duration, WorkspacePath
@@ -13,14 +14,6 @@ from assent.spec.types import Duration, WorkspacePath
 Count = Annotated[int, Field(ge=0)]
 ToolName = Annotated[
     str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$", description="a scanner; `assent scan tools` lists them")
-]
-Project = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=128,
-        description="the name or uuid of a project; a new name makes the project",
-    ),
 ]
 Options = Annotated[
     dict[
@@ -46,7 +39,7 @@ class Scan(SpecModel):
             description="a URL, a host (`host:port`) or a network, as the scanner takes it",
         ),
     ]
-    project: Project
+    project: ProjectName
     options: Options = Field(default_factory=dict)
     timeout: Limit = None
 
@@ -56,7 +49,7 @@ class ScanFiles(SpecModel):
 
     tool: ToolName
     target: WorkspacePath
-    project: Project
+    project: ProjectName
     options: Options = Field(default_factory=dict)
     timeout: Limit = None
 

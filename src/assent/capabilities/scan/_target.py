@@ -58,6 +58,7 @@ def net_target(text: str, kind: Literal["url", "host", "network"]) -> NetTarget:
             network = ipaddress.ip_network(text)
         except ValueError as error:
             raise _invalid(text, f"is not a network: {error}") from None
+        network = _plain(network)
         return NetTarget(text=str(network), where=network)
     try:
         address = ipaddress.ip_address(text)
@@ -66,7 +67,8 @@ def net_target(text: str, kind: Literal["url", "host", "network"]) -> NetTarget:
     else:
         if "%" in text:
             raise _invalid(text, _ZONE)
-        return NetTarget(text=str(address), where=ipaddress.ip_network(address))
+        alone = _plain(ipaddress.ip_network(address))
+        return NetTarget(text=str(alone[0]), where=alone)
     if parts is None:
         raise _invalid(text, "is not a host, nor a host and a port")
     port = None if parts["port"] is None else int(parts["port"])
@@ -94,7 +96,7 @@ def _where(host: str, text: str) -> str | Network:
     if "%" in host:
         raise _invalid(text, _ZONE)
     try:
-        return ipaddress.ip_network(ipaddress.ip_address(host))
+        return _plain(ipaddress.ip_network(ipaddress.ip_address(host)))
     except ValueError:
         name = host.lower().removesuffix(".")
     # A name of digits alone is an address to many programs: `2130706433`, `0x7f.1`.
@@ -105,6 +107,12 @@ def _where(host: str, text: str) -> str | Network:
     ):
         raise _invalid(text, "has no host: a name, or an address in its usual form")
     return name
+
+
+def _plain(network: Network) -> Network:
+    from assent.sandbox import plain_network
+
+    return plain_network(network)
 
 
 def _invalid(text: str, why: str) -> NoEffectError:

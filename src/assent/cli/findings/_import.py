@@ -13,7 +13,7 @@ from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, exit_code, worst
 from assent.cli._handing import hand_over
-from assent.cli.findings._options import counted
+from assent.cli.findings._options import counted, project_said
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
 from assent.cli.terminal._files import require_readable
@@ -58,7 +58,7 @@ def import_(
     Each file is a call of `findings.import`, which the policy decides about and `assent undo RUN` takes back. It is read with
     your own rights and may lie anywhere. One that is cut short or broken gives what stands before and behind; exit code 1.
     """
-    said: dict[str, Any] = {"project": project}
+    said: dict[str, Any] = {"project": project_said(door, project)}
     said |= {key: value for key, value in (("tool", tool), ("tool_version", tool_version)) if value}
     for file in files:  # One that can't be read is told before any is imported.
         if file != "-":
@@ -68,7 +68,7 @@ def import_(
 
 def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) -> int:
     name = "standard input" if file == "-" else Path(file).name
-    parameters = {**said, "handed": hand_over(door, file), "name": name}
+    parameters = {**said, "handed": hand_over(door, file, "findings.import"), "name": name}
     request = requests.Call(
         capability="findings.import", parameters=parameters, environment=door.settings.environment
     )

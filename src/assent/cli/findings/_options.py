@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from assent.runtime.service import requests
 from assent.spec.words.legible import safe_line
 from assent.spec.words.severities import SEVERITIES
 
 if TYPE_CHECKING:
+    from assent.cli._door import Door
     from assent.cli.terminal._style import Paint
     from assent.runtime.service import answers
 
@@ -23,6 +25,14 @@ _STYLES: Final = {"critical": "red", "high": "red", "medium": "yellow", "unknown
 project_option: Final = click.option(
     "--project", "-p", metavar="PROJECT", help="A name or a UUID; left out: the only one that there is."
 )
+
+
+def project_said(door: Door, said: str) -> str:
+    """A project as a call says it: by its name, where what was typed is the id of one that has a name."""
+    if not said[:8].isalnum() or said[8:9] != "-":  # no UUID: nobody has to look
+        return said
+    found = door.perform(requests.Projects()).projects
+    return next((one.name or said for one in found if one.project_id == said.lower()), said)
 
 
 def filters(function: F) -> F:

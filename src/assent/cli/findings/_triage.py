@@ -10,7 +10,8 @@ from msgspec import to_builtins
 
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli.findings._options import STATUSES, project_option
+from assent.cli._exit import worst
+from assent.cli.findings._options import STATUSES, project_option, project_said
 from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
@@ -94,7 +95,8 @@ def triage(
             brought = door.perform(requests.Datasets(run=matching["run"])).datasets
             matching["run"] = brought[0].run_id if brought else matching["run"]
         parameters["matching"] = {name: value for name, value in matching.items() if value}
-        parameters["project"] = project or door.perform(requests.Findings(limit=1)).project_id
+        project = project or door.perform(requests.Findings(limit=1)).project_id
+        parameters["project"] = project_said(door, project)
     else:
         found = [door.perform(requests.Finding(finding=one)).finding for one in findings]
         of = {str(one["project_id"]) for one in found}
@@ -104,7 +106,7 @@ def triage(
                 "the findings are of several projects",
                 hint="decide about one project at a time",
             )
-        parameters["project"] = of.pop()
+        parameters["project"] = project_said(door, of.pop())
         parameters["findings"] = [str(one["id"]) for one in found]
     return call(door, "findings.triage", parameters, wait_ms=read_wait(wait))
 
@@ -132,12 +134,27 @@ def gc(
 ) -> int:
     """Remove findings that were not seen for long and datasets of old runs. Without `--apply`, only what would go is shown.
 
-    What unfinished runs brought stays, and so does what somebody has begun to work on.
+    Without `--project` of every project, each in a call of its own. What unfinished runs brought stays, and so does what
+    somebody has begun to work on.
     """
-    parameters: dict[str, Any] = {"findings_days": findings_days, "runs_days": runs_days}
     if project is not None:
-        parameters["project"] = project
-    return _removed(door, "findings.gc", parameters, wait, is_meant=is_meant)
+        projects = [project_said(door, project)]
+    else:
+        projects = [one.name or one.project_id for one in door.perform(requests.Projects()).projects]
+    if not projects:
+        door.out.note("there is no project yet")
+    return worst(
+        [
+            _removed(
+                door,
+                "findings.gc",
+                {"project": one, "findings_days": findings_days, "runs_days": runs_days},
+                wait,
+                is_meant=is_meant,
+            )
+            for one in projects
+        ]
+    )
 
 
 @command("delete", short_help="Remove a project with all its findings.")
@@ -146,7 +163,9 @@ def gc(
 @wait_option
 def delete(door: Door, project: str, *, is_meant: bool, wait: str | None) -> int:
     """Remove PROJECT with its findings, datasets and decisions. Without `--apply`, only what would go is shown."""
-    return _removed(door, "findings.delete_project", {"project": project}, wait, is_meant=is_meant)
+    return _removed(
+        door, "findings.delete_project", {"project": project_said(door, project)}, wait, is_meant=is_meant
+    )
 
 
 def _removed(

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from assent.findings.finding import Moment, Severity
+from assent.findings.finding import Moment
 from assent.findings.merging import WORST_FIRST
 from assent.findings.metrics import Metrics, MetricsFold
 from assent.findings.triage import Reported, moment

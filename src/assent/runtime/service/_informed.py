@@ -525,11 +525,22 @@ async def _hand_over(scene: Scene, request: requests.HandOver) -> answers.Handed
 
     scene.settings.create_state()
     handed = Handed(scene.settings.state / HANDED)
-    handed.sweep(system.SystemClock().now_ms())
-    digest, size = await asyncio.to_thread(
-        handed.add, request.upload, request.data, offset=request.offset, is_last=request.last
-    )
-    return answers.HandedOver(blob=digest, bytes=size)
+    principal = str(actor_of(scene.settings, scene.by).principal)
+
+    def take() -> tuple[str | None, int]:
+        if request.last:
+            handed.sweep(system.SystemClock().now_ms())
+        return handed.add(
+            request.upload,
+            request.data,
+            principal=principal,
+            capability=request.capability,
+            offset=request.offset,
+            is_last=request.last,
+        )
+
+    digest, size = await asyncio.to_thread(take)
+    return answers.HandedOver(upload=request.upload, blob=digest, bytes=size)
 
 
 async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:

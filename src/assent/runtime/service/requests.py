@@ -130,10 +130,13 @@ class Informed(Request[A], frozen=True):
 class HandOver(Informed[answers.HandedOver], tag="hand_over", frozen=True):
     """A part of a file that a person hands over for a call, under a name that whoever sends it made up; the last one ends it.
 
-    It is read by whoever asks, with that one's rights: no path is told.
+    It is read by whoever asks, with that one's rights: no path is told. Only a call of this `capability` by the same principal
+    takes it.
     """
 
     upload: str
+    capability: str
+    """`findings.import` or `resource.publish`."""
     data: bytes
     offset: int = 0
     """Bytes that were sent before: a part that comes twice, or out of order, is refused (`UPLOAD_INVALID`)."""

@@ -25,7 +25,14 @@ from assent.runtime.settings import effective as settings
 from assent.runtime.wiring._rates import rate_limiter, remember_calls
 from assent.runtime.wiring._secrets import SECRET_BINDING, runtime_secrets
 from assent.spec.ports import FineClock
-from assent.spec.spelled_fields import HOST_PATH_FORMAT, PATH_FORMAT, TEMPLATE_FORMAT, URL_FORMAT, Spellings
+from assent.spec.spelled_fields import (
+    HOST_PATH_FORMAT,
+    PATH_FORMAT,
+    PROJECT_FORMAT,
+    TEMPLATE_FORMAT,
+    URL_FORMAT,
+    Spellings,
+)
 
 
 class Calling:
@@ -73,13 +80,14 @@ class Calling:
 
 
 def spellings(workspace: Path) -> Spellings:
-    """What brings the paths and URLs of a call in this workspace into their normal form."""
+    """What brings the paths, URLs and projects of a call in this workspace into their normal form."""
     tops = tuple(dict.fromkeys((str(workspace.absolute()), os.path.realpath(workspace))))
     return {
         PATH_FORMAT: partial(spelled_below, tops),
         HOST_PATH_FORMAT: partial(spelled_on_host, tops),
         URL_FORMAT: _url,
         TEMPLATE_FORMAT: _template,
+        PROJECT_FORMAT: _project,
     }
 
 
@@ -95,6 +103,13 @@ def _template(text: str) -> str:
     from assent.capabilities.net._url import normal_template  # as above
 
     return normal_template(text)
+
+
+def _project(text: str) -> str:
+    from assent.capabilities.findings import project_of  # as above
+
+    ident, name = project_of(text)
+    return name or ident
 
 
 def bounds(limits: settings.Limits) -> Limits:

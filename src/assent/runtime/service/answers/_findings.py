@@ -20,8 +20,9 @@ class Recipe(Answer, frozen=True, kw_only=True):
 
 
 class HandedOver(Answer, frozen=True, kw_only=True):
-    """What was handed over so far; under which digest a call takes it, once it is whole."""
+    """What was handed over so far; once it is whole (`blob`), a call names it by all of this."""
 
+    upload: str
     blob: str | None
     bytes: int
 

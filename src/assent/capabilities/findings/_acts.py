@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, JsonValue, model_validator
 
 from assent.capabilities.findings._desk import Desk, project_of
-from assent.capabilities.findings.ingest import Ingested, normalise, recognised
+from assent.capabilities.findings.ingest import Ingested, head_of, normalise
 from assent.capabilities.handed import FILE_BYTES_MAX, Kept
 from assent.errors import RefusedError
 from assent.findings.book import Removal, Wanted
@@ -73,7 +73,7 @@ class ImportEffect:
         ident, name = project_of(parameters.project)
         raw = _Raw(desk, context, parameters)
         size = raw.measured()
-        found = recognised(desk.tools(), raw.read, parameters.tool)
+        found = desk.tools().recognise(head_of(raw.read()), parameters.tool)
         text = (
             f"imports {safe_line(parameters.called)}, {size_text(size)}, which {found.name} wrote,"
             f" into the project {safe_line(name or ident)}"
@@ -86,7 +86,7 @@ class ImportEffect:
         project_of(parameters.project)
         raw = _Raw(desk, context, parameters)
         digest = context.blobs.put(raw.read())
-        recognised(desk.tools(), lambda: context.blobs.read(digest), parameters.tool)
+        desk.tools().recognise(head_of(context.blobs.read(digest)), parameters.tool)
         return Prepared({"blob": digest, "bytes": raw.size}, blobs=(digest,))
 
     def execute(self, context: LocalContext, parameters: Import) -> Ingested:

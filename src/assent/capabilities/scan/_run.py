@@ -28,7 +28,7 @@ from assent.capabilities.scan._files import Named, copy, named_by
 from assent.capabilities.scan._manifest import OUTPUT, Kind, Tool
 from assent.capabilities.scan._options import options_of, words_of
 from assent.capabilities.scan._reaching import Reached, reached, unenforced
-from assent.capabilities.scan._scanners import Found, Scanners, digest_of, limits_of
+from assent.capabilities.scan._scanners import Found, Scanners, digest_of, limits_of, require_parser
 from assent.capabilities.scan._shapes import Ended, Program, Reach, Scan, ScanFiles, Scanned, Story, Used
 from assent.capabilities.scan._target import path_word
 from assent.errors import Json
@@ -36,10 +36,8 @@ from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Re
 from assent.spec.states import Verdict
 from assent.spec.values.canonical import fingerprint
 from assent.spec.words.legible import safe_line
-from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from assent.findings.parsing import Parser
     from assent.sandbox import Capture
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -69,7 +67,7 @@ class Planned:
 async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kind) -> Planned:
     """Look at everything that a scan needs. `NoEffectError` for whatever speaks against it; nothing is scanned."""
     scanners, programs = context.app.get(Scanners), context.app.get(Programs)
-    tool = scanners.tool(parameters.tool)
+    tool = await in_thread(partial(scanners.tool, parameters.tool))
     if tool.kind != kind:
         raise NoEffectError(
             "SCANNER_OTHER_KIND",
@@ -78,7 +76,7 @@ async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
             hint=f"call `scan.{tool.kind}`",
         )
     project_of(parameters.project)
-    _require_parser(context.app.get(Desk).tools(), tool)
+    await in_thread(lambda: require_parser(context.app.get(Desk).tools(), tool))
     chosen = options_of(tool, parameters.options)
     sandbox = await programs.sandbox()
     reach: Reached | None = None
@@ -99,18 +97,6 @@ async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     values |= {"output": f"./{OUTPUT}{tool.output.name}", **chosen}
     words = words_of(tool, values | {name: one.word for name, one in files.items()})
     return Planned(tool=tool, found=found, words=words, files=files, reach=reach)
-
-
-def _require_parser(known: Mapping[str, Parser], tool: Tool) -> None:
-    """Refuse a scanner whose output nobody could read, before it writes any."""
-    wanted = tool.output.parser
-    if wanted not in known and all(one.manifest.tool != wanted for one in known.values()):
-        raise NoEffectError(
-            "SCANNER_INVALID",
-            f"`output.parser` of the scanner `{tool.tool}` names `{wanted}`, and no findings manifest has that name",
-            path="output.parser",
-            hint=did_you_mean(wanted, known, otherwise="docs/findings-parsers.md lists them"),
-        )
 
 
 def _path(context: LocalContext, path: str) -> str:

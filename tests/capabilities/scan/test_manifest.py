@@ -61,6 +61,12 @@ def test_none_of_ours_gives_a_program_a_value_that_it_may_take_for_an_option(fil
             "self_test",
             "only a static",
         ),
+        (
+            "[limits]",
+            "[environment]\nTOKEN = 'secret://-'\n[limits]",
+            "environment.TOKEN",
+            "must be followed by a secret's name",
+        ),
         ("[version]", 'read_only = ["opt"]\n[version]', "read_only[0]", "must be an absolute path"),
     ],
 )
@@ -78,7 +84,7 @@ def test_a_manifest_that_can_not_be_is_refused_at_its_place(
     assert error.path is not None
     line = int(error.path.split(":")[1])
     there = PLAIN.replace(was, now, 1).splitlines()[line - 1]
-    assert any(name in there for name in re.findall("[a-z_]+", place))
+    assert any(name in there for name in re.findall("[A-Za-z_]+", place))
 
 
 def test_a_file_that_is_no_toml_is_refused_with_its_line() -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from assent.spec.secret_text import SecretText
 from assent.spec.toml_file import TomlFile
 from assent.spec.words.durations import parse_duration_ms
 from assent.spec.words.suggestions import did_you_mean
@@ -140,6 +141,7 @@ class Tool(_Part, frozen=True, kw_only=True):
     output: Output
     options: dict[Name, Option] = {}
     environment: dict[str, str] = {}
+    """Variables that it has beside a path, a home and a language; a value may hold `secret://NAME`."""
     read_only: tuple[Word, ...] = ()
     """Absolute paths that it reads beside the system's."""
     limits: Limits = Limits()
@@ -179,6 +181,11 @@ def _faults(tool: Tool) -> Iterator[tuple[str, str]]:
         parse_duration_ms(tool.limits.time)
     except ValueError:
         yield "limits.time", "must be a duration: `30s`, `10m`"
+    for name, value in tool.environment.items():
+        try:
+            SecretText.parse(value)
+        except ValueError as error:
+            yield f"environment.{name}", f"can't be read: {error}"
     yield from _pattern_faults("version.pattern", tool.version.pattern, "version")
     for name, option in tool.options.items():
         place = f"options.{name}"

@@ -33,6 +33,7 @@ from assent.capabilities.scan._shapes import Ended, Program, Reach, Scan, ScanFi
 from assent.capabilities.scan._target import path_word
 from assent.errors import Json
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.secrets.revealing import names_in
 from assent.spec.states import Verdict
 from assent.spec.values.canonical import fingerprint
 from assent.spec.words.legible import safe_line
@@ -127,6 +128,7 @@ async def preview(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     """The command line, the program, and where it could go."""
     plan = await planned(context, parameters, kind)
     found = plan.found
+    context.foresee_secrets(names_in(context.app.get(Scanners).environment(plan.tool)))
     pinned = "pinned" if found.is_pinned else "not pinned"
     lines = [plan.line, f"{plan.tool.title} {found.version} ({pinned}, sha256 {found.sha256[:16]}…)"]
     if plan.reach is None:
@@ -166,11 +168,14 @@ async def execute(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     await _require_walls(programs, plan, prepared)
     may_act = plan.reach is not None or prepared.get("confined") is not True
     async with programs.folder() as folder, _root(programs, plan) as root:
-        job = await in_thread(partial(_job, context, parameters, plan, root))
+        environment = await context.reveal(context.app.get(Scanners).environment(plan.tool))
+        job = await in_thread(partial(_job, context, parameters, plan, root, environment))
         with disk_told(may_act=may_act):
             ran = await programs.run_job(context, job, folder, may_act=may_act)
         # A scan that failed has left nothing but what it sent. That nobody takes back, and there is no doubt about it either.
-        require_success(replace(ran, may_act=False), check=True, success=plan.tool.success)
+        codes = ", ".join(map(str, plan.tool.success))
+        hint = f"its last words stand with this; by its manifest {codes} is success"
+        require_success(replace(ran, may_act=False), check=True, success=plan.tool.success, hint=hint)
         capture = await in_thread(partial((await programs.sandbox()).captured, folder / LAYER))
         return await in_thread(partial(_scanned, context, parameters, plan, ran, capture))
 
@@ -223,7 +228,13 @@ async def _root(programs: Programs, plan: Planned) -> AsyncIterator[Path]:
         await in_thread(scratch.remove)
 
 
-def _job(context: LocalContext, parameters: Scan | ScanFiles, plan: Planned, root: Path) -> Job:
+def _job(
+    context: LocalContext,
+    parameters: Scan | ScanFiles,
+    plan: Planned,
+    root: Path,
+    environment: Mapping[str, str],
+) -> Job:
     scanners, programs = context.app.get(Scanners), context.app.get(Programs)
     for named in plan.files.values():
         copy(context, named, root)
@@ -237,7 +248,7 @@ def _job(context: LocalContext, parameters: Scan | ScanFiles, plan: Planned, roo
         program=plan.found.path,
         arguments=plan.words,
         root=root,
-        environment=scanners.environment(plan.tool),
+        environment=environment,
         limits=replace(limits, wall_s=min(seconds)),
         read_only=scanners.readable(plan.tool),
         network=plan.reach is not None,
@@ -290,6 +301,8 @@ def _written(plan: Planned, ran: Ran, capture: Capture) -> Iterator[bytes]:
     raise NoEffectError(
         "SCAN_OUTPUT_MISSING",
         f"`{plan.tool.tool}` wrote no output, and ended as if it had done its work",
+        hint="what it printed stands with this; where no file means that nothing was found, its manifest says so: "
+        "`may_be_missing = true` under `[output]`",
         details={**ran.told(), **ends(ran.folder)},
     )
 

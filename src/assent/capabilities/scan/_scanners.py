@@ -19,6 +19,7 @@ from assent.capabilities.scan._manifest import Tool, order_of, read_tool
 from assent.capabilities.scan._scope import Scope
 from assent.errors import AssentError, InputError
 from assent.invocation import NoEffectError
+from assent.spec.secret_text import SecretText
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class Scanners:
                     Confinement(
                         root=scratch.path,
                         read_only=self.readable(tool),
-                        environment=self.environment(tool),
+                        environment=self.bare_environment(tool),
                         limits=replace(
                             limits_of(tool, limits), wall_s=ASKING_S, output_bytes=ANSWER_BYTES_MAX
                         ),
@@ -198,10 +199,15 @@ class Scanners:
         """What it can read beside the system's folders."""
         return (*self.read_only, *map(Path, tool.read_only))
 
-    def environment(self, tool: Tool) -> dict[str, str]:
+    def environment(self, tool: Tool) -> dict[str, SecretText]:
         """All that it finds in its environment: programs look for each other, and many give up without a home or a language."""
         path = ":".join([*map(str, self.paths), *PATH])
-        return {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", **tool.environment}  # noqa: S108  # its own, in the sandbox
+        said = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", **tool.environment}  # noqa: S108  # its own, in the sandbox
+        return {name: SecretText(value) for name, value in said.items()}
+
+    def bare_environment(self, tool: Tool) -> dict[str, str]:
+        """The same without what secrets are in: it is only asked who it is, or tried out."""
+        return {name: value for name, value in self.environment(tool).items() if not value.names}
 
     def _files(self) -> dict[str, Path]:
         found: dict[str, Path] = {}

@@ -172,6 +172,15 @@ def test_what_is_of_another_tool_is_a_failure_on_record(
     assert hint in text
 
 
+def test_what_says_itself_that_it_failed_is_a_failure(shell: Shell) -> None:
+    said = {"results": [], "paths": {}, "errors": [{"level": "error", "message": "no rules"}]}
+    (shell.folder / "out").write_text(json.dumps(said))
+    ended = shell("findings", "import", "out", "-p", "shop")
+    assert ended.code == 1
+    assert "the tool says that it failed: no rules" in ended.out
+    assert "there may be more than it found" in ended.out
+
+
 @pytest.mark.parametrize(
     "text", ["[]", "", '{"template-id": "a", "info": {"name": "n"}, "matcher-status": false}']
 )

@@ -318,3 +318,39 @@ def test_texts_and_rows_are_read_by_manifests_too() -> None:
 
 def test_the_page_lists_every_tool_as_its_manifest_describes_it() -> None:
     assert write_findings.main(["--check"]) == 0, "run python -m tools.write_findings"
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "why"),
+    [
+        (
+            "nmap",
+            '<nmaprun><runstats><finished exit="error" errormsg="no route"/></runstats></nmaprun>',
+            "no route",
+        ),
+        ("nmap", '<nmaprun><runstats><finished exit="error"/></runstats></nmaprun>', "not why"),
+        ("nmap", '<nmaprun><runstats><finished exit="success"/></runstats></nmaprun>', None),
+        (
+            "semgrep",
+            '{"results": [], "errors": [3, {"level": "warn"}, {"level": "error", "type": "Rule"}]}',
+            "Rule",
+        ),
+        ("semgrep", '{"results": [], "errors": []}', None),
+        ("nuclei", '{"errors": [{"level": "error"}]}', None),
+    ],
+)
+def test_an_output_that_says_that_the_tool_failed_is_known_by_it(
+    tool: str, text: str, why: str | None
+) -> None:
+    found = TOOLS[tool].failure(BytesIO(text.encode()).read)
+    assert (found is None) == (why is None)
+    if found is not None and why is not None:
+        assert found.why.endswith(why)
+        assert text[found.begin] in "<{"
+
+
+def test_where_a_failure_is_told_is_checked() -> None:
+    said = '[failed]\npath = "a"\nwhere = "|"\nequals = [1]\nmessage = "m"\n'
+    with pytest.raises(InputError) as refused:
+        read_parser((LEAST + "[[records]]\n" + FIELDS + said).encode(), "t.toml")
+    assert str(refused.value.path).startswith("t.toml:14:")

@@ -55,7 +55,7 @@ class Fault(SpecModel):
     begin: Count
     end: Count
     hint: str | None = None
-    """Of an output of which nothing could be read: what it seems to be."""
+    """What helps: of an output of which nothing could be read, what it seems to be."""
 
 
 class Ingested(SpecModel):
@@ -122,6 +122,7 @@ def normalise(
     normalised = context.attach(
         lines.of(with_runs.read(Pieces(context.blobs.read(raw.blob)).read, about, report))
     )
+    report.fault = report.fault or parser.failure(Pieces(context.blobs.read(raw.blob)).read)
     return Ingested(
         project=ident,
         project_name=project_name,
@@ -151,7 +152,10 @@ def head_of(chunks: Iterator[bytes]) -> bytes:
 def _fault(report: Report, tools: Tools, chunks: Iterator[bytes], size: int) -> Fault | None:
     """What is wrong with an output: a place that is broken, or that nothing of it could be read."""
     fault = report.fault and Fault(
-        message=report.fault.why[:500], begin=report.fault.begin, end=report.fault.end
+        message=report.fault.why[:500],
+        begin=report.fault.begin,
+        end=report.fault.end,
+        hint=report.fault.hint,
     )
     if report.findings or report.resources:
         return fault

@@ -86,8 +86,8 @@ class CompiledRecords:
     def __init__(self, manifest: Manifest, said: Records, number: int) -> None:
         """`number`: which of the manifest's sets it is."""
         _require(manifest, said, number)
-        self.path = _parts(said.path)
-        self.each = _parts(said.each)
+        self.path = words_of(said.path)
+        self.each = words_of(said.each)
         self.becomes = said.becomes
         self.type = said.type
         self.names = {name for source in _sources(said) for name in own_names(source)} | {*manifest.known}
@@ -217,6 +217,9 @@ def _require(manifest: Manifest, said: Records, number: int) -> None:
         **({(*at, "locations"): said.locations} if said.locations else {}),
         **{("required", place): path for place, path in enumerate(manifest.required)},
     }
+    if manifest.failed is not None:
+        sources[("failed", "where")] = manifest.failed.where
+        sources[("failed", "message")] = manifest.failed.message
     for keys, source in sources.items():
         try:
             getter_of(source)
@@ -309,21 +312,21 @@ def _skip_of(said: Skip) -> Callable[[Any, Parents, Names], str | None]:
     def skip(record: Any, parents: Parents, names: Names) -> str | None:
         found = get(record, parents, names)
         is_skipped = (
-            any(_is_same(found, one) for one in equals)
+            any(is_same(found, one) for one in equals)
             if equals
-            else not any(_is_same(found, one) for one in unless)
+            else not any(is_same(found, one) for one in unless)
         )
         return why if is_skipped else None
 
     return skip
 
 
-def _is_same(found: Any, said: Any) -> bool:
+def is_same(found: Any, said: Any) -> bool:
     # "" in a manifest also means that nothing is said.
     return (type(found) is type(said) and found == said) or (said == "" and found is None)
 
 
-def _parts(path: str) -> tuple[str, ...]:
+def words_of(path: str) -> tuple[str, ...]:
     return tuple(path.split(".")) if path else ()
 
 

@@ -72,6 +72,17 @@ class Records(_Part, frozen=True, kw_only=True):
     """What is kept of a resource beside where it is."""
 
 
+class Failed(_Part, frozen=True, kw_only=True):
+    """Where the output itself says that the tool did not end its work, whatever its exit code was."""
+
+    path: Path
+    """From the top of the file; `*` for each member."""
+    where: Source
+    equals: Annotated[tuple[Any, ...], Meta(min_length=1)]
+    message: Source
+    """What the tool says of it."""
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """A tool."""
 
@@ -91,6 +102,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """Where the top of a document, or the root of an XML one (`@name`), says the tool's version."""
     recognise: tuple[Recognised, ...]
     records: Annotated[tuple[Records, ...], Meta(min_length=1)]
+    failed: Failed | None = None
     severities: dict[str, Severity] = {}
     """What the tool's own words mean, in lower case, where they mean something else than in most tools."""
     known: tuple[str, ...] = ()

@@ -20,7 +20,8 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.findings.finding import Finding, Location
 from assent.findings.identity import finding_id
-from assent.findings.parsing._compiled import NO_PLACE, CompiledRecords, Told, identity
+from assent.findings.parsing._compiled import NO_PLACE, CompiledRecords, Told, identity, is_same, words_of
+from assent.findings.parsing._fields import getter_of
 from assent.findings.parsing._json import Cut, Cutter, Read
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, fault, manifest_file
 from assent.findings.parsing._rows import LineCutter, RowCutter
@@ -75,6 +76,7 @@ class Fault(NamedTuple):
     begin: int
     end: int
     why: str
+    hint: str | None = None
 
 
 @dataclass(slots=True)
@@ -163,6 +165,21 @@ class Parser:
             return self
         return Parser(self.manifest, runs=read_runs(read))
 
+    def failure(self, read: Read) -> Fault | None:
+        """What the output itself says of why the tool did not end its work: it may stand behind the records."""
+        failed = self.manifest.failed
+        if failed is None:
+            return None
+        where, message = getter_of(failed.where), getter_of(failed.message)
+        for cut in self._cut(read, words_of(failed.path)):
+            found = cut.value if isinstance(cut.value, dict) else {}
+            if any(is_same(where(found, (), cut.names), one) for one in failed.equals):
+                why = f"the tool says that it failed: {message(found, (), cut.names) or 'not why'}"
+                return Fault(
+                    cut.begin, cut.end, why, "what it wrote was read; there may be more than it found"
+                )
+        return None
+
     def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """A record with what its file says of it elsewhere, and the tool that its run is of."""
         run = self._runs.get(cut.names[0]) or Run()
@@ -178,15 +195,18 @@ class Parser:
         return re.compile(self.manifest.line or "")
 
     def _cuts(self, read: Read) -> Iterable[Cut]:
+        return self._cut(read, self.path, keeps=any(one.each for one in self._sets))
+
+    def _cut(self, read: Read, path: tuple[str, ...], *, keeps: bool = False) -> Iterable[Cut]:
         match self.manifest.format:
             case "csv":
                 return RowCutter(read)
             case "text":
                 return LineCutter(read, self._line)
             case "xml":
-                return XmlCutter(read, self.path)
+                return XmlCutter(read, path)
             case _:
-                return Cutter(read, self.path, keeps=any(one.each for one in self._sets))
+                return Cutter(read, path, keeps=keeps)
 
     @staticmethod
     def _inner(records: CompiledRecords, cut: Cut) -> Iterator[tuple[Cut, tuple[Any, ...]]]:

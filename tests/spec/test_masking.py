@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from assent.errors import Json
 from assent.spec import masking
-from assent.spec.masking import MASK, hides, masked, masked_by_name, names_secret
+from assent.spec.masking import MASK, hides, masked, masked_by_name, names_secret, parts_at
 from assent.spec.types import SecretReference
 from assent.spec.values.frozen import freeze
 
@@ -125,3 +125,13 @@ def test_a_long_name_is_looked_at_and_not_remembered() -> None:
     assert names_secret(f"{long}_password")
     assert not names_secret(long)
     assert before == masking._KNOWN
+
+
+def test_all_that_a_schema_says_of_a_place_is_found() -> None:
+    schema = {
+        "properties": {"a": {"$ref": "#/$defs/A"}},
+        "$defs": {"A": {"items": {"anyOf": [{"title": "x"}, {"$ref": "#/none"}]}}},
+    }
+    assert {"title": "x"} in parts_at(schema, ("a", 0))
+    assert parts_at(schema, ("a", 0, "b", "c")) == []
+    assert parts_at(schema, ()) == [schema]

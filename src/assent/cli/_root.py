@@ -60,7 +60,7 @@ COMMANDS: Final = {
             "findings",
             "Import what scanners wrote; list, decide about and export findings.",
         ),
-        ("scan", "_scan", "scan", "List scanners, and run one within the written scope."),
+        ("scan", "scans._group", "scan", "List scanners, and run one within the written scope."),
         (
             "resource",
             "_resource",

@@ -66,11 +66,19 @@ def hides_at(schema: Mapping[str, object], path: Sequence[str | int]) -> bool:
         if any(part is None or part.get("writeOnly") is True for part in every):
             return True
         parts = [part for part in every if part]
-        if isinstance(step, str):
-            below = [one for part in parts for one in _of_member(part, step)]
-        elif step is not None:
-            below = [one for part in parts for one in _of_entry(part, step)]
+        if step is not None:
+            below = [one for part in parts for one in _below(part, step)]
     return False
+
+
+def parts_at(schema: Mapping[str, object], path: Sequence[str | int]) -> list[Mapping[str, object]]:
+    """Every part of a schema that says something about what stands at `path` (names and indexes from the whole)."""
+    masking = _Masking(schema)
+    parts = [part for part in masking.applying([schema]) if part]
+    for step in path:
+        below = [one for part in parts for one in _below(part, step)]
+        parts = [part for part in masking.applying(below) if part]
+    return parts
 
 
 def places(
@@ -199,6 +207,10 @@ def _places(
     for step, item, parts in below:
         if parts:
             yield from _places(masking, item, parts, wanted, (*path, step))
+
+
+def _below(schema: Mapping[str, object], step: str | int) -> Iterator[object]:
+    return _of_member(schema, step) if isinstance(step, str) else _of_entry(schema, step)
 
 
 def _of_member(schema: Mapping[str, object], name: str) -> Iterator[object]:

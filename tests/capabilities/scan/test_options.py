@@ -16,7 +16,8 @@ TOOL = read_tool(
     PROBE.format(kind="active", time="60s")
     .replace('"{words}"]]', '"{words}"], ["-n{count}", "--level={level}"]]')
     .replace("[limits]", '[options.count]\ntype = "number"\nabout = "a count"\nleast = 2\nmost = 9\n'
-             '[options.level]\ntype = "choice"\nabout = "a level"\nchoices = ["low", "high"]\ndefault = "low"\n[limits]'),
+             '[options.level]\ntype = "choice"\nabout = "a level"\nchoices = ["low", "high"]\ndefault = "low"\n[limits]')
+    .encode(),
     "probe.toml",
 )  # fmt: skip
 

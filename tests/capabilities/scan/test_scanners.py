@@ -109,3 +109,29 @@ async def test_the_exit_codes_that_mean_success_are_the_manifests(yard: Yard, en
     manifest.write_text(manifest.read_text() + f'[environment]\nENDS = "{ends}"\n')
     result = await yard.run("active", "probe", TARGET)
     assert code(result) == (None if ends in {0, 7} else "PROGRAM_FAILED")
+
+
+async def test_a_secret_of_a_manifest_is_in_the_scanners_environment_alone(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Granted by whoever configures the secret, given to the scan alone, and hidden in all that the scanner says."""
+    monkeypatch.setenv("ASSENT_SECRET_TOKEN", "hunter-of-secrets-7")
+    (yard.work / "scanners").mkdir()
+    manifest = PROBE.format(kind="static", time="60s").replace('target = "url"', 'target = "path"')
+    (yard.work / "scanners/probe.toml").write_text(
+        manifest + '[environment]\nAPI_TOKEN = "secret://token"\nPLAIN = "1"\n'
+    )
+    yard.program(
+        "probe",
+        '#!/bin/sh\nif [ "$1" = --version ]; then echo "probe 1.0$API_TOKEN"; exit; fi\n'
+        'test "$PLAIN" = 1 || exit 9\necho "{\\"template-id\\": \\"t\\", \\"info\\": {\\"name\\": \\"$API_TOKEN\\"},'
+        ' \\"matched-at\\": \\"http://a/\\"}"\necho "$API_TOKEN" >&2\n',
+    )
+    yard.configure()
+    assert code(await yard.run("static", "probe", ".")) == "SECRET_NOT_GRANTED"
+    toml = yard.work / "assent.toml"
+    toml.write_text(toml.read_text() + '[secrets.token]\ncapabilities = ["scan.static"]\n')
+    found = await yard.scanned("static", "probe", ".")
+    assert (found["findings"], found["scan"]["program"]["version"]) == (1, "1.0")
+    assert found["scan"]["ended"]["stderr"] == "***\n"
+    assert "hunter" not in repr(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,132 @@ def test_a_broken_file_gives_its_records_and_fails(shell: Shell) -> None:
     assert (fault["code"], fault["path"]) == ("OUTPUT_BROKEN", f"cut.jsonl:{fault['details']['begin']}")
     assert len(shell.json("list")) == 1
     assert "broken at cut.jsonl:" in shell("findings", "import", "cut.jsonl", "-p", "shop").out
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "message", "hint"),
+    [
+        ("bandit", SCAN.read_text().splitlines()[0], "it holds nothing of `bandit`", "it is of `nuclei`"),
+        ("katana", SCAN.read_text(), "none of 4 records could be read", "it is of `nuclei`"),
+        ("katana", '{"a": 1}\n{"b": 2}\n', "none of 2 records could be read", "JSON with `a`"),
+        ("nmap", SCAN.read_text(), "", "it is of `nuclei`"),
+    ],
+)
+def test_what_is_of_another_tool_is_a_failure_on_record(
+    shell: Shell, tool: str, text: str, message: str, hint: str
+) -> None:
+    """A wrong `--tool` reads nothing: who looks at the exit code alone must not take that for a clean system."""
+    (shell.folder / "out").write_text(text)
+    ended = shell("findings", "import", "out", "-p", "shop", "--tool", tool, "--json")
+    found = json.loads(ended.out.splitlines()[-1])
+    assert (ended.code, found["findings"], found["resources"]) == (1, 0, 0)
+    fault = found["fault"]["error"]
+    assert message in fault["message"]
+    assert hint in fault["hint"]
+    assert len(shell.json("datasets")) == 1
+    text = shell("findings", "import", "out", "-p", "shop", "--tool", tool).out
+    assert text.startswith("not read ")
+    assert hint in text
+
+
+def test_what_says_itself_that_it_failed_is_a_failure(shell: Shell) -> None:
+    said = {"results": [], "paths": {}, "errors": [{"level": "error", "message": "no rules"}]}
+    (shell.folder / "out").write_text(json.dumps(said))
+    ended = shell("findings", "import", "out", "-p", "shop")
+    assert ended.code == 1
+    assert "the tool says that it failed: no rules" in ended.out
+    assert "there may be more than it found" in ended.out
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "", '{"template-id": "a", "info": {"name": "n"}, "matcher-status": false}']
+)
+def test_that_there_was_nothing_is_no_failure(shell: Shell, text: str) -> None:
+    (shell.folder / "out").write_text(text)
+    found = shell.json("import", "out", "-p", "shop", "--tool", "nuclei")
+    assert (found["findings"], found["fault"]) == (0, None)
+
+
+OWN: Final = """\
+tool = "ourscan"
+title = "Ours"
+about = "files"
+record = "a complaint"
+kind = "setting"
+
+[[recognise]]
+top = ["complaints"]
+
+[[records]]
+path = "complaints.*"
+
+[records.fields]
+title = "text"
+severity = "level"
+"at.path" = "file"
+"""
+OURS: Final = '{"complaints": [{"text": "bad", "level": "high", "file": "a.ini"}]}'
+
+
+@pytest.fixture
+def own(shell: Shell) -> Shell:
+    """A workspace with a parser of its own, and an output for it."""
+    (shell.folder / "assent.toml").write_text('policy = "policy.yaml"\n[findings]\ntools = "parsers"\n')
+    (shell.folder / "parsers").mkdir()
+    (shell.folder / "parsers/ourscan.toml").write_text(OWN)
+    (shell.folder / "out.json").write_text(OURS)
+    return shell
+
+
+def test_the_workspaces_own_parsers_are_known_to_detect(own: Shell) -> None:
+    assert own.json("detect", "out.json")["tool"] == "ourscan"
+    assert own("findings", "detect", "../none/out.json").code == 2
+    (own.folder / "assent.toml").unlink()
+    assert own.refused("detect", "out.json") == (2, "TOOL_UNKNOWN"), "only ours are known elsewhere"
+
+
+def test_a_broken_parser_stops_only_what_needs_it(own: Shell) -> None:
+    (own.folder / "parsers/ourscan.toml").write_text(OWN.replace("severity =", "severty ="))
+    found = own.json("import", str(SCAN), "-p", "shop")
+    assert found["findings"] == 3
+    for words in (
+        ["import", "out.json", "-p", "shop"],
+        ["import", "out.json", "-p", "shop", "--tool", "ourscan"],
+    ):
+        ended = own("findings", *words)
+        assert ended.code == 1
+        assert "parsers/ourscan.toml:15:1" in ended.out + ended.err
+        assert "did you mean `severity`?" in ended.out + ended.err
+    assert own.refused("import", "out.json", "-p", "shop", "--tool", "zzz9") == (1, "TOOL_MANIFEST_INVALID")
+    assert (
+        "did you mean `ourscan`?"
+        in own("findings", "import", "out.json", "-p", "shop", "--tool", "orscan").out
+    )
+    assert own.refused("import", "out.json", "-p", "shop", "--tool", "nucli") == (1, "TOOL_UNKNOWN")
+    assert own.refused("detect", "out.json") == (2, "TOOL_MANIFEST_INVALID")
+    detected = own("findings", "detect", str(SCAN))
+    assert detected.code == 0
+    assert "not used: the manifest `parsers/ourscan.toml`" in detected.err
+    assert "mend parsers/ourscan.toml:15:1" in own("doctor").out
+
+
+def test_a_broken_parser_in_the_place_of_ours_is_not_passed_over(own: Shell) -> None:
+    """Who puts a `nuclei.toml` of their own there means that one."""
+    (own.folder / "parsers/nuclei.toml").write_text("tool = 1\n")
+    assert own.refused("import", str(SCAN), "-p", "shop") == (1, "TOOL_MANIFEST_INVALID")
+    assert own.refused("import", str(SCAN), "-p", "shop", "--tool", "nuclei") == (1, "TOOL_MANIFEST_INVALID")
+
+
+def test_parsers_that_can_not_be_read_and_a_folder_that_is_not_there_are_told(own: Shell) -> None:
+    own.folder.joinpath("parsers/large.toml").write_bytes(b"#" * (257 << 10))
+    own.folder.joinpath("parsers/folder.toml").mkdir()
+    doctor = own("doctor").out
+    assert "has more than 262144 bytes" in doctor
+    assert "`parsers/folder.toml` can't be read: is a directory" in doctor
+    assert "ourscan in `parsers`" in doctor
+    shutil.rmtree(own.folder / "parsers")
+    assert "there is no folder `parsers`" in own("doctor").out
+    assert own.json("import", str(SCAN), "-p", "shop")["findings"] == 3
 
 
 @pytest.mark.parametrize(

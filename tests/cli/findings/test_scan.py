@@ -45,6 +45,84 @@ def test_a_scan_by_command_brings_findings(scans: Shell) -> None:
     assert scans("scan", "run", "hello", "none-such", "--project", "shop").code != 0
 
 
+@pytest.fixture
+def confined() -> None:
+    with Sandbox.detect() as sandbox:
+        if not sandbox.holds.is_confined:
+            pytest.skip("nothing on this machine confines programs")
+
+
+def test_a_scan_tells_all_that_was_found_and_what_is_new_about_it(scans: Shell, confined: None) -> None:
+    hello = scans.folder / "bin/hello"
+    hello.write_text(hello.read_text().replace('"file"', '"extra": 1, "file"'))
+    ended = scans("scan", "run", "hello", "src", "-p", "shop")
+    assert ended.code == 0, ended
+    assert "hello src: 1 record: 1 finding, 0 resources, 0 skipped" in ended.err
+    assert "fields not known to this release: extra" in ended.err
+    assert "assent findings list --project shop" in ended.err
+    parser = scans.folder / "parsers/hello.toml"
+    parser.write_text(parser.read_text().replace("[[records]]", '[[records]]\nbecomes = "resource"'))
+    found = scans("scan", "run", "hello", "src", "-p", "shop")
+    assert "hello src: 1 record: 0 findings, 1 resource, 0 skipped" in found.err
+    assert "assent findings discovered --project shop" in found.err
+    assert "1 record: no findings, 1 resource" in found.err
+
+
+def test_an_output_that_nobody_can_read_fails_the_scan(scans: Shell, confined: None) -> None:
+    hello = scans.folder / "bin/hello"
+    hello.write_text(hello.read_text().replace('"file"', '"flie"'))
+    ended = scans("scan", "run", "hello", "src", "-p", "shop")
+    assert ended.code == 1
+    assert "none of 1 record could be read" in ended.err
+
+
+def test_a_scanner_whose_parser_is_not_there_or_is_broken_is_told(scans: Shell, confined: None) -> None:
+    parser = scans.folder / "parsers/hello.toml"
+    parser.write_text(parser.read_text().replace("record =", "recrod ="))
+    (one,) = json.loads(scans("scan", "tools", "hello", "--json").out)
+    assert (one["status"], one["error"]["code"]) == ("invalid", "TOOL_MANIFEST_INVALID")
+    assert one["error"]["path"].startswith("parsers/hello.toml:")
+    shown = scans("scan", "tools", "hello").out
+    assert "did you mean `record`?" in shown
+    assert "parsers/hello.toml:" in shown
+    parser.unlink()
+    (one,) = json.loads(scans("scan", "tools", "hello", "--json").out)
+    assert (one["status"], one["error"]["code"]) == ("invalid", "SCANNER_INVALID")
+    assert scans("scan", "run", "hello", "src", "-p", "shop").code == 2
+
+
+def test_a_scanner_with_a_parser_of_its_own_is_tested_with_it(scans: Shell, confined: None) -> None:
+    manifest = scans.folder / "scanners/hello.toml"
+    manifest.write_text(
+        manifest.read_text()
+        + '\n[self_test]\ntarget = "."\n[self_test.files]\n"one.py" = "print(\'hello\')"\n'
+    )
+    (one,) = json.loads(scans("scan", "tools", "hello", "--test", "--json").out)
+    assert one["self_test"] == "passed"
+    assert scans("scan", "tools", "--test").code == 2
+
+
+@pytest.mark.parametrize("report", ["../x.sarif", "/tmp/x.sarif", ".", "src"])
+def test_a_report_that_can_not_be_written_is_refused_before_anything_is_scanned(
+    scans: Shell, report: str
+) -> None:
+    ended = scans("scan", "code", "src", "-p", "shop", "--report", report)
+    assert ended.code == 2
+    assert "--report" in ended.err
+    assert "left out" not in ended.err
+
+
+def test_options_and_targets_that_can_not_be_are_told(scans: Shell) -> None:
+    assert "NAME=VALUE, not `deep`" in scans("scan", "run", "hello", "src", "-p", "s", "--option", "deep").err
+    assert "is not a URL" in scans("scan", "web", "shop", "-p", "s").err
+    assert "is not a URL" in scans("scan", "web", "http://[x/", "-p", "s").err
+    left = scans("scan", "web", "http://127.0.0.1:9/", "-p", "s", "--tool", "ffuf")
+    assert (left.code, "`--wordlist PATH`" in left.err) == (2, True)
+    assert (
+        "did you mean `nmap`?" in scans("scan", "web", "http://127.0.0.1:9/", "-p", "s", "--tool", "nmpa").err
+    )
+
+
 def test_a_scan_of_code_says_what_is_wrong_with_its_words(scans: Shell) -> None:
     ended = scans("scan", "code", "src", "-p", "shop", "--tool", "none-such")
     assert ended.code != 0

@@ -129,3 +129,19 @@ def test_scopes_are_in_force_from_the_nearest_to_the_widest() -> None:
         "global",
     ]
     assert Context().scopes == (GLOBAL,)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("res://wordlists/a:1", "did you mean `wordlist`?"),
+        ("res://template/a:1", "did you mean `templates`?"),
+        ("res://Words/a:1", "did you mean `wordlist`?"),
+        ("res://projects/shop/wordlist/a:1", "did you mean `project`?"),
+        ("res://zzz/a:1", "write `res://"),
+    ],
+)
+def test_what_was_probably_meant_is_told(text: str, hint: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_reference(text)
+    assert str(refused.value.hint).startswith(hint)

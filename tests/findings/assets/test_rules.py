@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,20 @@ from tests.support.properties import holds
 WHEN = "2026-11-23T09:30:00Z"
 SCOPES = ("run/a", "run/b", "node/a", "project/a", "group/a", "global")
 WORDS = ("1", "2")
+
+
+def test_what_is_not_there_is_told_with_what_was_probably_meant() -> None:
+    """Another version, or another name."""
+    provider = MemoryProvider()
+    provider.publish("res://project/shop/wordlist/common:1", b"a", at=WHEN)
+    for name, hint in (
+        ("wordlist/common:2", "there are the versions `1`"),
+        ("wordlist/comon:1", "did you mean `wordlist/common`?"),
+        ("headers/agents:1", "publish it"),
+    ):
+        with pytest.raises(InputError) as refused:
+            provider.resolve(f"res://project/shop/{name}")
+        assert str(refused.value.hint).startswith(hint)
 
 
 class Entry(NamedTuple):

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from assent.errors import InputError
 from assent.findings import finding_schema
-from assent.findings.parsing import About, Parser, built_in_tools, detect, finding_id, read_manifest
+from assent.findings.parsing import (
+    About,
+    Parser,
+    built_in_tools,
+    detect,
+    finding_id,
+    read_manifest,
+    read_parser,
+)
 from assent.findings.parsing._fields import getter_of, own_names
 from tests.findings.test_finding import VALIDATOR
 from tests.support.scanned import expected_of, goldens, parsed, told
@@ -156,24 +164,82 @@ def test_what_a_resource_is_called(at: dict[str, Any], resource: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "said", "line"),
     [
-        ("tool = ", "must be TOML"), (LEAST + "[[records]]\n[records.fields]\nnone = 'a'\n", "`none` is no field"),
-        (LEAST + "[[records]]\n[records.fields]\n'at.none' = 'a'\n", "`at.none`"), (LEAST, "`records` is missing"),
-        (LEAST.replace('"t"\ntitle', '"T T"\ntitle') + "[[records]]\n" + FIELDS, "`tool`"),
-        (LEAST + "other = 1\n[[records]]\n" + FIELDS, "`other`"),
-        (LEAST + "[[records]]\n[records.fields]\ntitle = '^'\nseverity = \"'x\"\n", "must say where a field stands"),
-        (LEAST + "[[records]]\nskip = [{ where = 'a', because = 'b' }]\n" + FIELDS, "`equals` or `unless`"),
-        (LEAST + "[[records]]\n[records.fields]\ntitle = \"a ~ '('\"\n", "one group behind `~`"),
-        (LEAST + "[[records]]\n[records.fields]\ntitle = \"a ~ 'b'\"\n", "one group behind `~`"),
-        (LEAST + "[[records]]\npath = 'a'\n" + FIELDS + "[[records]]\npath = 'b'\n" + FIELDS, "the same `path`"),
+        ("tool = ", "not TOML", 1),
+        (LEAST + "[[records]]\n[records.fields]\nnone = 'a'\n", "`none` is not a field", 9),
+        (LEAST + "[[records]]\n[records.fields]\n'at.none' = 'a'\n", "`at.none`", 9),
+        (LEAST, "`records` is missing", 1),
+        (LEAST.replace('"t"\ntitle', '"T T"\ntitle') + "[[records]]\n" + FIELDS, "`tool`", 1),
+        (LEAST + "other = 1\n[[records]]\n" + FIELDS, "`other`", 7),
+        (
+            LEAST + "[[records]]\n[records.fields]\ntitle = '^'\nseverity = \"'x\"\n",
+            "must say where a field stands",
+            10,
+        ),
+        (LEAST + "[[records]]\nlocations = '|'\n" + FIELDS, "must say where a field stands", 8),
+        (
+            LEAST + "[[records]]\n" + FIELDS + "[records.facts]\na = '|'\n",
+            "must say where a field stands",
+            13,
+        ),
+        (LEAST + "required = ['|']\n[[records]]\n" + FIELDS, "must say where a field stands", 7),
+        (
+            LEAST + "[[records]]\nskip = [{ where = 'a', because = 'b' }]\n" + FIELDS,
+            "`equals` or `unless`",
+            8,
+        ),
+        (
+            LEAST + "[[records]]\nskip = [{ where = '|', because = 'b', equals = [1] }]\n" + FIELDS,
+            "must say where",
+            8,
+        ),
+        (LEAST + "format = 'text'\n[[records]]\n" + FIELDS, "`line` is missing", 1),
+        (
+            LEAST + "format = 'text'\nline = '('\n[[records]]\n" + FIELDS,
+            "`line` must be a regular expression",
+            8,
+        ),
+        (
+            LEAST.replace('{ top = ["t"] }', "{ text = '(' }") + "[[records]]\n" + FIELDS,
+            "`recognise[0].text` must be a regular expression",
+            6,
+        ),
+        (
+            LEAST + "[[records]]\npath = 'a'\n" + FIELDS + "[[records]]\npath = 'b'\n" + FIELDS,
+            "the same `path`",
+            14,
+        ),
     ],
-)  # fmt: skip
-def test_a_manifest_that_says_what_cannot_be_is_told(text: str, said: str) -> None:
+)
+def test_a_manifest_that_says_what_cannot_be_is_told_with_its_line(text: str, said: str, line: int) -> None:
     with pytest.raises(InputError) as refused:
-        Parser(read_manifest(text, "t.toml"))
-    assert refused.value.code == "TOOL_MANIFEST_INVALID"
-    assert said in str(refused.value)
+        read_parser(text.encode(), "t.toml")
+    error = refused.value
+    assert error.code == "TOOL_MANIFEST_INVALID"
+    assert said in error.message
+    assert str(error.path).startswith(f"t.toml:{line}:")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "hint"),
+    [
+        ("kind =", "knid =", "did you mean `kind`?; also: `kind` is missing"),
+        ('kind = "setting"\n', "", "it must be `code`, `dependency`, `network`"),
+        ("severity =", "severty =", "did you mean `severity`?"),
+        ("[records.fields]", "skpi = 1\n[records.fields]", "did you mean `skip`?"),
+        ('tool = "t"', "", "it must be a name of lower-case letters"),
+        ('title = "T"', "title = 1\nabuot = 2", "also: `title` must be text, not `1`"),
+        ('title = "T"', "title = 1", None),
+    ],
+)
+def test_what_was_probably_meant_is_told(was: str, now: str, hint: str | None) -> None:
+    text = LEAST + "[[records]]\n" + FIELDS
+    assert was in text
+    with pytest.raises(InputError) as refused:
+        read_parser(text.replace(was, now, 1).encode(), "t.toml")
+    assert (hint or "") in str(refused.value.hint or "")
+    assert (refused.value.hint is None) == (hint is None)
 
 
 RECORD: dict[str, Any] = {
@@ -247,7 +313,7 @@ def test_texts_and_rows_are_read_by_manifests_too() -> None:
     lines = Parser(
         read_manifest(
             LEAST.replace('{ top = ["t"] }', '{ text = "^OURS" }')
-            + "format = 'text'\n[[records]]\n"
+            + "format = 'text'\nline = '.*'\n[[records]]\n"
             + FIELDS,
             "l",
         )
@@ -258,3 +324,39 @@ def test_texts_and_rows_are_read_by_manifests_too() -> None:
 
 def test_the_page_lists_every_tool_as_its_manifest_describes_it() -> None:
     assert write_findings.main(["--check"]) == 0, "run python -m tools.write_findings"
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "why"),
+    [
+        (
+            "nmap",
+            '<nmaprun><runstats><finished exit="error" errormsg="no route"/></runstats></nmaprun>',
+            "no route",
+        ),
+        ("nmap", '<nmaprun><runstats><finished exit="error"/></runstats></nmaprun>', "not why"),
+        ("nmap", '<nmaprun><runstats><finished exit="success"/></runstats></nmaprun>', None),
+        (
+            "semgrep",
+            '{"results": [], "errors": [3, {"level": "warn"}, {"level": "error", "type": "Rule"}]}',
+            "Rule",
+        ),
+        ("semgrep", '{"results": [], "errors": []}', None),
+        ("nuclei", '{"errors": [{"level": "error"}]}', None),
+    ],
+)
+def test_an_output_that_says_that_the_tool_failed_is_known_by_it(
+    tool: str, text: str, why: str | None
+) -> None:
+    found = TOOLS[tool].failure(BytesIO(text.encode()).read)
+    assert (found is None) == (why is None)
+    if found is not None and why is not None:
+        assert found.why.endswith(why)
+        assert text[found.begin] in "<{"
+
+
+def test_where_a_failure_is_told_is_checked() -> None:
+    said = '[failed]\npath = "a"\nwhere = "|"\nequals = [1]\nmessage = "m"\n'
+    with pytest.raises(InputError) as refused:
+        read_parser((LEAST + "[[records]]\n" + FIELDS + said).encode(), "t.toml")
+    assert str(refused.value.path).startswith("t.toml:14:")

@@ -473,6 +473,17 @@ def test_a_key_is_located_behind_a_multi_line_text(root: Path) -> None:
     assert locate(text, ("absent",)) == (1, 1)
 
 
+def test_a_key_of_one_of_many_tables_is_located_by_its_number() -> None:
+    text = "[[a]]\nx = 1\n[a.in]\nz = 1\n[[a]]\ny = 1\n[a.in]\nz = 1\n[[a.more]]\nz = 1\n[b]\nx = 1\n"
+    assert locate(text, ("a", "0", "x")) == (2, 1)
+    assert locate(text, ("a", "1")) == (5, 3)
+    assert locate(text, ("a", "1", "x")) == (5, 3)
+    assert locate(text, ("a", "1", "in", "z")) == (8, 1)
+    assert locate(text, ("a", "1", "more", "0", "z")) == (10, 1)
+    assert locate(text, ("a", "in", "z")) == (4, 1)
+    assert locate(text, ("b", "x")) == (12, 1)
+
+
 def test_the_default_principal_is_the_account_itself(resolve: Resolve) -> None:
     settings = resolve()
     assert str(settings.principal) == OWN

@@ -130,7 +130,7 @@ def read_toml(text: str, source: str) -> Loaded:
 
 
 def _toml_place(text: str, source: str, path: Path) -> str:
-    line, column = locate(text, tuple(part for part in path if isinstance(part, str)))
+    line, column = locate(text, tuple(map(str, path)))
     return f"{source}:{line}:{column}"
 
 

@@ -85,7 +85,13 @@ def command_line(parameters: Run | RunCaptured) -> str:
     return safe_line(f"$ {names}{shlex.join(parameters.argv)}{where}")
 
 
-def require_success(ran: Ran, *, check: bool, success: Collection[int] = (0,)) -> None:
+def require_success(
+    ran: Ran,
+    *,
+    check: bool,
+    success: Collection[int] = (0,),
+    hint: str = "its last words stand with this; with `check: false` an exit code is not a failure",
+) -> None:
     """Refuse a program that was ended, or that failed: with an exit code that is none of `success`. One that could not act has
     had no effect: nobody has its writes.
 
@@ -110,6 +116,6 @@ def require_success(ran: Ran, *, check: bool, success: Collection[int] = (0,)) -
     raise kind(
         "PROGRAM_FAILED",
         f"the program ended with {how}",
-        hint="its last words stand with this; with `check: false` an exit code is not a failure",
+        hint=hint,
         details=details,
     )

@@ -12,6 +12,7 @@ from assent._lazy import resolved_when_asked
 if TYPE_CHECKING:
     from assent.capabilities.findings._desk import Desk as Desk
     from assent.capabilities.findings._desk import ProjectName as ProjectName
+    from assent.capabilities.findings._desk import known_tools as known_tools
     from assent.capabilities.findings._desk import project_of as project_of
     from assent.capabilities.findings._following import BOOK as BOOK
     from assent.capabilities.findings._following import follow as follow
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = resolved_when_asked(
     __name__,
     {
-        "._desk": "Desk ProjectName project_of",
+        "._desk": "Desk ProjectName known_tools project_of",
         "._following": "BOOK follow seq_of standing",
         ".ingest": "Ingested ingest",
     },

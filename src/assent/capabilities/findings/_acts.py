@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, JsonValue, model_validator
 
 from assent.capabilities.findings._desk import Desk, ProjectName, project_of
-from assent.capabilities.findings.ingest import Ingested, normalise, recognised
+from assent.capabilities.findings.ingest import Ingested, head_of, normalise
 from assent.capabilities.handed import FILE_BYTES_MAX, Counted, Upload, measured
 from assent.errors import RefusedError
 from assent.findings.book import Removal, Wanted
@@ -68,7 +68,7 @@ class ImportEffect:
         desk = context.app.get(Desk)
         ident, name = project_of(parameters.project)
         digest, size = measured(_raw(context, parameters))
-        found = recognised(desk.tools(), lambda: _raw(context, parameters), parameters.tool)
+        found = desk.tools().recognise(head_of(_raw(context, parameters)), parameters.tool)
         text = (
             f"imports {safe_line(parameters.called)}, {size_text(size)}, which {found.name} wrote,"
             f" into the project {safe_line(name or ident)}"
@@ -81,7 +81,7 @@ class ImportEffect:
         project_of(parameters.project)
         raw = Counted(_raw(context, parameters))
         digest = context.blobs.put(raw)
-        recognised(desk.tools(), lambda: context.blobs.read(digest), parameters.tool)
+        desk.tools().recognise(head_of(context.blobs.read(digest)), parameters.tool)
         return Prepared({"blob": digest, "bytes": raw.size}, blobs=(digest,))
 
     def execute(self, context: LocalContext, parameters: Import) -> Ingested:

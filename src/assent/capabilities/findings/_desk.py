@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import Field
 from assent.capabilities.handed import Handed
 from assent.errors import InputError
 from assent.findings.book import Looking, Removal, Removed
-from assent.findings.parsing import Parser, built_in_tools, read_manifest
+from assent.findings.parsing import Parser, Tools, built_in_tools, read_parser
 from assent.invocation import NoEffectError
 from assent.spec.spelled_fields import PROJECT_FORMAT
 
@@ -85,34 +85,44 @@ class Desk(msgspec.Struct, frozen=True):
     manifests: Path | None
     """The folder with the workspace's own manifests of tools."""
 
-    def tools(self) -> Mapping[str, Parser]:
-        """A parser for each manifest that there is. The workspace's own come before ours of the same name."""
-        return {**built_in_tools(), **own_tools(self.manifests)}
+    def tools(self) -> Tools:
+        """Ours, and the workspace's own, which come before ours of the same name."""
+        return known_tools(self.manifests)
 
 
-def own_tools(folder: Path | None) -> dict[str, Parser]:
-    if folder is None or not folder.is_dir():
-        return {}
-    paths = sorted(folder.glob("*.toml"))
-    if len(paths) > MANIFESTS_MAX:
-        raise InputError(
-            "TOOL_MANIFEST_INVALID", f"`{folder.name}` holds more than {MANIFESTS_MAX} manifests"
-        )
-    found: dict[str, Parser] = {}
-    for path in paths:
+def known_tools(folder: Path | None) -> Tools:
+    """Ours, and those that `folder` describes. Blocks."""
+    own = own_tools(folder)
+    return Tools({**built_in_tools(), **own.parsers}, own.faults)
+
+
+def own_tools(folder: Path | None) -> Tools:
+    """What `folder` describes: a file with a fault hurts no other. Blocks."""
+    parsers: dict[str, Parser] = {}
+    faults: dict[str, InputError] = {}
+    paths = sorted(folder.glob("*.toml")) if folder is not None else []
+    for number, path in enumerate(paths):
+        assert folder is not None, "only a folder has files"
+        where = f"{folder.name}/{path.name}"
         try:
-            with path.open("rb") as file:
-                data = file.read(MANIFEST_BYTES_MAX + 1)
-            if len(data) > MANIFEST_BYTES_MAX:
-                raise InputError(
-                    "TOOL_MANIFEST_INVALID",
-                    f"`{path.name}` has more than {MANIFEST_BYTES_MAX} bytes",
-                    path=path.name,
-                )
-            text = data.decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                "TOOL_MANIFEST_INVALID", f"`{path.name}` can't be read: {error}", path=path.name
-            ) from None
-        found[path.stem] = Parser(read_manifest(text, path.name))
-    return found
+            if number >= MANIFESTS_MAX:
+                raise _invalid(where, f"stands behind the first {MANIFESTS_MAX}, which is all that are read")
+            parsers[path.stem] = read_parser(_read(path, where), where)
+        except InputError as error:
+            faults[path.stem] = error
+    return Tools(parsers, faults)
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MANIFEST_BYTES_MAX + 1)
+    except OSError as error:
+        raise _invalid(where, f"can't be read: {(error.strerror or str(error)).lower()}") from None
+    if len(data) > MANIFEST_BYTES_MAX:
+        raise _invalid(where, f"has more than {MANIFEST_BYTES_MAX} bytes")
+    return data
+
+
+def _invalid(where: str, what: str) -> InputError:
+    return InputError("TOOL_MANIFEST_INVALID", f"the manifest `{where}` {what}", path=where)

@@ -125,18 +125,18 @@ def offer(_app: GlobalContext, _ground: Ground) -> None:
 def checks(ground: Ground) -> Iterator[Check]:
     """The manifests that the workspace brings."""
     from assent.capabilities.area import Check
-    from assent.errors import InputError
 
     folder = ground.said.get("tools")
     if not isinstance(folder, str):
         return
     from assent.capabilities.findings._desk import own_tools
 
-    try:
-        found = own_tools(ground.workspace / folder)
-    except InputError as error:
-        yield Check("tools of findings", "fault", error.message, error.hint)
+    if not (ground.workspace / folder).is_dir():
+        hint = "make it, or mend `tools` under `[findings]` of assent.toml"
+        yield Check("tools of findings", "warning", f"there is no folder `{folder}`", hint)
         return
-    yield Check(
-        "tools of findings", "ok", f"{', '.join(found)} in `{folder}`" if found else f"none in `{folder}`"
-    )
+    found = own_tools(ground.workspace / folder)
+    for name, error in found.faults.items():
+        yield Check(f"tool of findings: {name}", "fault", error.message, f"mend {error.path}")
+    names = ", ".join(found.parsers)
+    yield Check("tools of findings", "ok", f"{names} in `{folder}`" if names else f"none in `{folder}`")

@@ -7,7 +7,7 @@ the others (`assent findings prove`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
 import msgspec
@@ -18,7 +18,7 @@ from assent.capabilities.handed import Kept
 from assent.errors import InputError
 from assent.findings.enrich import enriched
 from assent.findings.finding import Severity
-from assent.findings.parsing import HEAD_BYTES, About, Detected, Parsed, Parser, Report, detect, resource_of
+from assent.findings.parsing import HEAD_BYTES, NO_RESOURCE, About, Parsed, Report, Tools, detect, resource_of
 from assent.invocation import Attachment, LocalContext, NoEffectError
 from assent.journal import Frontier, leaf_hash
 from assent.spec.capability import SpecModel
@@ -55,6 +55,8 @@ class Fault(SpecModel):
     message: str
     begin: Count
     end: Count
+    hint: str | None = None
+    """What helps: of an output of which nothing could be read, what it seems to be."""
 
 
 class Ingested(SpecModel):
@@ -112,8 +114,8 @@ def normalise(
     ident, project_name = project_of(project)
     at = instant(context.started_ms or desk.now_ms())
     tools = desk.tools()
-    found = recognised(tools, lambda: context.blobs.read(raw.blob), tool)
-    parser = tools[found.name]
+    found = tools.recognise(head_of(context.blobs.read(raw.blob)), tool)
+    parser = tools.require(found.name)
     report = Report(parser.manifest.tool)
     about = About(ident, at, context.run, raw.blob, tool_version or found.version)
     lines = _Lines(context, report, about)
@@ -121,6 +123,7 @@ def normalise(
     normalised = context.attach(
         lines.of(with_runs.read(Pieces(context.blobs.read(raw.blob)).read, about, report))
     )
+    report.fault = report.fault or parser.failure(Pieces(context.blobs.read(raw.blob)).read)
     return Ingested(
         project=ident,
         project_name=project_name,
@@ -135,38 +138,44 @@ def normalise(
         skipped=[Skipped(reason=reason, count=count) for reason, count in most(report.skipped).items()],
         by_severity={one.value: report.by_severity[one.value] for one in Severity},
         drift=Drift(new_fields=most(report.new_fields), missing_fields=most(report.missing_fields)),
-        fault=None
-        if report.fault is None
-        else Fault(message=report.fault.why[:500], begin=report.fault.begin, end=report.fault.end),
+        fault=_fault(report, tools, context.blobs.read(raw.blob), raw.bytes),
         dataset=lines.tree.root().hex(),
         raw=Kept(blob=raw.blob, bytes=raw.bytes),
         normalised=Kept(blob=normalised.blob, bytes=normalised.bytes),
     )
 
 
-def recognised(
-    tools: Mapping[str, Parser], chunks: Callable[[], Iterator[bytes]], tool: str | None
-) -> Detected:
-    """The manifest that reads an output: the one that is named, or of a tool's several the one that fits. `TOOL_UNKNOWN`."""
-    chosen = {name: parser for name, parser in tools.items() if tool in (None, parser.manifest.tool)}
-    if not chosen and tool is not None and tool in tools:
-        chosen = {tool: tools[tool]}
-    if not chosen:
-        from assent.spec.words.suggestions import suggest
+def head_of(chunks: Iterator[bytes]) -> bytes:
+    """So much of an output as its tool is known by."""
+    return Pieces(chunks).read(HEAD_BYTES)
 
-        near = suggest(str(tool), [*tools])
-        raise InputError(
-            "TOOL_UNKNOWN",
-            f"no tool `{str(tool)[:64]}` is known",
-            hint=f"did you mean `{near}`?" if near else "docs/findings-parsers.md lists the tools",
-        )
+
+def _fault(report: Report, tools: Tools, chunks: Iterator[bytes], size: int) -> Fault | None:
+    """What is wrong with an output: a place that is broken, or that nothing of it could be read."""
+    fault = report.fault and Fault(
+        message=report.fault.why[:500],
+        begin=report.fault.begin,
+        end=report.fault.end,
+        hint=report.fault.hint,
+    )
+    if report.findings or report.resources:
+        return fault
     try:
-        return detect(Pieces(chunks()).read(HEAD_BYTES), chosen)
-    except InputError:
-        if tool is None or len(chosen) > 1:
-            raise
-        # Who names the tool knows more than the beginning of a file that may be cut, or empty.
-        return Detected(next(iter(chosen)), None)
+        other = tools.parsers[detect(head_of(chunks), tools.parsers).name].manifest
+        hint = f"by its beginning it is of `{other.tool}`"
+        is_others = other.tool != report.tool
+    except InputError as error:
+        hint, is_others = error.message, False
+    unread = report.records > 0 and report.unread == report.records
+    if fault is None and (unread or is_others):
+        what = (
+            f"none of {count_text(report.records, 'record')} could be read"
+            if unread
+            else f"it holds nothing of `{report.tool}`"
+        )
+        fault = Fault(message=what, begin=0, end=size)
+    # What is empty, or only cut short, says nothing of another tool.
+    return fault and (fault.model_copy(update={"hint": hint}) if unread or is_others else fault)
 
 
 class Pieces:
@@ -227,7 +236,7 @@ class _Lines:
             found = resource_of(one.resource, self._about, tool=report.tool, begin=one.begin, end=one.end)
         except InputError as error:
             report.resources -= 1
-            report.skipped[f"it makes no valid resource: {error.message}"] += 1
+            report.skipped[f"{NO_RESOURCE}: {error.message}"] += 1
             return None
         return msgspec.json.encode({"resource": found}) + b"\n"
 
@@ -238,9 +247,10 @@ class _Lines:
         counted = ", ".join(
             f"{report.by_severity[one]} {one}" for one in SEVERITIES if report.by_severity[one]
         )
-        self._context.progress(
-            report.records, None, f"{count_text(report.records, 'record')}: {counted or 'no findings'}"
-        )
+        found = counted or "no findings"
+        if report.resources:
+            found += f", {count_text(report.resources, 'resource')}"
+        self._context.progress(report.records, None, f"{count_text(report.records, 'record')}: {found}")
 
 
 def lines_in(chunks: Iterable[bytes]) -> Iterator[bytes]:

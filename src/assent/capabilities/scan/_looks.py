@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from assent.capabilities.exec._programs import in_thread
 from assent.capabilities.scan._manifest import Tool
-from assent.capabilities.scan._scanners import BUILT_IN, Found, Scanners
+from assent.capabilities.scan._scanners import BUILT_IN, Found, Scanners, require_parser
 from assent.capabilities.scan._self_test import self_test
 from assent.errors import AssentError, InputError
-from assent.findings.parsing import built_in_tools
 
 if TYPE_CHECKING:
+    from assent.findings.parsing import Parser, Tools
     from assent.sandbox import Sandbox, SandboxLimits
 
 
@@ -26,18 +26,28 @@ class Look:
     tool: Tool
     source: str
     """`built in`, or the file."""
+    parser: Parser | None = None
+    """What reads its output."""
     found: Found | None = None
     fault: AssentError | None = None
     self_test: str | None = None
 
     @classmethod
-    def of(cls, tool: Tool, file: Path) -> Look:
-        """What its manifest says; nobody has looked for its program."""
-        return cls(tool=tool, source="built in" if file.parent == BUILT_IN else str(file))
+    def of(cls, tool: Tool, file: Path, tools: Tools) -> Look:
+        """What its manifest says, and whether its output can be read; nobody has looked for its program."""
+        look = cls(tool=tool, source="built in" if file.parent == BUILT_IN else str(file))
+        try:
+            return replace(look, parser=require_parser(tools, tool))
+        except AssentError as error:
+            return replace(look, fault=error)
 
 
 async def all_of(
-    scanners: Scanners, detect: Callable[[], Sandbox], limits: SandboxLimits, tested: str | None = None
+    scanners: Scanners,
+    tools: Tools,
+    detect: Callable[[], Sandbox],
+    limits: SandboxLimits,
+    tested: str | None = None,
 ) -> list[Look | tuple[str, Path, InputError]]:
     """A look at every scanner, a few at a time: a manifest that can't be read is told with its file."""
     gate = asyncio.Semaphore(2)
@@ -46,25 +56,21 @@ async def all_of(
         if isinstance(tool, InputError):
             return name, file, tool
         async with gate:
-            look = Look.of(tool, file)
+            look = Look.of(tool, file, tools)
+            parser = look.parser
+            if parser is None:
+                return look
             try:
-                look = replace(look, found=await scanners.find(tool, sandbox, limits))
+                found = await scanners.find(tool, sandbox, limits)
             except AssentError as error:
                 return replace(look, fault=error)
-            if name != tested:
-                return look
-            return replace(look, self_test=await _tested(scanners, look, sandbox, limits))
+            result = None
+            if name == tested:
+                result = await self_test(scanners, tool, found, parser, sandbox=sandbox, limits=limits)
+            return replace(look, found=found, self_test=result)
 
     sandbox = await in_thread(detect)
     try:
-        return [*await asyncio.gather(*(one(*found) for found in scanners.tools()))]
+        return [*await asyncio.gather(*(one(*found) for found in await in_thread(scanners.tools)))]
     finally:
         sandbox.close()
-
-
-async def _tested(scanners: Scanners, look: Look, sandbox: Sandbox, limits: SandboxLimits) -> str:
-    assert look.found is not None, "only what is here is tested"
-    parser = (await in_thread(built_in_tools)).get(look.tool.output.parser)
-    if parser is None:
-        return f"its parser `{look.tool.output.parser}` is none of ours"
-    return await self_test(scanners, look.tool, look.found, parser, sandbox=sandbox, limits=limits)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 import string
-import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from assent.errors import InputError
-from assent.spec.checked_schema import read_struct
+from assent.spec.secret_text import SecretText
+from assent.spec.toml_file import TomlFile
 from assent.spec.words.durations import parse_duration_ms
+from assent.spec.words.suggestions import did_you_mean
 
 MIB: Final = 1 << 20
 
@@ -141,6 +141,7 @@ class Tool(_Part, frozen=True, kw_only=True):
     output: Output
     options: dict[Name, Option] = {}
     environment: dict[str, str] = {}
+    """Variables that it has beside a path, a home and a language; a value may hold `secret://NAME`."""
     read_only: tuple[Word, ...] = ()
     """Absolute paths that it reads beside the system's."""
     limits: Limits = Limits()
@@ -162,21 +163,14 @@ def groups(tool: Tool) -> Iterator[tuple[str, ...]]:
     return ((one,) if isinstance(one, str) else one for one in tool.args)
 
 
-def read_tool(text: str, where: str) -> Tool:
-    """A manifest from TOML. `where`: the file's name, for what is told. `InputError` `SCANNER_INVALID`."""
-    try:
-        said: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise invalid(where, f"must be TOML: {error}") from None
-    tool = read_struct(said, Tool, code="SCANNER_INVALID", what=f"the scanner `{where}` is")
+def read_tool(data: bytes, where: str) -> Tool:
+    """A manifest from TOML. `where`: the file's name, for what is told. `InputError` `SCANNER_INVALID`, with the place."""
+    file = TomlFile(data, where, code="SCANNER_INVALID", what=f"the scanner `{where}`")
+    tool = file.read(Tool)
     for place, fault in _faults(tool):
-        raise InputError("SCANNER_INVALID", f"`{place}` of the scanner `{where}` {fault}", path=place)
+        keys = tuple(int(one) if one.isdecimal() else one for one in re.findall(r"[^.\[\]]+", place))
+        raise file.fault(keys, f"`{place}` {fault}")
     return tool
-
-
-def invalid(where: str, fault: str) -> InputError:
-    """The whole of a file is wrong."""
-    return InputError("SCANNER_INVALID", f"the scanner `{where}` {fault}", path=where)
 
 
 def _faults(tool: Tool) -> Iterator[tuple[str, str]]:
@@ -187,6 +181,11 @@ def _faults(tool: Tool) -> Iterator[tuple[str, str]]:
         parse_duration_ms(tool.limits.time)
     except ValueError:
         yield "limits.time", "must be a duration: `30s`, `10m`"
+    for name, value in tool.environment.items():
+        try:
+            SecretText.parse(value)
+        except ValueError as error:
+            yield f"environment.{name}", f"can't be read: {error}"
     yield from _pattern_faults("version.pattern", tool.version.pattern, "version")
     for name, option in tool.options.items():
         place = f"options.{name}"
@@ -214,7 +213,8 @@ def _argument_faults(tool: Tool) -> Iterator[tuple[str, str]]:
                 yield f"args[{index}]", f"can't be read: {error}"
                 return
             for name in sorted(names - known):
-                yield f"args[{index}]", f"names `{{{name}}}`, which is neither given nor an option"
+                meant = did_you_mean(name, known, otherwise=f"there are {', '.join(sorted(known))}")
+                yield f"args[{index}]", f"names `{{{name}}}`, which is neither given nor an option: {meant}"
             used |= names
     if ("output" in used) != (tool.output.to == "file"):
         yield "args", "must name `{output}` where the output is a file, and only there"

@@ -14,6 +14,7 @@ Given: TypeAlias = "Mapping[str, str | int | bool]"
 
 PORT_MAX: Final = 65_535
 PORTS_CHARACTERS_MAX: Final = 1024
+_PLACES: Final = ("file", "folder", "path")
 _FLAGS: Final = {"true": True, "false": False}
 
 
@@ -33,7 +34,10 @@ def options_of(tool: Tool, given: Given) -> dict[str, str | bool]:
         if value is not None:
             found[name] = _read(name, option, value)
         elif option.required:
-            raise _invalid(name, f"`{tool.tool}` needs the option `{name}`", option.about)
+            form = (
+                f"`--option {name}={option.form.upper() if option.type in _PLACES else '…'}`: {option.about}"
+            )
+            raise _invalid(name, f"`{tool.tool}` needs the option `{name}`", form)
     return found
 
 

@@ -28,18 +28,17 @@ from assent.capabilities.scan._files import Named, copy, named_by
 from assent.capabilities.scan._manifest import OUTPUT, Kind, Tool
 from assent.capabilities.scan._options import options_of, words_of
 from assent.capabilities.scan._reaching import Reached, reached, unenforced
-from assent.capabilities.scan._scanners import Found, Scanners, digest_of, limits_of
+from assent.capabilities.scan._scanners import Found, Scanners, digest_of, limits_of, require_parser
 from assent.capabilities.scan._shapes import Ended, Program, Reach, Scan, ScanFiles, Scanned, Story, Used
 from assent.capabilities.scan._target import path_word
 from assent.errors import Json
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.secrets.revealing import names_in
 from assent.spec.states import Verdict
 from assent.spec.values.canonical import fingerprint
 from assent.spec.words.legible import safe_line
-from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from assent.findings.parsing import Parser
     from assent.sandbox import Capture
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -69,7 +68,7 @@ class Planned:
 async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kind) -> Planned:
     """Look at everything that a scan needs. `NoEffectError` for whatever speaks against it; nothing is scanned."""
     scanners, programs = context.app.get(Scanners), context.app.get(Programs)
-    tool = scanners.tool(parameters.tool)
+    tool = await in_thread(partial(scanners.tool, parameters.tool))
     if tool.kind != kind:
         raise NoEffectError(
             "SCANNER_OTHER_KIND",
@@ -78,7 +77,7 @@ async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
             hint=f"call `scan.{tool.kind}`",
         )
     project_of(parameters.project)
-    _require_parser(context.app.get(Desk).tools(), tool)
+    await in_thread(lambda: require_parser(context.app.get(Desk).tools(), tool))
     chosen = options_of(tool, parameters.options)
     sandbox = await programs.sandbox()
     reach: Reached | None = None
@@ -99,18 +98,6 @@ async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     values |= {"output": f"./{OUTPUT}{tool.output.name}", **chosen}
     words = words_of(tool, values | {name: one.word for name, one in files.items()})
     return Planned(tool=tool, found=found, words=words, files=files, reach=reach)
-
-
-def _require_parser(known: Mapping[str, Parser], tool: Tool) -> None:
-    """Refuse a scanner whose output nobody could read, before it writes any."""
-    wanted = tool.output.parser
-    if wanted not in known and all(one.manifest.tool != wanted for one in known.values()):
-        raise NoEffectError(
-            "SCANNER_INVALID",
-            f"`output.parser` of the scanner `{tool.tool}` names `{wanted}`, and no findings manifest has that name",
-            path="output.parser",
-            hint=did_you_mean(wanted, known, otherwise="docs/findings-parsers.md lists them"),
-        )
 
 
 def _path(context: LocalContext, path: str) -> str:
@@ -141,6 +128,7 @@ async def preview(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     """The command line, the program, and where it could go."""
     plan = await planned(context, parameters, kind)
     found = plan.found
+    context.foresee_secrets(names_in(context.app.get(Scanners).environment(plan.tool)))
     pinned = "pinned" if found.is_pinned else "not pinned"
     lines = [plan.line, f"{plan.tool.title} {found.version} ({pinned}, sha256 {found.sha256[:16]}…)"]
     if plan.reach is None:
@@ -180,11 +168,14 @@ async def execute(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     await _require_walls(programs, plan, prepared)
     may_act = plan.reach is not None or prepared.get("confined") is not True
     async with programs.folder() as folder, _root(programs, plan) as root:
-        job = await in_thread(partial(_job, context, parameters, plan, root))
+        environment = await context.reveal(context.app.get(Scanners).environment(plan.tool))
+        job = await in_thread(partial(_job, context, parameters, plan, root, environment))
         with disk_told(may_act=may_act):
             ran = await programs.run_job(context, job, folder, may_act=may_act)
         # A scan that failed has left nothing but what it sent. That nobody takes back, and there is no doubt about it either.
-        require_success(replace(ran, may_act=False), check=True, success=plan.tool.success)
+        codes = ", ".join(map(str, plan.tool.success))
+        hint = f"its last words stand with this; by its manifest {codes} is success"
+        require_success(replace(ran, may_act=False), check=True, success=plan.tool.success, hint=hint)
         capture = await in_thread(partial((await programs.sandbox()).captured, folder / LAYER))
         return await in_thread(partial(_scanned, context, parameters, plan, ran, capture))
 
@@ -237,7 +228,13 @@ async def _root(programs: Programs, plan: Planned) -> AsyncIterator[Path]:
         await in_thread(scratch.remove)
 
 
-def _job(context: LocalContext, parameters: Scan | ScanFiles, plan: Planned, root: Path) -> Job:
+def _job(
+    context: LocalContext,
+    parameters: Scan | ScanFiles,
+    plan: Planned,
+    root: Path,
+    environment: Mapping[str, str],
+) -> Job:
     scanners, programs = context.app.get(Scanners), context.app.get(Programs)
     for named in plan.files.values():
         copy(context, named, root)
@@ -251,7 +248,7 @@ def _job(context: LocalContext, parameters: Scan | ScanFiles, plan: Planned, roo
         program=plan.found.path,
         arguments=plan.words,
         root=root,
-        environment=scanners.environment(plan.tool),
+        environment=environment,
         limits=replace(limits, wall_s=min(seconds)),
         read_only=scanners.readable(plan.tool),
         network=plan.reach is not None,
@@ -304,6 +301,8 @@ def _written(plan: Planned, ran: Ran, capture: Capture) -> Iterator[bytes]:
     raise NoEffectError(
         "SCAN_OUTPUT_MISSING",
         f"`{plan.tool.tool}` wrote no output, and ended as if it had done its work",
+        hint="what it printed stands with this; where no file means that nothing was found, its manifest says so: "
+        "`may_be_missing = true` under `[output]`",
         details={**ran.told(), **ends(ran.folder)},
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,9 +19,11 @@ from assent.capabilities.scan._manifest import Tool, order_of, read_tool
 from assent.capabilities.scan._scope import Scope
 from assent.errors import AssentError, InputError
 from assent.invocation import NoEffectError
+from assent.spec.secret_text import SecretText
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    from assent.findings.parsing import Parser, Tools
     from assent.sandbox import Sandbox, SandboxLimits
 
 BUILT_IN: Final = Path(__file__).with_name("tools")
@@ -32,6 +36,9 @@ ASKING_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 << 10
 _CHUNK_BYTES: Final = 1 << 20
 _NAME: Final = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+_SCRIPT_LINE_BYTES: Final = 1024
+_SYSTEM: Final = (Path("/usr"), Path("/bin"))
+"""Where programs see everything."""
 _TERMINAL: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -88,17 +95,15 @@ class Scanners:
         except InputError as error:
             raise without_effect(error) from error
 
-    def tools(self) -> Iterator[tuple[str, Path, Tool | InputError]]:
-        """All of them, each with its file, or with what is wrong with that."""
+    def tools(self) -> list[tuple[str, Path, Tool | InputError]]:
+        """All of them, each with its file, or with what is wrong with that. Blocks."""
         read: list[tuple[str, Path, Tool | InputError]] = []
         for name, file in self._files().items():
             try:
                 read.append((name, file, _read(file)))
             except InputError as error:
                 read.append((name, file, error))
-        return iter(
-            sorted(read, key=lambda one: order_of(one[2]) if isinstance(one[2], Tool) else (-1, one[0]))
-        )
+        return sorted(read, key=lambda one: order_of(one[2]) if isinstance(one[2], Tool) else (-1, one[0]))
 
     async def find(self, tool: Tool, sandbox: Sandbox, limits: SandboxLimits) -> Found:
         """The program that answers as the scanner does: of several of its name, the first.
@@ -168,7 +173,7 @@ class Scanners:
                     Confinement(
                         root=scratch.path,
                         read_only=self.readable(tool),
-                        environment=self.environment(tool),
+                        environment=self.bare_environment(tool),
                         limits=replace(
                             limits_of(tool, limits), wall_s=ASKING_S, output_bytes=ANSWER_BYTES_MAX
                         ),
@@ -179,11 +184,14 @@ class Scanners:
         except AssentError as error:
             if error.code != "SANDBOX_PROGRAM":
                 raise without_effect(error) from error
+            needs = await in_thread(lambda: _needed(place, self.readable(tool)))
+            hint = (
+                f"if you trust them, name its interpreter's folders under `[scan]`: `read_only = {json.dumps(needs)}`"
+                if needs
+                else "name the folders that it needs under `[scan] read_only`"
+            )
             raise NoEffectError(
-                error.code,
-                f"`{place}` can't be started inside the sandbox",
-                path="tool",
-                hint="name the folders that it needs, such as its interpreter's, under `[scan] read_only`",
+                error.code, f"`{place}` can't be started inside the sandbox", path="tool", hint=hint
             ) from error
         return _TERMINAL.sub("", (ended.stdout + b"\n" + ended.stderr).decode(errors="replace"))
 
@@ -191,10 +199,15 @@ class Scanners:
         """What it can read beside the system's folders."""
         return (*self.read_only, *map(Path, tool.read_only))
 
-    def environment(self, tool: Tool) -> dict[str, str]:
+    def environment(self, tool: Tool) -> dict[str, SecretText]:
         """All that it finds in its environment: programs look for each other, and many give up without a home or a language."""
         path = ":".join([*map(str, self.paths), *PATH])
-        return {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", **tool.environment}  # noqa: S108  # its own, in the sandbox
+        said = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", **tool.environment}  # noqa: S108  # its own, in the sandbox
+        return {name: SecretText(value) for name, value in said.items()}
+
+    def bare_environment(self, tool: Tool) -> dict[str, str]:
+        """The same without what secrets are in: it is only asked who it is, or tried out."""
+        return {name: value for name, value in self.environment(tool).items() if not value.names}
 
     def _files(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
@@ -216,26 +229,35 @@ def _read(file: Path) -> Tool:
     try:
         with file.open("rb") as stream:
             data = stream.read(FILE_BYTES_MAX + 1)
-        text = data.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (
-            "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else (error.strerror or "").lower()
-        )
-        raise InputError(
-            "SCANNER_INVALID", f"the scanner `{file}` can't be read: {reason}", path=str(file)
-        ) from None
+    except OSError as error:
+        raise _invalid(file, f"can't be read: {(error.strerror or '').lower()}") from None
     if len(data) > FILE_BYTES_MAX:
-        raise InputError(
-            "SCANNER_INVALID", f"the scanner `{file}` has more than {FILE_BYTES_MAX} bytes", path=str(file)
-        )
-    tool = read_tool(text, file.name if file.parent == BUILT_IN else str(file))
+        raise _invalid(file, f"has more than {FILE_BYTES_MAX} bytes")
+    tool = read_tool(data, file.name if file.parent == BUILT_IN else str(file))
     if tool.tool != file.stem:
-        raise InputError(
-            "SCANNER_INVALID",
-            f"the scanner `{file}` calls itself `{tool.tool}`: its file must have that name",
-            path="tool",
-        )
+        raise _invalid(file, f"calls itself `{tool.tool}`: its file must have that name")
     return tool
+
+
+def _invalid(file: Path, what: str) -> InputError:
+    return InputError("SCANNER_INVALID", f"the scanner `{file}` {what}", path=str(file))
+
+
+def require_parser(tools: Tools, tool: Tool) -> Parser:
+    """What reads the scanner's output, known before it writes any. `NoEffectError` SCANNER_INVALID, TOOL_MANIFEST_INVALID."""
+    wanted = tool.output.parser
+    if wanted in tools.faults:
+        raise without_effect(tools.faults[wanted])
+    known = tools.parsers
+    found = known.get(wanted) or next((one for one in known.values() if one.manifest.tool == wanted), None)
+    if found is None:
+        raise NoEffectError(
+            "SCANNER_INVALID",
+            f"`output.parser` of the scanner `{tool.tool}` names `{wanted}`, and no findings manifest has that name",
+            path="output.parser",
+            hint=did_you_mean(wanted, known, otherwise="docs/findings-parsers.md lists them"),
+        )
+    return found
 
 
 def digest_of(place: Path) -> str:
@@ -259,6 +281,20 @@ def limits_of(tool: Tool, limits: SandboxLimits) -> SandboxLimits:
         processes=said.processes,
         open_files=said.open_files,
     )
+
+
+def _needed(place: Path, readable: Iterable[Path]) -> list[str]:
+    """The folders of a script's interpreter, by its path and by what that leads to, that programs don't see. Blocks."""
+    with suppress(OSError, ValueError), place.open("rb") as file:
+        mark, _, words = file.readline(_SCRIPT_LINE_BYTES).decode().partition("#!")
+        if not mark and words:
+            interpreter = Path(words.split()[0])
+            folders = [one.parent.parent for one in (interpreter, interpreter.resolve())]
+            seen = (*readable, *_SYSTEM)
+            hidden = [one for one in folders if not any(one.is_relative_to(at) for at in seen)]
+            kept = [one for one in readable if not any(one.is_relative_to(at) for at in hidden)]
+            return [*dict.fromkeys(map(str, (*kept, *hidden)))] if hidden else []
+    return []
 
 
 def _first_line(answer: str) -> str:

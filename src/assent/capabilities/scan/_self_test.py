@@ -41,7 +41,7 @@ async def self_test(
                 root=root.path,
                 layer=layer.path,
                 read_only=scanners.readable(tool),
-                environment=scanners.environment(tool),
+                environment=scanners.bare_environment(tool),
                 limits=limits_of(tool, limits),
             ),
         )

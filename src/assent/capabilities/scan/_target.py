@@ -51,13 +51,15 @@ def net_target(text: str, kind: Literal["url", "host", "network"]) -> NetTarget:
 
         url = parse_url(text)
         return NetTarget(text=str(url), where=_where(url.host, text), port=url.port, scheme=url.scheme)
+    if "://" in text:
+        raise _invalid(text, f"is a URL, and this scanner takes a {kind}")
     if kind == "network" and "/" in text:
         if "%" in text:
             raise _invalid(text, _ZONE)
         try:
             network = ipaddress.ip_network(text)
         except ValueError as error:
-            raise _invalid(text, f"is not a network: {error}") from None
+            raise _invalid(text, f"is not a network: {str(error).removeprefix(repr(text)).strip()}") from None
         network = _plain(network)
         return NetTarget(text=str(network), where=network)
     try:
@@ -120,5 +122,6 @@ def _invalid(text: str, why: str) -> NoEffectError:
         "TARGET_INVALID",
         f"`{text[:200]}` {why}",
         path="target",
-        hint="for example `https://app.example.org/`, `app.example.org:8443`, `192.0.2.7`",
+        hint="a URL is like `https://app.example.org/`, a host like `app.example.org` or `192.0.2.7:8443`, a network is one"
+        " of these or like `192.0.2.0/28`",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +23,6 @@ from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from assent.cli.terminal._style import Paint
     from assent.findings.parsing import Detected, Manifest
     from assent.runtime.service import answers
@@ -78,10 +76,21 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
     found = next(one for one in door.perform(requests.Datasets(run=run.run_id)).datasets)
     door.out.tell(told(found), lambda: import_text(found, door.out.paint()))
     if not door.out.is_json:
-        door.out.note(f"list them: {door.command('findings', 'list', '--project', said['project'])}")
+        tell_lists(door, [found], said["project"])
         door.out.note(f"to take it back: {door.command('undo', run.run_id)}")
     code = exit_code(run, "call")
     return FAILED if code == OK and (found.fault is not None or is_bad(found.by_severity, fail_on)) else code
+
+
+def tell_lists(door: Door, found: Iterable[answers.Dataset], project: str) -> None:
+    """The commands that list what was found."""
+    datasets = [*found]
+    for what, is_found in (
+        ("list", any(one.findings for one in datasets)),
+        ("discovered", any(one.resources for one in datasets)),
+    ):
+        if is_found:
+            door.out.note(f"list them: {door.command('findings', what, '--project', project)}")
 
 
 def is_bad(counts: dict[str, int], least: str | None) -> bool:
@@ -117,7 +126,7 @@ def _fault(found: answers.Dataset) -> dict[str, Any]:
         "code": "OUTPUT_BROKEN",
         "message": fault["message"],
         "path": f"{found.name}:{fault['begin']}",
-        "hint": "the records before and behind it were read",
+        "hint": fault.get("hint") or "the records before and behind it were read",
         "details": {"begin": fault["begin"], "end": fault["end"]},
     }
 
@@ -125,39 +134,49 @@ def _fault(found: answers.Dataset) -> dict[str, Any]:
 def import_text(found: answers.Dataset, paint: Paint) -> str:
     """What an import came to, for people."""
     tool = f"{found.tool} {safe_line(found.version or '')}".rstrip()
+    is_read = bool(found.findings or found.resources or found.fault is None)
+    head = paint("imported", "green") if is_read else paint("not read", "red")
+    lines = [f"{head}  {safe_line(found.name)}  {paint(tool, 'bold')}  {found.run_id}"]
+    return "\n".join([*lines, *(f"  {line}" for line in dataset_lines(found, paint))])
+
+
+def dataset_lines(found: answers.Dataset, paint: Paint) -> list[str]:
+    """What became of a tool's records: what was found, what was skipped and why, what is new about their form, what is broken."""
     skipped = sum(int(str(one["count"])) for one in found.skipped)
     became = f"{count_text(found.findings, 'finding')}, {count_text(found.resources, 'resource')}, {skipped} skipped"
-    lines = [
-        f"{paint('imported', 'green')}  {safe_line(found.name)}  {paint(tool, 'bold')}  {found.run_id}",
-        f"  {count_text(found.records, 'record')}: {became}",
-        f"  {counted(found.by_severity, paint)}",
-        f"  {found.new} new, {found.known} known",
-    ]
-    lines += [
-        f"  skipped {one['count']}: {safe_line(str(one['reason']))}" for one in found.skipped[:_TOLD_MAX]
-    ]
+    lines = [f"{count_text(found.records, 'record')}: {became}"]
+    if found.findings:
+        lines += [counted(found.by_severity, paint), f"{found.new} new, {found.known} known"]
+    lines += [f"skipped {one['count']}: {safe_line(str(one['reason']))}" for one in found.skipped[:_TOLD_MAX]]
     drift: dict[str, Any] = found.drift
     for key, words in (("new_fields", "not known to this release"), ("missing_fields", "missing")):
         names = [*drift[key]]
         if names:
             more = f" and {len(names) - _TOLD_MAX} more" if len(names) > _TOLD_MAX else ""
-            lines.append(f"  fields {words}: {safe_line(', '.join(names[:_TOLD_MAX]))}{more}")
+            lines.append(f"fields {words}: {safe_line(', '.join(names[:_TOLD_MAX]))}{more}")
     if found.fault is not None:
         fault = _fault(found)
-        lines.append(paint(f"  broken at {safe_line(fault['path'])}: {safe_line(fault['message'])}", "red"))
-    return "\n".join(lines)
+        lines.append(paint(f"broken at {safe_line(fault['path'])}: {safe_line(fault['message'])}", "red"))
+        lines.append(safe_line(fault["hint"]))
+    return lines
 
 
 @command("detect", watches=False, short_help="Tell which scanner wrote a file.")
 @click.argument("file", type=click.Path(path_type=Path))
 def detect(door: Door, file: Path) -> None:
-    """Tell which tool wrote FILE, of what version, and how it would be read. Only its first mebibyte is looked at."""
-    from assent.findings.parsing import HEAD_BYTES, built_in_tools
-    from assent.findings.parsing import detect as tool_of
+    """Tell which tool wrote FILE, of what version, and how it would be read. Only its first mebibyte is looked at.
 
-    tools = built_in_tools()
-    found = tool_of(read_bytes(door.cwd / file, what="the file", most=HEAD_BYTES), tools)
-    manifest = tools[found.name].manifest
+    The workspace's own parsers are known, too.
+    """
+    from assent.capabilities.findings import known_tools
+    from assent.findings.parsing import HEAD_BYTES
+
+    head = read_bytes(door.cwd / file, what="the file", most=HEAD_BYTES)
+    tools = known_tools(door.settings.parsers)
+    found = tools.recognise(head, None)
+    for error in tools.faults.values():
+        door.out.note(f"not used: {safe_line(f'{error.message} ({error.path})')}")
+    manifest = tools.parsers[found.name].manifest
     door.out.tell(
         {
             "tool": manifest.tool,

@@ -24,7 +24,9 @@ from assent.findings.assets.reference import (
     read_scope,
 )
 from assent.findings.finding import Moment, judge_moment
+from assent.spec.words.suggestions import did_you_mean
 
+_VERSIONS_TOLD: Final = 5
 PIECE_BYTES: Final = 1 << 20
 """How much of a content is in memory at once."""
 
@@ -177,7 +179,15 @@ class Provider(ABC):
                         if one.retired_at is not None:
                             raise _retired(one)
                         return one
-        raise _not_found(meant, scopes) if passed is None else _retired(passed)
+        raise _not_found(meant, scopes, self._near(meant, scopes)) if passed is None else _retired(passed)
+
+    def _near(self, meant: Reference, scopes: Sequence[Scope]) -> str | None:
+        """What was probably meant: another version of it, or another name."""
+        there = [one for scope in scopes for one in self.versions(scope) if one.retired_at is None]
+        versions = [f"`{one.version}`" for one in there if (one.type, one.name) == (meant.type, meant.name)]
+        if versions:
+            return f"there are the versions {', '.join(versions[-_VERSIONS_TOLD:])}"
+        return did_you_mean(f"{meant.type}/{meant.name}", [f"{one.type}/{one.name}" for one in there])
 
     def use(self, reference: Reference | str, context: Context = NOWHERE, *, at: str) -> Used:
         """The version that is meant, with its content, counted as used."""
@@ -284,9 +294,9 @@ def _retired(one: AssetVersion) -> InputError:
     )
 
 
-def _not_found(meant: Reference, scopes: Sequence[Scope]) -> InputError:
+def _not_found(meant: Reference, scopes: Sequence[Scope], hint: str | None = None) -> InputError:
     return InputError(
         "RESOURCE_NOT_FOUND",
         f"`{meant}` is in none of the scopes that were looked in: {', '.join(f'`{one}`' for one in scopes)}",
-        hint="publish it, or say the scope that it is in",
+        hint=hint or "publish it, or say the scope that it is in",
     )

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from assent.errors import InputError
+from assent.spec.words.suggestions import did_you_mean
 
 SCHEME: Final = "res://"
 LATEST: Final = "latest"
@@ -26,6 +27,16 @@ _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _NAME_SAID: Final = "has 1 to 128 letters, digits, `.`, `_` and `-`, and begins with a letter or digit"
 _FORM: Final = f"write `{SCHEME}[SCOPE/]TYPE/NAME:VERSION`, as in `{SCHEME}wordlist/common:1.0.0`"
+
+
+_ALSO: Final = {
+    "words": "wordlist",
+    "dictionary": "wordlist",
+    "list": "wordlist",
+    "rules": "templates",
+    "settings": "configs",
+}
+"""What people call a type elsewhere."""
 
 
 class AssetType(StrEnum):
@@ -119,7 +130,8 @@ def read_reference(said: str | Reference) -> Reference:
             )
     *scope, kind, name = ["", *path.split("/")]
     if kind not in list(AssetType):
-        raise _invalid(text, f"must have a type before its name, one of {_listed(AssetType)}")
+        meant = did_you_mean(_ALSO.get(kind.lower(), kind.lower()), AssetType)
+        raise _invalid(text, f"must have a type before its name, one of {_listed(AssetType)}", meant)
     if not _NAME.fullmatch(name):
         raise _invalid(text, f"must name a resource; a name {_NAME_SAID}")
     made = Reference(
@@ -154,6 +166,7 @@ def _scope(parts: list[str], text: str) -> Scope:
         raise _invalid(
             text,
             "has no scope that can be one: `run/ID`, `node/ID`, `project/NAME`, `group/NAME` or `global`",
+            did_you_mean(level, Level),
         )
     if not _NAME.fullmatch(names[0]):
         raise _invalid(text, f"must name its {level}; a name {_NAME_SAID}")
@@ -164,5 +177,5 @@ def _listed(words: type[StrEnum]) -> str:
     return ", ".join(f"`{one}`" for one in words)
 
 
-def _invalid(text: str, why: str) -> InputError:
-    return InputError("RESOURCE_REFERENCE_INVALID", f"the reference `{text[:80]}` {why}", hint=_FORM)
+def _invalid(text: str, why: str, hint: str | None = None) -> InputError:
+    return InputError("RESOURCE_REFERENCE_INVALID", f"the reference `{text[:80]}` {why}", hint=hint or _FORM)

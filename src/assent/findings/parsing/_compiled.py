@@ -15,8 +15,9 @@ from assent.findings.finding import LISTED_MAX, SCHEMA_VERSION, Location
 from assent.findings.identity import Kind, fingerprint_of, place_of
 from assent.findings.parsing import _values as values
 from assent.findings.parsing._fields import Getter, Names, Parents, getter_of, own_names
-from assent.findings.parsing._manifest import Manifest, Records, Skip
+from assent.findings.parsing._manifest import Manifest, Records, Skip, fault
 from assent.findings.project import ResourceType
+from assent.spec.words.suggestions import did_you_mean
 
 _AT: Final[Mapping[str, values.Form]] = {
     "url": values.name,
@@ -62,6 +63,7 @@ _OTHERS: Final = (
     "origin",
 )
 
+NO_PLACE: Final = "it says no place"
 _OF_FILES: Final = (Kind.CODE, Kind.SETTING)
 
 Row = tuple[str, Getter, values.Form]
@@ -81,9 +83,11 @@ class Told(NamedTuple):
 class CompiledRecords:
     """One set of records of a tool."""
 
-    def __init__(self, manifest: Manifest, said: Records) -> None:
-        self.path = _parts(said.path)
-        self.each = _parts(said.each)
+    def __init__(self, manifest: Manifest, said: Records, number: int) -> None:
+        """`number`: which of the manifest's sets it is."""
+        _require(manifest, said, number)
+        self.path = words_of(said.path)
+        self.each = words_of(said.each)
         self.becomes = said.becomes
         self.type = said.type
         self.names = {name for source in _sources(said) for name in own_names(source)} | {*manifest.known}
@@ -97,13 +101,6 @@ class CompiledRecords:
             **values.SEVERITIES,
             **{word: str(one) for word, one in manifest.severities.items()},
         }
-        unknown = [name for name in said.fields if not _is_field(name)]
-        if unknown:
-            raise InputError(
-                "TOOL_MANIFEST_INVALID",
-                f"`{unknown[0]}` is no field of a finding",
-                hint=f"fields are {', '.join(sorted([*_PROPERTIES, *_OTHERS]))}, `evidence.…` and `at.…`",
-            )
         self._at = _rows(manifest, said.fields, _AT, "at.")
         self._evidence = _rows(manifest, said.fields, _EVIDENCE, "evidence.")
         self._properties = _rows(manifest, said.fields, _PROPERTIES, "")
@@ -127,7 +124,7 @@ class CompiledRecords:
                 return Told(skipped=why)
         places = self._places(record, parents, names)
         if not places:
-            return Told(skipped="it says no place")
+            return Told(skipped=NO_PLACE)
         if self.becomes == "resource":
             at = places[0]
             facts = {
@@ -201,6 +198,38 @@ class CompiledRecords:
         return ("unknown" if word is None else self._severities.get(word.lower(), "unknown")), word
 
 
+def _require(manifest: Manifest, said: Records, number: int) -> None:
+    """`InputError` `TOOL_MANIFEST_INVALID` with the place of the first thing that can't be."""
+    at = ("records", number)
+    known = [
+        *(*_PROPERTIES, *_OTHERS),
+        *(f"at.{name}" for name in _AT),
+        *(f"evidence.{name}" for name in _EVIDENCE),
+    ]
+    for name in said.fields:
+        if name not in known:
+            hint = did_you_mean(name, known, otherwise=f"fields are {', '.join(sorted(known))}")
+            raise fault(f"`{name}` is not a field of a finding", *at, "fields", name, hint=hint)
+    for place, one in enumerate(said.skip):
+        if bool(one.equals) == bool(one.unless):
+            raise fault("a `skip` must say either `equals` or `unless`", *at, "skip", place)
+    sources: dict[tuple[str | int, ...], str] = {
+        **{(*at, "fields", name): source for name, source in said.fields.items()},
+        **{(*at, "facts", name): source for name, source in said.facts.items()},
+        **{(*at, "skip", place, "where"): one.where for place, one in enumerate(said.skip)},
+        **({(*at, "locations"): said.locations} if said.locations else {}),
+        **{("required", place): path for place, path in enumerate(manifest.required)},
+    }
+    if manifest.failed is not None:
+        sources[("failed", "where")] = manifest.failed.where
+        sources[("failed", "message")] = manifest.failed.message
+    for keys, source in sources.items():
+        try:
+            getter_of(source)
+        except InputError as error:
+            raise fault(error.message, *keys, hint=error.hint) from None
+
+
 def _sources(said: Records) -> list[str]:
     found = [
         *said.facts.values(),
@@ -210,11 +239,6 @@ def _sources(said: Records) -> list[str]:
     return found + [
         source for name, source in said.fields.items() if not (said.locations and name.startswith("at."))
     ]
-
-
-def _is_field(name: str) -> bool:
-    group, _, rest = name.partition(".")
-    return name in _PROPERTIES or name in _OTHERS or rest in {"at": _AT, "evidence": _EVIDENCE}.get(group, {})
 
 
 def _rows(
@@ -293,28 +317,26 @@ def _optional(source: str | None) -> Getter | None:
 
 
 def _skip_of(said: Skip) -> Callable[[Any, Parents, Names], str | None]:
-    if bool(said.equals) == bool(said.unless):
-        raise InputError("TOOL_MANIFEST_INVALID", "a `skip` must say either `equals` or `unless`")
     get, why, equals, unless = getter_of(said.where), said.because, said.equals, said.unless
 
     def skip(record: Any, parents: Parents, names: Names) -> str | None:
         found = get(record, parents, names)
         is_skipped = (
-            any(_is_same(found, one) for one in equals)
+            any(is_same(found, one) for one in equals)
             if equals
-            else not any(_is_same(found, one) for one in unless)
+            else not any(is_same(found, one) for one in unless)
         )
         return why if is_skipped else None
 
     return skip
 
 
-def _is_same(found: Any, said: Any) -> bool:
+def is_same(found: Any, said: Any) -> bool:
     # "" in a manifest also means that nothing is said.
     return (type(found) is type(said) and found == said) or (said == "" and found is None)
 
 
-def _parts(path: str) -> tuple[str, ...]:
+def words_of(path: str) -> tuple[str, ...]:
     return tuple(path.split(".")) if path else ()
 
 

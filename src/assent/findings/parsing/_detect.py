@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from assent.errors import InputError
@@ -15,6 +16,7 @@ from assent.findings.parsing._manifest import Recognised
 from assent.findings.parsing._parser import Parser
 from assent.findings.parsing._rows import RowCutter, lines
 from assent.findings.parsing._xml import XmlCutter
+from assent.spec.words.suggestions import did_you_mean
 
 HEAD_BYTES: Final = 1 << 20
 """So much of a file is looked at."""
@@ -28,6 +30,48 @@ class Detected(NamedTuple):
 
     name: str
     version: str | None
+
+
+class Tools(NamedTuple):
+    """The tools that are known: their parsers by name, and what is wrong with manifests that can't be used."""
+
+    parsers: Mapping[str, Parser]
+    faults: Mapping[str, InputError] = MappingProxyType({})
+
+    def require(self, name: str) -> Parser:
+        """The parser of this manifest. `InputError` `TOOL_MANIFEST_INVALID` for one that can't be used."""
+        if name in self.faults:
+            raise self.faults[name]
+        return self.parsers[name]
+
+    def recognise(self, head: bytes, tool: str | None) -> Detected:
+        """The manifest that reads an output: that of the tool that is named, of several the one that fits. `head`: as `detect`.
+
+        `InputError` `TOOL_UNKNOWN`, or `TOOL_MANIFEST_INVALID` of a manifest that is needed, or that may be the one.
+        """
+        if tool is not None and tool in self.faults:
+            raise self.faults[tool]
+        chosen = {name: one for name, one in self.parsers.items() if tool in (None, one.manifest.tool)}
+        if not chosen and tool is not None and tool in self.parsers:
+            chosen = {tool: self.parsers[tool]}
+        broken = next(iter(self.faults.values()), None)
+        if not chosen:
+            near = did_you_mean(str(tool), [*self.parsers, *self.faults])
+            if near is None and broken is not None:
+                raise broken
+            hint = near or "docs/findings-parsers.md lists the tools"
+            raise InputError("TOOL_UNKNOWN", f"no tool `{str(tool)[:64]}` is known", hint=hint)
+        try:
+            found = detect(head, chosen)
+        except InputError:
+            if tool is None and broken is not None:
+                raise broken from None
+            if tool is None or len(chosen) > 1:
+                raise
+            # Who names the tool knows more than the beginning of a file that may be cut, or empty.
+            found = Detected(next(iter(chosen)), None)
+        self.require(found.name)
+        return found
 
 
 class _Seen:

@@ -5,7 +5,6 @@ One TOML file is one tool. `docs/findings-parsers.md` tells users how to write o
 
 from __future__ import annotations
 
-import tomllib
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -15,7 +14,8 @@ from assent.errors import InputError
 from assent.findings.finding import Severity
 from assent.findings.identity import Kind
 from assent.findings.project import ResourceType
-from assent.spec.checked_schema import read_struct
+from assent.spec.documents.document import dotted
+from assent.spec.toml_file import TomlFile
 
 PARSER_VERSION: Final = "1.0.0"
 """Of the engine and our manifests together: it grows when the same output gives something else."""
@@ -74,6 +74,17 @@ class Records(_Part, frozen=True, kw_only=True):
     """What is kept of a resource beside where it is."""
 
 
+class Failed(_Part, frozen=True, kw_only=True):
+    """Where the output itself says that the tool did not end its work, whatever its exit code was."""
+
+    path: Path
+    """From the top of the file; `*` for each member."""
+    where: Source
+    equals: Annotated[tuple[Any, ...], Meta(min_length=1)]
+    message: Source
+    """What the tool says of it."""
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """A tool."""
 
@@ -93,6 +104,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """Where the top of a document, or the root of an XML one (`@name`), says the tool's version."""
     recognise: tuple[Recognised, ...]
     records: Annotated[tuple[Records, ...], Meta(min_length=1)]
+    failed: Failed | None = None
     severities: dict[str, Severity] = {}
     """What the tool's own words mean, in lower case, where they mean something else than in most tools."""
     nothing: tuple[str, ...] = ()
@@ -105,10 +117,18 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """For a text: a regular expression with a named group for each field."""
 
 
+def manifest_file(data: bytes, where: str) -> TomlFile:
+    """A manifest's file. `InputError` `TOOL_MANIFEST_INVALID`, with the place, for what is no TOML."""
+    return TomlFile(data, where, code="TOOL_MANIFEST_INVALID", what=f"the manifest `{where}`")
+
+
 def read_manifest(text: str, where: str) -> Manifest:
-    """A manifest from TOML. `where`: the file's name, for what is told. `InputError` `TOOL_MANIFEST_INVALID`."""
-    try:
-        said: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("TOOL_MANIFEST_INVALID", f"`{where}` must be TOML: {error}") from None
-    return read_struct(said, Manifest, code="TOOL_MANIFEST_INVALID", what=f"the manifest `{where}` is")
+    """A manifest from TOML. `where`: the file's name, for what is told. `InputError` `TOOL_MANIFEST_INVALID`, with the place."""
+    return manifest_file(text.encode(), where).read(Manifest)
+
+
+def fault(message: str, *keys: str | int, hint: str | None = None) -> InputError:
+    """What no type says of a manifest; `keys` lead to its place in the file."""
+    return InputError(
+        "TOOL_MANIFEST_INVALID", message, path=dotted(keys) or None, hint=hint, details={"keys": [*keys]}
+    )

@@ -20,19 +20,24 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.findings.finding import Finding, Location
 from assent.findings.identity import finding_id
-from assent.findings.parsing._compiled import CompiledRecords, Told, identity
+from assent.findings.parsing._compiled import NO_PLACE, CompiledRecords, Told, identity, is_same, words_of
+from assent.findings.parsing._fields import getter_of
 from assent.findings.parsing._json import Cut, Cutter, Read
-from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
+from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, fault, manifest_file
 from assent.findings.parsing._rows import LineCutter, RowCutter
 from assent.findings.parsing._sarif import Run, Runs, read_runs, whole
 from assent.findings.parsing._xml import XmlCutter
 from assent.findings.project import Resource, ResourceType, read_resource, resource_id
+from assent.spec.documents.document import dotted
 
 _NAMES_MAX: Final = 100
 """Of so many new or missing fields is told by name."""
 NOT_AN_OBJECT: Final = "it is no object"
 BROKEN: Final = "it is broken"
 NO_FINDING: Final = "it makes no valid finding"
+NO_RESOURCE: Final = "it makes no valid resource"
+_UNREAD: Final = frozenset({NOT_AN_OBJECT, BROKEN, NO_FINDING, NO_RESOURCE, NO_PLACE})
+"""Why a record is skipped that could not be read; its manifest has other reasons."""
 
 
 class About(NamedTuple):
@@ -71,6 +76,7 @@ class Fault(NamedTuple):
     begin: int
     end: int
     why: str
+    hint: str | None = None
 
 
 @dataclass(slots=True)
@@ -89,6 +95,11 @@ class Report:
     fault: Fault | None = None
     """The first place at which the file is not what it should be."""
 
+    @property
+    def unread(self) -> int:
+        """The skipped records that could not be read; the others say nothing to keep, by their manifest."""
+        return sum(count for why, count in self.skipped.items() if why.partition(":")[0] in _UNREAD)
+
 
 class Parser:
     """Reads what one tool wrote. Made once for a manifest, and used for any number of files."""
@@ -97,14 +108,24 @@ class Parser:
         """`InputError` `TOOL_MANIFEST_INVALID`: the manifest says what can't be."""
         self.manifest = manifest
         self._runs: Runs = runs or {}
-        self._sets = [CompiledRecords(manifest, said) for said in manifest.records]
+        for keys, pattern in _patterns(manifest):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise fault(f"`{dotted(keys)}` must be a regular expression: {error}", *keys) from None
+        if manifest.format == "text" and manifest.line is None:
+            raise fault("`line` is missing: it says which field is what in a line of a text", "line")
+        self._sets = [CompiledRecords(manifest, said, number) for number, said in enumerate(manifest.records)]
         self.path = self._sets[0].path
-        if any(one.path != self.path for one in self._sets):
-            raise InputError(
-                "TOOL_MANIFEST_INVALID",
-                "all records of a tool must have the same `path`",
-                hint="`each` may lead to others from there on, and `a|b` to either",
-            )
+        for number, one in enumerate(self._sets):
+            if one.path != self.path:
+                raise fault(
+                    "all records of a tool must have the same `path`",
+                    "records",
+                    number,
+                    "path",
+                    hint="`each` may lead to others from there on, and `a|b` to either",
+                )
 
     def read(self, read: Read, about: About, report: Report | None = None) -> Iterator[Parsed]:
         """Everything in an output, in its order. `report` is filled while it is read, and whole when this ends."""
@@ -139,6 +160,21 @@ class Parser:
             return self
         return Parser(self.manifest, runs=read_runs(read))
 
+    def failure(self, read: Read) -> Fault | None:
+        """What the output itself says of why the tool did not end its work: it may stand behind the records."""
+        failed = self.manifest.failed
+        if failed is None:
+            return None
+        where, message = getter_of(failed.where), getter_of(failed.message)
+        for cut in self._cut(read, words_of(failed.path)):
+            found = cut.value if isinstance(cut.value, dict) else {}
+            if any(is_same(where(found, (), cut.names), one) for one in failed.equals):
+                why = f"the tool says that it failed: {message(found, (), cut.names) or 'not why'}"
+                return Fault(
+                    cut.begin, cut.end, why, "what it wrote was read; there may be more than it found"
+                )
+        return None
+
     def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """A record with what its file says of it elsewhere, and the tool that its run is of."""
         run = self._runs.get(cut.names[0]) or Run()
@@ -154,15 +190,18 @@ class Parser:
         return re.compile(self.manifest.line or "")
 
     def _cuts(self, read: Read) -> Iterable[Cut]:
+        return self._cut(read, self.path, keeps=any(one.each for one in self._sets))
+
+    def _cut(self, read: Read, path: tuple[str, ...], *, keeps: bool = False) -> Iterable[Cut]:
         match self.manifest.format:
             case "csv":
                 return RowCutter(read)
             case "text":
                 return LineCutter(read, self._line)
             case "xml":
-                return XmlCutter(read, self.path)
+                return XmlCutter(read, path)
             case _:
-                return Cutter(read, self.path, keeps=any(one.each for one in self._sets))
+                return Cutter(read, path, keeps=keeps)
 
     @staticmethod
     def _inner(records: CompiledRecords, cut: Cut) -> Iterator[tuple[Cut, tuple[Any, ...]]]:
@@ -207,6 +246,14 @@ class Parser:
         skipped = skipped or NO_FINDING
         report.skipped[skipped] += 1
         return Parsed(cut.begin, cut.end, skipped=skipped)
+
+
+def _patterns(manifest: Manifest) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if manifest.line is not None:
+        yield ("line",), manifest.line
+    for number, way in enumerate(manifest.recognise):
+        if way.text is not None:
+            yield ("recognise", number, "text"), way.text
 
 
 def _finding(said: dict[str, Any], cut: Cut, about: About, provenance: dict[str, Any]) -> Finding | str:
@@ -281,12 +328,22 @@ def _parents(value: Any, path: tuple[str, ...], names: tuple[str | int, ...]) ->
     return tuple(found)
 
 
+def read_parser(data: bytes, where: str) -> Parser:
+    """A parser from a manifest's file. `InputError` `TOOL_MANIFEST_INVALID`, with file, line and what was probably meant."""
+    file = manifest_file(data, where)
+    manifest = file.read(Manifest)
+    try:
+        return Parser(manifest)
+    except InputError as error:
+        raise file.placed(error) from None
+
+
 @cache
 def built_in_tools() -> Mapping[str, Parser]:
     """A parser for each of our manifests, by its file's name without `.toml`. One tool may have several, one for each format."""
     found = sorted(files("assent.findings").joinpath("tools").iterdir(), key=lambda one: one.name)
     return {
-        one.name.removesuffix(".toml"): Parser(read_manifest(one.read_text("utf-8"), one.name))
+        one.name.removesuffix(".toml"): read_parser(one.read_bytes(), one.name)
         for one in found
         if one.name.endswith(".toml")
     }

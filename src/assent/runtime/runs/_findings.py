@@ -113,7 +113,6 @@ class FindingsStore:
         from assent.capabilities.handed import HANDED, Handed
 
         settings = self._settings
-        folder = settings.areas["findings"].get("tools")
         return Desk(
             looking=self.looking,
             count_old=self.count_old,
@@ -122,7 +121,7 @@ class FindingsStore:
             now_ms=_now_ms,
             release=__version__,
             handed=Handed(settings.state / HANDED),
-            manifests=settings.workspace / folder if isinstance(folder, str) else None,
+            manifests=settings.parsers,
         )
 
 

@@ -321,7 +321,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def control_files(self) -> tuple[Path, ...]:
         """What they may read and not change."""
         bundle, scan = self.areas["net"]["ca_bundle"], self.areas["scan"]
-        parsers = self.areas["findings"]["tools"]
         return _each(
             self.workspace / PROJECT_FILE,
             self.config_path,
@@ -332,10 +331,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             self.secrets.vault.ca_file,
             Path(str(bundle)) if bundle is not None else None,
             Path(str(scan["tools"])) if scan["tools"] is not None else None,
-            self.workspace / str(parsers) if parsers is not None else None,
+            self.parsers,
             *(self.workspace / Path(one).expanduser() for one in listed(scan, "paths")),
             *(path for server in self.servers.values() for path in server.program_in(self.workspace)),
         )
+
+    @property
+    def parsers(self) -> Path | None:
+        """The folder with manifests of tools that `[findings]` names."""
+        folder = self.areas["findings"]["tools"]
+        return None if folder is None else self.workspace / str(folder)
 
     @property
     def plugin_lock(self) -> Path:

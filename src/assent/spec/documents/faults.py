@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from assent.errors import InputError, Json
 from assent.spec.documents._fault_places import Branch, FaultPlaces, Place, Steps
 from assent.spec.documents.document import dotted
-from assent.spec.masking import MASK, hides, hides_at, names_secret
+from assent.spec.masking import MASK, hides, hides_at, names_secret, parts_at
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -248,8 +248,9 @@ class Telling:
         return self._hides and hides_at(self._schema, path)
 
     def _meant(self, path: Place) -> str | None:
-        properties = self._schema.get("properties")
-        known = [*properties] if isinstance(properties, Mapping) and len(path) == 1 else []
+        parts = parts_at(self._schema, path[:-1])
+        every = [part.get("properties") for part in parts]
+        known = [*dict.fromkeys(name for one in every if isinstance(one, Mapping) for name in one)]
         listed = ", ".join(f"`{name}`" for name in known)
         return did_you_mean(str(path[-1]), known, otherwise=f"there are: {listed}" if listed else None)
 

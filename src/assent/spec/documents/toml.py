@@ -72,7 +72,10 @@ _PART: Final = compiled_when_asked(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)
 
 
 def locate(text: str, key: Key) -> tuple[int, int]:
-    """Line and column, from 1, of a key in a TOML text, or of the nearest thing that holds it."""
+    """Line and column, from 1, of a key in a TOML text, or of the nearest thing that holds it.
+
+    Of an array of tables, a number is one of them (`("records", "2", "path")`); without it the first with the key is meant.
+    """
     places = _places(text)
     return next((places[key[:size]] for size in range(len(key), 0, -1) if key[:size] in places), (1, 1))
 
@@ -81,6 +84,7 @@ def locate(text: str, key: Key) -> tuple[int, int]:
 def _places(text: str) -> dict[Key, tuple[int, int]]:
     """Where a TOML text first names each key, or something below it. Many of one text are asked for."""
     found: dict[Key, tuple[int, int]] = {}
+    arrays: dict[Key, int] = {}
     table: Key = ()
     fence: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
@@ -94,11 +98,23 @@ def _places(text: str) -> dict[Key, tuple[int, int]]:
         full = (*(() if header else table), *parts)
         if header and parts:
             table = full
+            if header[0].endswith("[["):
+                arrays[full] = arrays.get(full, -1) + 1
         elif not parts or line[end : end + 1] != "=":
             continue
-        for size in range(1, len(full) + 1):
-            found.setdefault(full[:size], (number, begin + 1))
+        for names in (full, _numbered(full, arrays)):
+            for size in range(1, len(names) + 1):
+                found.setdefault(names[:size], (number, begin + 1))
         fence = next((mark for mark in ('"""', "'''") if line[end:].count(mark) % 2), None)
+    return found
+
+
+def _numbered(key: Key, arrays: dict[Key, int]) -> Key:
+    """A key with the number of each table that it is of."""
+    found: Key = ()
+    for size, name in enumerate(key, start=1):
+        number = arrays.get(key[:size])
+        found = (*found, name) if number is None else (*found, name, str(number))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 
+from assent.capabilities.findings import known_tools
 from assent.capabilities.scan import Look, all_of
 from assent.capabilities.scan.area import scanners_of
 from assent.errors import AssentError, InputError
@@ -17,13 +19,16 @@ from assent.runtime.wiring._application import ground_of
 async def told(settings: Settings, *, is_asked: bool, tested: str | None) -> answers.Scanners:
     """All of them, by what they do and by name. Those that are asked run confined, without a network."""
     scanners = scanners_of(ground_of(settings, "scan"))
+    tools = await asyncio.to_thread(known_tools, settings.parsers)
     if not is_asked:
         looks = [
-            (name, file, one) if isinstance(one, InputError) else Look.of(one, file)
-            for name, file, one in scanners.tools()
+            (name, file, one) if isinstance(one, InputError) else Look.of(one, file, tools)
+            for name, file, one in await asyncio.to_thread(scanners.tools)
         ]
     else:
-        looks = await all_of(scanners, settings.sandbox.detect, settings.sandbox.default_limits(), tested)
+        looks = await all_of(
+            scanners, tools, settings.sandbox.detect, settings.sandbox.default_limits(), tested
+        )
     return answers.Scanners(scanners=[_told(one) for one in looks])
 
 
@@ -77,6 +82,8 @@ def _status(one: Look) -> str:
         return "ready"
     if one.fault is None:
         return "unknown"
+    if one.parser is None:
+        return "invalid"
     return "missing" if one.fault.code == "SCANNER_MISSING" else "refused"
 
 

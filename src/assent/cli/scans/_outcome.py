@@ -1,0 +1,54 @@
+"""Driving what scans, and telling what every scanner of it found: its records, what is new about their form, what is broken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from assent.cli._exit import FAILED, OK
+from assent.cli.findings._import import dataset_lines, is_bad, tell_lists
+from assent.cli.runs._drive import conclude
+from assent.cli.runs._progress import Progress
+from assent.runtime.service import requests
+from assent.spec.words.legible import safe_line
+
+if TYPE_CHECKING:
+    from assent.cli._door import Door
+
+project_option: Final = click.option(
+    "--project",
+    "-p",
+    required=True,
+    metavar="P",
+    help="The project that its findings belong to: a name or uuid.",
+)
+
+
+def driven(
+    door: Door,
+    request: requests.Call | requests.Run,
+    *,
+    project: str,
+    wait_ms: int | None,
+    ident: str | None = None,
+    fail_on: str | None = None,
+) -> int:
+    """Scan, and say what was found. Exit code 1 also for an output that is broken or can't be read, and for `fail_on`."""
+    progress = None if door.is_quiet else Progress(door.out, of_a_call=isinstance(request, requests.Call))
+    run = door.perform(request, progress, ident=ident)
+    code = conclude(door, run, wait_ms=wait_ms)
+    found = door.perform(requests.Datasets(run=run.run_id)).datasets
+    if not door.out.is_json and not door.is_quiet:
+        paint = door.out.paint(stderr=True)
+        for one in found:
+            first, *more = dataset_lines(one, paint)
+            door.out.note(f"{safe_line(one.name)}: {first}")
+            for line in more:
+                door.out.note(f"  {line}")
+        tell_lists(door, found, project)
+    is_broken = any(one.fault is not None for one in found)
+    is_worse = any(is_bad(one.by_severity, fail_on) for one in found)
+    if code == OK and is_worse:
+        door.out.note(f"exit code 1: a scan read findings that are {fail_on} or worse")
+    return FAILED if code == OK and (is_broken or is_worse) else code

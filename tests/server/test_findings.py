@@ -14,6 +14,7 @@ import apsw
 from assent.capabilities.findings import BOOK
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.settings.effective import Settings
+from assent.spec.scopes import SCOPES
 from tests.support.books import nuclei
 from tests.support.nursery import Nursery
 from tests.support.scanned import GOLDEN
@@ -217,6 +218,52 @@ async def test_whoever_leaves_while_a_report_is_made_ends_it(
     with closing(apsw.Connection(str(store_of(root, env)))) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert (await served.http.get("/v1/health")).status_code == 200
+
+
+LOOKS = (
+    "runs",
+    "projects",
+    "datasets",
+    "discovered",
+    "findings",
+    "findings/stats",
+    "findings/diff?before=a&later=b",
+    "findings/export",
+    "findings/abcd",
+    "findings/abcd/proof",
+    "recipes/code",
+    "resources",
+    "resources/version?reference=res://wordlist/a:1",
+    "resources/content?reference=res://wordlist/a:1",
+)
+"""What is looked at: whoever may look at all runs may look at all findings, and nobody else."""
+
+
+async def test_who_may_look_at_runs_looks_at_findings_and_resources_and_nobody_else(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    """A key that may do all else is told nothing of them. Scanners are run for what is told of them: that is no reading."""
+    for paths, needed in ((LOOKS, "read"), (("scanners?is_asked=false",), "plan")):
+        lacks = key_for(root, env, scopes=[one for one in SCOPES if one != needed])
+        has = key_for(root, env, scopes=[needed])
+        for path in paths:
+            refused = await served.http.get(f"/v1/{path}", headers={"authorization": f"Bearer {lacks}"})
+            error = told_of(refused)["error"]
+            assert (refused.status_code, error["code"]) == (403, "SCOPE_MISSING"), path
+            assert error["details"]["scope"] == needed, path
+            let_in = await served.http.get(f"/v1/{path}", headers={"authorization": f"Bearer {has}"})
+            assert let_in.status_code in (200, 404), (path, let_in.text)
+
+
+async def test_who_may_only_read_changes_no_findings(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    """Whatever changes them is a call, which the policy decides about for who makes it."""
+    bearer = {"authorization": f"Bearer {key_for(root, env, scopes=['read'])}"}
+    for capability in ("findings.import", "findings.triage", "findings.gc", "findings.delete_project"):
+        asked = {"capability": capability, "parameters": {"project": "shop"}}
+        answer = await served.http.post("/v1/calls", json=asked, headers=bearer)
+        assert (answer.status_code, told_of(answer)["error"]["code"]) == (403, "SCOPE_MISSING")
 
 
 async def test_who_may_only_read_hands_nothing_over(served: Serving, root: Path, env: dict[str, str]) -> None:

@@ -74,9 +74,7 @@ class Streams:
             try:
                 await self._send(route.answered, parts, scope["state"], send, expires_at_ms, waits=waits)
             finally:
-                close = getattr(parts, "aclose", None)
-                if close is not None:
-                    await close()
+                await _closed(parts)
 
         return self.counting(respond)
 
@@ -253,20 +251,28 @@ async def in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
                 found.append(process.at_once(anext(parts)))
         return found
 
-    reading: Task[list[A]] | None = None
+    reading = spawn(asyncio.to_thread(some), name="parts, read")
     try:
-        while True:
-            reading = spawn(asyncio.to_thread(some), name="parts, read")
-            together = await asyncio.shield(reading)
-            if not together:
-                return
+        while together := await asyncio.shield(reading):
             for part in together:
                 if not isinstance(part, answers.Chunk) or part.data:
                     yield part
+            reading = spawn(asyncio.to_thread(some), name="parts, read")
     finally:
-        if reading is not None:
-            # Whoever leaves ends no thread, and what one is in can't be closed.
-            await asyncio.wait({reading})
-        close = getattr(parts, "aclose", None)
-        if close is not None:
-            await close()
+        if reading.done():
+            await _closed(parts)
+        else:
+            # Whoever leaves ends no thread, and is not kept: what one is in can be closed once it is out of it.
+            spawn(_closed_after(reading, parts), name="parts, closed")
+
+
+async def _closed_after(reading: Task[Any], parts: AsyncIterator[Any]) -> None:
+    await asyncio.wait({reading})
+    reading.exception()  # nobody waits for it any more
+    await _closed(parts)
+
+
+async def _closed(parts: AsyncIterator[Any]) -> None:
+    close = getattr(parts, "aclose", None)
+    if close is not None:
+        await close()

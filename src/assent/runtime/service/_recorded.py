@@ -28,9 +28,8 @@ __getattr__, __dir__ = resolved_when_asked(
     __name__,
     {
         "assent.runtime.service.findings._looking": (
-            "_recipe _projects _datasets _discovered _findings _finding _findings_diff _findings_stats"
+            "_recipe _projects _datasets _discovered _findings _finding _findings_diff _findings_stats _findings_export"
         ),
-        "assent.runtime.service.findings._exporting": "_findings_export",
         "assent.runtime.service.findings._proofs": "_prove_finding",
         "assent.runtime.service.findings._resources": "_resources _resource _resource_content",
     },

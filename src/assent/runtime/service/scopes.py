@@ -34,10 +34,12 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools, requests.Servers,
         requests.Listen, requests.Findings, requests.Finding, requests.ProveFinding, requests.FindingsDiff,
         requests.FindingsStats, requests.FindingsExport, requests.Projects, requests.Datasets, requests.Discovered,
-        requests.Scanners, requests.Recipe,
-        requests.Resources, requests.Resource, requests.ResourceContent,
+        requests.Recipe, requests.Resources, requests.Resource, requests.ResourceContent,
     ),
-    PLAN: (requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy),
+    PLAN: (
+        requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy,
+        requests.Scanners,  # which are run for it, if only for their versions
+    ),
     APPROVE: (requests.Approve, requests.Reject),
     UNDO: (requests.Cancel, requests.Undo),
     ADMIN: (

@@ -18,12 +18,12 @@ from assent.findings.book import Kept, Looking
 from assent.journal import TrustPolicy, at_once, inclusion_proof, leaf_hash, verify_inclusion, verify_proof
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, requests
+from assent.runtime.service._reading import Record
 from assent.spec.values.canonical import SALT_BYTES, commit
 
 if TYPE_CHECKING:
     from assent.journal import ProvenEntry
     from assent.runtime._ledger import LedgerReader
-    from assent.runtime.service._reading import Record
     from assent.spec.ids import Commitment
 
 SHOWN_BYTES_MAX: Final = 1 << 20

@@ -139,8 +139,10 @@ def test_what_no_call_came_for_goes_after_a_day_and_what_waits_stays(folder: Pat
     one, waiting = add(), add("upload-2")
     assert files.has_any()
     now_ms = int(next(folder.iterdir()).stat().st_mtime * 1000)
-    files.after_run([None, {"blob": 1}, waiting.model_dump()], "user:ann", has_ended=False, now_ms=now_ms)
-    files.after_run([one.model_dump()], "agent:bot", has_ended=True, now_ms=now_ms)
+    named = [(PUBLISH, None), (PUBLISH, {"blob": 1}), (PUBLISH, waiting.model_dump())]
+    files.after_run(named, "user:ann", has_ended=False, now_ms=now_ms)
+    files.after_run([(PUBLISH, one.model_dump())], "agent:bot", has_ended=True, now_ms=now_ms)
+    files.after_run([(IMPORT, one.model_dump())], "user:ann", has_ended=True, now_ms=now_ms)
     files.sweep(now_ms + KEPT_MS - 60_000)
     assert taken(folder, one) == DATA
     files.sweep(now_ms + KEPT_MS + 60_000)

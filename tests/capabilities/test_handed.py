@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -93,6 +95,41 @@ def test_nothing_is_handed_over_for_what_takes_no_file(folder: Path, add: Add) -
         add(capability="io.fs.write_file")
     assert (raised.value.code, raised.value.path) == ("UPLOAD_INVALID", "capability")
     assert not folder.exists()
+
+
+def test_parts_come_in_order_and_a_file_has_a_limit(
+    folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handed_files, "FILE_BYTES_MAX", len(DATA))
+    add()
+    with pytest.raises(AssentError) as raised:
+        Handed(folder).add("upload-2", DATA, principal="user:ann", capability=PUBLISH, offset=5, is_last=True)
+    assert (raised.value.code, raised.value.path) == ("UPLOAD_INVALID", "offset")
+    with pytest.raises(AssentError) as raised:
+        add("../upload")
+    assert (raised.value.code, raised.value.path) == ("UPLOAD_INVALID", "upload")
+    with pytest.raises(AssentError) as raised:
+        add("upload-3", data=DATA + b"x")
+    assert raised.value.code == "FILE_TOO_LARGE"
+    assert not [*folder.glob("*.upload-3.*")]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, "DISK_FULL"), (errno.EDQUOT, "DISK_FULL"), (errno.EIO, "STORAGE_FAILED")],
+)
+def test_what_the_disk_refuses_leaves_nothing(
+    folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    def refuse(_number: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    Handed(folder).drop(add(), "user:ann", PUBLISH)
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(AssentError) as raised:
+        add()
+    assert raised.value.code == code
+    assert [*folder.iterdir()] == []
 
 
 def test_so_many_files_of_one_principal_wait_and_no_more(

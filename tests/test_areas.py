@@ -36,6 +36,10 @@ LEAKS: Final = {
         "runtime/settings/effective.py",
     ): "the folder of manifests that `[findings]` names is nobody's to change",
     ("findings", "runtime/service/_scanners.py"): "what a scanner writes is read by a parser of findings",
+    (
+        "findings",
+        "runtime/wiring/_call_pipeline.py",
+    ): "projects reach the gate in the one form that their acts take",
     ("findings", "runtime/service/_findings.py"): "a finding is proved from the lines of its dataset",
     (
         "net",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -95,6 +97,41 @@ def test_nothing_is_handed_over_for_what_takes_no_file(folder: Path, add: Add) -
     assert not folder.exists()
 
 
+def test_parts_come_in_order_and_a_file_has_a_limit(
+    folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handed_files, "FILE_BYTES_MAX", len(DATA))
+    add()
+    with pytest.raises(AssentError) as raised:
+        Handed(folder).add("upload-2", DATA, principal="user:ann", capability=PUBLISH, offset=5, is_last=True)
+    assert (raised.value.code, raised.value.path) == ("UPLOAD_INVALID", "offset")
+    with pytest.raises(AssentError) as raised:
+        add("../upload")
+    assert (raised.value.code, raised.value.path) == ("UPLOAD_INVALID", "upload")
+    with pytest.raises(AssentError) as raised:
+        add("upload-3", data=DATA + b"x")
+    assert raised.value.code == "FILE_TOO_LARGE"
+    assert not [*folder.glob("*.upload-3.*")]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, "DISK_FULL"), (errno.EDQUOT, "DISK_FULL"), (errno.EIO, "STORAGE_FAILED")],
+)
+def test_what_the_disk_refuses_leaves_nothing(
+    folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    def refuse(_number: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    Handed(folder).drop(add(), "user:ann", PUBLISH)
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(AssentError) as raised:
+        add()
+    assert raised.value.code == code
+    assert [*folder.iterdir()] == []
+
+
 def test_so_many_files_of_one_principal_wait_and_no_more(
     folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,8 +176,10 @@ def test_what_no_call_came_for_goes_after_a_day_and_what_waits_stays(folder: Pat
     one, waiting = add(), add("upload-2")
     assert files.has_any()
     now_ms = int(next(folder.iterdir()).stat().st_mtime * 1000)
-    files.after_run([None, {"blob": 1}, waiting.model_dump()], "user:ann", has_ended=False, now_ms=now_ms)
-    files.after_run([one.model_dump()], "agent:bot", has_ended=True, now_ms=now_ms)
+    named = [(PUBLISH, None), (PUBLISH, {"blob": 1}), (PUBLISH, waiting.model_dump())]
+    files.after_run(named, "user:ann", has_ended=False, now_ms=now_ms)
+    files.after_run([(PUBLISH, one.model_dump())], "agent:bot", has_ended=True, now_ms=now_ms)
+    files.after_run([(IMPORT, one.model_dump())], "user:ann", has_ended=True, now_ms=now_ms)
     files.sweep(now_ms + KEPT_MS - 60_000)
     assert taken(folder, one) == DATA
     files.sweep(now_ms + KEPT_MS + 60_000)

@@ -266,6 +266,23 @@ async def test_who_may_only_read_changes_no_findings(
         assert (answer.status_code, told_of(answer)["error"]["code"]) == (403, "SCOPE_MISSING")
 
 
+async def test_what_one_bearer_handed_over_no_other_takes(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    given = await handed(served, nuclei([("rule-a", "low", "shop.example")]))
+    asked = {"capability": "findings.import", "parameters": {"project": "stolen", "handed": given}}
+    bearer = {"authorization": f"Bearer {key_for(root, env, 'agent:bot')}"}
+    answer = await served.http.post("/v1/calls", json=asked, headers=bearer)
+    assert answer.json()["error"]["code"] in ("FILE_NOT_HANDED_OVER", "POLICY_DENIED"), answer.text
+    published = {"reference": "res://global/payloads/odd:1", "handed": given}
+    answer = await served.http.post(
+        "/v1/calls", json={"capability": "resource.publish", "parameters": published}
+    )
+    assert answer.json()["error"]["code"] == "FILE_NOT_HANDED_OVER", answer.text
+    answer = await served.http.post("/v1/calls", json=asked)
+    assert answer.json()["status"] == "succeeded", answer.text
+
+
 async def test_who_may_only_read_hands_nothing_over(served: Serving, root: Path, env: dict[str, str]) -> None:
     bearer = {"authorization": f"Bearer {key_for(root, env, scopes=['read'])}"}
     answer = await served.http.put(UPLOAD, json={**EMPTY}, headers=bearer)

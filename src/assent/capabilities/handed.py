@@ -185,20 +185,21 @@ class Handed:
         with suppress(OSError):
             self._of(one, principal, capability).unlink(missing_ok=True)
 
-    def after_run(self, named: Iterable[object], principal: str, *, has_ended: bool, now_ms: int) -> None:
-        """Keep what is named in the inputs of a run's calls for as long as it waits, and drop it when it has ended. Blocks."""
+    def after_run(
+        self, named: Iterable[tuple[str, object]], principal: str, *, has_ended: bool, now_ms: int
+    ) -> None:
+        """Keep what a run's calls name, each with its capability, while it waits, and drop it when it has ended. Blocks."""
         until_s = (now_ms + WAITS_MS) / 1000
-        for said in named:
+        for capability, said in named:
             try:
                 one = Upload.model_validate(said)
             except ValueError:
                 continue
-            for capability in TAKERS:
-                if has_ended:
-                    self.drop(one, principal, capability)
-                    continue
-                with suppress(OSError):
-                    os.utime(self._of(one, principal, capability), (until_s, until_s))
+            if has_ended:
+                self.drop(one, principal, capability)
+                continue
+            with suppress(OSError):
+                os.utime(self._of(one, principal, capability), (until_s, until_s))
 
     def _of(self, one: Upload, principal: str, capability: str) -> Path:
         return self._folder / f"{_stem(principal, capability, one.upload)}.{one.blob}"

@@ -677,12 +677,13 @@ class Core(Outlook):
         handed = Handed(self.settings.state / HANDED)
         if driven.blueprint is None or not handed.has_any():
             return
-        named: list[object] = [*driven.values.inputs.values()] if driven.values is not None else []
-        named += (
-            step.inputs.literals().get("handed")
-            for step in driven.blueprint.steps.values()
-            if step.capability is not None and step.capability.partition("@")[0] in TAKERS
-        )
+        given = [*driven.values.inputs.values()] if driven.values is not None else []
+        named: list[tuple[str, object]] = []
+        for step in driven.blueprint.steps.values():
+            capability = (step.capability or "").partition("@")[0]
+            if capability in TAKERS:
+                said = step.inputs.literals().get("handed")
+                named += [(capability, one) for one in ((said,) if said is not None else given)]
         record, now_ms = driven.record, self._clock_ms()
         await asyncio.to_thread(
             lambda: handed.after_run(

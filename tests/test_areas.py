@@ -35,6 +35,7 @@ LEAKS: Final = {
         "findings",
         "runtime/settings/effective.py",
     ): "the folder of manifests that `[findings]` names is nobody's to change",
+    ("findings", "cli/findings/_import.py"): "which tool wrote a file is told beside every runtime",
     ("findings", "runtime/service/_scanners.py"): "what a scanner writes is read by a parser of findings",
     (
         "findings",

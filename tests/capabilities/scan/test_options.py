@@ -8,6 +8,7 @@ import pytest
 
 from assent.capabilities.scan._manifest import read_tool
 from assent.capabilities.scan._options import options_of, ports_of, words_of
+from assent.capabilities.scan._scanners import BUILT_IN
 from assent.capabilities.scan._target import net_target, path_word
 from assent.invocation import NoEffectError
 from tests.capabilities.scan.conftest import PROBE
@@ -53,6 +54,15 @@ def test_an_option_out_of_its_bounds_is_refused(given: dict[str, str | int | boo
         options_of(TOOL, given)
     assert (refused.value.code, refused.value.path) == ("OPTION_INVALID", f"options.{next(iter(given))}")
     assert says in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("tool", "form"), [("semgrep", "--option rules=PATH"), ("ffuf", "--option wordlist=FILE")]
+)
+def test_an_option_that_is_needed_is_told_as_it_is_typed(tool: str, form: str) -> None:
+    with pytest.raises(NoEffectError, match="needs the option") as refused:
+        options_of(read_tool((BUILT_IN / f"{tool}.toml").read_bytes(), tool), {})
+    assert form in str(refused.value.hint)
 
 
 def test_ports_are_read_as_ranges() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,32 @@ async def test_a_secret_of_a_manifest_is_in_the_scanners_environment_alone(
     assert (found["findings"], found["scan"]["program"]["version"]) == (1, "1.0")
     assert found["scan"]["ended"]["stderr"] == "***\n"
     assert "hunter" not in repr(found)
+
+
+async def test_the_folders_that_a_script_needs_are_named_at_once(yard: Yard) -> None:
+    """Its interpreter's by its path and by where that leads: a virtual environment has both."""
+    yard.probe(SCOPE)
+    away = yard.place.root / "away"
+    for folder in ("venv/bin", "real/bin"):
+        (away / folder).mkdir(parents=True)
+    (away / "real/bin/python3").write_bytes(Path("/bin/sh").read_bytes())
+    (away / "real/bin/python3").chmod(0o755)
+    (away / "venv/bin/python").symlink_to(away / "real/bin/python3")
+    yard.program("probe", f"#!{away}/venv/bin/python\necho 'probe 1.0'\n")
+    one = await told(yard, "probe")
+    assert (one.status, one.error is not None and one.error.code) == ("refused", "SANDBOX_PROGRAM")
+    assert one.error is not None
+    named = re.search(r"read_only = (\[.*\])", str(one.error.hint))
+    assert named is not None
+    needed = json.loads(named[1])
+    assert needed[-2:] == [str(away / "venv"), str(away / "real")]
+    toml = yard.work / "assent.toml"
+    toml.write_text(re.sub(r"read_only = .*", f"read_only = {needed}", toml.read_text()))
+    assert (await told(yard, "probe")).status == "ready"
+    yard.program("probe", "#!/usr/bin/none-such\n")
+    one = await told(yard, "probe")
+    assert one.error is not None
+    assert one.error.hint == "name the folders that it needs under `[scan] read_only`"
+    yard.program("probe", "\x7fELF")
+    one = await told(yard, "probe")
+    assert one.error is not None

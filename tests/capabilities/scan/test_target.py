@@ -47,3 +47,10 @@ def test_a_network_is_named_without_its_port_which_is_an_option(
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(NoEffectError, match="TARGET_INVALID"):
         net_target(text, "network")
+
+
+@pytest.mark.parametrize("kind", ["host", "network"])
+def test_a_url_where_a_host_is_scanned_is_told_as_such(kind: Literal["host", "network"]) -> None:
+    with pytest.raises(NoEffectError, match=f"is a URL, and this scanner takes a {kind}") as refused:
+        net_target("https://shop.example/", kind)
+    assert "192.0.2.7:8443`" in str(refused.value.hint)

@@ -173,7 +173,12 @@ def test_what_is_of_another_tool_is_a_failure_on_record(
 
 
 def test_what_says_itself_that_it_failed_is_a_failure(shell: Shell) -> None:
-    said = {"results": [], "paths": {}, "errors": [{"level": "error", "message": "no rules"}]}
+    said = {
+        "version": "1.180.0",
+        "results": [],
+        "paths": {},
+        "errors": [{"level": "error", "message": "no rules"}],
+    }
     (shell.folder / "out").write_text(json.dumps(said))
     ended = shell("findings", "import", "out", "-p", "shop")
     assert ended.code == 1

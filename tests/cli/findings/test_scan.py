@@ -102,6 +102,55 @@ def test_a_scanner_with_a_parser_of_its_own_is_tested_with_it(scans: Shell, conf
     assert scans("scan", "tools", "--test").code == 2
 
 
+BANDIT = """\
+#!/bin/sh
+if [ "$1" = --version ]; then echo "bandit 1.9.4"; exit; fi
+while [ $# -gt 1 ]; do if [ "$1" = -o ]; then out=$2; fi; shift; done
+echo '{"errors": [], "generated_at": "", "metrics": {}, "results": [{"filename": "src/one.py", "line_number": 1,
+ "issue_severity": "HIGH", "issue_confidence": "HIGH", "issue_text": "bad", "test_id": "B602", "test_name": "shell"}]}' > "$out"
+exit 1
+"""
+
+
+def test_a_recipe_runs_what_is_here_and_fails_on_what_is_bad(scans: Shell, confined: None) -> None:
+    """What is not here is left out with a word; what was asked for and is not here is an error."""
+    bandit = scans.folder / "bin/bandit"
+    bandit.write_text(BANDIT)
+    bandit.chmod(0o755)
+    ended = scans("scan", "code", "src", "-p", "shop", "--report", "out/code.sarif")
+    assert ended.code == 0, ended
+    assert "left out: semgrep: it needs rules of your own" in ended.err
+    assert "bandit src: 1 record: 1 finding" in ended.err
+    assert (scans.folder / "out/code.sarif").exists()
+    failed = scans("scan", "code", "src", "-p", "shop", "--tool", "bandit", "--fail-on", "high")
+    assert (failed.code, "findings that are high or worse" in failed.err) == (1, True)
+    (scans.folder / "bin/detect-secrets").write_text("#!/bin/sh\necho other\n")
+    (scans.folder / "bin/detect-secrets").chmod(0o755)
+    wrong = scans("scan", "code", "src", "-p", "shop", "--tool", "detect-secrets", "--json")
+    assert (wrong.code, json.loads(wrong.out)["error"]["code"]) == (2, "SCANNER_WRONG")
+    one = scans("scan", "run", "bandit", "src", "-p", "shop", "--option", "severity=high", "--quiet")
+    assert (one.code, one.err) == (0, "")
+    bandit.unlink()
+    (scans.folder / "bin/detect-secrets").unlink()
+
+
+def test_scanners_that_can_not_be_used_are_listed_with_why(scans: Shell) -> None:
+    (scans.folder / "scanners/folder.toml").mkdir()
+    (scans.folder / "scanners/large.toml").write_bytes(b"#" * (65 << 10))
+    (scans.folder / "scanners/other.toml").write_text((scans.folder / "scanners/hello.toml").read_text())
+    (scans.folder / "scanners/typo.toml").write_text("knid = 1\n")
+    listed = scans("scan", "tools").out
+    for why in (
+        "can't be read: is a directory",
+        "has more than 65536 bytes",
+        "calls itself `hello`",
+        "`knid`",
+    ):
+        assert why in listed
+    refused = scans("scan", "run", "typo", "src", "-p", "shop", "--json")
+    assert json.loads(refused.out)["error"]["path"].endswith("typo.toml:1:1")
+
+
 @pytest.mark.parametrize("report", ["../x.sarif", "/tmp/x.sarif", ".", "src"])
 def test_a_report_that_can_not_be_written_is_refused_before_anything_is_scanned(
     scans: Shell, report: str

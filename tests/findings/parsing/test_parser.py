@@ -18,6 +18,7 @@ from assent.findings import finding_schema
 from assent.findings.parsing import (
     About,
     Parser,
+    Tools,
     built_in_tools,
     detect,
     finding_id,
@@ -360,3 +361,13 @@ def test_where_a_failure_is_told_is_checked() -> None:
     with pytest.raises(InputError) as refused:
         read_parser((LEAST + "[[records]]\n" + FIELDS + said).encode(), "t.toml")
     assert str(refused.value.path).startswith("t.toml:14:")
+
+
+def test_a_tool_is_named_by_its_name_or_by_a_manifests() -> None:
+    """Of a tool's forms the one that fits is meant; a manifest's name means that one, whatever the file looks like."""
+    tools = Tools(TOOLS)
+    assert tools.recognise(b'{"@version": "2.1", "site": []}', "zap").name == "zap-json"
+    assert tools.recognise(b"[]", "zap-json").name == "zap-json"
+    with pytest.raises(InputError):
+        tools.recognise(b"[]", "zap")
+    assert tools.require("zap") is TOOLS["zap"]

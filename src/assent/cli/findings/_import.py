@@ -11,9 +11,9 @@ import click
 from assent.cli._arguments import read_bytes
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli._exit import FAILED, OK, exit_code, worst
+from assent.cli._exit import FAILED, OK, WAITING, worst
 from assent.cli._handing import hand_over
-from assent.cli.findings._options import SEVERITIES, counted
+from assent.cli.findings._options import ACTIVE, SEVERITIES, counted, fail_on_option, gated
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
 from assent.cli.terminal._files import require_readable
@@ -38,11 +38,7 @@ _TOLD_MAX: Final = 8
 )
 @click.option("--tool", metavar="TOOL", help="Which tool wrote it; left out: the file says so itself.")
 @click.option("--tool-version", metavar="VERSION", help="Its version, where the file does not say.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(SEVERITIES),
-    help="Exit code 1 when a finding of this severity or a worse one was read.",
-)
+@fail_on_option("a finding that was read, and is open,")
 def import_(
     door: Door,
     files: tuple[str, ...],
@@ -62,7 +58,12 @@ def import_(
     for file in files:  # One that can't be read is told before any is imported.
         if file != "-":
             require_readable(door.cwd / file, what="the file")
-    return worst([_imported(door, file, said, fail_on) for file in files])
+    codes = [(file, _imported(door, file, said, fail_on)) for file in files]
+    code = worst(code for _, code in codes)
+    bad = [file for file, one in codes if one not in (OK, WAITING)]
+    if bad and len(files) > 1:
+        door.out.note(f"exit code {code} because of {safe_line(', '.join(bad))}")
+    return code
 
 
 def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) -> int:
@@ -77,10 +78,20 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
     found = next(one for one in door.perform(requests.Datasets(run=run.run_id)).datasets)
     door.out.tell(told(found), lambda: import_text(found, door.out.paint()))
     if not door.out.is_json:
-        door.out.note(f"list them: {door.command('findings', 'list', '--project', said['project'])}")
+        lists = {"list": found.findings, "discovered": found.resources}
+        for what in (name for name, count in lists.items() if count):
+            door.out.note(f"list them: {door.command('findings', what, '--project', said['project'])}")
         door.out.note(f"to take it back: {door.command('undo', run.run_id)}")
-    code = exit_code(run, "call")
-    return FAILED if code == OK and (found.fault is not None or is_bad(found.by_severity, fail_on)) else code
+    code = OK
+    if found.fault is not None:
+        code = FAILED
+        door.out.note(
+            f"exit code 1: not all could be read: the fault is at {safe_line(_fault(found)['path'])}"
+        )
+    fields = {
+        "project": found.project_id, "run": run.run_id, "severities": (), "statuses": ACTIVE, "suppressed": False
+    }  # fmt: skip
+    return max(code, gated(door, fail_on, fields, what=f" in `{safe_line(name)}`"))
 
 
 def is_bad(counts: dict[str, int], least: str | None) -> bool:
@@ -129,9 +140,12 @@ def import_text(found: answers.Dataset, paint: Paint) -> str:
     lines = [
         f"{paint('imported', 'green')}  {safe_line(found.name)}  {paint(tool, 'bold')}  {found.run_id}",
         f"  {count_text(found.records, 'record')}: {became}",
-        f"  {counted(found.by_severity, paint)}",
-        f"  {found.new} new, {found.known} known",
     ]
+    if found.findings:
+        lines += [
+            f"  {counted(found.by_severity, paint)}",
+            f"  {found.new} new, {found.known} known",
+        ]
     lines += [
         f"  skipped {one['count']}: {safe_line(str(one['reason']))}" for one in found.skipped[:_TOLD_MAX]
     ]

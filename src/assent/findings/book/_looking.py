@@ -19,6 +19,7 @@ from assent.findings.finding import Finding, Severity
 from assent.findings.merging import RANK
 from assent.findings.triage import ACTIVE, Reported, Status, Triage
 from assent.spec.words.durations import instant
+from assent.spec.words.suggestions import suggest
 
 PAGE_MAX: Final = 1_000
 _SORTED_MAX: Final = 20_000
@@ -233,6 +234,36 @@ class Looking:
     def stream(self, project: int, wanted: Wanted) -> Iterator[Kept]:
         """All that fit, in the order of the pages."""
         return (kept for _, kept in self._fitting(project, wanted, None))
+
+    def unheard(self, project: int, wanted: Wanted) -> list[str]:
+        """What is asked for and no finding of the project has: a sentence for each, with the nearest that some have."""
+        asked: dict[str, Iterable[str]] = {
+            "rule": wanted.detectors,
+            "tool": wanted.tools,
+            "owner": () if wanted.owner is None else (wanted.owner,),
+            "tag": () if wanted.tag is None else (wanted.tag,),
+        }
+        if not any(asked.values()):
+            return []
+        has: dict[str, set[str]] = {kind: set() for kind in asked}
+        detectors = (
+            "SELECT id, tool FROM detector AS one WHERE EXISTS"
+            " (SELECT 1 FROM finding INDEXED BY finding_detector WHERE project = ? AND detector = one.n)"
+        )
+        for name, tool in self._db.execute(detectors, (project,)):
+            has["rule"].add(name)
+            has["tool"].add(tool)
+        bodies = "SELECT body FROM triage JOIN finding USING (id) WHERE triage.project = ?"
+        for (body,) in self._db.execute(bodies, (project,)) if asked["owner"] or asked["tag"] else ():
+            triage = _TRIAGE(body)
+            has["owner"].add(triage.owner or "")
+            has["tag"].update(triage.tags)
+        return [
+            f"no finding of the project has the {kind} `{word[:100]}`"
+            + (f": did you mean `{near}`?" if (near := suggest(word, has[kind])) else "")
+            for kind, words in asked.items()
+            for word in sorted({*words} - has[kind])
+        ]
 
     def _fitting(
         self, project: int, wanted: Wanted, after: tuple[int, int] | None

@@ -21,6 +21,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Record
 from assent.spec.values.canonical import SALT_BYTES, commit
 from assent.spec.words.durations import instant
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -87,8 +88,8 @@ async def _discovered(record: Record, request: requests.Discovered) -> answers.D
     """A page of what tools discovered."""
     kinds = get_args(ResourceType)
     if request.type is not None and request.type not in kinds:
-        message = f"`{request.type[:40]}` is none of these: {', '.join(kinds)}"
-        raise InputError("INVALID_INPUT", message, path="type")
+        message = f"`type` must be of {', '.join(kinds)}, not `{request.type[:40]}`"
+        raise InputError("INVALID_INPUT", message, path="type", hint=did_you_mean(request.type, kinds))
     with FindingsStore(record.settings).looking() as book:
         number, ident, name = book.project(request.project)
         found, following = book.discovered(
@@ -120,8 +121,13 @@ async def _findings(record: Record, request: requests.Findings) -> answers.Findi
     with FindingsStore(record.settings).looking() as book:
         number, ident, name = book.project(request.project)
         page = book.page(number, wanted, after=request.after, limit=request.limit)
+        unheard = [] if page.findings else book.unheard(number, wanted)
     return answers.Findings(
-        project_id=ident, project=name, findings=[_line(one) for one in page.findings], next=page.next
+        project_id=ident,
+        project=name,
+        findings=[_line(one) for one in page.findings],
+        next=page.next,
+        unheard=unheard,
     )
 
 
@@ -371,8 +377,8 @@ def _words(said: Iterable[str], kind: type[E], path: str) -> frozenset[E]:
     known = [one.value for one in kind]
     for word in said:
         if word not in known:
-            message = f"`{word[:40]}` is none of these: {', '.join(known)}"
-            raise InputError("INVALID_INPUT", message, path=path)
+            message = f"`{path}` must be of {', '.join(known)}, not `{word[:40]}`"
+            raise InputError("INVALID_INPUT", message, path=path, hint=did_you_mean(word, known))
     return frozenset(kind(word) for word in said)
 
 

@@ -115,12 +115,16 @@ class FoundFinding(Answer, frozen=True, kw_only=True):
 
 
 class Findings(Answer, frozen=True, kw_only=True):
-    """Some findings of a project, and where the next page begins; None where there is none."""
+    """Some findings of a project, and where the next page begins; None where there is none.
+
+    `unheard`: where none fits, what was asked for that no finding of the project has (a rule, a tool, an owner, a tag).
+    """
 
     project_id: str
     project: str | None
     findings: list[FoundFinding]
     next: str | None
+    unheard: list[str] = []
 
 
 class ShownFinding(Answer, frozen=True, kw_only=True):

@@ -345,6 +345,28 @@ def test_a_day_is_meant_to_its_end_and_a_few_of_many_are_shown_before(shell: She
     assert len(shell.listed()) == 1
 
 
+def test_what_is_suppressed_with_another_one_is_told_of_again_by_that(shell: Shell) -> None:
+    shell(
+        "findings",
+        "import",
+        shell.scan("two", ("rule-a", "high", "x"), ("rule-a", "high", "y")),
+        "-p",
+        "shop",
+    )
+    first, other = (one["id"] for one in shell.listed())
+    words = ["triage", first, "--suppress", "a decoy", "--scope", "detector"]
+    assert "suppress with all of its detector: a decoy" in shell("findings", *words).out
+    assert shell.listed() == []
+    assert (
+        f"for good, as {first[:8]} is, with all of its detector: a decoy"
+        in shell("findings", "show", other).out
+    )
+    refused = shell("findings", "triage", other, "--unsuppress")
+    assert (refused.code, f"`assent findings triage {first[:8]} --unsuppress`" in refused.err) == (2, True)
+    assert shell("findings", "triage", "--tool", "nuclei", "--unsuppress").code == 0
+    assert len(shell.listed()) == 2
+
+
 def test_a_dry_run_says_what_the_policy_would(shell: Shell) -> None:
     rule = "{id: triage, when: {capability: findings.triage}, decision: %s, reason: not today}"
     shell("findings", "import", str(SCAN), "-p", "shop")

@@ -18,10 +18,11 @@ from assent.capabilities.findings.area import decision_text
 from assent.capabilities.findings.ingest import Ingested, normalise, recognised
 from assent.capabilities.handed import FILE_BYTES_MAX, Kept
 from assent.errors import InputError, RefusedError
+from assent.findings.book import Kept as Reached
 from assent.findings.book import Removal, Wanted
 from assent.findings.finding import Severity
 from assent.findings.merging import RANK
-from assent.findings.triage import ACTIVE, Reported, Scope, Status, Triage, changed, read_change
+from assent.findings.triage import ACTIVE, Scope, Status, Triage, changed, read_change
 from assent.invocation import Attachment, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
@@ -352,24 +353,28 @@ def _chosen(context: LocalContext, parameters: TriageChange) -> tuple[str, dict[
     judge = _judging(context, parameters)
     found: dict[str, _Chosen] = {}
 
-    def choose(reported: Reported) -> None:
-        one, triage = reported.finding, reported.triage
+    muted: dict[str, str] = {}
+
+    def choose(kept: Reached) -> None:
+        one, triage = kept.reported.finding, kept.reported.triage
         found[one.id] = _Chosen(one.id, one.severity, one.title, judge(triage) == triage)
+        if kept.muted_by is not None:
+            muted[one.id] = kept.muted_by
 
     with context.app.get(Desk).looking(context.run) as book:
         number, ident, name = book.project(parameters.project)
         for said in parameters.findings:
-            reported = book.one(said).reported
-            if reported.finding.project_id != ident:
+            kept = book.one(said)
+            if kept.reported.finding.project_id != ident:
                 raise InputError(
                     "FINDING_UNKNOWN",
                     f"the finding `{said}` is not of the project `{safe_line(name or ident)}`",
                 )
-            choose(reported)
+            choose(kept)
         if parameters.matching is not None:
             wanted = parameters.matching.wanted()
             for fitting in book.stream(number, wanted):
-                choose(fitting.reported)
+                choose(fitting)
                 if len(found) > DECIDED_MAX:
                     raise InputError(
                         "TRIAGE_TOO_MANY",
@@ -379,6 +384,13 @@ def _chosen(context: LocalContext, parameters: TriageChange) -> tuple[str, dict[
             if not found:
                 hints = [*book.unheard(number, wanted), "`assent findings list` shows what there is"]
                 raise InputError("FINDING_UNKNOWN", "no finding fits", hint=hints[0])
+    for one, by in muted.items() if parameters.unsuppress else ():
+        if by not in found:
+            raise InputError(
+                "TRIAGE_INVALID",
+                f"the finding `{one}` is suppressed with all of its rule or resource, by what was decided about `{by}`",
+                hint=f"unsuppress that one: `assent findings triage {by[:8]} --unsuppress`",
+            )
     return ident, found
 
 

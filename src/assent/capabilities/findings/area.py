@@ -65,14 +65,12 @@ def _decided(found: Object) -> str:
 
 def decision_text(change: Object) -> str:
     """What is decided, in a few words."""
-    said = {
-        name: value
-        for name, value in change.items()
-        if name != "action" and value not in (None, [], "finding")
-    }
-    until = f" until {said.pop('until')}" if "until" in said else ""
+    said = {name: value for name, value in change.items() if name != "action" and value not in (None, [])}
+    scope, until = said.pop("scope", "finding"), said.pop("until", None)
+    reach = f" with all of its {scope}" if scope != "finding" else ""
+    reach += f" until {until}" if until else ""
     told = ", ".join(", ".join(map(str, one)) if isinstance(one, list) else str(one) for one in said.values())
-    return f"{text(change, 'action').replace('_', ' ')}{until}{f': {told}' if told else ''}"
+    return f"{text(change, 'action').replace('_', ' ')}{reach}{f': {told}' if told else ''}"
 
 
 def _reported(found: Object) -> str:

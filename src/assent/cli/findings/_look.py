@@ -113,7 +113,10 @@ def _shown(found: answers.ShownFinding, paint: Paint) -> str:
     suppression = triage.get("suppression")
     if suppression:
         until = f"until {suppression['until']}" if suppression.get("until") else "for good"
-        lines.append(f"  suppressed  {until}: {safe_line(suppression['reason'])}")
+        by = f", as {found.suppressed_by[:8]} is" if found.suppressed_by else ""
+        scope = suppression.get("scope", "finding")
+        reach = "" if scope == "finding" else f", with all of its {scope}"
+        lines.append(f"  suppressed  {until}{by}{reach}: {safe_line(suppression['reason'])}")
     lines += [
         f"  note        {one['at']} {safe_line(one['by'])}: {safe_line(one['text'])}"
         for one in triage.get("notes", ())

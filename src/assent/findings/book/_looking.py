@@ -60,6 +60,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     reported: Reported
     dataset: int
     is_suppressed: bool
+    muted_by: str | None = None
+    """The other finding whose suppression reaches this one."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -445,9 +447,10 @@ class Looking:
     def _kept(self, row: Any) -> Kept:
         _, _, first, last, body, dataset, decided, muted = row
         finding, triage = _entered(_DECODE(body), dataset), _triage(decided)
+        muted_by: str | None = None
         if muted > until_of(triage):
             # Somebody suppressed all of its detector, or of its resource, by another finding.
-            reaching = Mutes(self._db).reaching(key_of(finding.id))
+            muted_by, reaching = Mutes(self._db).reaching(key_of(finding.id))
             triage = msgspec.structs.replace(triage, suppression=reaching)
         return Kept(
             reported=Reported(
@@ -458,6 +461,7 @@ class Looking:
             ),
             dataset=dataset,
             is_suppressed=muted > self.now_ms,
+            muted_by=muted_by,
         )
 
     def _fits(self, one: Kept, wanted: Wanted) -> bool:

@@ -141,6 +141,7 @@ async def _finding(record: Record, request: requests.Finding) -> answers.ShownFi
         finding=_document(one),
         triage=msgspec.json.decode(msgspec.json.encode(reported.triage)),
         suppressed=one.is_suppressed,
+        suppressed_by=one.muted_by,
         risk=risk_of(reported.finding),
         first_seen=reported.first_seen,
         last_seen=reported.last_seen,

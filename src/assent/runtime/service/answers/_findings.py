@@ -128,11 +128,15 @@ class Findings(Answer, frozen=True, kw_only=True):
 
 
 class ShownFinding(Answer, frozen=True, kw_only=True):
-    """A finding with all that is known of it: its document, what was decided, and the dataset that spoke of it last."""
+    """A finding with all that is known of it: its document, what was decided, and the dataset that spoke of it last.
+
+    `suppressed_by`: the other finding whose suppression reaches this one, as one of the same rule or resource.
+    """
 
     finding: dict[str, Json]
     triage: dict[str, Json]
     suppressed: bool
+    suppressed_by: str | None
     risk: int
     first_seen: str | None
     last_seen: str | None

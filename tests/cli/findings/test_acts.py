@@ -161,8 +161,13 @@ def test_what_a_filter_leaves_out_fails_no_pipeline(shell: Shell) -> None:
 
 def test_a_pipeline_is_told_that_there_are_more_than_are_counted(shell: Shell) -> None:
     many = [(f"rule-{one}", "high", "x") for one in range(1001)]
+    first = shell.json("import", shell.scan("one", ("rule-a", "low", "x")), "-p", "shop", "--tool", "nuclei")[
+        "run_id"
+    ]
     ended = shell("findings", "import", shell.scan("many", *many), "-p", "shop", "--fail-on", "high")
     assert (ended.code, "found at least 1000 high in `many`" in ended.err) == (1, True)
+    compared = shell("findings", "diff", first, "@", "--fail-on", "high")
+    assert (compared.code, "`--fail-on high` found 1001 high" in compared.err) == (1, True)
 
 
 def test_of_several_files_it_is_told_which_could_not_be_imported(shell: Shell) -> None:
@@ -449,6 +454,8 @@ def test_two_runs_are_compared(shell: Shell) -> None:
     assert "1 new, 1 fixed, 1 still, 0 reappeared" in shell("findings", "diff", first, second).out
     assert shell("findings", "diff", first, second, "--fail-on", "critical").code == 1
     assert shell("findings", "diff", second, third, "--fail-on", "critical").code == 0
+    shell("findings", "triage", "--severity", "critical", "--set", "risk_accepted")
+    assert shell("findings", "diff", first, second, "--fail-on", "critical").code == 0, "it is decided about"
     triage = shell.json("triage", "--severity", "low", "--set", "resolved")["run_id"]
     assert shell.refused("diff", first, triage) == (2, "RUN_WITHOUT_FINDINGS")
 
@@ -566,6 +573,27 @@ def test_an_approval_is_named_by_the_id_that_is_told_of_it(shell: Shell) -> None
     assert shell("reject", second["approval_id"]).code == 0
     assert json.loads(shell("approvals", "--json").out) == []
     assert shell("approve", second["approval_id"], "--unseen").code == 2
+
+
+def test_a_call_tells_what_a_file_came_to_as_an_import_does(shell: Shell) -> None:
+    (shell.folder / "cut.jsonl").write_bytes(SCAN.read_bytes()[:900])
+    (shell.folder / "paths.jsonl").write_bytes((GOLDEN / "katana-1.2.jsonl").read_bytes())
+    cut, paths = (
+        shell("call", "findings.import", "project=shop", f"path={name}.jsonl").out.splitlines()
+        for name in ("cut", "paths")
+    )
+    assert cut[1:3] == [
+        "  nuclei: 2 records, 1 medium, cut short by a fault",
+        "  cut.jsonl into the project shop",
+    ]
+    assert cut[4].startswith("  broken at byte ")
+    assert paths[1].startswith("  katana: ")
+    assert paths[1].endswith(" resources")
+    shell("findings", "triage", "--severity", "medium", "--set", "resolved", "--tag", "a", "--tag", "b")
+    shown = shell("show", "@").out
+    assert "decided about 1 finding" in shown
+    removed = shell("call", "findings.gc").out
+    assert "0 datasets and 0 findings removed\n  datasets of before " in removed
 
 
 def test_what_was_never_handed_over_is_not_imported(shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -12,7 +13,7 @@ from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK
-from assent.cli.findings._options import STATUSES, filters, meant, project_option
+from assent.cli.findings._options import STATUSES, F, filters, meant, project_option
 from assent.cli.runs._drive import drive, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
@@ -108,22 +109,14 @@ def triage(
     return _act(door, "findings.triage", parameters, wait, is_meant=not dry_run, shown="nothing was decided")
 
 
+def _days(name: str, default: int, words: str) -> Callable[[F], F]:
+    return click.option(name, type=click.IntRange(1, 36_500), default=default, show_default=True, help=words)
+
+
 @command("gc", short_help="Remove what was not seen for long; shows it first.")
 @project_option
-@click.option(
-    "--findings-days",
-    type=click.IntRange(1, 36_500),
-    default=180,
-    show_default=True,
-    help="Findings not seen for so long.",
-)
-@click.option(
-    "--runs-days",
-    type=click.IntRange(1, 36_500),
-    default=90,
-    show_default=True,
-    help="Datasets of runs that are so old.",
-)
+@_days("--findings-days", 180, "Findings not seen for so long.")
+@_days("--runs-days", 90, "Datasets of runs that are so old.")
 @apply_option
 @wait_option
 def gc(

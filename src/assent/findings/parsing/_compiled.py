@@ -101,7 +101,7 @@ class CompiledRecords:
         if unknown:
             raise InputError(
                 "TOOL_MANIFEST_INVALID",
-                f"`{unknown[0]}` is no field of a finding",
+                f"`{unknown[0]}` is not a field of a finding",
                 hint=f"fields are {', '.join(sorted([*_PROPERTIES, *_OTHERS]))}, `evidence.…` and `at.…`",
             )
         self._at = _rows(said.fields, _AT, "at.")

@@ -30,7 +30,7 @@ from assent.findings.project import Resource, ResourceType, read_resource, resou
 
 _NAMES_MAX: Final = 100
 """Of so many new or missing fields is told by name."""
-NOT_AN_OBJECT: Final = "it is no object"
+NOT_AN_OBJECT: Final = "it is not an object"
 BROKEN: Final = "it is broken"
 NO_FINDING: Final = "it makes no valid finding"
 

@@ -66,7 +66,7 @@ def judged_after(after: str | None) -> str:
     if after is None:
         return ""
     if not _ID.fullmatch(after):
-        raise InputError("FINDING_INVALID", f"`{after[:NAME_CHARACTERS_MAX]}` is no id of a finding")
+        raise InputError("FINDING_INVALID", f"`{after[:NAME_CHARACTERS_MAX]}` is not an id of a finding")
     return after
 
 

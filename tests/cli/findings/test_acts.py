@@ -112,8 +112,11 @@ def test_what_an_import_came_to_is_told_as_the_contract_says(shell: Shell) -> No
 
 def test_records_about_one_matter_count_as_records_and_are_one_finding(shell: Shell) -> None:
     matter = ("git-config", "low", "shop.example")
-    found = shell.json("import", shell.scan("scan.jsonl", matter, matter, matter), "-p", "shop")
+    scan = shell.scan("scan.jsonl", matter, matter, matter)
+    found = shell.json("import", scan, "-p", "shop")
     assert (found["records"], found["findings"], found["new"], found["known"]) == (3, 3, 1, 0)
+    told = shell("findings", "import", scan, "-p", "shop").out
+    assert "  0 new, 1 known: some records are about the same" in told
 
 
 def test_standard_input_is_a_file_too(shell: Shell) -> None:
@@ -284,6 +287,9 @@ def test_many_are_decided_about_by_what_they_have_in_common(shell: Shell) -> Non
     assert [one["severity"] for one in shell.listed("--status", "any")] == ["medium", "unknown", "info"]
     stats = shell.json("stats")
     assert (stats["total"], stats["active"], stats["suppressed"]) == (3, 2, 1)
+    assert "owners" not in shell("findings", "stats").out
+    shell("findings", "triage", "--severity", "medium", "--owner", "ann")
+    assert "owners: (nobody) 1, ann 1" in shell("findings", "stats").out
     shell("findings", "triage", "--tool", "nuclei", "--unsuppress")
     assert len(shell.listed("--run", run)) == 3
 

@@ -459,5 +459,5 @@ def test_no_run_breaks_its_results(result: dict[str, Any], run: dict[str, Any]) 
 
 def test_a_field_that_is_none_is_told_with_those_that_are() -> None:
     text = 'tool="x"\ntitle="X"\nabout="y"\nrecord="z"\nkind="code"\nrecognise=[]\n[[records]]\nfields={scorn="a"}\n'
-    with pytest.raises(InputError, match="`scorn` is no field"):
+    with pytest.raises(InputError, match="`scorn` is not a field"):
         Parser(read_manifest(text, "x.toml"))

@@ -144,7 +144,8 @@ def import_text(found: answers.Dataset, paint: Paint) -> str:
     if found.findings:
         lines += [
             f"  {counted(found.by_severity, paint)}",
-            f"  {found.new} new, {found.known} known",
+            f"  {found.new} new, {found.known} known"
+            + (": some records are about the same" if found.new + found.known < found.findings else ""),
         ]
     lines += [
         f"  skipped {one['count']}: {safe_line(str(one['reason']))}" for one in found.skipped[:_TOLD_MAX]

@@ -220,6 +220,8 @@ def stats(door: Door, project: str | None) -> None:
 
 
 def _standing(found: answers.FindingsStats, paint: Paint) -> str:
+    from assent.findings.metrics import NOBODY
+
     most = max((day.active for day in found.trend), default=0)
     bars = "".join(_BARS[-(-day.active * (len(_BARS) - 1) // most) if most else 0] for day in found.trend)
     lines = [
@@ -231,7 +233,7 @@ def _standing(found: answers.FindingsStats, paint: Paint) -> str:
     if found.fix_time_days is not None:
         lines.append(f"  mending takes {found.fix_time_days} days in the mean")
     for words, counts in (("owners", found.by_owner), ("tags", found.by_tag)):
-        if counts:
+        if {*counts} - {NOBODY}:
             lines.append(
                 f"  {words}: {safe_line(', '.join(f'{name} {count}' for name, count in [*counts.items()][:10]))}"
             )

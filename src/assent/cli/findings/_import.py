@@ -73,15 +73,12 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
         capability="findings.import", parameters=parameters, environment=door.settings.environment
     )
     run = door.perform(request, Progress(door.out, of_a_call=True))
-    if run.status != "succeeded":
-        return conclude(door, run, wait_ms=None)
+    has_waited = run.status != "succeeded"
+    if has_waited and (code := conclude(door, run, wait_ms=None)) != OK:
+        return code
     found = next(one for one in door.perform(requests.Datasets(run=run.run_id)).datasets)
-    door.out.tell(told(found), lambda: import_text(found, door.out.paint()))
-    if not door.out.is_json:
-        lists = {"list": found.findings, "discovered": found.resources}
-        for what in (name for name, count in lists.items() if count):
-            door.out.note(f"list them: {door.command('findings', what, '--project', said['project'])}")
-        door.out.note(f"to take it back: {door.command('undo', run.run_id)}")
+    if not has_waited:  # Else the run itself was told of.
+        _tell(door, found, said["project"])
     code = OK
     if found.fault is not None:
         code = FAILED
@@ -92,6 +89,16 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
         "project": found.project_id, "run": run.run_id, "severities": (), "statuses": ACTIVE, "suppressed": False
     }  # fmt: skip
     return max(code, gated(door, fail_on, fields, what=f" in `{safe_line(name)}`"))
+
+
+def _tell(door: Door, found: answers.Dataset, project: str) -> None:
+    door.out.tell(told(found), lambda: import_text(found, door.out.paint()))
+    if door.out.is_json:
+        return
+    for what, count in (("list", found.findings), ("discovered", found.resources)):
+        if count:
+            door.out.note(f"list them: {door.command('findings', what, '--project', project)}")
+    door.out.note(f"to take it back: {door.command('undo', found.run_id)}")
 
 
 def is_bad(counts: dict[str, int], least: str | None) -> bool:

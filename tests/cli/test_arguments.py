@@ -218,6 +218,7 @@ def test_a_rejection_of_what_is_not_asked_by_now_is_refused(
     [
         (("runs", "--limit", "0"), "`--limit` must be a whole number, 1 or more"),
         (("deliveries", "--limit", "many"), "`--limit` must be a whole number, 1 or more"),
+        (("findings", "list", "--limit", "5000"), "`--limit` must be a whole number, 1 to 1000"),
         (("audit", "prove", "x"), "`SEQ` must be a whole number, 0 or more"),
         (("runs", "--color", "blue"), "`--colour` must be one of: auto, always, never"),
         (("completion", "csh"), "`SHELL` must be one of: bash, zsh, fish"),

@@ -120,11 +120,12 @@ CASES = (
             {"project": "shop", "findings": ["git-config"], "status": "open"},
             {"project": "shop", "findings": [], "status": "finished"},
             {"project": "shop", "suppress": {"until": "2027-01-01T00:00:00Z"}},
+            {"project": "shop", "status": "open"},
         ],
         escapes=[
             Escape({"project": "shop", "findings": [_NOBODYS], "status": "open"}, "FINDING_UNKNOWN"),
             Escape({"project": "another", "matching": {}, "status": "open"}, "PROJECT_UNKNOWN"),
-            Escape({"project": "shop", "matching": {}}, "TRIAGE_INVALID"),
+            Escape({"project": "shop", "matching": {}}, "INVALID_INPUT"),
         ],
         without=_RECORD,
     ),

@@ -56,8 +56,8 @@ class Check(msgspec.Struct, frozen=True):
 
 
 Words: TypeAlias = "Mapping[frozenset[str], Callable[[Object], str]]"
-"""What is told of an output in a few words, by the fields that it has at least; the first that fits is told. None may fail: an
-output comes from anywhere."""
+"""What is told of an output in a few words, by the fields that it has at least; the first that fits is told. Lines behind the
+first are told where there is room for them, instead of the fields. None may fail: an output comes from anywhere."""
 
 
 class Area(Protocol):

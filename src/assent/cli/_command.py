@@ -191,6 +191,13 @@ class Lazy(NamedTuple):
     summary: str
 
 
+def lazy(package: str, *rows: tuple[str, str, str, str]) -> dict[str, Lazy]:
+    """Commands by their names, from rows of name, module in the package, name there, and summary."""
+    return {
+        name: Lazy(f"{package}.{module}", attribute, summary) for name, module, attribute, summary in rows
+    }
+
+
 class Group(click.Group):
     """A group with the shared flags, some of whose commands are loaded only when they are asked for."""
 

@@ -142,7 +142,8 @@ def _must_be(error: click.ClickException) -> str | None:
     param, kind = error.param, error.param.type
     name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
     if isinstance(kind, click.IntRange):
-        return f"`{name}` must be a whole number, {kind.min} or more"
+        room = f"{kind.min} or more" if kind.max is None else f"{kind.min} to {kind.max}"
+        return f"`{name}` must be a whole number, {room}"
     if isinstance(kind, click.Choice):
         return f"`{name}` must be one of: {', '.join(kind.choices)}"
     return None

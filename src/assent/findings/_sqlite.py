@@ -127,6 +127,7 @@ class Database:
                 raise InputError(
                     "STORE_TOO_NEW",
                     f"{self._what} is at step {there} of its schema, and this release knows {len(self._steps)}",
+                    hint="use the release of Assent that wrote it, or a later one",
                 )
             for number, step in enumerate(self._steps[there:], there + 1):
                 self.db.execute(step)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assent.capabilities.findings import BOOK, follow
-from assent.errors import WorldError
+from assent.errors import Json, WorldError
 from assent.findings.book import BookFile, Wanted
 from assent.runtime._ledger import reading
 from assent.runtime.runs._findings import FindingsStore
@@ -85,6 +85,18 @@ async def test_processes_that_fold_at_once_fold_each_act_once(
                 assert (one.code, one.err) == (0, "")
                 assert json.loads(one.out) == wanted
     assert plain(kept(place)) == wanted
+
+
+async def test_a_triage_is_about_so_many_findings_and_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assent.capabilities.findings._acts.DECIDED_MAX", 2)
+    async with place.open(box=False) as runtime:
+        for host, code in (("a.example", None), ("b.example", "TRIAGE_TOO_MANY")):
+            await imported(runtime, place, host, records=2)
+            said: dict[str, Json] = {"project": "shop", "matching": {}, "note": "looked at"}
+            result = await runtime.call("findings.triage", said)
+            assert (result.error or {}).get("code") == code
 
 
 async def test_a_store_of_another_ledger_is_folded_anew(place: Place, tmp_path: Path) -> None:

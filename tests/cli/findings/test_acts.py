@@ -51,10 +51,18 @@ class Shell:
         """The last line that `--json` prints."""
         return json.loads(self("findings", *words, "--json").out.splitlines()[-1])
 
+    def listed(self, *words: str) -> Any:
+        """The findings that are listed."""
+        return self.json("list", *words)["findings"]
+
     def refused(self, *words: str) -> tuple[int, str]:
         """The code of a command that is refused, and that of its error."""
         ended = self("findings", *words, "--json")
         return ended.code, json.loads(ended.out.splitlines()[-1])["error"]["code"]
+
+    def runs(self) -> Any:
+        """All that is on record."""
+        return json.loads(self("runs", "--json").out)
 
     def policy(self, *rules: str) -> None:
         path = self.folder / "policy.yaml"
@@ -105,8 +113,11 @@ def test_what_an_import_came_to_is_told_as_the_contract_says(shell: Shell) -> No
 
 def test_records_about_one_matter_count_as_records_and_are_one_finding(shell: Shell) -> None:
     matter = ("git-config", "low", "shop.example")
-    found = shell.json("import", shell.scan("scan.jsonl", matter, matter, matter), "-p", "shop")
+    scan = shell.scan("scan.jsonl", matter, matter, matter)
+    found = shell.json("import", scan, "-p", "shop")
     assert (found["records"], found["findings"], found["new"], found["known"]) == (3, 3, 1, 0)
+    told = shell("findings", "import", scan, "-p", "shop").out
+    assert "  0 new, 1 known: some records are about the same" in told
 
 
 def test_standard_input_is_a_file_too(shell: Shell) -> None:
@@ -125,12 +136,64 @@ def test_each_of_several_files_is_a_call_and_tells_a_line(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("least", "code"), [("high", 0), ("medium", 1), ("info", 1)])
-def test_a_pipeline_fails_on_what_is_as_bad_as_it_says(shell: Shell, least: str, code: int) -> None:
-    assert shell("findings", "import", str(SCAN), "-p", "shop", "--fail-on", least).code == code
-    assert shell("findings", "list", "--fail-on", least).code == code
-    for one in shell.json("list"):
-        assert shell("findings", "triage", one["id"], "--set", "risk_accepted").code == 0
-    assert shell("findings", "list", "--fail-on", least).code == 0
+def test_a_pipeline_fails_on_what_is_as_bad_as_it_says_and_open(shell: Shell, least: str, code: int) -> None:
+    """What was decided about, or is suppressed, is let pass: by the import that finds it again as by the list."""
+    commands = (["import", str(SCAN), "-p", "shop"], ["list"], ["list", "--json"])
+    for words in commands:
+        ended = shell("findings", *words, "--fail-on", least)
+        assert ended.code == code, ended
+        assert (f"exit code 1: `--fail-on {least}` found 1 medium" in ended.err) == bool(code)
+        assert ("1 finding of unknown severity" in ended.err) == (least != "info")
+    for one, decision in zip(
+        shell.listed(), (["--set", "risk_accepted"], ["--suppress", "x"], ["--set", "resolved"]), strict=True
+    ):
+        assert shell("findings", "triage", one["id"], *decision).code == 0
+    for words in commands:
+        ended = shell("findings", *words, "--fail-on", least)
+        assert (ended.code, "exit code 1" in ended.err, "unknown severity" in ended.err) == (0, False, False)
+
+
+def test_what_a_filter_leaves_out_fails_no_pipeline(shell: Shell) -> None:
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    ended = shell("findings", "list", "--severity", "info", "--fail-on", "medium")
+    assert (ended.code, "of unknown severity" in ended.err) == (0, False)
+    assert (
+        shell("findings", "list", "--severity", "info", "--severity", "medium", "--fail-on", "medium").code
+        == 1
+    )
+
+
+def test_a_pipeline_is_told_that_there_are_more_than_are_counted(shell: Shell) -> None:
+    many = [(f"rule-{one}", "high", "x") for one in range(1001)]
+    first = shell.json("import", shell.scan("one", ("rule-a", "low", "x")), "-p", "shop", "--tool", "nuclei")[
+        "run_id"
+    ]
+    ended = shell("findings", "import", shell.scan("many", *many), "-p", "shop", "--fail-on", "high")
+    assert (ended.code, "found at least 1000 high in `many`" in ended.err) == (1, True)
+    compared = shell("findings", "diff", first, "@", "--fail-on", "high")
+    assert (compared.code, "`--fail-on high` found 1001 high" in compared.err) == (1, True)
+
+
+def test_of_several_files_it_is_told_which_could_not_be_imported(shell: Shell) -> None:
+    (shell.folder / "empty.json").touch()
+    (shell.folder / "cut.jsonl").write_bytes(SCAN.read_bytes()[:900])
+    ended = shell("findings", "import", "empty.json", str(SCAN), "cut.jsonl", "-p", "shop")
+    assert ended.code == 1
+    assert "--> empty.json" in ended.out
+    assert "say which `tool` wrote it" in ended.out
+    assert "exit code 1: not all could be read: the fault is at cut.jsonl:" in ended.err
+    assert ended.err.endswith("exit code 1 because of empty.json, cut.jsonl\n")
+    assert shell("findings", "import", "empty.json", "-p", "shop", "--tool", "nuclei").code == 0
+
+
+def test_what_is_no_finding_is_listed_where_it_is(shell: Shell) -> None:
+    (shell.folder / "paths.jsonl").write_bytes((GOLDEN / "katana-1.2.jsonl").read_bytes())
+    ended = shell("findings", "import", "paths.jsonl", "-p", "net")
+    assert "assent findings discovered --project net" in ended.err
+    assert "assent findings list" not in ended.err
+    assert "no findings, " in ended.err
+    page = shell.json("discovered", "--limit", "1")
+    assert (len(page["resources"]), page["next"] is None) == (1, False)
 
 
 def test_a_broken_file_gives_its_records_and_fails(shell: Shell) -> None:
@@ -142,7 +205,7 @@ def test_a_broken_file_gives_its_records_and_fails(shell: Shell) -> None:
     fault = found["fault"]["error"]
     assert fault.keys() == {"code", "message", "path", "hint", "details"}
     assert (fault["code"], fault["path"]) == ("OUTPUT_BROKEN", f"cut.jsonl:{fault['details']['begin']}")
-    assert len(shell.json("list")) == 1
+    assert len(shell.listed()) == 1
     assert "broken at cut.jsonl:" in shell("findings", "import", "cut.jsonl", "-p", "shop").out
 
 
@@ -301,7 +364,7 @@ def test_parsers_that_can_not_be_read_and_a_folder_that_is_not_there_are_told(ow
         (["triage", "abcd", "--set", "resolved"], 2, "FINDING_UNKNOWN"),
         (["triage", "abcd", "--until", "2027-01-31T00:00:00Z"], 2, "USAGE_INVALID"),
         (["delete", "none"], 2, "PROJECT_UNKNOWN"),
-        (["delete", "none", "--apply"], 1, "PROJECT_UNKNOWN"),
+        (["delete", "none", "--apply"], 2, "PROJECT_UNKNOWN"),
         (["gc", "-p", "none"], 2, "PROJECT_UNKNOWN"),
         (["gc", "--findings-days", "0"], 2, "USAGE_INVALID"),
         (["export", "-p", "none"], 2, "PROJECT_UNKNOWN"),
@@ -320,7 +383,7 @@ def test_what_can_not_be_is_one_error_and_leaves_nothing(
 
 def test_a_finding_is_listed_shown_decided_about_and_listed_no_more(shell: Shell) -> None:
     run = shell.json("import", str(SCAN), "-p", "shop")["run_id"]
-    listed = shell.json("list")
+    listed = shell.listed()
     assert [one["severity"] for one in listed] == ["medium", "unknown", "info"]
     assert "Git configuration can be read" in shell("findings", "list").out
     first = listed[0]
@@ -334,16 +397,15 @@ def test_a_finding_is_listed_shown_decided_about_and_listed_no_more(shell: Shell
         "triage", first["id"][:8], "--set", "false_positive", "--owner", "ann", "--tag", "web", "--note", "a test page"
     )  # fmt: skip
     assert decided["status"] == "succeeded"
-    assert [one["severity"] for one in shell.json("list")] == ["unknown", "info"]
+    assert [one["severity"] for one in shell.listed()] == ["unknown", "info"]
     assert [
-        one["id"]
-        for one in shell.json("list", "--status", "false_positive", "--owner", "ann", "--tag", "web")
+        one["id"] for one in shell.listed("--status", "false_positive", "--owner", "ann", "--tag", "web")
     ] == [first["id"]]
     assert "a test page" in shell("findings", "show", first["id"]).out
     shell("findings", "import", str(SCAN), "-p", "shop")
-    assert len(shell.json("list")) == 2, "what was decided sticks to the finding"
+    assert len(shell.listed()) == 2, "what was decided sticks to the finding"
     assert shell("undo", decided["run_id"]).code == 0
-    assert len(shell.json("list")) == 3
+    assert len(shell.listed()) == 3
 
 
 def test_many_are_decided_about_by_what_they_have_in_common(shell: Shell) -> None:
@@ -352,13 +414,144 @@ def test_many_are_decided_about_by_what_they_have_in_common(shell: Shell) -> Non
         shell.json("triage", "--run", run[:-2], "--severity", "info", "--suppress", "known")["status"]
         == "succeeded"
     )
-    assert [one["severity"] for one in shell.json("list")] == ["medium", "unknown"]
-    assert [one["severity"] for one in shell.json("list", "--suppressed")] == ["info"]
-    assert [one["severity"] for one in shell.json("list", "--status", "any")] == ["medium", "unknown", "info"]
+    assert [one["severity"] for one in shell.listed()] == ["medium", "unknown"]
+    assert [one["severity"] for one in shell.listed("--suppressed")] == ["info"]
+    assert [one["severity"] for one in shell.listed("--status", "any")] == ["medium", "unknown", "info"]
     stats = shell.json("stats")
     assert (stats["total"], stats["active"], stats["suppressed"]) == (3, 2, 1)
+    assert "owners" not in shell("findings", "stats").out
+    shell("findings", "triage", "--severity", "medium", "--owner", "ann")
+    assert "owners: (nobody) 1, ann 1" in shell("findings", "stats").out
     shell("findings", "triage", "--tool", "nuclei", "--unsuppress")
-    assert len(shell.json("list", "--run", run)) == 3
+    assert len(shell.listed("--run", run)) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "told"),
+    [
+        (["--severity", "medium"], "USAGE_INVALID", "nothing is decided"),
+        (["--severity", "medium", "--suppress", "x", "--unsuppress"], "INVALID_INPUT", "exclude each other"),
+        (["--severity", "medium", "--set", "opne"], "USAGE_INVALID", "did you mean `open`?"),
+        (["--severity", "medum", "--set", "open"], "USAGE_INVALID", "did you mean `medium`?"),
+        (["--severity", "medium", "--suppress", " "], "INVALID_INPUT", "must have a reason"),
+        (["--severity", "medium", "--suppress", "x", "--until", "soon"], "INVALID_INPUT", "must be a time in UTC"),
+        (["--severity", "medium", "--suppress", "x", "--until", "2027-02-30"], "INVALID_INPUT", "not a time that exists"),
+        (["--severity", "medium", "--suppress", "x", "--until", "2020-01-01"], "TRIAGE_INVALID", "2020-01-01T23:59:59Z"),
+        (["--severity", "low", "--set", "open"], "FINDING_UNKNOWN", "`assent findings list` shows"),
+        (["--tool", "nuclie", "--set", "open"], "FINDING_UNKNOWN", "did you mean `nuclei`?"),
+        (["--tagged", "wbe", "--set", "open"], "FINDING_UNKNOWN", "did you mean `web`?"),
+        (["--owned-by", "bob", "--set", "open"], "FINDING_UNKNOWN", "has the owner `bob`"),
+        (["ID", "--set", "open", "-p", "none"], "PROJECT_UNKNOWN", "there is no project `none`"),
+        (["ID", "--set", "open", "-p", "blog"], "FINDING_UNKNOWN", "is not of the project `blog`"),
+        (["ID", "--severity", "medium", "--set", "open"], "USAGE_INVALID", "name findings, or say which fit"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_decided_is_refused_before_anything_is_recorded(
+    shell: Shell, words: list[str], error: str, told: str
+) -> None:
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    shell("findings", "import", shell.scan("blog", ("rule-a", "low", "x")), "-p", "blog")
+    finding = shell.listed("-p", "shop")[0]["id"]
+    shell("findings", "triage", finding, "--owner", "ann", "--tag", "web")
+    before = shell.runs()
+    words = [finding if one == "ID" else one for one in words]
+    words += [] if "-p" in words else ["-p", "shop"]
+    ended = shell("findings", "triage", *words, "--json")
+    found = json.loads(ended.out)["error"]
+    assert (ended.code, found["code"]) == (2, error)
+    assert told in f"{found['message']} {found['hint']}"
+    assert shell.runs() == before
+
+
+def test_a_day_is_meant_to_its_end_and_a_few_of_many_are_shown_before(shell: Shell) -> None:
+    many = [(f"rule-{one:02}", "high" if one else "critical", "x") for one in range(12)]
+    shell("findings", "import", shell.scan("many", *many), "-p", "shop")
+    words = ["triage", "--tool", "nuclei", "--suppress", "a decoy", "--until", "2099-01-31"]
+    shown = shell("findings", *words, "--dry-run")
+    head, first, *rest = shown.out.splitlines()
+    assert head == "decides about 12 findings: suppress until 2099-01-31T23:59:59Z: a decoy"
+    assert (" critical " in first, len(rest), rest[-1]) == (True, 10, "  and 2 more, none of them worse")
+    assert (shown.code, shown.err) == (0, "nothing was decided\n")
+    assert len(shell.listed()) == 12
+    done = shell("findings", *words)
+    assert "decided about 12 findings\n  suppress until 2099-01-31T23:59:59Z: a decoy" in done.out
+    assert len(done.out.splitlines()) == 3, "not an id of each"
+    assert shell.listed() == []
+    # As `list`, it is about what is open and not suppressed, unless it is said.
+    assert shell.refused("triage", "--tool", "nuclei", "--note", "x") == (2, "FINDING_UNKNOWN")
+    again = shell("findings", *words, "--suppressed")
+    assert (again.code, "nothing is to be done" in again.err) == (0, True)
+    assert (
+        shell.json("triage", "--status", "any", "--severity", "critical", "--unsuppress")["status"]
+        == "succeeded"
+    )
+    assert len(shell.listed()) == 1
+
+
+def test_what_is_suppressed_with_another_one_is_told_of_again_by_that(shell: Shell) -> None:
+    shell(
+        "findings",
+        "import",
+        shell.scan("two", ("rule-a", "high", "x"), ("rule-a", "high", "y")),
+        "-p",
+        "shop",
+    )
+    first, other = (one["id"] for one in shell.listed())
+    words = ["triage", first, "--suppress", "a decoy", "--scope", "detector"]
+    assert "suppress with all of its detector: a decoy" in shell("findings", *words).out
+    assert shell.listed() == []
+    assert (
+        f"for good, as {first[:8]} is, with all of its detector: a decoy"
+        in shell("findings", "show", other).out
+    )
+    refused = shell("findings", "triage", other, "--unsuppress")
+    assert (refused.code, f"`assent findings triage {first[:8]} --unsuppress`" in refused.err) == (2, True)
+    assert shell("findings", "triage", "--tool", "nuclei", "--unsuppress").code == 0
+    assert len(shell.listed()) == 2
+
+
+def test_a_dry_run_says_what_the_policy_would(shell: Shell) -> None:
+    rule = "{id: triage, when: {capability: findings.triage}, decision: %s, reason: not today}"
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    for decision, code, told in (("DENY", 3, "denied"), ("REQUIRE_APPROVAL", 4, "asked about")):
+        shell.policy(rule % decision, ALLOWED)
+        words = ["findings", "triage", "--severity", "medium", "--set", "triaged"]
+        assert f"it would be {told}: not today" in shell(*words, "--dry-run").err
+        assert shell(*words).code == code
+
+
+def test_an_undo_that_somebody_decided_behind_is_settled_as_it_says(shell: Shell) -> None:
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    run = shell.json("triage", "--severity", "medium", "--set", "triaged")["run_id"]
+    shell("findings", "triage", "--severity", "medium", "--set", "resolved")
+    ended = shell("undo", run)
+    assert ended.code == 5
+    hint = f"assent resolve {run} call --abandon"
+    assert f"`{hint}` leaves what was decided since as it is" in ended.out
+    assert shell(*hint.split()[1:]).code == 0
+    assert "unfinished" not in shell("findings", "projects").err
+    assert [one["status"] for one in shell.listed("--status", "any", "--severity", "medium")] == ["resolved"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--tool", "nuclie"], "no finding of the project has the tool `nuclie`: did you mean `nuclei`?"),
+        (
+            ["--detector", "nuclei.git-confg"],
+            "the rule `nuclei.git-confg`: did you mean `nuclei.git-config`?",
+        ),
+        (["--owner", "bob"], "no finding of the project has the owner `bob`"),
+        (["--tag", "web"], "no finding of the project has the tag `web`"),
+        (["--severity", "critical"], "no finding fits"),
+        (["--tool", "nuclei", "--severity", "critical"], "no finding fits"),
+    ],
+)
+def test_where_nothing_fits_it_is_told_what_nobody_has(shell: Shell, words: list[str], told: str) -> None:
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    ended = shell("findings", "list", *words)
+    assert (ended.code, ended.err.splitlines()[-1].endswith(told)) == (0, True), ended
+    assert shell.json("list", *words)["unheard"] == ended.err.splitlines()[1:]
 
 
 def test_a_decision_that_a_finding_has_no_room_for_is_refused_and_the_others_go_on(shell: Shell) -> None:
@@ -366,21 +559,21 @@ def test_a_decision_that_a_finding_has_no_room_for_is_refused_and_the_others_go_
     many = [word for one in range(60) for word in ("--tag", f"a{one}")]
     assert shell("findings", "triage", "--severity", "medium", *many).code == 0
     more = [word.replace("a", "b") if word != "--tag" else word for word in many]
-    refused = shell("findings", "triage", "--severity", "medium", *more)
-    assert (refused.code, "TRIAGE_INVALID" in refused.out + refused.err) == (1, True)
+    assert shell.refused("triage", "--severity", "medium", *more) == (2, "TRIAGE_INVALID")
     assert shell("findings", "list").code == 0
 
 
 def test_a_list_goes_on_where_its_page_ended(shell: Shell) -> None:
     shell("findings", "import", str(SCAN), "-p", "shop")
-    seen, words = [], ["findings", "list", "--limit", "1", "--json"]
+    seen: list[str] = []
     after: list[str] = []
     while True:
-        ended = shell(*words, *after)
-        seen += [one["severity"] for one in json.loads(ended.out)]
-        if "--after" not in ended.err:
+        page = shell.json("list", "--limit", "1", *after)
+        seen += [one["severity"] for one in page["findings"]]
+        if page["next"] is None:
             break
-        after = ["--after", ended.err.split("--after ")[1].strip()]
+        assert f"--after {page['next']}" in shell("findings", "list", "--limit", "1", *after).err
+        after = ["--after", page["next"]]
     assert seen == ["medium", "unknown", "info"]
 
 
@@ -399,6 +592,8 @@ def test_two_runs_are_compared(shell: Shell) -> None:
     assert "1 new, 1 fixed, 1 still, 0 reappeared" in shell("findings", "diff", first, second).out
     assert shell("findings", "diff", first, second, "--fail-on", "critical").code == 1
     assert shell("findings", "diff", second, third, "--fail-on", "critical").code == 0
+    shell("findings", "triage", "--severity", "critical", "--set", "risk_accepted")
+    assert shell("findings", "diff", first, second, "--fail-on", "critical").code == 0, "it is decided about"
     triage = shell.json("triage", "--severity", "low", "--set", "resolved")["run_id"]
     assert shell.refused("diff", first, triage) == (2, "RUN_WITHOUT_FINDINGS")
 
@@ -427,6 +622,21 @@ def test_a_report_is_written_in_each_format(shell: Shell, form: str) -> None:
             assert form in ("html", "markdown")
 
 
+def test_a_report_is_of_what_is_listed_and_its_format_is_known(shell: Shell) -> None:
+    shell("findings", "import", str(SCAN), "-p", "shop")
+    shell("findings", "triage", "--severity", "medium", "--suppress", "known")
+    count = {
+        words: len(json.loads(shell("findings", "export", *words).out)["findings"])
+        for words in ((), ("--status", "any"), ("--suppressed",))
+    }
+    assert count == {(): 2, ("--status", "any"): 3, ("--suppressed",): 1}
+    for name in ("report.txt", "report"):
+        ended = shell("findings", "export", name)
+        assert (ended.code, "must end with one of: .sarif, .csv, .json" in ended.err) == (2, True)
+        assert not (shell.folder / name).exists()
+    assert shell("findings", "export", "report.txt", "--format", "csv").code == 0
+
+
 def test_a_report_that_can_not_be_written_leaves_what_was_there(shell: Shell) -> None:
     shell("findings", "import", str(SCAN), "-p", "shop")
     (shell.folder / "report.json").write_text("older")
@@ -438,9 +648,9 @@ def test_a_report_that_can_not_be_written_leaves_what_was_there(shell: Shell) ->
 def test_an_import_is_taken_back(shell: Shell) -> None:
     shell("findings", "import", shell.scan("a", ("rule-a", "low", "x")), "-p", "shop")
     run = shell.json("import", str(SCAN), "-p", "shop")["run_id"]
-    assert len(shell.json("list")) == 4
+    assert len(shell.listed()) == 4
     assert shell("undo", run).code == 0
-    assert [one["detector_id"] for one in shell.json("list")] == ["nuclei.rule-a"]
+    assert [one["detector_id"] for one in shell.listed()] == ["nuclei.rule-a"]
     assert len(shell.json("datasets")) == 1
 
 
@@ -449,7 +659,7 @@ def test_a_project_is_shown_before_it_is_removed_and_comes_back(shell: Shell) ->
     shown = shell("findings", "delete", "shop")
     assert "removes the project shop with 3 findings, 1 dataset" in shown.out
     assert "nothing was removed" in shown.err
-    assert len(shell.json("list")) == 3
+    assert len(shell.listed()) == 3
     run = shell.json("delete", "shop", "--apply")
     assert run["status"] == "succeeded"
     assert shell.json("projects") == []
@@ -461,11 +671,12 @@ def test_a_project_is_shown_before_it_is_removed_and_comes_back(shell: Shell) ->
 
 def test_nothing_is_old_that_came_today(shell: Shell) -> None:
     shell("findings", "import", str(SCAN), "-p", "shop")
-    shown = shell("findings", "gc", "--findings-days", "1", "--runs-days", "1")
-    assert shown.out.startswith("removes 0 datasets of runs older than 1 day and 0 findings")
-    run = shell.json("gc", "--findings-days", "1", "--runs-days", "1", "--apply")
-    assert run["status"] == "succeeded"
-    assert len(shell.json("list")) == 3
+    for words in ([], ["--apply"]):
+        shown = shell("findings", "gc", "--findings-days", "1", "--runs-days", "1", *words)
+        assert shown.out.startswith("removes 0 datasets of runs older than 1 day and 0 findings")
+        assert (shown.code, "there is nothing to remove" in shown.err) == (0, True)
+    assert len(shell.listed()) == 3
+    assert len(shell.runs()) == 1, "nobody is asked to approve nothing"
 
 
 def test_what_is_old_is_shown_and_removed_project_by_project(shell: Shell) -> None:
@@ -516,14 +727,50 @@ def test_an_import_that_waits_takes_what_was_handed_over_and_nothing_else(shell:
         assert "scan.jsonl" in asked["preview"]["diff"]
         ended = shell("approve", run, "--digest", asked["digest"], "--json")
         assert ended.code == 0, ended
-        assert [one["detector_id"] for one in shell.json("list", "-p", project)] == ["nuclei.rule-a"]
+        assert [one["detector_id"] for one in shell.listed("-p", project)] == ["nuclei.rule-a"]
     assert [*(shell.folder / ".assent" / "handed").iterdir()] == []
+
+
+def test_an_approval_is_named_by_the_id_that_is_told_of_it(shell: Shell) -> None:
+    shell.policy(ASKED, ALLOWED)
+    for _ in range(2):
+        assert shell("findings", "import", str(SCAN), "-p", "shop").code == 4
+    first, second = json.loads(shell("approvals", "--json").out)
+    ended = shell("approve", first["approval_id"], "--digest", first["digest"])
+    assert ended.code == 0, ended
+    assert "nuclei: 4 records, 1 unknown, 1 medium, 1 info" in ended.out
+    assert "skipped 1: the template did not match" in ended.out
+    assert first["digest"] not in ended.out
+    assert shell("reject", second["approval_id"]).code == 0
+    assert json.loads(shell("approvals", "--json").out) == []
+    assert shell("approve", second["approval_id"], "--unseen").code == 2
+
+
+def test_a_call_tells_what_a_file_came_to_as_an_import_does(shell: Shell) -> None:
+    (shell.folder / "cut.jsonl").write_bytes(SCAN.read_bytes()[:900])
+    (shell.folder / "paths.jsonl").write_bytes((GOLDEN / "katana-1.2.jsonl").read_bytes())
+    cut, paths = (
+        shell("call", "findings.import", "project=shop", f"path={name}.jsonl").out.splitlines()
+        for name in ("cut", "paths")
+    )
+    assert cut[1:3] == [
+        "  nuclei: 2 records, 1 medium, cut short by a fault",
+        "  cut.jsonl into the project shop",
+    ]
+    assert cut[4].startswith("  broken at byte ")
+    assert paths[1].startswith("  katana: ")
+    assert paths[1].endswith(" resources")
+    shell("findings", "triage", "--severity", "medium", "--set", "resolved", "--tag", "a", "--tag", "b")
+    shown = shell("show", "@").out
+    assert "decided about 1 finding" in shown
+    removed = shell("call", "findings.gc").out
+    assert "0 datasets and 0 findings removed\n  datasets of before " in removed
 
 
 def test_what_was_never_handed_over_is_not_imported(shell: Shell) -> None:
     """Not by its digest, also where the record has those bytes."""
     raw = shell.json("import", str(SCAN), "-p", "shop")
-    shown = json.loads(shell("findings", "prove", shell.json("list")[0]["id"], "--json").out)
+    shown = json.loads(shell("findings", "prove", shell.listed()[0]["id"], "--json").out)
     digest = shown["record"]["raw_sha256"]
     inputs = {"project": "stolen", "handed": {"upload": "anothers", "blob": digest, "bytes": 1}}
     step = {"name": "take", "capability": "findings.import", "inputs": inputs}

@@ -67,7 +67,7 @@ def test_a_proof_convinces_whoever_has_the_key_and_nothing_else(
 ) -> None:
     """In another folder, with another home."""
     cwd = settings.workspace
-    listed = json.loads(nursery.run("findings", "list", "--json", cwd=cwd, env=env).out)
+    listed = json.loads(nursery.run("findings", "list", "--json", cwd=cwd, env=env).out)["findings"]
     file = tmp_path / "proof.json"
     ended = nursery.run("findings", "prove", listed[0]["id"][:8], "-o", str(file), cwd=cwd, env=env)
     assert ended.code == 0, ended

@@ -41,7 +41,7 @@ def test_a_scan_by_command_brings_findings(scans: Shell) -> None:
             pytest.skip("nothing on this machine confines programs")
     ended = scans("scan", "run", "hello", "src", "--project", "shop")
     assert ended.code == 0, ended
-    assert scans.json("list")
+    assert scans.listed()
     assert scans("scan", "run", "hello", "none-such", "--project", "shop").code != 0
 
 

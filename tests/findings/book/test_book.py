@@ -635,6 +635,7 @@ def test_a_suppression_of_a_detector_reaches_all_that_it_finds_now_and_later(boo
     reaching = book.one(7).reported.triage.suppression
     assert reaching is not None
     assert reaching.reason == "a decoy"
+    assert [book.one(one).muted_by for one in (1, 2, 7)] == [None, None, ident(1)]
     book.take_decision_back(act)
     assert suppressed(book) == set()
 

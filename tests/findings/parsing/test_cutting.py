@@ -162,10 +162,10 @@ def test_elements_are_cut_as_json(size: int) -> None:
     ("data", "fault"),
     [
         (XML[:80], ENDED),
-        (b"<r><h></r>", "it is no XML"),
+        (b"<r><h></r>", "it is not XML"),
         (b'<!DOCTYPE r [<!ENTITY a "b">]><r><h>&a;</h></r>', "entities"),
         (b'<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><r><h>&a;</h></r>', "entities"),
-        (b"<r><h>&unknown;</h></r>", "it is no XML"),
+        (b"<r><h>&unknown;</h></r>", "it is not XML"),
         (b"<r>" + b"<h>" * 300, "deep"),
         (b"<r><h>" + b"<a/>" * 1_000_001, "elements"),
         (b"<r><h>" + b"x" * 300_000, "longer"),
@@ -201,5 +201,5 @@ def test_lines_are_objects_by_a_pattern() -> None:
     assert [one.value for one in found if one.fault is None] == [
         {"path": "/a", "status": "200"}, {"path": "/b", "status": "301"},
     ]  # fmt: skip
-    assert [one.fault for one in found if one.fault] == ["it is no UTF-8", "the line is too long"]
+    assert [one.fault for one in found if one.fault] == ["it is not UTF-8", "the line is too long"]
     assert data[found[-1].begin : found[-1].end] == b"/b (301)"

@@ -98,7 +98,7 @@ def test_what_a_record_says_is_told_word_for_word_and_what_nobody_knows_is_count
     found, report = parsed(parser, "\n".join(map(json.dumps, lines)).encode())
     said = [(one.finding.severity, one.finding.original_severity) for one in found if one.finding is not None]
     assert said == [("critical", "Grave"), ("unknown", "odd"), ("unknown", msgspec.UNSET)]
-    assert report.skipped == {"it says no place": 1, "it is no object": 2}
+    assert report.skipped == {"it says no place": 1, "it is not an object": 2}
     assert report.new_fields == {"new": 1}
     assert report.missing_fields == {"level": 1}
     assert report.by_severity == {"critical": 1, "unknown": 2}

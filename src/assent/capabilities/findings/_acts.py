@@ -6,30 +6,38 @@ nothing but the record: the store is folded from that (`_following.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final
 
-from pydantic import Field, JsonValue, model_validator
+import msgspec
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from assent.capabilities.findings._desk import Desk, ProjectName, project_of
+from assent.capabilities.findings.area import decision_text
 from assent.capabilities.findings.ingest import Ingested, head_of, normalise
 from assent.capabilities.handed import FILE_BYTES_MAX, Counted, Upload, measured
-from assent.errors import RefusedError
+from assent.errors import InputError, RefusedError
+from assent.findings.book import Kept as Reached
 from assent.findings.book import Removal, Wanted
 from assent.findings.finding import Severity
-from assent.findings.triage import Scope, Status, Triage, changed, read_change
+from assent.findings.merging import RANK
+from assent.findings.triage import ACTIVE, Scope, Status, Triage, changed, read_change
 from assent.invocation import Attachment, LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import Uuid, WorkspacePath
 from assent.spec.values.canonical import fingerprint
-from assent.spec.words.durations import instant
+from assent.spec.words.durations import instant, parse_instant_ms
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text, size_text
 
 DECIDED_MAX: Final = 10_000
 """Findings of one triage."""
+SHOWN_MAX: Final = 10
+"""Findings that are shown beforehand, of those that a triage is about."""
 _DAY_MS: Final = 86_400_000
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Import(SpecModel):
@@ -81,7 +89,11 @@ class ImportEffect:
         project_of(parameters.project)
         raw = Counted(_raw(context, parameters))
         digest = context.blobs.put(raw)
-        desk.tools().recognise(head_of(context.blobs.read(digest)), parameters.tool)
+        try:
+            desk.tools().recognise(head_of(context.blobs.read(digest)), parameters.tool)
+        except InputError as error:  # Of several files that are imported it is told which.
+            error.path = error.path or parameters.called
+            raise
         return Prepared({"blob": digest, "bytes": raw.size}, blobs=(digest,))
 
     def execute(self, context: LocalContext, parameters: Import) -> Ingested:
@@ -129,32 +141,50 @@ def _raw(context: LocalContext, parameters: Import) -> Iterator[bytes]:
 
 
 class Suppression(SpecModel):
-    """Not to be told of, for a reason: until a moment (RFC 3339, UTC), or for good without one."""
+    """Not to be told of, for a reason: until a moment, or for good without one."""
 
     reason: Annotated[str, Field(min_length=1, max_length=10_000)]
-    until: Annotated[str, Field(max_length=40)] | None = None
-    scope: Scope = Scope.FINDING
+    until: Annotated[str, Field(max_length=40)] | None = Field(
+        default=None,
+        description="RFC 3339, in UTC: `2027-01-31T08:00:00Z`; a day, `2027-01-31`, is meant to its end",
+    )
+    scope: Scope = Field(
+        default=Scope.FINDING,
+        description="`detector` and `resource` reach all of the finding's in its project, also what comes later",
+    )
+
+    @field_validator("until")
+    @classmethod
+    def _to_the_end_of_a_day(cls, said: str | None) -> str | None:
+        return f"{said}T23:59:59Z" if said is not None and _DAY.fullmatch(said) else said
 
 
 class Matching(SpecModel):
-    """All findings of the project that fit what is said."""
+    """The findings of the project that fit all that is said: what is open or triaged and not suppressed, unless it is said."""
 
     severities: list[Severity] = Field(default_factory=list, max_length=6)
-    statuses: list[Status] = Field(default_factory=list, max_length=6)
+    statuses: list[Status] = Field(
+        default=sorted(ACTIVE), max_length=6, description="an empty list: whatever was decided"
+    )
+    suppressed: bool | None = Field(default=False, description="null: also what is suppressed")
     detectors: list[str] = Field(default_factory=list, max_length=100)
     tools: list[str] = Field(default_factory=list, max_length=100)
     run: str | None = None
+    owner: str | None = None
+    tag: str | None = None
     text: str | None = None
 
-    def wanted(self, *, suppressed: bool | None = None) -> Wanted:
+    def wanted(self) -> Wanted:
         """The same as the store is asked."""
         return Wanted(
             severities=frozenset(self.severities),
             statuses=frozenset(self.statuses),
-            suppressed=suppressed,
+            suppressed=self.suppressed,
             detectors=frozenset(self.detectors),
             tools=frozenset(self.tools),
             run=self.run,
+            owner=self.owner,
+            tag=self.tag,
             text=self.text,
         )
 
@@ -174,6 +204,23 @@ class TriageChange(SpecModel):
     note: Annotated[str, Field(max_length=10_000)] | None = None
     suppress: Suppression | None = None
     unsuppress: bool = False
+
+    @model_validator(mode="after")
+    def _can_be(self) -> TriageChange:
+        if bool(self.findings) == (self.matching is not None):
+            raise ValueError("either `findings` or `matching` must be given")
+        if self.suppress is not None and self.unsuppress:
+            raise ValueError("`suppress` and `unsuppress` exclude each other")
+        changes = [read_change(one) for one in self.changes()]
+        if not changes:
+            raise ValueError(
+                "a status, an owner, tags, a note or `suppress` must be given: nothing is decided"
+            )
+        try:
+            changed(Triage(), *changes, at=instant(0), by="nobody")
+        except InputError as error:
+            raise ValueError(error.message) from None
+        return self
 
     def changes(self) -> list[dict[str, JsonValue]]:
         """The changes one after the other, as documents."""
@@ -209,12 +256,17 @@ class TriageEffect:
     """`findings.triage`."""
 
     def preview(self, context: LocalContext, parameters: TriageChange) -> Preview:
-        """Every finding that it is about, and what changes."""
+        """How many findings it is about, the worst of them, and what is decided."""
         project, found = _chosen(context, parameters)
-        words = [_told(one) for one in parameters.changes()]
-        lines = [f"decides about {count_text(len(found), 'finding')}: {', '.join(words)}"]
-        lines += [f"  {ident}  {safe_line(title)}" for ident, title in found.items()]
-        return Preview("text", "\n".join(lines), fingerprint({"project": project, "findings": [*found]}))
+        words = safe_line("; ".join(map(decision_text, parameters.changes())))
+        lines = [f"decides about {count_text(len(found), 'finding')}: {words}"]
+        shown = sorted(found.values(), key=lambda one: RANK[one.severity], reverse=True)[:SHOWN_MAX]
+        lines += [f"  {one.id[:8]}  {one.severity.value:<8}  {safe_line(one.title)}" for one in shown]
+        if len(found) > len(shown):
+            lines.append(f"  and {len(found) - len(shown)} more, none of them worse")
+        is_known = all(one.is_so for one in found.values())
+        base = fingerprint({"project": project, "findings": [*found]})
+        return Preview("text", "\n".join(lines), base, changes=not is_known)
 
     def prepare(self, context: LocalContext, parameters: TriageChange) -> Prepared:
         """Which findings it is about from here on, whatever else comes in."""
@@ -240,7 +292,7 @@ class TriageEffect:
             raise RefusedError(
                 "COMPENSATION_CONFLICT",
                 "somebody decided otherwise about some of the findings since",
-                hint="look at them with `assent findings list`, and decide again",
+                hint=f"`assent resolve {context.run} {context.step} --abandon` leaves what was decided since as it is",
             )
 
     def reconcile(self) -> Reconciliation:
@@ -248,56 +300,71 @@ class TriageEffect:
         return Reconciliation(Verdict.NO)
 
 
-def _judging(context: LocalContext, parameters: TriageChange) -> Callable[[Triage], object]:
-    """What raises for a decision that can't be, or can't be added to what was decided of a finding. `TRIAGE_INVALID`."""
-    changes = [read_change(one) for one in parameters.changes()]
-    if not changes:
-        raise NoEffectError(
-            "TRIAGE_INVALID", "nothing is decided", hint="say a status, an owner, tags, a note or `suppress`"
+class _Chosen(msgspec.Struct, frozen=True):
+    """A finding that is decided about. `is_so`: what is decided of it stands already."""
+
+    id: str
+    severity: Severity
+    title: str
+    is_so: bool
+
+
+def _judging(context: LocalContext, parameters: TriageChange) -> Callable[[Triage], Triage]:
+    """What is decided after this; it raises where that can't be added to what was decided of a finding. `TRIAGE_INVALID`."""
+    now_ms = context.app.get(Desk).now_ms()
+    until = None if parameters.suppress is None else parameters.suppress.until
+    if until is not None and parse_instant_ms(until) <= now_ms:
+        raise InputError(
+            "TRIAGE_INVALID", f"`until` is in the past: {until}", hint="without it, it is suppressed for good"
         )
-    at, by = instant(context.app.get(Desk).now_ms()), str(context.principal)
+    changes = [read_change(one) for one in parameters.changes()]
+    at, by = instant(now_ms), str(context.principal)
     return lambda triage: changed(triage, *changes, at=at, by=by)
 
 
-def _told(change: dict[str, JsonValue]) -> str:
-    said = ", ".join(
-        f"{name} {value}" for name, value in change.items() if name != "action" and value not in (None, [])
-    )
-    return safe_line(f"{str(change['action']).replace('_', ' ')} ({said})" if said else str(change["action"]))
-
-
-def _chosen(context: LocalContext, parameters: TriageChange) -> tuple[str, dict[str, str]]:
-    """The project's id, and the titles of the findings that are meant, by id.
-
-    `FINDING_UNKNOWN`, `TRIAGE_TOO_MANY`, `TRIAGE_INVALID`.
-    """
+def _chosen(context: LocalContext, parameters: TriageChange) -> tuple[str, dict[str, _Chosen]]:
+    """The project's id, and the findings that are meant, by id. `FINDING_UNKNOWN`, `TRIAGE_TOO_MANY`, `TRIAGE_INVALID`."""
     judge = _judging(context, parameters)
-    judge(Triage())
-    found: dict[str, str] = {}
+    found: dict[str, _Chosen] = {}
+
+    muted: dict[str, str] = {}
+
+    def choose(kept: Reached) -> None:
+        one, triage = kept.reported.finding, kept.reported.triage
+        found[one.id] = _Chosen(one.id, one.severity, one.title, judge(triage) == triage)
+        if kept.muted_by is not None:
+            muted[one.id] = kept.muted_by
+
     with context.app.get(Desk).looking(context.run) as book:
-        number, ident, _ = book.project(parameters.project)
-        for one in parameters.findings:
-            reported = book.one(one).reported
-            kept, triage = reported.finding, reported.triage
-            if kept.project_id != ident:
-                raise NoEffectError("FINDING_UNKNOWN", f"the finding `{one}` is of another project")
-            found[kept.id] = kept.title
-            judge(triage)
+        number, ident, name = book.project(parameters.project)
+        for said in parameters.findings:
+            kept = book.one(said)
+            if kept.reported.finding.project_id != ident:
+                raise InputError(
+                    "FINDING_UNKNOWN",
+                    f"the finding `{said}` is not of the project `{safe_line(name or ident)}`",
+                )
+            choose(kept)
         if parameters.matching is not None:
             wanted = parameters.matching.wanted()
             for fitting in book.stream(number, wanted):
-                found[fitting.reported.finding.id] = fitting.reported.finding.title
-                judge(fitting.reported.triage)
+                choose(fitting)
                 if len(found) > DECIDED_MAX:
-                    raise NoEffectError(
+                    raise InputError(
                         "TRIAGE_TOO_MANY",
                         f"more than {DECIDED_MAX} findings fit",
                         hint="say more of them, and decide in several steps",
                     )
-    if not found:
-        raise NoEffectError(
-            "FINDING_UNKNOWN", "no finding fits", hint="`assent findings list` shows what there is"
-        )
+            if not found:
+                hints = [*book.unheard(number, wanted), "`assent findings list` shows what there is"]
+                raise InputError("FINDING_UNKNOWN", "no finding fits", hint=hints[0])
+    for one, by in muted.items() if parameters.unsuppress else ():
+        if by not in found:
+            raise InputError(
+                "TRIAGE_INVALID",
+                f"the finding `{one}` is suppressed with all of its rule or resource, by what was decided about `{by}`",
+                hint=f"unsuppress that one: `assent findings triage {by[:8]} --unsuppress`",
+            )
     return ident, found
 
 

@@ -40,7 +40,6 @@ class Report(SpecModel):
     path: WorkspacePath
     format: Format = Format.SARIF
     matching: Matching = Field(default_factory=Matching, description="only findings that fit this")
-    suppressed: bool = Field(default=True, description="with those that are suppressed")
     overwrite: bool = True
     create_dirs: bool = True
 
@@ -119,7 +118,7 @@ def _write(context: LocalContext, parameters: Report, into: IO[bytes]) -> dict[s
     with desk.looking(context.run) as book:
         number, ident, name = book.project(parameters.project)
         info = Info.of_project(name or ident, generated_at=instant(book.now_ms), tool_version=desk.release)
-        wanted = parameters.matching.wanted(suppressed=None if parameters.suppressed else False)
+        wanted = parameters.matching.wanted()
         size = 0
         for chunk in write_report(
             parameters.format, lambda: (one.reported for one in book.stream(number, wanted)), info

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from assent.journal import Migration, Projection, Row
 from assent.spec.documents.settings import Setting, Table
-from assent.spec.values.json_fields import mapping, number, text
+from assent.spec.values.json_fields import mapping, number, objects, text
 from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
@@ -24,6 +24,8 @@ TOLD_OF: Final = ("findings.", "scan.")
 
 DATASETS: Final = frozenset({"findings.import", "scan.active", "scan.passive", "scan.static"})
 """Those of them whose outcome is a dataset."""
+TOLD_MAX: Final = 8
+"""Reasons that are told."""
 
 
 def _folder(value: object) -> Json:
@@ -42,11 +44,36 @@ SECTION: Final[Table] = {
 def _ingested(found: Object) -> str:
     counts = mapping(found, "by_severity")
     bad = ", ".join(f"{number(counts, one)} {one}" for one in SEVERITIES if number(counts, one))
-    said = f"{text(found, 'tool')}: {count_text(number(found, 'records') or 0, 'record')}"
-    said += f", {bad}" if bad else ", no findings"
+    said = f"{text(found, 'tool')}: {count_text(number(found, 'records') or 0, 'record')}, {bad or 'no findings'}"
     if number(found, "resources"):
         said += f", {count_text(number(found, 'resources') or 0, 'resource')}"
-    return said + (", cut short by a fault" if found.get("fault") else "")
+    fault = mapping(found, "fault")
+    lines = [
+        said + (", cut short by a fault" if fault else ""),
+        f"{text(found, 'name')} into the project {text(found, 'project_name') or text(found, 'project')}",
+        *(
+            f"skipped {number(one, 'count')}: {text(one, 'reason')}"
+            for one in objects(found, "skipped")[:TOLD_MAX]
+        ),
+    ]
+    return "\n".join(
+        [*lines, *([f"broken at byte {number(fault, 'begin')}: {text(fault, 'message')}"] if fault else [])]
+    )
+
+
+def _decided(found: Object) -> str:
+    decided = f"decided about {count_text(number(found, 'count') or 0, 'finding')}"
+    return "\n".join([decided, *map(decision_text, objects(found, "changes"))])
+
+
+def decision_text(change: Object) -> str:
+    """What is decided, in a few words."""
+    said = {name: value for name, value in change.items() if name != "action" and value not in (None, [])}
+    scope, until = said.pop("scope", "finding"), said.pop("until", None)
+    reach = f" with all of its {scope}" if scope != "finding" else ""
+    reach += f" until {until}" if until else ""
+    told = ", ".join(", ".join(map(str, one)) if isinstance(one, list) else str(one) for one in said.values())
+    return f"{text(change, 'action').replace('_', ' ')}{reach}{f': {told}' if told else ''}"
 
 
 def _reported(found: Object) -> str:
@@ -58,12 +85,11 @@ def _reported(found: Object) -> str:
 WORDS: Final[Words] = {
     frozenset({"path", "format", "by_severity", "replaced"}): _reported,
     frozenset({"dataset", "records", "by_severity", "normalised"}): _ingested,
-    frozenset({"changes", "findings", "by", "count"}): lambda found: (
-        f"decided about {count_text(number(found, 'count') or 0, 'finding')}"
-    ),
+    frozenset({"changes", "findings", "by", "count"}): _decided,
     frozenset({"datasets_before", "findings_before"}): lambda found: (
         f"{count_text(number(found, 'datasets') or 0, 'dataset')} and"
-        f" {count_text(number(found, 'findings') or 0, 'finding')} removed"
+        f" {count_text(number(found, 'findings') or 0, 'finding')} removed\ndatasets of before"
+        f" {text(found, 'datasets_before')}, findings not seen since {text(found, 'findings_before')}"
     ),
     frozenset({"project", "findings", "datasets"}): lambda found: (
         f"a project with {count_text(number(found, 'findings') or 0, 'finding')} removed"

@@ -7,7 +7,7 @@ the others (`assent findings prove`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Final
 
 import msgspec
@@ -30,6 +30,8 @@ TOLD_MAX: Final = 100
 """Reasons, fields and the like that an outcome names, at most."""
 _LINES_AT_ONCE: Final = 500
 _LOOK_RECORDS: Final = 1_000
+_TOLD_EVERY_MS: Final = 5_000
+"""How far it has come is told no more often: each time is a line where nobody sits at a terminal."""
 
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -118,7 +120,7 @@ def normalise(
     parser = tools.require(found.name)
     report = Report(parser.manifest.tool)
     about = About(ident, at, context.run, raw.blob, tool_version or found.version)
-    lines = _Lines(context, report, about)
+    lines = _Lines(context, report, about, desk.now_ms)
     with_runs = parser.prepared(Pieces(context.blobs.read(raw.blob)).read)
     normalised = context.attach(
         lines.of(with_runs.read(Pieces(context.blobs.read(raw.blob)).read, about, report))
@@ -203,10 +205,14 @@ class Pieces:
 class _Lines:
     """Records as the lines of a dataset, their tree grown as they come by."""
 
-    def __init__(self, context: LocalContext, report: Report, about: About) -> None:
+    def __init__(
+        self, context: LocalContext, report: Report, about: About, now_ms: Callable[[], int]
+    ) -> None:
         self._context = context
         self._report = report
         self._about = about
+        self._now_ms = now_ms
+        self._told_ms = now_ms()
         self.tree = Frontier()
 
     def of(self, records: Iterable[Parsed]) -> Iterator[bytes]:
@@ -215,6 +221,8 @@ class _Lines:
         for number, one in enumerate(records, 1):
             if number % _LOOK_RECORDS == 0:
                 self._look()
+                if self._now_ms() - self._told_ms >= _TOLD_EVERY_MS:
+                    self._tell()
             line = self._line(one)
             if line is not None:
                 self.tree.push(leaf_hash(line))
@@ -223,6 +231,7 @@ class _Lines:
                 yield b"".join(lines)
                 lines.clear()
         self._look()
+        self._tell()
         yield b"".join(lines)
 
     def _line(self, one: Parsed) -> bytes | None:
@@ -243,7 +252,9 @@ class _Lines:
     def _look(self) -> None:
         if self._context.cancel.is_cancelled:
             raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it read the output of a tool")
-        report = self._report
+
+    def _tell(self) -> None:
+        self._told_ms, report = self._now_ms(), self._report
         counted = ", ".join(
             f"{report.by_severity[one]} {one}" for one in SEVERITIES if report.by_severity[one]
         )

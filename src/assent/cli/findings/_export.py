@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import click
 
+from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli.findings._options import filters, meant
 from assent.cli.terminal._files import written_whole
-from assent.errors import AssentError
+from assent.errors import AssentError, InputError
 from assent.runtime.service import requests
-from assent.spec.words.legible import safe
+from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import size_text
 
 _BY_ENDING: Final = {
@@ -25,17 +26,21 @@ _BY_ENDING: Final = {
 
 @command("export", watches=False, short_help="Write a report: SARIF, CSV, JSON, HTML, Markdown or PDF.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@filters
+@filters()
 @click.option(
-    "--format", "form", type=click.Choice(("sarif", "csv", "json", "html", "markdown", "pdf")),
+    "--format", "form", type=OneOf([*dict.fromkeys(_BY_ENDING.values())]),
     help="Left out: what FILE ends with, and JSON without a FILE.",
 )  # fmt: skip
 def export(door: Door, /, *, file: Path | None, form: str | None, **said: Any) -> None:  # `Any`: options
-    """Write a report of findings to FILE, or to standard output: all that fit, whatever was decided, unless said otherwise."""
-    ending = "" if file is None else file.suffix.lower()
-    request = requests.FindingsExport(
-        **meant(said, default_active=False), format=form or _BY_ENDING.get(ending, "json")
-    )
+    """Write a report of findings to FILE, or to standard output: of those that `list` shows, so `--status any` is for all."""
+    ending = ".json" if file is None else file.suffix.lower()
+    if form is None and ending not in _BY_ENDING:
+        raise InputError(
+            "USAGE_INVALID",
+            f"`{safe_line(str(file))}` must end with one of: {', '.join(_BY_ENDING)}",
+            hint="or say `--format FORMAT`",
+        )
+    request = requests.FindingsExport(**meant(said), format=form or _BY_ENDING[ending])
     chunks = (part.data for part in door.stream(request))
     if file is None:
         door.out.data(chunks)

@@ -11,15 +11,14 @@ import click
 from assent.cli._arguments import read_bytes
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli._exit import FAILED, OK, exit_code, worst
+from assent.cli._exit import FAILED, OK, WAITING, worst
 from assent.cli._handing import hand_over
-from assent.cli.findings._options import counted, project_said
+from assent.cli.findings._options import brought_by, counted, fail_on_option, gated, project_said
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
 from assent.cli.terminal._files import require_readable
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe_line
-from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -37,11 +36,7 @@ _TOLD_MAX: Final = 8
 )
 @click.option("--tool", metavar="TOOL", help="Which tool wrote it; left out: the file says so itself.")
 @click.option("--tool-version", metavar="VERSION", help="Its version, where the file does not say.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(SEVERITIES),
-    help="Exit code 1 when a finding of this severity or a worse one was read.",
-)
+@fail_on_option("a finding that was read, and is open,")
 def import_(
     door: Door,
     files: tuple[str, ...],
@@ -61,7 +56,12 @@ def import_(
     for file in files:  # One that can't be read is told before any is imported.
         if file != "-":
             require_readable(door.cwd / file, what="the file")
-    return worst([_imported(door, file, said, fail_on) for file in files])
+    codes = [(file, _imported(door, file, said, fail_on)) for file in files]
+    code = worst(code for _, code in codes)
+    bad = [file for file, one in codes if one not in (OK, WAITING)]
+    if bad and len(files) > 1:
+        door.out.note(f"exit code {code} because of {safe_line(', '.join(bad))}")
+    return code
 
 
 def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) -> int:
@@ -71,15 +71,27 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
         capability="findings.import", parameters=parameters, environment=door.settings.environment
     )
     run = door.perform(request, Progress(door.out, of_a_call=True))
-    if run.status != "succeeded":
-        return conclude(door, run, wait_ms=None)
+    has_waited = run.status != "succeeded"
+    if has_waited and (code := conclude(door, run, wait_ms=None)) != OK:
+        return code
     found = next(one for one in door.perform(requests.Datasets(run=run.run_id)).datasets)
+    if not has_waited:  # Else the run itself was told of.
+        _tell(door, found, said["project"])
+    code = OK
+    if found.fault is not None:
+        code = FAILED
+        door.out.note(
+            f"exit code 1: not all could be read: the fault is at {safe_line(_fault(found)['path'])}"
+        )
+    fields = brought_by(run.run_id, found.project_id)
+    return max(code, gated(door, fail_on, fields, what=f" in `{safe_line(name)}`"))
+
+
+def _tell(door: Door, found: answers.Dataset, project: str) -> None:
     door.out.tell(told(found), lambda: import_text(found, door.out.paint()))
     if not door.out.is_json:
-        tell_lists(door, [found], said["project"])
-        door.out.note(f"to take it back: {door.command('undo', run.run_id)}")
-    code = exit_code(run, "call")
-    return FAILED if code == OK and (found.fault is not None or is_bad(found.by_severity, fail_on)) else code
+        tell_lists(door, [found], project)
+        door.out.note(f"to take it back: {door.command('undo', found.run_id)}")
 
 
 def tell_lists(door: Door, found: Iterable[answers.Dataset], project: str) -> None:
@@ -91,11 +103,6 @@ def tell_lists(door: Door, found: Iterable[answers.Dataset], project: str) -> No
     ):
         if is_found:
             door.out.note(f"list them: {door.command('findings', what, '--project', project)}")
-
-
-def is_bad(counts: dict[str, int], least: str | None) -> bool:
-    """Whether anything is as bad as that, or worse."""
-    return least is not None and any(counts.get(one) for one in SEVERITIES[: SEVERITIES.index(least) + 1])
 
 
 def told(found: answers.Dataset) -> dict[str, Any]:
@@ -146,7 +153,8 @@ def dataset_lines(found: answers.Dataset, paint: Paint) -> list[str]:
     became = f"{count_text(found.findings, 'finding')}, {count_text(found.resources, 'resource')}, {skipped} skipped"
     lines = [f"{count_text(found.records, 'record')}: {became}"]
     if found.findings:
-        lines += [counted(found.by_severity, paint), f"{found.new} new, {found.known} known"]
+        same = ": some records are about the same" if found.new + found.known < found.findings else ""
+        lines += [counted(found.by_severity, paint), f"{found.new} new, {found.known} known{same}"]
     lines += [f"skipped {one['count']}: {safe_line(str(one['reason']))}" for one in found.skipped[:_TOLD_MAX]]
     drift: dict[str, Any] = found.drift
     for key, words in (("new_fields", "not known to this release"), ("missing_fields", "missing")):

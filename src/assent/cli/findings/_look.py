@@ -2,65 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._completion import complete_run
 from assent.cli._door import Door
-from assent.cli._exit import FAILED, OK
-from assent.cli.findings._import import is_bad
-from assent.cli.findings._options import HEAD, counted, filters, meant, project_option, row
+from assent.cli._exit import OK
+from assent.cli.findings._options import (
+    HEAD,
+    PAGE_MAX,
+    counted,
+    fail_on_option,
+    filters,
+    gated,
+    is_open,
+    meant,
+    paged,
+    project_option,
+    row,
+    told_gate,
+)
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe, safe_line
-from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
     from assent.cli.terminal._style import Paint
     from assent.runtime.service import answers
 
-PAGE: Final = 50
+T = TypeVar("T")
+
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _KINDS: Final = ("new", "fixed", "still", "reappeared")
 _MARKS: Final = {"new": "+", "fixed": "-", "still": " ", "reappeared": "!"}
 
 
 @command("list", watches=False, short_help="List a project's findings, the worst first.")
-@filters
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help="At most so many."
-)
-@click.option("--after", metavar="PLACE", help="Go on where an earlier page ended.")
-@click.option(
-    "--fail-on", type=click.Choice(SEVERITIES), help="Exit code 1 when one this bad, or worse, is meant."
-)
+@filters()
+@paged
+@fail_on_option("one that is meant")
 def list_(
     door: Door, /, *, limit: int, after: str | None, fail_on: str | None, **said: Any
 ) -> int:  # `Any`: options
     """List findings, the worst first, then the newest: what is open or triaged and not suppressed, unless said otherwise."""
     fields = meant(said)
     found = door.perform(requests.Findings(**fields, limit=limit, after=after))
-    code = OK if fail_on is None else _failing(door, fields, fail_on)
+    _page(door, found, found.findings, row, head=HEAD, none="\n".join(["no finding fits", *found.unheard]))
+    return gated(door, fail_on, fields)
+
+
+def _page(
+    door: Door,
+    page: answers.Findings | answers.FindingsDiff | answers.Discovered,
+    found: Sequence[T],
+    row: Callable[[T, Paint], list[str]],
+    *,
+    head: Sequence[str],
+    none: str,
+) -> None:
+    """A page: as a table, or whole, with the place where the next one begins, for programs."""
     if door.out.is_json:
-        door.out.object(found.findings)
-    else:
-        door.out.listing(found.findings, row, head=HEAD, none="no finding fits")
-    if found.next is not None:
-        door.out.note(f"there are more: --after {found.next}")
-    return code
-
-
-def _failing(door: Door, fields: dict[str, Any], fail_on: str) -> int:
-    """Whether anything that is meant is so bad, whichever page it is on."""
-    bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    asked = fields["severities"]
-    severities = tuple(one for one in bad if not asked or one in asked)
-    if not severities:
-        return OK
-    found = door.perform(requests.Findings(**{**fields, "severities": severities}, limit=1))
-    return FAILED if found.findings else OK
+        door.out.object(page)
+        return
+    door.out.listing(found, row, head=head, none=none)
+    if page.next is not None:
+        door.out.note(f"there are more: --after {page.next}")
 
 
 @command("show", watches=False, short_help="Show a finding with all that is known of it.")
@@ -102,7 +113,10 @@ def _shown(found: answers.ShownFinding, paint: Paint) -> str:
     suppression = triage.get("suppression")
     if suppression:
         until = f"until {suppression['until']}" if suppression.get("until") else "for good"
-        lines.append(f"  suppressed  {until}: {safe_line(suppression['reason'])}")
+        by = f", as {found.suppressed_by[:8]} is" if found.suppressed_by else ""
+        scope = suppression.get("scope", "finding")
+        reach = "" if scope == "finding" else f", with all of its {scope}"
+        lines.append(f"  suppressed  {until}{by}{reach}: {safe_line(suppression['reason'])}")
     lines += [
         f"  note        {one['at']} {safe_line(one['by'])}: {safe_line(one['text'])}"
         for one in triage.get("notes", ())
@@ -141,18 +155,9 @@ def _place(one: dict[str, Any]) -> str:
 @click.argument("before", metavar="EARLIER", shell_complete=complete_run)
 @click.argument("later", metavar="LATER", shell_complete=complete_run)
 @project_option
-@click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these; may be said again."
-)
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help="At most so many."
-)
-@click.option("--after", metavar="PLACE", help="Go on where an earlier page ended.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(SEVERITIES),
-    help="Exit code 1 when a new or reappeared one is this bad, or worse.",
-)
+@click.option("--kind", "kinds", multiple=True, type=OneOf(_KINDS), help="Only these; may be said again.")
+@paged
+@fail_on_option("a new or reappeared one that is open")
 def diff(
     door: Door,
     before: str,
@@ -173,38 +178,36 @@ def diff(
         before=before, later=later, project=project, kinds=shown, limit=limit, after=after
     )
     found = door.perform(request)
-    if door.out.is_json:
-        door.out.object(found)
-    else:
+    if not door.out.is_json:
         paint = door.out.paint()
         counts = ", ".join(f"{found.counts[one]} {one}" for one in _KINDS)
         door.out.answer(f"{paint(counts, 'bold')}  {found.before} → {found.later}")
         if found.not_looked_for:
             door.out.answer(f"  {found.not_looked_for} not looked for: the later run did not use their tools")
-        door.out.listing(
-            found.findings,
-            lambda one, paint: [f"{_MARKS[one.kind]} {one.kind}", *row(one, paint)],
-            head=("", *HEAD),
-            none="none of these",
-        )
-    if found.next is not None:
-        door.out.note(f"there are more: --after {found.next}")
-    return OK if fail_on is None else _worse(door, request, fail_on)
+    _page(
+        door,
+        found,
+        found.findings,
+        lambda one, paint: [f"{_MARKS[one.kind]} {one.kind}", *row(one, paint)],
+        head=("", *HEAD),
+        none="none of these",
+    )
+    return OK if fail_on is None else told_gate(door, fail_on, _come(door, request))
 
 
-def _worse(door: Door, request: requests.FindingsDiff, fail_on: str) -> int:
-    after: str | None = None
+def _come(door: Door, request: requests.FindingsDiff) -> Counter[str]:
+    """How many have come, or come again, and are open, by severity."""
+    counts, after = Counter[str](), None
     while True:
         page = door.perform(
             requests.FindingsDiff(
                 before=request.before, later=request.later, project=request.project,
-                kinds=("new", "reappeared"), limit=1000, after=after,
+                kinds=("new", "reappeared"), limit=PAGE_MAX, after=after,
             )
         )  # fmt: skip
-        if any(is_bad({one.severity: 1}, fail_on) for one in page.findings):
-            return FAILED
+        counts.update(one.severity for one in page.findings if is_open(one))
         if page.next is None:
-            return OK
+            return counts
         after = page.next
 
 
@@ -217,6 +220,8 @@ def stats(door: Door, project: str | None) -> None:
 
 
 def _standing(found: answers.FindingsStats, paint: Paint) -> str:
+    from assent.findings.metrics import NOBODY
+
     most = max((day.active for day in found.trend), default=0)
     bars = "".join(_BARS[-(-day.active * (len(_BARS) - 1) // most) if most else 0] for day in found.trend)
     lines = [
@@ -228,7 +233,7 @@ def _standing(found: answers.FindingsStats, paint: Paint) -> str:
     if found.fix_time_days is not None:
         lines.append(f"  mending takes {found.fix_time_days} days in the mean")
     for words, counts in (("owners", found.by_owner), ("tags", found.by_tag)):
-        if counts:
+        if {*counts} - {NOBODY}:
             lines.append(
                 f"  {words}: {safe_line(', '.join(f'{name} {count}' for name, count in [*counts.items()][:10]))}"
             )
@@ -275,15 +280,14 @@ def datasets(door: Door, project: str | None, run: str | None) -> None:
     "discovered", watches=False, short_help="List what tools discovered: addresses, ports, hosts, packages."
 )
 @project_option
-@click.option("--type", "kind", type=click.Choice(("url", "port", "host", "package")), help="Only these.")
-@click.option(
-    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help="At most so many."
-)
-@click.option("--after", metavar="PLACE", help="Go on where an earlier page ended.")
+@click.option("--type", "kind", type=OneOf(("url", "port", "host", "package")), help="Only these.")
+@paged
 def discovered(door: Door, *, project: str | None, kind: str | None, limit: int, after: str | None) -> None:
     """List what tools discovered and what is no finding by itself, in the order in which it came."""
     found = door.perform(requests.Discovered(project=project, type=kind, limit=limit, after=after))
-    door.out.listing(
+    _page(
+        door,
+        found,
         found.resources,
         lambda one, paint: [
             paint(one.type, "bold"),
@@ -295,5 +299,3 @@ def discovered(door: Door, *, project: str | None, kind: str | None, limit: int,
         head=("TYPE", "RESOURCE", "FACTS", "TOOL", "LAST SEEN"),
         none="nothing was discovered yet",
     )
-    if found.next is not None:
-        door.out.note(f"there are more: --after {found.next}")

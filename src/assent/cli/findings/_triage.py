@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 from msgspec import to_builtins
 
+from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli._exit import worst
-from assent.cli.findings._options import STATUSES, project_option, project_said
+from assent.cli._exit import OK, worst
+from assent.cli.findings._options import STATUSES, F, filters, meant, project_option, project_said
 from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
 from assent.runtime.service import requests
-from assent.spec.words.severities import SEVERITIES
+from assent.spec.words.legible import safe_line
+
+_NARROWING: Final = (
+    "severities", "statuses", "suppressed", "detectors", "tools", "run", "owned_by", "tagged", "text",
+)  # fmt: skip
+_DECISIONS: Final = {"DENY": "denied", "REQUIRE_APPROVAL": "asked about", "UNKNOWN": "decided about then"}
+apply_option: Final = click.option(
+    "--apply", "is_meant", is_flag=True, help="Remove it; without this it is only shown."
+)
 
 
 @command("triage", short_help="Decide about findings: status, owner, tags, notes, suppression.")
 @click.argument("findings", nargs=-1, metavar="[FINDING]...")
-@project_option
-@click.option(
-    "--severity",
-    "severities",
-    multiple=True,
-    type=click.Choice(SEVERITIES),
-    help="Instead of naming them: all of these.",
-)
-@click.option("--detector", "detectors", multiple=True, metavar="ID", help="And only of this rule.")
-@click.option("--tool", "tools", multiple=True, metavar="NAME", help="And only what this tool found.")
-@click.option("--run", "run", metavar="RUN", help="And only what this run brought.")
-@click.option("--text", metavar="TEXT", help="And only with this in title, resource or rule.")
-@click.option("--set", "status", type=click.Choice(STATUSES), help="They have come so far.")
+@filters(owner="--owned-by", tag="--tagged")
+@click.option("--set", "status", type=OneOf(STATUSES), help="They have come so far.")
 @click.option("--owner", metavar="WHO", help="Whose they are from now on; '' for nobody's.")
 @click.option("--tag", "add_tags", multiple=True, metavar="TAG", help="Add a tag.")
 @click.option("--untag", "remove_tags", multiple=True, metavar="TAG", help="Remove a tag.")
@@ -42,35 +41,37 @@ from assent.spec.words.severities import SEVERITIES
 @click.option(
     "--until",
     metavar="TIME",
-    help="Suppress until then; without it, for good. RFC 3339: `2027-01-31T00:00:00Z`.",
+    help="Suppress to the end of that day (`2027-01-31`, in UTC) or until that moment (RFC 3339); without it, for good.",
 )
 @click.option(
     "--scope",
-    type=click.Choice(("finding", "detector", "resource")),
-    help="How far the reason of the suppression reaches.",
+    type=OneOf(("finding", "detector", "resource")),
+    help="Suppress each alone, or all of its rule or its resource, also what comes later.",
 )
-@click.option("--unsuppress", is_flag=True, help="Tell of them again.")
+@click.option("--unsuppress", is_flag=True, help="Tell of them again; chosen from what is suppressed.")
+@click.option("--dry-run", is_flag=True, help="Show how many and the worst of them, and decide nothing.")
 @wait_option
 def triage(
     door: Door,
     /,
     findings: tuple[str, ...],
     *,
-    project: str | None,
     suppress: str | None,
     until: str | None,
     scope: str | None,
+    dry_run: bool,
     wait: str | None,
     **said: Any,  # `Any`: options
 ) -> int:
-    """Decide about each FINDING (the beginning of its id is enough), or about all that fit.
+    """Decide about each FINDING (the beginning of its id is enough), or about all that fit, which are chosen as by `list`.
 
     It is a call of `findings.triage`: recorded with who decided, and undone by `assent undo RUN`. It sticks to the finding when
     later runs find it again.
     """
-    matching: dict[str, Any] = {name: [*said.pop(name)] for name in ("severities", "detectors", "tools")}
-    matching |= {name: said.pop(name) for name in ("run", "text")}
-    is_matching = any(matching.values())
+    is_matching = any(said[name] for name in _NARROWING)
+    if said["unsuppress"] and not said["statuses"]:
+        said["suppressed"] = True
+    fields = meant(said)
     if bool(findings) == is_matching:
         raise InputError(
             "USAGE_INVALID",
@@ -80,54 +81,44 @@ def triage(
     if (until or scope) and suppress is None:
         raise InputError("USAGE_INVALID", "`--until` and `--scope` need `--suppress REASON`")
     parameters: dict[str, Any] = {
-        name: [*value] if isinstance(value, tuple) else value
-        for name, value in said.items()
-        if value not in (None, (), False)
+        name: value for name, value in said.items() if value not in (None, (), False)
     }
+    if not parameters and suppress is None:
+        raise InputError(
+            "USAGE_INVALID",
+            "nothing is decided",
+            hint="say `--set STATUS`, `--owner`, `--tag`, `--untag`, `--note`, `--suppress` or `--unsuppress`",
+        )
     if suppress is not None:
         rest = {"until": until, "scope": scope}
         parameters["suppress"] = {
             "reason": suppress,
-            **{name: value for name, value in rest.items() if value is not None},
+            **{name: value for name, value in rest.items() if value},
         }
+    parameters["project"] = fields.pop("project")
     if is_matching:
-        if matching["run"] is not None:
-            brought = door.perform(requests.Datasets(run=matching["run"])).datasets
-            matching["run"] = brought[0].run_id if brought else matching["run"]
-        parameters["matching"] = {name: value for name, value in matching.items() if value}
-        project = project or door.perform(requests.Findings(limit=1)).project_id
-        parameters["project"] = project_said(door, project)
+        if fields["run"] is not None:
+            brought = door.perform(requests.Datasets(run=fields["run"])).datasets
+            fields["run"] = brought[0].run_id if brought else fields["run"]
+        parameters["matching"] = {"tag": fields.pop("label"), **fields}
+        parameters["project"] = parameters["project"] or door.perform(requests.Findings(limit=1)).project_id
     else:
         found = [door.perform(requests.Finding(finding=one)).finding for one in findings]
-        of = {str(one["project_id"]) for one in found}
-        if len(of) > 1:
-            raise InputError(
-                "USAGE_INVALID",
-                "the findings are of several projects",
-                hint="decide about one project at a time",
-            )
-        parameters["project"] = project_said(door, of.pop())
+        parameters["project"] = parameters["project"] or str(found[0]["project_id"])
         parameters["findings"] = [str(one["id"]) for one in found]
-    return call(door, "findings.triage", parameters, wait_ms=read_wait(wait))
+    parameters["project"] = project_said(door, parameters["project"])
+    return _act(door, "findings.triage", parameters, wait, is_meant=not dry_run, shown="nothing was decided")
+
+
+def _days(name: str, default: int, words: str) -> Callable[[F], F]:
+    return click.option(name, type=click.IntRange(1, 36_500), default=default, show_default=True, help=words)
 
 
 @command("gc", short_help="Remove what was not seen for long; shows it first.")
 @project_option
-@click.option(
-    "--findings-days",
-    type=click.IntRange(1, 36_500),
-    default=180,
-    show_default=True,
-    help="Findings not seen for so long.",
-)
-@click.option(
-    "--runs-days",
-    type=click.IntRange(1, 36_500),
-    default=90,
-    show_default=True,
-    help="Datasets of runs that are so old.",
-)
-@click.option("--apply", "is_meant", is_flag=True, help="Remove it; without this it is only shown.")
+@_days("--findings-days", 180, "Findings not seen for so long.")
+@_days("--runs-days", 90, "Datasets of runs that are so old.")
+@apply_option
 @wait_option
 def gc(
     door: Door, *, project: str | None, findings_days: int, runs_days: int, is_meant: bool, wait: str | None
@@ -145,7 +136,7 @@ def gc(
         door.out.note("there is no project yet")
     return worst(
         [
-            _removed(
+            _act(
                 door,
                 "findings.gc",
                 {"project": one, "findings_days": findings_days, "runs_days": runs_days},
@@ -159,34 +150,45 @@ def gc(
 
 @command("delete", short_help="Remove a project with all its findings.")
 @click.argument("project")
-@click.option("--apply", "is_meant", is_flag=True, help="Remove it; without this it is only shown.")
+@apply_option
 @wait_option
 def delete(door: Door, project: str, *, is_meant: bool, wait: str | None) -> int:
     """Remove PROJECT with its findings, datasets and decisions. Without `--apply`, only what would go is shown."""
-    return _removed(
+    return _act(
         door, "findings.delete_project", {"project": project_said(door, project)}, wait, is_meant=is_meant
     )
 
 
-def _removed(
-    door: Door, capability: str, parameters: dict[str, Any], wait: str | None, *, is_meant: bool
+def _act(
+    door: Door,
+    capability: str,
+    parameters: dict[str, Any],
+    wait: str | None,
+    *,
+    is_meant: bool,
+    shown: str = "nothing was removed: say --apply",
 ) -> int:
-    if is_meant:
-        return call(door, capability, parameters, wait_ms=read_wait(wait))
-    return _show(door, capability, parameters)
+    """Call it, after a plan has shown that it can be and changes something; where it isn't meant, the plan is all there is.
 
-
-def _show(door: Door, capability: str, parameters: dict[str, Any]) -> int:
-    """What a call would do, as a plan shows it, or why it would fail; the plan itself is thrown away with its day."""
-    step = {"name": "remove", "capability": capability, "inputs": parameters}
-    text = json.dumps({"name": "remove", "steps": [step]})
-    plan = door.perform(requests.Plan(text=text, source=""))
-    shown = plan.steps[0]
-    if shown.error is not None:
-        raise InputError.from_dict(to_builtins(shown.error))
-    if door.out.is_json:
-        door.out.object(plan)
-    else:
-        door.out.answer(shown.preview.diff or "")
-        door.out.note("nothing was removed: say --apply")
-    return 0
+    So what can't be is refused before anything is recorded, and nobody is asked to approve nothing. A plan goes with its day.
+    """
+    wait_ms = read_wait(wait)
+    parameters = json.loads(json.dumps(parameters))  # lists, as a call has them, where click gives tuples
+    step = {"name": "act", "capability": capability, "inputs": parameters}
+    plan = door.perform(requests.Plan(text=json.dumps({"name": "act", "steps": [step]}), source=""))
+    planned = plan.steps[0]
+    if planned.error is not None and planned.decision != "DENY":
+        raise InputError.from_dict(to_builtins(planned.error))
+    if is_meant and (planned.changes or planned.decision == "DENY"):
+        return call(door, capability, parameters, wait_ms=wait_ms)
+    door.out.tell(plan, lambda: planned.preview.diff or "")
+    if not planned.changes:
+        shown = (
+            "nothing is to be done: it is so already"
+            if capability == "findings.triage"
+            else "there is nothing to remove"
+        )
+    if planned.decision != "ALLOW":
+        door.out.note(f"it would be {_DECISIONS[planned.decision]}: {safe_line(planned.reason)}")
+    door.out.note(shown)
+    return OK

@@ -164,9 +164,15 @@ def tile(door: Door, place: str) -> None:
 
 @command("verify-proof", watches=False, short_help="Check a proof, offline.")
 @click.argument("file")
-@click.option("--key", metavar="KEY", required=True, help="The ledger's public key, or a file with it.")
-def verify_proof(door: Door, file: str, key: str) -> None:
+@click.option("--key", metavar="KEY", help="The ledger's public key, or a file with it (required).")
+def verify_proof(door: Door, file: str, key: str | None) -> None:
     """Check the proof in FILE, of an entry or a finding, with the public key, and print what it proves. No state is needed."""
+    if key is None:
+        raise InputError(
+            "USAGE_INVALID",
+            "`--key` must be given: the public key of the ledger that the proof is of",
+            hint="`assent doctor` shows it where that ledger is; take it from whom you trust, not from the proof's sender",
+        )
     proof = read_text(door.cwd / file, what="the proof")
     proved = door.perform(service.requests.VerifyProof(proof=proof, key=_key(door, key) or ""))
     if door.out.is_json:

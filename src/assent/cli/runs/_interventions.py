@@ -22,7 +22,7 @@ from assent.spec.ids import NEWEST_RUN, SHORT_DIGEST, names_digest
 from assent.spec.values.json_fields import written
 from assent.spec.words.legible import safe_line
 
-_WHOLE_ID: Final = compiled_when_asked(r"run_[0-9a-z]{26}\Z")
+_WHOLE_ID: Final = compiled_when_asked(r"(run_[0-9a-z]{26}|apr_[0-9a-f]{32})\Z")
 
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
 
@@ -104,7 +104,7 @@ def approve(
     wait_ms = read_wait(wait)
     if digests and unseen:
         raise InputError("USAGE_INVALID", "`--digest` and `--unseen` exclude each other")
-    targets = [_Target(door, run, step) for run, step in _named(words)]
+    targets = [_Target(door, *_asked(door, run, step)) for run, step in _named(words)]
     if len(targets) == len(digests) == 1:
         return targets[0].approve(digests[0], unseen=False, wait_ms=wait_ms)
     if not digests and not unseen and not door.can_ask:
@@ -157,6 +157,15 @@ class _Target:
         )
 
 
+def _asked(door: Door, run: str, step: str | None) -> tuple[str, str | None]:
+    """The run and the step that are meant, also where they are named by the id of what waits, as `approvals --json` tells it."""
+    if run.startswith("apr_"):
+        for item in door.perform(service.requests.Approvals()).approvals:
+            if item.approval_id == run and step in (None, item.step):
+                return item.run_id, item.step
+    return run, step
+
+
 def _named(words: tuple[str, ...]) -> list[tuple[str, str | None]]:
     """The runs, each with the step that was named behind it: what looks like a whole id is another run."""
     named: list[tuple[str, str | None]] = []
@@ -194,6 +203,7 @@ def _refuse_unseen(door: Door, targets: list[_Target]) -> None:
 )
 def reject(door: Door, run_id: str, step: str | None, reason: str, digest: str | None) -> int:
     """Reject the waiting STEP of RUN; what the run did so far is taken back."""
+    run_id, step = _asked(door, run_id, step)
     return _settle(door, service.requests.Reject(run=run_id, step=step, digest=digest, reason=reason))
 
 

@@ -25,17 +25,22 @@ ID_WIDTH: Final = 12
 
 def output_text(output: Json) -> str:
     """A line about an output, empty for none; the caller makes it safe to show."""
+    return output_lines(output)[0]
+
+
+def output_lines(output: Json) -> list[str]:
+    """The same, with all that its area says of it: behind the first line of an output that is told so."""
     if output is None or output == {}:
-        return ""
+        return [""]
     if isinstance(output, dict):
         from assent.runtime._areas import AREAS  # `assent run --help` needs none
 
         for words in (*(area.WORDS for area in AREAS.values()), _SHAPES):
             for needed, told in words.items():
                 if needed <= output.keys():
-                    return told(output)
-        return _fields(output)
-    return _value(output)
+                    return told(output).split("\n")
+        return [_fields(output)]
+    return [_value(output)]
 
 
 def _fields(output: Object) -> str:

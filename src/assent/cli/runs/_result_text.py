@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assent.cli.runs._fold import TIMES, folded, folded_name
-from assent.cli.runs._output_text import output_text
+from assent.cli.runs._output_text import output_lines, output_text
 from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, STATUS_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.errors import Json
@@ -175,6 +175,9 @@ def _call_text(run: answers.Run, paint: Paint) -> str:
 
 
 def _gave_lines(step: answers.Step) -> list[str]:
+    told = output_lines(step.gave)
+    if len(told) > 1:
+        return [f"  {safe_line(line)}" for line in told]
     return value_lines(step.gave, is_answer=step.undo == "not_needed")
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from assent.cli._exit import FAILED, OK
-from assent.cli.findings._import import dataset_lines, is_bad, tell_lists
+from assent.cli.findings._import import dataset_lines, tell_lists
+from assent.cli.findings._options import brought_by, gated
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
 from assent.runtime.service import requests
@@ -48,7 +49,11 @@ def driven(
                 door.out.note(f"  {line}")
         tell_lists(door, found, project)
     is_broken = any(one.fault is not None for one in found)
-    is_worse = any(is_bad(one.by_severity, fail_on) for one in found)
-    if code == OK and is_worse:
-        door.out.note(f"exit code 1: a scan read findings that are {fail_on} or worse")
-    return FAILED if code == OK and (is_broken or is_worse) else code
+    if code != OK:
+        return code
+    gate = (
+        gated(door, fail_on, brought_by(run.run_id, found[0].project_id), what=" in this run")
+        if found
+        else OK
+    )
+    return FAILED if is_broken else gate

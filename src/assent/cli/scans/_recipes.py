@@ -9,14 +9,13 @@ import click
 
 from assent.cli._command import command
 from assent.cli._door import Door
-from assent.cli.findings._options import project_said
+from assent.cli.findings._options import fail_on_option, project_said
 from assent.cli.runs._drive import read_wait
 from assent.cli.runs._run import wait_option
 from assent.cli.scans._outcome import driven, project_option
 from assent.errors import InputError
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe_line
-from assent.spec.words.severities import SEVERITIES
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -46,11 +45,7 @@ def _options(report: str, form: str) -> Callable[[F], F]:
     def put(function: F) -> F:
         for option in (
             wait_option,
-            click.option(
-                "--fail-on",
-                type=click.Choice(SEVERITIES),
-                help="Exit code 1 when a scan read a finding of this severity or a worse one.",
-            ),
+            fail_on_option("a finding that a scan read, and is open,"),
             click.option(
                 "--report", default=report, show_default=True, metavar="PATH", help=f"The report, as {form}."
             ),

@@ -237,7 +237,7 @@ def read_wider(there: AssetVersion, to: Scope | str) -> Reference:
     if wider.level.width <= there.scope.level.width:
         raise InputError(
             "RESOURCE_REQUEST_INVALID",
-            f"`{there.reference}` can't be promoted to `{wider}`, which is no wider scope",
+            f"`{there.reference}` can't be promoted to `{wider}`, which is not a wider scope",
             hint="from the nearest to the widest they are run, node, project, group and global",
         )
     if there.retired_at is not None:

@@ -21,6 +21,7 @@ from assent.findings.finding import Finding, Severity
 from assent.findings.merging import RANK
 from assent.findings.triage import ACTIVE, Reported, Status, Triage
 from assent.spec.words.durations import instant
+from assent.spec.words.suggestions import suggest
 
 PAGE_MAX: Final = 1_000
 _SORTED_MAX: Final = 20_000
@@ -62,6 +63,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     reported: Reported
     dataset: int
     is_suppressed: bool
+    muted_by: str | None = None
+    """The other finding whose suppression reaches this one."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +230,36 @@ class Looking:
         """All that fit, in the order of the pages."""
         return (kept for _, kept in self._fitting(project, wanted, None))
 
+    def unheard(self, project: int, wanted: Wanted) -> list[str]:
+        """What is asked for and no finding of the project has: a sentence for each, with the nearest that some have."""
+        asked: dict[str, Iterable[str]] = {
+            "rule": wanted.detectors,
+            "tool": wanted.tools,
+            "owner": () if wanted.owner is None else (wanted.owner,),
+            "tag": () if wanted.tag is None else (wanted.tag,),
+        }
+        if not any(asked.values()):
+            return []
+        has: dict[str, set[str]] = {kind: set() for kind in asked}
+        detectors = (
+            "SELECT id, tool FROM detector AS one WHERE EXISTS"
+            " (SELECT 1 FROM finding INDEXED BY finding_detector WHERE project = ? AND detector = one.n)"
+        )
+        for name, tool in self._db.execute(detectors, (project,)):
+            has["rule"].add(name)
+            has["tool"].add(tool)
+        bodies = "SELECT body FROM triage JOIN finding USING (id) WHERE triage.project = ?"
+        for (body,) in self._db.execute(bodies, (project,)) if asked["owner"] or asked["tag"] else ():
+            triage = _TRIAGE(body)
+            has["owner"].add(triage.owner or "")
+            has["tag"].update(triage.tags)
+        return [
+            f"no finding of the project has the {kind} `{word[:100]}`"
+            + (f": did you mean `{near}`?" if (near := suggest(word, has[kind])) else "")
+            for kind, words in asked.items()
+            for word in sorted({*words} - has[kind])
+        ]
+
     def _fitting(
         self, project: int, wanted: Wanted, after: tuple[int, int] | None
     ) -> Iterator[tuple[Any, Kept]]:
@@ -381,9 +414,10 @@ class Looking:
     def _kept(self, row: Any) -> Kept:
         _, _, first, last, body, dataset, decided, muted = row
         finding, triage = _entered(_DECODE(body), dataset), _triage(decided)
+        muted_by: str | None = None
         if muted > until_of(triage):
             # Somebody suppressed all of its detector, or of its resource, by another finding.
-            reaching = Mutes(self._db).reaching(key_of(finding.id))
+            muted_by, reaching = Mutes(self._db).reaching(key_of(finding.id))
             triage = msgspec.structs.replace(triage, suppression=reaching)
         return Kept(
             reported=Reported(
@@ -394,6 +428,7 @@ class Looking:
             ),
             dataset=dataset,
             is_suppressed=muted > self.now_ms,
+            muted_by=muted_by,
         )
 
     def _fits(self, one: Kept, wanted: Wanted) -> bool:

@@ -60,11 +60,13 @@ class Mutes:
         if self.are_there(project):
             self._db.execute(f"{_UPDATE} n IN ({numbers})", values)
 
-    def reaching(self, key: bytes) -> Suppression | None:
-        """The suppression of another finding that reaches this one, and for longest."""
-        of = f"SELECT triage.body FROM mute JOIN finding ON {_REACHES} JOIN triage ON triage.id = mute.id"  # noqa: S608
-        body: Any = self._db.execute(f"{of} WHERE finding.id = ? ORDER BY until_ms DESC LIMIT 1", (key,)).get
-        return None if body is None else _TRIAGE(body).suppression
+    def reaching(self, key: bytes) -> tuple[str, Suppression | None]:
+        """The suppression that reaches a finding from another one, and for longest, with that one's id."""
+        of = f"SELECT mute.id, triage.body FROM mute JOIN finding ON {_REACHES} JOIN triage ON triage.id = mute.id"  # noqa: S608
+        by, body = self._db.execute(f"{of} WHERE finding.id = ? ORDER BY until_ms DESC LIMIT 1", (key,)).get
+        digits = by.hex()
+        ident = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        return ident, _TRIAGE(body).suppression
 
     def _reach(self, key: bytes, said: Suppression | None) -> tuple[str, str] | None:
         if said is None or said.scope is Scope.FINDING:

@@ -55,7 +55,7 @@ class _EndedError(Exception):
 
 
 class _BrokenError(Exception):
-    """What stands there is no JSON."""
+    """What stands there is not JSON."""
 
 
 class Cutter:
@@ -209,7 +209,7 @@ class Cutter:
         except _BrokenError as error:
             fault = str(error)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            fault = f"it is no JSON: {error}"
+            fault = f"it is not JSON: {error}"
         else:
             data = self._data[self._at : end] if self._keeps else b""
             self._at = end
@@ -286,7 +286,7 @@ class Cutter:
         try:
             name: str = msgspec.json.decode(self._data[self._at : end], type=str)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _BrokenError(f"it is no JSON: {error}") from None
+            raise _BrokenError(f"it is not JSON: {error}") from None
         self._at = end
         while (found := _COLON.match(self._data, self._at)) is None or found.end() == len(self._data):
             if not self._more():
@@ -312,4 +312,4 @@ class Cutter:
         try:
             return Cut(begin, self._offset + end, _DECODE(data), names, data=data if self._keeps else b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Cut(begin, self._offset + end, None, names, f"it is no JSON: {error}")
+            return Cut(begin, self._offset + end, None, names, f"it is not JSON: {error}")

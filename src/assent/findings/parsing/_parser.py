@@ -32,7 +32,7 @@ from assent.spec.documents.document import dotted
 
 _NAMES_MAX: Final = 100
 """Of so many new or missing fields is told by name."""
-NOT_AN_OBJECT: Final = "it is no object"
+NOT_AN_OBJECT: Final = "it is not an object"
 BROKEN: Final = "it is broken"
 NO_FINDING: Final = "it makes no valid finding"
 NO_RESOURCE: Final = "it makes no valid resource"

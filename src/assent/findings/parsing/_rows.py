@@ -52,7 +52,7 @@ class RowCutter:
         for first, last, data, is_long in lines(self._read):
             text = _text(data.removeprefix(_BOM) if first == 0 else data)
             if text is None or is_long:
-                yield Cut(first, last, None, (), "the line is too long" if is_long else "it is no UTF-8")
+                yield Cut(first, last, None, (), "the line is too long" if is_long else "it is not UTF-8")
                 continue
             if not waiting:
                 if not text.strip():
@@ -72,7 +72,7 @@ class RowCutter:
         try:
             (cells,) = csv.reader([text], strict=True)
         except (csv.Error, ValueError) as error:
-            yield Cut(begin, end, None, (), f"it is no row: {error}")
+            yield Cut(begin, end, None, (), f"it is not a row: {error}")
             return
         if not self.heads:
             self.heads = [one.strip() for one in cells]
@@ -93,7 +93,7 @@ class LineCutter:
         for begin, end, data, is_long in lines(self._read):
             text = _text(data)
             if text is None or is_long:
-                yield Cut(begin, end, None, (), "the line is too long" if is_long else "it is no UTF-8")
+                yield Cut(begin, end, None, (), "the line is too long" if is_long else "it is not UTF-8")
                 continue
             found = self._pattern.search(_ESCAPES.sub("", text))
             if found is not None:

@@ -65,7 +65,7 @@ class XmlCutter:
             fault = str(error)
             if isinstance(error, expat.ExpatError):
                 # All that it can complain about behind the last byte is that there is no more.
-                fault = ENDED if is_whole else f"it is no XML: {expat.errors.messages[error.code]}"
+                fault = ENDED if is_whole else f"it is not XML: {expat.errors.messages[error.code]}"
             begin = self._begin if self._open else min(max(parser.CurrentByteIndex, 0), size)
             yield Cut(begin, size, None, (), fault, is_last=True)
 

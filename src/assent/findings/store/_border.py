@@ -47,6 +47,7 @@ def judged_document(name: str, document: Mapping[str, Json]) -> bytes:
         raise InputError(
             "STORE_TOO_NEW",
             f"the document `{name}` is of schema {version}, and this release knows {STORE_SCHEMA_VERSION}",
+            hint="use the release of Assent that wrote it, or a later one",
         )
     try:
         return msgspec.json.encode(document)
@@ -65,7 +66,7 @@ def judged_after(after: str | None) -> str:
     if after is None:
         return ""
     if not _ID.fullmatch(after):
-        raise InputError("FINDING_INVALID", f"`{after[:NAME_CHARACTERS_MAX]}` is no id of a finding")
+        raise InputError("FINDING_INVALID", f"`{after[:NAME_CHARACTERS_MAX]}` is not an id of a finding")
     return after
 
 

@@ -70,7 +70,7 @@ def _told() -> Iterator[None]:
         raise WorldError(
             "STORAGE_FAILED",
             "the store of findings can't be read or written",
-            hint="check the disk, who may write there, and that its folders are no links",
+            hint="check the disk, who may write there, and that its folders are not links",
             details={"cause": str(error)},
         ) from error
 
@@ -274,7 +274,7 @@ class FolderStore:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _damaged(path, error) from error
         if type(document) is not dict:
-            raise _damaged(path, "it is no object")
+            raise _damaged(path, "it is not an object")
         return document
 
 

@@ -116,20 +116,28 @@ class FoundFinding(Answer, frozen=True, kw_only=True):
 
 
 class Findings(Answer, frozen=True, kw_only=True):
-    """Some findings of a project, and where the next page begins; None where there is none."""
+    """Some findings of a project, and where the next page begins; None where there is none.
+
+    `unheard`: where none fits, what was asked for that no finding of the project has (a rule, a tool, an owner, a tag).
+    """
 
     project_id: str
     project: str | None
     findings: list[FoundFinding]
     next: str | None
+    unheard: list[str] = []
 
 
 class ShownFinding(Answer, frozen=True, kw_only=True):
-    """A finding with all that is known of it: its document, what was decided, and the dataset that spoke of it last."""
+    """A finding with all that is known of it: its document, what was decided, and the dataset that spoke of it last.
+
+    `suppressed_by`: the other finding whose suppression reaches this one, as one of the same rule or resource.
+    """
 
     finding: dict[str, Json]
     triage: dict[str, Json]
     suppressed: bool
+    suppressed_by: str | None
     risk: int
     first_seen: str | None
     last_seen: str | None

@@ -107,8 +107,13 @@ async def _findings(record: Record, request: requests.Findings) -> answers.Findi
     with FindingsStore(record.settings).looking() as book:
         number, ident, name = book.project(request.project)
         page = book.page(number, asked, after=request.after, limit=request.limit)
+        unheard = [] if page.findings else book.unheard(number, asked)
     return answers.Findings(
-        project_id=ident, project=name, findings=[_line(one) for one in page.findings], next=page.next
+        project_id=ident,
+        project=name,
+        findings=[_line(one) for one in page.findings],
+        next=page.next,
+        unheard=unheard,
     )
 
 
@@ -122,6 +127,7 @@ async def _finding(record: Record, request: requests.Finding) -> answers.ShownFi
         finding=_document(one),
         triage=msgspec.json.decode(msgspec.json.encode(reported.triage)),
         suppressed=one.is_suppressed,
+        suppressed_by=one.muted_by,
         risk=risk_of(reported.finding),
         first_seen=reported.first_seen,
         last_seen=reported.last_seen,

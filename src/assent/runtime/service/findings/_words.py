@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from assent.errors import InputError
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -22,5 +23,6 @@ def words(said: Iterable[str], kind: type[E], path: str) -> frozenset[E]:
 def require(word: str, known: Iterable[str], path: str) -> str:
     """The word itself, where it is one of those. `INVALID_INPUT`."""
     if word not in known:
-        raise InputError("INVALID_INPUT", f"`{word[:40]}` must be one of {', '.join(known)}", path=path)
+        message = f"`{path}` must be one of {', '.join(known)}, not `{word[:40]}`"
+        raise InputError("INVALID_INPUT", message, path=path, hint=did_you_mean(word, known))
     return word

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from assent.errors import InputError
+from assent.runtime.runs import _findings
 from assent.runtime.runs._findings import FindingsStore
 from tests.support.bodies import Place, policy, rule
 
@@ -48,8 +49,11 @@ class Driver:
         await asyncio.Event().wait()
 
 
-def test_a_loop_that_ends_meanwhile_is_waited_for_no_longer(place: Place) -> None:
+def test_a_loop_that_ends_meanwhile_is_waited_for_no_longer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It ends between two of its turns, so that nothing of it says so."""
+    monkeypatch.setattr(_findings, "_LOOK_S", 0.01)
     store, driver, loop = FindingsStore(place.settings()), Driver(), asyncio.new_event_loop()
 
     async def live() -> None:
@@ -58,7 +62,8 @@ def test_a_loop_that_ends_meanwhile_is_waited_for_no_longer(place: Place) -> Non
     loop.run_until_complete(live())
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(look, store)
-        assert not looking.done()
+        with pytest.raises(TimeoutError):
+            looking.result(0.1)
         loop.close()
         with pytest.raises(InputError, match="the runtime is closed"):
             looking.result(20)

@@ -6,19 +6,23 @@ What is changed in a proof is tried in `tests/cli/findings/test_proof.py`.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from assent.errors import InputError
+from assent.capabilities.findings import BOOK
+from assent.errors import InputError, WorldError
 from assent.journal import leaf_hash
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers, process, requests
+from assent.runtime.service.findings import _proofs
 from assent.runtime.service.findings._proofs import proven
 from assent.spec.events.kinds import StepStarted, StepSucceeded
 from assent.spec.ids import RunId
@@ -209,6 +213,35 @@ async def test_a_dataset_of_findings_and_resources_proves_its_findings(place: Pl
     (one,) = listed(place)
     _, finding = proven(json.dumps(proof_of(place, one)), key_of(place))
     assert finding["id"] == one
+
+
+async def test_a_store_that_says_another_entry_than_the_ledger_proves_nothing(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place)
+        other = await runtime.call("findings.import", file_of(place, katana(["https://shop.example/"])))
+    (one,) = listed(place)
+    with closing(apsw.Connection(str(place.settings().state / BOOK))) as store:
+        store.execute("UPDATE seen SET dataset = ?", (entry_of(place, other.run_id, "call").done,))
+    with pytest.raises(WorldError, match="lacks the finding") as told:
+        proof_of(place, one)
+    assert told.value.code == "RECORD_CORRUPT"
+
+
+async def test_a_record_is_shown_as_far_as_it_is_known_and_short(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place)
+    (one,) = listed(place)
+    shown = proof_of(place, one)
+    assert json.loads(shown["record"]["text"])["template-id"] == "git-config"
+    monkeypatch.setattr(_proofs, "SHOWN_BYTES_MAX", 1)
+    long = proof_of(place, one)
+    assert long["record"] == {**shown["record"], "text": None}
+    proven(json.dumps(long), key_of(place))
+    with reading(place.settings().state) as journal:
+        assert journal is not None
+        assert _proofs._record(journal, "", _proofs._Finding(id=one)) is None
 
 
 JSON: Final = st.recursive(

@@ -74,10 +74,9 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
     hashes: list[bytes] = []
     found: tuple[int, bytes, _Finding] | None = None
     for line in lines_in(journal.blob(said["normalised"]["blob"])):
-        if found is None and ident.encode() in line:
-            its = msgspec.json.decode(line, type=_Line).finding
-            if its is not None and its.id == ident:
-                found = len(hashes), line, its
+        # Few lines have the id in them, and only these are decoded.
+        if found is None and ident.encode() in line and (its := _finding_in(line)) and its.id == ident:
+            found = len(hashes), line, its
         hashes.append(leaf_hash(line))
     if found is None:
         raise WorldError("RECORD_CORRUPT", f"the dataset of entry {one.dataset} lacks the finding `{ident}`")
@@ -98,6 +97,10 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
         began=began,
         record=_record(journal, said["raw"]["blob"], its),
     )
+
+
+def _finding_in(line: bytes) -> _Finding | None:
+    return msgspec.json.decode(line, type=_Line).finding
 
 
 def _entries(journal: LedgerReader, seq: int) -> tuple[int, Commitment]:

@@ -161,6 +161,21 @@ def test_a_report_that_can_not_be_written_is_refused_before_anything_is_scanned(
     assert "left out" not in ended.err
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "[::1]:9", "[::1]"])
+def test_a_recipe_names_the_host_of_its_url_as_scanners_take_it(
+    scans: Shell, confined: None, host: str
+) -> None:
+    """It is out of the scope here, so what is refused is the place and not its form."""
+    toml = scans.folder / "assent.toml"
+    toml.write_text(toml.read_text() + '[scan.scope]\nnetworks = ["192.0.2.0/24"]\n')
+    nmap = scans.folder / "bin/nmap"
+    nmap.write_text("#!/bin/sh\necho 'Nmap version 7.93'\n")
+    nmap.chmod(0o755)
+    ended = scans("scan", "web", f"http://{host}/", "-p", "shop", "--tool", "nmap")
+    address = host.removesuffix(":9").strip("[]")
+    assert (ended.code, f"`{address}` is not in the scope" in ended.out + ended.err) == (1, True)
+
+
 def test_options_and_targets_that_can_not_be_are_told(scans: Shell) -> None:
     assert "NAME=VALUE, not `deep`" in scans("scan", "run", "hello", "src", "-p", "s", "--option", "deep").err
     assert "is not a URL" in scans("scan", "web", "shop", "-p", "s").err

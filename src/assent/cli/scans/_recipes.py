@@ -111,13 +111,14 @@ def web(
     if host is None:
         message = f"`{safe_line(target, 80)}` is not a URL"
         raise InputError("USAGE_INVALID", message, hint="for example `https://shop.example/`")
+    shown = f"[{host}]" if ":" in host and port is not None else host
     lacks = {
         "ffuf": None if wordlist else "it needs words: `--wordlist PATH`, a file of the workspace",
         "nuclei": None if templates else "it needs templates: `--templates PATH`, a file or folder",
     }
     inputs: dict[str, Json] = {
         "target": target,
-        "host": host if port is None else f"{host}:{port}",
+        "host": shown if port is None else f"{shown}:{port}",
         "wordlist": wordlist or "",
         "templates": templates or "",
     }

@@ -35,7 +35,11 @@ LEAKS: Final = {
         "findings",
         "runtime/settings/effective.py",
     ): "the folder of manifests that `[findings]` names is nobody's to change",
-    ("findings", "runtime/service/_findings.py"): "a finding is proved from the lines of its dataset",
+    ("findings", "runtime/service/findings/_proofs.py"): "a finding is proved from the lines of its dataset",
+    (
+        "findings",
+        "runtime/capabilities/_registered.py",
+    ): "nobody else makes a version of what findings are made of",
     (
         "net",
         "runtime/runs/_deliveries.py",
@@ -70,10 +74,10 @@ LEAKS: Final = {
         "scan",
         "runtime/settings/effective.py",
     ): "manifests of scanners, and the folders that these are in, are nobody's to change",
-    ("scan", "runtime/service/_findings.py"): "tells the workflows of scans that come with Assent",
+    ("scan", "runtime/service/findings/_looking.py"): "tells the workflows of scans that come with Assent",
     (
         "scan",
-        "runtime/service/_scanners.py",
+        "runtime/service/findings/_scanners.py",
     ): "tells which scanners are here, without a call",
     (
         "schedule",
@@ -81,7 +85,7 @@ LEAKS: Final = {
     ): "schedules are changed in the ledger, which is the roof's",
     (
         "resource",
-        "runtime/service/_resources.py",
+        "runtime/service/findings/_resources.py",
     ): "tells what the registry holds, beside whoever changes it",
     ("schedule", "runtime/runs/_schedules.py"): "reads and writes the streams of schedules",
     ("schedule", "runtime/runs/_schedule_list.py"): "tells of schedules out of the ledger",

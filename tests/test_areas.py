@@ -36,12 +36,16 @@ LEAKS: Final = {
         "runtime/settings/effective.py",
     ): "the folder of manifests that `[findings]` names is nobody's to change",
     ("findings", "cli/findings/_import.py"): "which tool wrote a file is told beside every runtime",
-    ("findings", "runtime/service/_scanners.py"): "what a scanner writes is read by a parser of findings",
+    ("findings", "runtime/service/findings/_scanners.py"): "what a scanner writes is read by a parser of findings",
     (
         "findings",
         "runtime/wiring/_call_pipeline.py",
     ): "projects reach the gate in the one form that their acts take",
-    ("findings", "runtime/service/_findings.py"): "a finding is proved from the lines of its dataset",
+    ("findings", "runtime/service/findings/_proofs.py"): "a finding is proved from the lines of its dataset",
+    (
+        "findings",
+        "runtime/capabilities/_registered.py",
+    ): "nobody else makes a version of what findings are made of",
     (
         "net",
         "runtime/runs/_deliveries.py",
@@ -76,10 +80,10 @@ LEAKS: Final = {
         "scan",
         "runtime/settings/effective.py",
     ): "manifests of scanners, and the folders that these are in, are nobody's to change",
-    ("scan", "runtime/service/_findings.py"): "tells the workflows of scans that come with Assent",
+    ("scan", "runtime/service/findings/_looking.py"): "tells the workflows of scans that come with Assent",
     (
         "scan",
-        "runtime/service/_scanners.py",
+        "runtime/service/findings/_scanners.py",
     ): "tells which scanners are here, without a call",
     (
         "schedule",
@@ -87,7 +91,7 @@ LEAKS: Final = {
     ): "schedules are changed in the ledger, which is the roof's",
     (
         "resource",
-        "runtime/service/_resources.py",
+        "runtime/service/findings/_resources.py",
     ): "tells what the registry holds, beside whoever changes it",
     ("schedule", "runtime/runs/_schedules.py"): "reads and writes the streams of schedules",
     ("schedule", "runtime/runs/_schedule_list.py"): "tells of schedules out of the ledger",

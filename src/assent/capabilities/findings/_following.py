@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from assent.capabilities.findings._acts import Decided, Gone, Outdated
-from assent.capabilities.findings.area import DATASETS
+from assent.capabilities.findings.area import ACTS, DATASETS, REMOVALS, TRIAGE
 from assent.capabilities.findings.ingest import lines_in
 from assent.errors import Json
 from assent.findings.book import BookFile, Dataset, Looking, Mark, Removal, Writing
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 Blob: TypeAlias = "Callable[[str], Iterator[bytes]]"
 
 BOOK: Final = "findings.db"
-TRIAGE: Final = "findings.triage"
-REMOVALS: Final = frozenset({"findings.gc", "findings.delete_project"})
-ACTS: Final = DATASETS | REMOVALS | {TRIAGE}
-"""Everything that the store is folded from."""
 
 
 class _Line(msgspec.Struct):

@@ -24,6 +24,10 @@ TOLD_OF: Final = ("findings.", "scan.")
 
 DATASETS: Final = frozenset({"findings.import", "scan.active", "scan.passive", "scan.static"})
 """Those of them whose outcome is a dataset."""
+TRIAGE: Final = "findings.triage"
+REMOVALS: Final = frozenset({"findings.gc", "findings.delete_project"})
+ACTS: Final = DATASETS | REMOVALS | {TRIAGE}
+"""Everything that the store is folded from, and so what nobody else makes a version of."""
 TOLD_MAX: Final = 8
 """Reasons that are told."""
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypedDict, Unpack
 
+from assent.capabilities.findings.area import ACTS
 from assent.engine import CAPABILITY_TABLES
 from assent.errors import AssentError, InputError
 from assent.invocation import (
@@ -132,6 +133,13 @@ class Capabilities:
         breaking: bool = False,
         transformers: Iterable[Transformer] = (),
     ) -> None:
+        if spec.id in ACTS and origin != BUILT_IN:
+            raise InputError(
+                "CAPABILITY_DUPLICATE",
+                f"`{spec.id}` comes with Assent, which makes findings of its outcomes and proves them by these",
+                hint="give yours another id",
+                details={"reference": spec.reference, "origins": [BUILT_IN, origin]},
+            )
         bound = BoundCapability(spec, handler, is_own=origin == BUILT_IN) if handler is not None else None
         replace = replace or origin == BUILT_IN
         self._require_unchanged(spec, is_meant=replace or spec.reference in self._replaced)

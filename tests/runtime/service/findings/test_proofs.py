@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from assent.capabilities.findings import BOOK
+from assent.capabilities.findings.area import ACTS
 from assent.errors import InputError, WorldError
 from assent.journal import leaf_hash
 from assent.runtime._ledger import reading
@@ -26,7 +27,7 @@ from assent.runtime.service.findings import _proofs
 from assent.runtime.service.findings._proofs import proven
 from assent.spec.events.kinds import StepStarted, StepSucceeded
 from assent.spec.ids import RunId
-from tests.support.bodies import Bench, Place, erased, policy, put, rule, workflow
+from tests.support.bodies import Bench, Place, erased, policy, put, put_spec, rule, workflow
 from tests.support.books import katana, nuclei
 from tests.support.seeds import examples
 
@@ -159,6 +160,17 @@ async def test_an_import_of_another_run_vouches_for_nothing(place: Place) -> Non
     other = process.perform(requests.Prove(seq=began), place.settings()).proof
     with pytest.raises(InputError, match="not those of an import"):
         proven(json.dumps({**told, "began": other}), key_of(place))
+
+
+@pytest.mark.parametrize("capability", sorted(ACTS))
+async def test_nobody_else_makes_a_version_of_what_findings_are_made_of(
+    place: Place, capability: str
+) -> None:
+    """Its outcome would be whatever it says, and pass for that of an import."""
+    async with place.open() as runtime:
+        with pytest.raises(InputError, match="comes with Assent") as refused:
+            runtime.register(put_spec(capability, version="9.0.0"), place.box.handler())
+        assert refused.value.code == "CAPABILITY_DUPLICATE"
 
 
 async def test_what_was_taken_back_or_erased_is_proved_no_more(place: Place) -> None:

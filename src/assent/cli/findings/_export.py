@@ -15,7 +15,7 @@ from assent.cli.findings._options import filters, meant
 from assent.cli.terminal._files import written_whole
 from assent.errors import AssentError
 from assent.runtime.service import requests
-from assent.spec.words.legible import safe
+from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import size_text
 
 _BY_ENDING: Final = {
@@ -43,7 +43,7 @@ def export(door: Door, /, *, file: Path | None, form: str | None, **said: Any) -
     size = written_whole(door.cwd / file, chunks)
     door.out.tell(
         {"path": str(file), "format": request.format, "bytes": size},
-        lambda: f"wrote {file}, {size_text(size)}",
+        lambda: f"wrote {safe_line(str(file))}, {size_text(size)}",
     )
 
 

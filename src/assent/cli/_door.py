@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from assent.cli.terminal._output import Output, is_a_terminal
+from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service.requests import OnProgress, Request, Stream
@@ -123,4 +124,4 @@ class Door:
 
     def command(self, *words: str) -> str:
         """A command line that can be typed again, with the flags that lead to the same state."""
-        return shlex.join(["assent", *words, *self.flags.words()])
+        return safe_line(shlex.join(["assent", *words, *self.flags.words()]))

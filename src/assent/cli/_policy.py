@@ -23,7 +23,7 @@ from assent.runtime import service
 from assent.spec.policy import Measure
 from assent.spec.values.json_fields import Object
 from assent.spec.words.durations import instant
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import hanging, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -352,7 +352,7 @@ def test(door: Door, file: Path) -> int:
         paint = door.out.paint()
         for result in failed:
             door.out.answer(f"{paint('failed', 'red')}  {safe_line(result.name)}  {safe_line(result.path)}")
-            door.out.answer(f"  {safe(result.fault or '')}")
+            door.out.answer(f"  {hanging(result.fault or '')}")
         door.out.answer(f"{len(tested.cases) - len(failed)} of {len(tested.cases)} cases as expected")
     return OK if tested.ok else FAILED
 

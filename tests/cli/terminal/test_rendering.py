@@ -557,6 +557,24 @@ def test_what_a_program_said_keeps_its_lines_and_the_last_ones_are_shown() -> No
     assert "    line 49\\x1b" in lines
 
 
+FORGED = "no such file `a\nerror: all is lost\nverified  9 entries\r\n help: run me`"
+
+
+@pytest.mark.parametrize("place", ["message", "path", "hint"])
+@given(said=st.text() | st.just(FORGED))
+def test_no_text_in_an_error_begins_a_line_of_its_own(place: str, said: str) -> None:
+    """Names of files and projects, and what strangers wrote, stand in messages: no line but ours begins at the margin."""
+
+    def at_the_margin(**other: str) -> tuple[int, ...]:
+        said = {"message": "m", "path": "p", "hint": "h", **other}
+        error = InputError("X", said["message"], path=said["path"], hint=said["hint"])
+        run = filled(answers.Run, run_object("failed", error=error.to_dict()))
+        lines = [error_text(error, paint=PLAIN).split("\n"), result_text(run, paint=PLAIN).split("\n")]
+        return tuple(sum(not one.startswith("  ") for one in told if one) for told in lines)
+
+    assert at_the_margin(**{place: f"x{said}"}) == at_the_margin()
+
+
 def test_a_plan_shows_the_last_words_of_a_program_that_would_fail() -> None:
     """A few of them, and more for whoever asks for the step; neither drives the terminal."""
     said = "".join(f"line {number}\x1b[2J\n" for number in range(60))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import jsonschema_rs
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from assent.findings import Finding
 from assent.findings.parsing import About, built_in_tools
@@ -237,10 +240,39 @@ def test_evidence_does_not_leave_by_sarif() -> None:
         ("javascript:alert(1)", "javascript%3Aalert%281%29"),
         ("http://evil.example", "http%3A//evil.example"),
         ("ü", "%C3%BC"),
+        ("\\\\evil\\share\\x", "evil/share/x"),
+        ("//evil/share/x", "evil/share/x"),
+        ("/\\evil/share/x", "evil/share/x"),
+        ("\\\\?\\UNC\\evil\\x", "%3F/UNC/evil/x"),
+        ("/..//evil/share/x", "file:///evil/share/x"),
+        ("/a/..//evil/x", "file:///evil/x"),
+        ("..//evil/x", "evil/x"),
+        ("../../../../etc/passwd", "etc/passwd"),
+        ("src/../../../etc/passwd", "src/../etc/passwd"),
+        ("src/../lib/./x.py", "src/../lib/./x.py"),
+        ("..", "."),
     ],
 )
 def test_a_file_is_never_an_address_of_something_else(path: str, uri: str) -> None:
     assert file_uri(path) == uri
+
+
+@given(path=st.lists(st.sampled_from(["/", "\\", "..", ".", "a", "%2e%2e", ":"]), max_size=9).map("".join))
+def test_no_file_is_on_another_machine_or_above_where_it_is_read_from(path: str) -> None:
+    whole = urljoin("file:///base/of/reader/", file_uri(path))
+    assert whole.startswith("file:///")
+    assert not whole.startswith("file:////")
+    if not re.match(r"[/\\](?![/\\])", path):
+        assert whole.startswith("file:///base/of/reader")
+
+
+def test_a_path_that_leads_elsewhere_is_told_as_it_was() -> None:
+    def about(path: str) -> object:
+        place = results(reported(locations=[{"path": path}]))[0]["locations"][0]
+        return place.get("properties", {}).get("assent", {}).get("path")
+
+    assert about("../../etc/passwd") == "../../etc/passwd"
+    assert about("src\\a.py") is None
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def export(door: Door, /, *, file: Path | None, form: str | None, **said: Any) -
     size = written_whole(door.cwd / file, chunks)
     door.out.tell(
         {"path": str(file), "format": request.format, "bytes": size},
-        lambda: f"wrote {file}, {size_text(size)}",
+        lambda: f"wrote {safe_line(str(file))}, {size_text(size)}",
     )
 
 

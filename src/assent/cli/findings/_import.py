@@ -140,7 +140,7 @@ def _fault(found: answers.Dataset) -> dict[str, Any]:
 
 def import_text(found: answers.Dataset, paint: Paint) -> str:
     """What an import came to, for people."""
-    tool = f"{found.tool} {safe_line(found.version or '')}".rstrip()
+    tool = safe_line(f"{found.tool} {found.version or ''}").rstrip()
     is_read = bool(found.findings or found.resources or found.fault is None)
     head = paint("imported", "green") if is_read else paint("not read", "red")
     lines = [f"{head}  {safe_line(found.name)}  {paint(tool, 'bold')}  {found.run_id}"]

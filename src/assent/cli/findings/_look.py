@@ -125,7 +125,7 @@ def _shown(found: answers.ShownFinding, paint: Paint) -> str:
     if found.dataset is not None:
         one = found.dataset
         lines.append(
-            f"  from        {safe_line(one.name)} by {one.tool}, run {one.run_id}, entry {one.entry}"
+            f"  from        {safe_line(one.name)} by {safe_line(one.tool)}, run {one.run_id}, entry {one.entry}"
         )
     lines.append(f"  prove it    assent findings prove {said['id'][:8]}")
     return "\n".join(lines)
@@ -266,7 +266,7 @@ def datasets(door: Door, project: str | None, run: str | None) -> None:
         lambda one, paint: [
             one.run_id,
             one.at[:19],
-            paint(f"{one.tool} {safe_line(one.version or '')}".rstrip(), "bold"),
+            paint(safe_line(f"{one.tool} {one.version or ''}").rstrip(), "bold"),
             safe_line(one.name),
             f"{one.new} new, {one.known} known",
             counted(one.by_severity, paint) + ("  broken" if one.fault else ""),
@@ -293,7 +293,7 @@ def discovered(door: Door, *, project: str | None, kind: str | None, limit: int,
             paint(one.type, "bold"),
             safe_line(one.resource),
             safe_line(", ".join(f"{name} {value}" for name, value in [*one.facts.items()][:6])),
-            one.tool or "",
+            safe_line(one.tool or ""),
             one.last_seen[:19],
         ],
         head=("TYPE", "RESOURCE", "FACTS", "TOOL", "LAST SEEN"),

@@ -14,7 +14,7 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.errors import AssentError, Json
 from assent.spec.values.json_fields import objects, text
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import hanging, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def _tell(door: Door, answer: Mapping[str, Json], send: str) -> None:
     for one in broken:
         place = f"{text(one, 'capability')}, {text(one, 'clause')}, {text(one, 'case')}"
         door.out.answer(f"{paint('broken', 'red')}  {safe_line(text(one, 'promise'))}  ({safe_line(place)})")
-        door.out.answer(f"  {safe(text(one, 'fault'))}")
+        door.out.answer(f"  {hanging(text(one, 'fault'))}")
         if one.get("hint") is not None:
-            door.out.answer(f"  {paint('help:', 'cyan')} {safe(text(one, 'hint'))}")
+            door.out.answer(f"  {paint('help:', 'cyan')} {hanging(text(one, 'hint'))}")
     for capability, needs in dict.fromkeys((text(one, "capability"), text(one, "needs")) for one in held):
         mark = paint("untried", "yellow")
         if needs == "send":

@@ -23,7 +23,7 @@ from assent.errors import AssentError, InputError, Json
 from assent.runtime import service
 from assent.spec.ids import ERASE_CAPABILITY, plans_apart
 from assent.spec.values.json_fields import written
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import hanging, safe, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def verify_text(report: answers.Verified, *, paint: Paint) -> str:
                 if last in (None, seq)
                 else f"between entries {seq} and {last}"
             )
-            lines.append(f"  {place + ': ' if place else ''}{safe(fault.message)}   [{fault.code}]")
+            lines.append(f"  {place + ': ' if place else ''}{hanging(fault.message)}   [{fault.code}]")
         lines.append(f"  entries as recorded, from the first on: {size}")
     kept = report.kept_size
     facts = [

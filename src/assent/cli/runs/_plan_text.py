@@ -13,7 +13,7 @@ from assent.cli.terminal._style import DECISION_STYLE, RISK_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.cli.terminal._units import duration_text
 from assent.spec.ids import APPROVAL_CAPABILITY
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import hanging, safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -198,11 +198,11 @@ def _failure(step: answers.PlannedStep, error: answers.Fault, paint: Paint, *, m
     """Why the step would fail, whole: its row has room for the beginning. Of what a program said the last `most` lines."""
     lines = [
         paint(safe_line(step.name), "bold"),
-        f"  would fail: {safe(error.message)}   [{safe_line(error.code)}]",
+        f"  would fail: {hanging(error.message)}   [{safe_line(error.code)}]",
     ]
     lines += [f"  {line}" for line in details_lines(error.details, most=most)]
     if error.hint:
-        lines.append(f"  {paint('help:', 'cyan')} {safe(error.hint)}")
+        lines.append(f"  {paint('help:', 'cyan')} {hanging(error.hint)}")
     return "\n".join(lines)
 
 

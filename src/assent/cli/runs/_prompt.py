@@ -18,7 +18,7 @@ from assent.spec.ids import SHORT_DIGEST
 from assent.spec.states import Undo
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import hanging, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -84,7 +84,7 @@ def ask(door: Door, approval: answers.Approval) -> Answer:
     more = "type d to see all" if approval.refused is None else door.command("approvals", "--diff")
     door.out.note(approval_text(approval, paint=paint, now_ms=now_ms, more=more))
     if approval.refused is not None:
-        door.out.note(f"  {safe(approval.refused)}")
+        door.out.note(f"  {hanging(approval.refused)}")
         return LATER
     while True:
         said = read_line(QUESTION)

@@ -11,7 +11,7 @@ from assent.cli.terminal._table import table
 from assent.errors import Json
 from assent.spec.ids import CALL_STEP
 from assent.spec.values.json_fields import Object, compact, mapping, text, written
-from assent.spec.words.legible import both_ends, safe, safe_line
+from assent.spec.words.legible import both_ends, hanging, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -44,7 +44,7 @@ def failure(run: answers.Run, *, paint: Paint) -> str:
         return ""
     where = error.path or ""
     message = f"step `{safe_line(where)}`: " if where and not is_call(run) else ""
-    message += f"{safe(error.message)}   [{safe_line(error.code)}]"
+    message += f"{hanging(error.message)}   [{safe_line(error.code)}]"
     lines = [f"{paint('error:', 'red')} {message}"]
     own = next((one.fault for one in run.steps if one.name == where), None)
     place = (own.path if own is not None else None) or ""
@@ -52,7 +52,7 @@ def failure(run: answers.Run, *, paint: Paint) -> str:
         lines.append(f"  {paint('-->', 'blue')} {safe_line(place or '')}")
     lines += details_lines(error.details, most=DETAIL_LINES_MAX)
     if error.hint:
-        lines.append(f" {paint('help:', 'cyan')} {safe(error.hint)}")
+        lines.append(f" {paint('help:', 'cyan')} {hanging(error.hint)}")
     return "\n".join(lines)
 
 

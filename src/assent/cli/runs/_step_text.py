@@ -13,7 +13,7 @@ from assent.cli.terminal._units import duration_text
 from assent.spec.ids import SHORT_DIGEST
 from assent.spec.principal import identified_words
 from assent.spec.values.json_fields import Object, text
-from assent.spec.words.legible import cut, safe, safe_line
+from assent.spec.words.legible import cut, hanging, safe, safe_line
 
 if TYPE_CHECKING:
     from assent.runtime.service import answers
@@ -40,7 +40,7 @@ def _head(run_id: str, step: answers.ShownStep, paint: Paint) -> str:
     lines = ["  ".join(word for word in words if word)]
     fault = step.fault
     if fault is not None:
-        lines.append(f"{paint('error:', 'red')} {safe(fault.message)}   [{safe_line(fault.code)}]")
+        lines.append(f"{paint('error:', 'red')} {hanging(fault.message)}   [{safe_line(fault.code)}]")
         lines += details_lines(fault.details, most=DETAIL_LINES_MAX)
     return "\n".join(lines)
 

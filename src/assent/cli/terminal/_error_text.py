@@ -13,7 +13,7 @@ from typing import Final
 from assent.cli.terminal._style import Paint
 from assent.errors import AssentError
 from assent.spec.values.json_fields import Object, mapping, number, text
-from assent.spec.words.legible import safe, safe_line
+from assent.spec.words.legible import hanging, safe_line
 
 FAULTS_SHOWN: Final = 20
 PRINTED_SHOWN: Final = 10
@@ -51,7 +51,7 @@ def left_out_text(fault: AssentError, *, paint: Paint) -> str:
     """Why a plugin is not here, for whoever misses what it brings: a line, and what to do about it."""
     where = f" ({safe_line(fault.path)})" if fault.path else ""
     line = f"left out: {safe_line(fault.message, 200)}{where}"
-    return f"{line}\n {paint('help:', 'cyan')} {safe(fault.hint)}" if fault.hint else line
+    return f"{line}\n {paint('help:', 'cyan')} {hanging(fault.hint)}" if fault.hint else line
 
 
 def _others(error: Object) -> Iterator[Object]:
@@ -71,7 +71,7 @@ def _others(error: Object) -> Iterator[Object]:
 def fault_text(error: Object, *, paint: Paint, head: str | None = None) -> str:
     """One error object: what, where with the line of the file, and what to do; `head` stands before it instead of `error:`."""
     code = safe_line(text(error, "code"))
-    said = f"{head or paint('error:', 'red')} {paint(safe(text(error, 'message')), 'bold')}"
+    said = f"{head or paint('error:', 'red')} {paint(hanging(text(error, 'message')), 'bold')}"
     lines = [f"{said}   [{code}]" if code else said]
     path = _place(error)
     if path and f"`{path}`" not in text(error, "message"):
@@ -87,7 +87,7 @@ def fault_text(error: Object, *, paint: Paint, head: str | None = None) -> str:
         ]
     hint = text(error, "hint")
     if hint:
-        lines.append(f" {paint('help:', 'cyan')} {safe(hint)}")
+        lines.append(f" {paint('help:', 'cyan')} {hanging(hint)}")
     return "\n".join(lines)
 
 

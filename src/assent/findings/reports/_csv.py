@@ -2,7 +2,8 @@
 
 A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula and carries it out, and scanners repeat what
 attackers wrote. Each such cell gets an apostrophe before it. So does what stands behind a separator or a line's end inside a
-cell, because a program that splits at another separator than ours makes a cell of its own of it. Every cell is quoted.
+cell, because a program that splits at another separator than ours makes a cell of its own of it. What can't be seen is
+written out, so that it hides no formula behind it. Every cell is quoted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import UNSET
 
 from assent.findings.enrich import risk_of
 from assent.findings.reports._info import Findings, Info
-from assent.findings.reports._words import place_of, said
+from assent.findings.reports._words import legible, place_of, said
 from assent.findings.triage import Reported, is_suppressed, moment
 
 NONE_FOUND: Final = "No findings found"
@@ -25,11 +26,11 @@ COLUMNS: Final = (
     "fingerprint", "id",
 )  # fmt: skip
 
-_FORMULA: Final = re.compile(r"""(^|[\t\r\n,;|"'])([^\S\r\n]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
+_FORMULA: Final = re.compile(r"""(^|[\t\n,;|"'])([^\S\n]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
 """The last four are the full-width forms, which some spreadsheets take for the plain ones."""
-_PLAIN: Final = re.compile(r"""[^\s=+\-@\uff1d\uff0b\uff0d\uff20\0,;|"'][^\t\r\n\0,;|"']*""")
+_PLAIN: Final = re.compile(r"""[^=+\-@,;|"'\0-\x20\x7f-\U0010ffff][^,;|"'\0-\x1f\x7f-\U0010ffff]*""")
 """What nearly all cells are, found at a quarter of the cost: no formula at the begin, nothing that a cell could begin behind."""
-_LEADING: Final = ("\t", "\r", "\n")
+_LEADING: Final = ("\t", "\n")
 
 
 def write_csv(findings: Findings, info: Info) -> Iterator[bytes]:
@@ -74,17 +75,11 @@ def _cells(one: Reported, suppressed: str) -> tuple[str, ...]:
 
 
 def guarded(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula. NUL, which many readers end at, becomes the sign for what is no text."""
+    """A cell that no spreadsheet takes for a formula."""
     if not cell or _PLAIN.fullmatch(cell):
         return cell
-    plain = cell.replace("\0", "\ufffd")
-    found = _FORMULA.sub(r"\1\2'\3", plain)
-    return f"'{found}" if found.startswith(_LEADING) or _hides_formula(plain) else found
-
-
-def _hides_formula(cell: str) -> bool:
-    """Whether a formula stands behind white space at the cell's begin, which some programs leave out."""
-    return cell[:1].isspace() and _FORMULA.match(cell.lstrip()) is not None
+    found = _FORMULA.sub(r"\1\2'\3", legible(cell))
+    return f"'{found}" if found.startswith(_LEADING) else found
 
 
 def _row(cells: tuple[str, ...]) -> bytes:

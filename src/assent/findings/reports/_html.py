@@ -1,7 +1,7 @@
 """One file for people: no script, nothing from elsewhere, and nothing that a scanner wrote is markup.
 
 The policy in its head forbids everything but its own style, so that a mistake of ours could load and run nothing either. Only the
-links that a finding names are links, and only to `http` and `https`.
+links that a finding names are links, and only to `http` and `https`, where all of their characters can be seen.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from assent.findings.metrics import Metrics
 from assent.findings.reports._info import Findings, Info, counted, worst_first
 from assent.findings.reports._words import line, place_of, references, shown, status_of
 from assent.findings.triage import Reported, is_suppressed, moment
+from assent.spec.words.legible import safe
 from assent.spec.words.sizes import count_text
 
 FINDINGS_MAX: Final = 10_000
@@ -145,7 +146,7 @@ def _evidence(finding: Finding) -> Iterator[str]:
 
 
 def _link(address: str) -> str:
-    if _LINK.fullmatch(address) is None:
+    if _LINK.fullmatch(address) is None or safe(address) != address:
         return _text(address)
     return f'<a href="{escape(address)}" rel="noopener noreferrer nofollow">{_text(address)}</a>'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from posixpath import normpath
 from typing import Any, Final, TypeAlias
 
 from msgspec import UNSET
@@ -28,9 +29,29 @@ def address_of(url: str) -> str | None:
 
 
 def file_uri(path: str) -> str:
-    """A file as a relative URI, or with `file://` where its path begins at the root."""
-    found = _escaped(path.replace("\\", "/"), _KEPT)
+    """A file as a relative URI that stays below where it is read from, or with `file://` where its path begins at the root.
+
+    Whoever opens a report may go where it points: so no path becomes that of another machine (`//HOST/SHARE`).
+    """
+    found = _escaped(_local(path), _KEPT)
     return f"file://{found}" if found.startswith("/") else found
+
+
+def _local(path: str) -> str:
+    path = path.replace("\\", "/")
+    if path.startswith("/") and not path.startswith("//"):
+        return normpath(path)
+    kept: list[str] = []
+    depth = 0
+    for part in path.split("/"):
+        if part != "..":
+            depth += part not in ("", ".")
+        elif depth:
+            depth -= 1
+        else:
+            continue
+        kept.append(part)
+    return "/".join(kept).lstrip("/") or "."
 
 
 def _escaped(text: str, kept: frozenset[int]) -> str:
@@ -82,6 +103,8 @@ def _place(at: Location) -> Object:
     }
     if at.path and at.url:
         about["url"] = at.url
+    if at.path and _local(at.path) != at.path.replace("\\", "/"):
+        about["path"] = at.path
     if about:
         found["properties"] = {"assent": about}
     return found

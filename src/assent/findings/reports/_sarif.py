@@ -19,7 +19,7 @@ from assent.findings.enrich import risk_of
 from assent.findings.finding import Finding, Severity
 from assent.findings.reports._info import Findings, Info
 from assent.findings.reports._places import Object, address_of, places_of
-from assent.findings.reports._words import STATUS_WORDS
+from assent.findings.reports._words import STATUS_WORDS, legible
 from assent.findings.triage import Reported, Status, is_suppressed, moment
 
 RUNS_MAX: Final = 19
@@ -236,7 +236,7 @@ def _suppression(one: Reported, now: datetime) -> Object | None:
         why = STATUS_WORDS[one.triage.status]
     else:
         return None
-    return {"kind": "external", "status": "accepted", "justification": why}
+    return {"kind": "external", "status": "accepted", "justification": _plain(why)}
 
 
 def _properties(one: Reported) -> Object:
@@ -286,8 +286,8 @@ def score_of(finding: Finding) -> float | None:
 
 
 def _plain(text: str) -> str:
-    """A text that holds no link: `[words](address)` in a message is one (3.11.6), wherever the words came from."""
-    return _LINKED.sub("] ", text)
+    """A text for people, in which all can be seen and nothing is a link: `[words](address)` in a message is one (3.11.6)."""
+    return _LINKED.sub("] ", legible(text))
 
 
 def _tags(*names: str) -> list[str]:

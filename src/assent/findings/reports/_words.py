@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from assent.findings.finding import Finding, Location
 from assent.findings.triage import Reported, Status
-
-_UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
-)
-"""Control characters, and those that turn the direction of text or are not seen: with them a line shows what it does not say."""
+from assent.spec.words.legible import safe
 
 STATUS_WORDS: Final = {
     Status.OPEN: "open",
@@ -25,10 +20,15 @@ STATUS_WORDS: Final = {
 }
 
 
+def legible(text: str) -> str:
+    r"""A text with what can't be seen written out (`\u202e`): with it a line shows what it does not say. Lines end by `\n`."""
+    return safe(text.replace("\r\n", "\n"))
+
+
 def shown(text: str, characters_max: int) -> str:
-    r"""A text with what can't be seen written out (`\u202e`), and cut with a word about it where it is too long."""
+    """The same, and cut with a word about it where it is too long."""
     cut = text if len(text) <= characters_max else text[:characters_max]
-    seen = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", cut)
+    seen = legible(cut)
     return seen if len(cut) == len(text) else f"{seen}… ({len(text) - len(cut)} characters more)"
 
 

@@ -20,6 +20,11 @@ def safe(text: str) -> str:
     return _UNSAFE.sub(_escaped, text)
 
 
+def hanging(text: str, indent: int = len("error: ")) -> str:
+    """The same with all lines but the first one indented, so that none of them begins where a line of ours does."""
+    return safe(text).replace("\n", "\n" + " " * indent)
+
+
 def seen(text: str) -> str:
     """The text without what nobody can see in it."""
     return _UNSAFE.sub("", text)

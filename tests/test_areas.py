@@ -36,7 +36,10 @@ LEAKS: Final = {
         "runtime/settings/effective.py",
     ): "the folder of manifests that `[findings]` names is nobody's to change",
     ("findings", "cli/findings/_import.py"): "which tool wrote a file is told beside every runtime",
-    ("findings", "runtime/service/findings/_scanners.py"): "what a scanner writes is read by a parser of findings",
+    (
+        "findings",
+        "runtime/service/findings/_scanners.py",
+    ): "what a scanner writes is read by a parser of findings",
     (
         "findings",
         "runtime/wiring/_call_pipeline.py",

@@ -693,11 +693,8 @@ def test_what_is_old_is_shown_and_removed_project_by_project(shell: Shell) -> No
     ]
     shell.policy("{id: no, if: 'inputs.project == \"blog\"', decision: DENY, reason: test}", ALLOWED)
     ended = shell("findings", "gc", "--apply", "--json")
-    assert [json.loads(line)["status"] for line in ended.out.splitlines()] == [
-        "succeeded",
-        "failed",
-        "succeeded",
-    ]
+    called = [json.loads(line).get("status") for line in ended.out.splitlines()]
+    assert called == [None, "failed", None], "where nothing is old nothing is called"
     assert ended.code == 3, ended
     assert shell("findings", "gc", "--apply", "-p", unnamed).code == 0
 
@@ -738,7 +735,7 @@ def test_an_approval_is_named_by_the_id_that_is_told_of_it(shell: Shell) -> None
     first, second = json.loads(shell("approvals", "--json").out)
     ended = shell("approve", first["approval_id"], "--digest", first["digest"])
     assert ended.code == 0, ended
-    assert "nuclei: 4 records, 1 unknown, 1 medium, 1 info" in ended.out
+    assert "nuclei: 4 records, 1 medium, 1 unknown, 1 info" in ended.out
     assert "skipped 1: the template did not match" in ended.out
     assert first["digest"] not in ended.out
     assert shell("reject", second["approval_id"]).code == 0
@@ -763,7 +760,7 @@ def test_a_call_tells_what_a_file_came_to_as_an_import_does(shell: Shell) -> Non
     shell("findings", "triage", "--severity", "medium", "--set", "resolved", "--tag", "a", "--tag", "b")
     shown = shell("show", "@").out
     assert "decided about 1 finding" in shown
-    removed = shell("call", "findings.gc").out
+    removed = shell("call", "findings.gc", "project=shop").out
     assert "0 datasets and 0 findings removed\n  datasets of before " in removed
 
 

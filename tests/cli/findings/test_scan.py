@@ -123,7 +123,7 @@ def test_a_recipe_runs_what_is_here_and_fails_on_what_is_bad(scans: Shell, confi
     assert "bandit src: 1 record: 1 finding" in ended.err
     assert (scans.folder / "out/code.sarif").exists()
     failed = scans("scan", "code", "src", "-p", "shop", "--tool", "bandit", "--fail-on", "high")
-    assert (failed.code, "findings that are high or worse" in failed.err) == (1, True)
+    assert (failed.code, "`--fail-on high` found 1 high in this run" in failed.err) == (1, True)
     (scans.folder / "bin/detect-secrets").write_text("#!/bin/sh\necho other\n")
     (scans.folder / "bin/detect-secrets").chmod(0o755)
     wrong = scans("scan", "code", "src", "-p", "shop", "--tool", "detect-secrets", "--json")

@@ -63,9 +63,11 @@ class Tools(NamedTuple):
             raise InputError("TOOL_UNKNOWN", f"no tool `{str(tool)[:64]}` is known", hint=hint)
         try:
             found = detect(head, chosen)
-        except InputError:
+        except InputError as error:
             if tool is None and broken is not None:
                 raise broken from None
+            if tool is None:
+                error.hint = f"say which `tool` wrote it; {error.hint}"
             if tool is None or len(chosen) > 1:
                 raise
             # Who names the tool knows more than the beginning of a file that may be cut, or empty.

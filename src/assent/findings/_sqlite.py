@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Final, TypeAlias
@@ -20,8 +21,8 @@ _BUSY_S_MAX: Final = 10
 _PAUSE_S: Final = 0.05
 _pause: Final = Event().wait
 _CACHE_KIB: Final = 64 << 10
-_LOG_PAGES: Final = 16_384
-"""64 MiB of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
+_LOG_BYTES: Final = 64 << 20
+"""As much of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
 
 
 @contextmanager
@@ -53,7 +54,9 @@ DAMAGED: Final = (apsw.NotADBError, apsw.CorruptError)
 """What SQLite raises of a file that is none of its own, or not whole."""
 
 
-def connected(path: Path | None, *, is_durable: bool = True, busy_s: int = _BUSY_S_MAX) -> apsw.Connection:
+def connected(
+    path: Path | None, *, is_durable: bool = True, busy_s: int = _BUSY_S_MAX, page_bytes: int = 4096
+) -> apsw.Connection:
     """A connection to a file that only its owner may read, made where there is none; None for one in memory.
 
     `busy_s`: how long it waits for others who write. `is_durable`: what was committed outlives a loss of power; else what is
@@ -69,15 +72,28 @@ def connected(path: Path | None, *, is_durable: bool = True, busy_s: int = _BUSY
         for setting in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_ENABLE_VIEW):
             db.config(setting, 0)
         db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-        db.pragma("journal_mode", "wal")
+        db.pragma("page_size", page_bytes)
+        _keep_log(db, busy_s)
         db.pragma("synchronous", "FULL" if is_durable else "NORMAL")
         # Ids are in no order, so each batch touches pages all over the indexes: kept at hand, and written back seldom.
         db.pragma("cache_size", -_CACHE_KIB)
-        db.wal_autocheckpoint(_LOG_PAGES)
+        db.wal_autocheckpoint(_LOG_BYTES // page_bytes)
     except BaseException:
         db.close(force=True)
         raise
     return db
+
+
+def _keep_log(db: apsw.Connection, busy_s: int) -> None:
+    """Have the file written ahead. Where two do that to a new file, SQLite waits for neither, whatever it was told."""
+    for tries in count():
+        try:
+            db.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if not _wait(tries, busy_s):
+                raise
+        else:
+            return
 
 
 def _wait(tries: int, busy_s: int) -> bool:

@@ -626,6 +626,27 @@ def test_who_looks_or_folds_waits_for_who_is_folding(tmp_path: Path, monkeypatch
     book.file.close()
 
 
+def test_two_who_make_a_store_at_once_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a new file gets its log SQLite waits for nobody, whatever it was told."""
+    path = tmp_path / "findings.db"
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(_sqlite, "_pause", lambda _: other.in_transaction and other.execute("ROLLBACK"))
+    book = _kept(path)
+    assert book.listed() == ["1"]
+    book.file.close()
+    other.close()
+    path.unlink()
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(_sqlite, "_pause", lambda _: None)
+    with pytest.raises(WorldError, match="STORAGE_BUSY"):
+        BookFile(path)
+    other.close()
+
+
 def test_a_suppression_of_a_detector_reaches_all_that_it_finds_now_and_later(book: Book) -> None:
     book.add(found(1), found(4), found(2))
     act = book.decide([1], Suppress(reason="a decoy", scope=Scope.DETECTOR))

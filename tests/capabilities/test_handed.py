@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ import pytest
 from assent import Runtime
 from assent.capabilities import handed as handed_files
 from assent.capabilities.handed import HANDED, KEPT_MS, WAITS_MS, Handed, Upload
-from assent.errors import AssentError
+from assent.errors import AssentError, InputError, WorldError
 from assent.runtime.service import requests
 from assent.runtime.service.service import Service
 from assent.runtime.settings.effective import Settings
@@ -167,6 +170,69 @@ def test_a_file_that_its_call_takes_while_others_are_counted_is_no_fault(
     gone = folder / next(folder.iterdir()).name.replace("upload-1", "upload-9")
     (folder / gone.name).symlink_to(folder / "nowhere")
     assert add("upload-2").bytes == len(DATA)
+
+
+def test_parts_that_are_sent_at_once_are_not_mixed(folder: Path) -> None:
+    """Each that was taken is as it was sent, whole: the other is refused, or begins anew."""
+
+    def send(byte: bytes) -> bool:
+        data = byte * 100_000
+        try:
+            digest, _ = Handed(folder).add(
+                "upload-1", data, principal="user:ann", capability=PUBLISH, offset=0, is_last=True
+            )
+        except InputError:
+            return False
+        assert digest == sha256(data).hexdigest()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert any(pool.map(send, [b"a", b"b", b"c", b"d"] * 25))
+    for path in folder.iterdir():
+        assert path.name.endswith(f".{sha256(path.read_bytes()).hexdigest()}")
+
+
+def test_a_part_waits_for_another_and_begins_anew_where_that_was_the_last(folder: Path, add: Add) -> None:
+    add("upload-2")  # makes the folder
+    parts = partial(Handed(folder).add, "upload-1", principal="user:ann", capability=PUBLISH)
+    assert parts(b"ab", offset=0, is_last=False) == (None, 2)
+    (temporary,) = folder.glob("*.part")
+    with temporary.open("ab") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = pool.submit(parts, b"cd", offset=2, is_last=True)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.05)
+        temporary.unlink()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        with pytest.raises(InputError, match="0 bytes of the upload are here"):
+            waiting.result(10)
+
+
+@pytest.mark.parametrize("offset", [7, 1])
+def test_a_part_that_is_refused_leaves_what_was_there_and_no_empty_file(folder: Path, offset: int) -> None:
+    parts = partial(Handed(folder).add, "upload-1", principal="user:ann", capability=PUBLISH)
+    with pytest.raises(InputError, match="UPLOAD_INVALID"):
+        parts(b"x", offset=offset, is_last=False)
+    assert [*folder.iterdir()] == []
+    parts(b"ab", offset=0, is_last=False)
+    with pytest.raises(InputError, match="UPLOAD_INVALID"):
+        parts(b"x", offset=offset, is_last=False)
+    assert parts(b"cd", offset=2, is_last=True) == (sha256(b"abcd").hexdigest(), 4)
+
+
+def test_a_file_that_is_too_large_or_can_t_be_kept_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = partial(Handed(folder).add, "upload-1", principal="user:ann", capability=PUBLISH)
+    monkeypatch.setattr(handed_files, "FILE_BYTES_MAX", 3)
+    parts(b"ab", offset=0, is_last=False)
+    with pytest.raises(InputError, match="FILE_TOO_LARGE"):
+        parts(b"cd", offset=2, is_last=False)
+    assert [*folder.iterdir()] == []
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(WorldError, match="DISK_FULL"):
+        parts(b"ab", offset=0, is_last=True)
+    assert [*folder.iterdir()] == []
 
 
 def test_what_no_call_came_for_goes_after_a_day_and_what_waits_stays(folder: Path, add: Add) -> None:

@@ -308,6 +308,7 @@ async def test_what_a_plan_has_read_its_run_has_read(place: Place) -> None:
         for reads, decision, state in ((True, "DENY", "denied"), (False, "ALLOW", "succeeded")):
             made = await kept(rt, SENDS, {**READ, "depends_on": ["send"]}, COPIES, reads=reads)
             assert made.steps[0].decision == decision
+            assert bool(made.steps[0].preview.diff) is not reads  # of what is denied nothing is shown
             result = await core.run_plan(made.plan_id, core.actor(None))
             assert states(result)["send"] == state
             created = rt.recorded(result.run_id)[0]

@@ -41,7 +41,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[Any, ...]]]] = {
     "a read": ([look()], [LOOKED]),
     "a change": ([put("a"), put("b")], [plain("a"), plain("b")]),
     "asked": ([put("a", "box.put_high")], [("a", "REQUIRE_APPROVAL", "ask", "a: None -> a", True)]),
-    "denied": ([put("a", "box.burn")], [("a", "DENY", "no", "a: None -> a", True)]),
+    "denied": ([put("a", "box.burn")], [("a", "DENY", "no", "", True)]),
+    "behind a denied change": (
+        [put("a", "box.burn"), put("b")],
+        [("a", "DENY", "no", "", True), plain("b", known=False)],
+    ),
     "an approval": ([{"name": "ok", "approval": ASKED}], [("ok", "REQUIRE_APPROVAL", "workflow", "", True)]),
     "when": ([put("a", when="inputs.flag == 1"), put("b", when="inputs.flag == 2")], [plain("a")]),
     "a when of an output": (
@@ -129,6 +133,26 @@ async def test_a_plan_tells_what_is_known_of_each_step(place: Place, case: str) 
         assert [(s.name, s.decision, s.rule, s.preview.diff, s.known) for s in plan.steps] == told
         assert plan.summary["unknown"] == [row[0] for row in told if row[1] == "UNKNOWN" or not row[-1]]
     assert not place.box.values
+
+
+async def test_a_denied_step_is_not_looked_at(place: Place) -> None:
+    """What a call would change holds what whoever plans it may not see; so nothing of ours even looks."""
+    looked: list[str] = []
+
+    async def preview(_context: LocalContext, parameters: dict[str, Any]) -> Preview:
+        looked.append(parameters["key"])
+        return Preview("text", f"secret {parameters['key']}")
+
+    place.policy = POLICY
+    async with place.open() as rt:
+        rt.register(put_spec("box.burn", version="1.0.1"), place.box.handler(preview=preview))
+        rt.register(put_spec("box.look_on", version="1.0.1"), place.box.handler(preview=preview))
+        plan = await rt.plan(
+            workflow(put("a", "box.burn"), put("hidden", "box.look_on"), put("b", "box.look_on"))
+        )
+    assert looked == ["b"]
+    assert [one.preview.diff for one in plan.steps] == ["", "", "secret b"]
+    assert [one.preview.changes for one in plan.steps] == [True, True, True]
 
 
 async def test_a_plan_says_where_it_would_stop_and_what_stays(place: Place) -> None:

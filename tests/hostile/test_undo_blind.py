@@ -93,6 +93,18 @@ async def test_conflict_is_told_before_anybody_is_asked(tmp_path: Path, change: 
         assert (await rt.show(run)).status == "succeeded"
 
 
+@pytest.mark.parametrize(("decision", "is_shown"), [("DENY", False), ("REQUIRE_APPROVAL", True)])
+async def test_who_may_not_undo_is_not_shown_what_it_would_bring_back(
+    tmp_path: Path, decision: str, is_shown: bool
+) -> None:
+    policy = {**POLICY, "rules": [{**ASKS, "decision": decision}, *POLICY["rules"][1:]]}
+    async with Runtime.open(tmp_path, policy=policy) as rt:
+        run = await _ran(rt, tmp_path)
+        plan: Any = (await rt.plan_undo(run)).to_json()
+    assert plan["decision"] == decision
+    assert ("before" in plan["preview"]["diff"]) is is_shown
+
+
 async def test_what_else_stands_in_the_folder_is_neither_read_nor_shown(tmp_path: Path) -> None:
     """An undo gives the folder its time back; that says nothing about what it holds, a pipe or a link to nowhere."""
     os.mkfifo(tmp_path / "pipe")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 from pydantic import Field
 
@@ -38,7 +39,7 @@ WAITS_MS: Final = 30 * KEPT_MS
 
 _UPLOAD: Final = re.compile("[A-Za-z0-9-]{8,64}")
 _PART: Final = ".part"
-_APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Kept(SpecModel):
@@ -118,33 +119,40 @@ class Handed:
         temporary = self._folder / f"{stem}{_PART}"
         self._require_room(principal, temporary, len(data))
         try:
-            with os.fdopen(os.open(temporary, _APPEND, 0o600), "ab") as file:
-                if file.tell() != offset:
-                    raise InputError(
-                        "UPLOAD_INVALID",
-                        f"the part begins at byte {offset}, and {file.tell()} bytes of the upload are here",
-                        path="offset",
-                        hint="send each part once, in order, or begin again under another name",
-                    )
-                file.write(data)
-                size = file.tell()
-                if size > FILE_BYTES_MAX:
-                    temporary.unlink(missing_ok=True)
-                    raise InputError(
-                        "FILE_TOO_LARGE",
-                        f"the file has more than {size_text(FILE_BYTES_MAX)}",
-                        hint="hand it over in parts, for a call each",
-                    )
-                if not is_last:
-                    return None, size
-                file.flush()
-                os.fsync(file.fileno())
-            with temporary.open("rb") as whole:
-                digest = file_digest(whole, "sha256").hexdigest()
-            temporary.replace(self._folder / f"{stem}.{digest}")
-            fsync_dir(self._folder)
+            with _alone(temporary) as file:
+                size = file.seek(0, os.SEEK_END)
+                is_kept = size > 0
+                try:
+                    if size != offset:
+                        raise InputError(
+                            "UPLOAD_INVALID",
+                            f"the part begins at byte {offset}, and {size} bytes of the upload are here",
+                            path="offset",
+                            hint="send each part once, in order, or begin again under another name",
+                        )
+                    is_kept = False
+                    file.write(data)
+                    file.flush()
+                    size += len(data)
+                    if size > FILE_BYTES_MAX:
+                        raise InputError(
+                            "FILE_TOO_LARGE",
+                            f"the file has more than {size_text(FILE_BYTES_MAX)}",
+                            hint="hand it over in parts, for a call each",
+                        )
+                    if not is_last:
+                        is_kept = True
+                        return None, size
+                    os.fsync(file.fileno())
+                    file.seek(0)
+                    digest = file_digest(file, "sha256").hexdigest()
+                    temporary.replace(self._folder / f"{stem}.{digest}")
+                    is_kept = True
+                    fsync_dir(self._folder)
+                finally:
+                    if not is_kept:
+                        temporary.unlink(missing_ok=True)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise WorldError(
                 "DISK_FULL" if full else "STORAGE_FAILED",
@@ -210,6 +218,25 @@ class Handed:
             for path in self._folder.iterdir() if self._folder.is_dir() else ():
                 if path.stat().st_mtime * 1000 < now_ms - KEPT_MS:
                     path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[BinaryIO]:
+    """A file that is still coming, for one part at a time: two that are sent at once are not mixed."""
+    while True:
+        with os.fdopen(os.open(path, _APPEND, 0o600), "a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _stands_at(path, file):
+                yield file
+                return
+            # It has come whole, or was given up, while this part waited.
+
+
+def _stands_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _who(principal: str) -> str:

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Event
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import apsw
+import msgspec
 
 from assent.errors import InputError, WorldError
 
@@ -50,8 +51,11 @@ def told(what: str, busy_s: int = _BUSY_S_MAX) -> Iterator[None]:
 
 
 Connection: TypeAlias = apsw.Connection
-DAMAGED: Final = (apsw.NotADBError, apsw.CorruptError)
-"""What SQLite raises of a file that is none of its own, or not whole."""
+DAMAGED: Final = (
+    apsw.NotADBError, apsw.CorruptError, apsw.SQLError, apsw.ConstraintError, apsw.MismatchError,
+    msgspec.MsgspecError, UnicodeDecodeError,
+)  # fmt: skip
+"""What is raised of a file that is none of SQLite's, or not whole, and of one that holds other things than what was written."""
 
 
 def connected(
@@ -94,6 +98,24 @@ def _keep_log(db: apsw.Connection, busy_s: int) -> None:
                 raise
         else:
             return
+
+
+def schema_of(db: apsw.Connection) -> list[Any]:  # `Any`: as SQLite keeps it
+    """All that is defined in a file: tables, indexes, and whatever else."""
+    return [
+        *db.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%' ORDER BY name")
+    ]
+
+
+def schema_by(steps: tuple[str, ...]) -> list[Any]:  # `Any`: as above
+    """What these statements define in a new file."""
+    new = apsw.Connection(":memory:")
+    try:
+        for step in steps:
+            new.execute(step)
+        return schema_of(new)
+    finally:
+        new.close()
 
 
 def _wait(tries: int, busy_s: int) -> bool:
@@ -151,10 +173,4 @@ class Database:
 
     def has_valid_layout(self) -> bool:
         """Whether the file is whole and has the tables of its schema, as a new one has them."""
-        kept = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite%' ORDER BY name"
-        new = apsw.Connection(":memory:")
-        for step in self._steps:
-            new.execute(step)
-        same = list(new.execute(kept)) == list(self.db.execute(kept))
-        new.close()
-        return same and self.db.pragma("quick_check") == "ok"
+        return schema_of(self.db) == schema_by(self._steps) and self.db.pragma("quick_check") == "ok"

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from assent.capabilities.findings import BOOK, follow
@@ -141,6 +142,39 @@ async def test_a_damaged_store_is_made_anew(place: Place) -> None:
         with pytest.raises(WorldError, match="was damaged"):
             kept(place)
         assert kept(place) == wanted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE mark SET value = 'x' WHERE name = 'folded'",
+        """UPDATE mark SET value = '{"seq": -1, "entry": ""}' WHERE name = 'folded'""",
+        "UPDATE dataset SET said = x'00'",
+        "UPDATE dataset SET said = CAST('[]' AS BLOB)",
+        "UPDATE seen SET body = x'00'",
+        "DROP TABLE seen",
+    ],
+)
+async def test_a_store_in_which_something_else_stands_is_made_anew(place: Place, change: str) -> None:
+    """It is told at most once, and what follows needs nobody to remove a file."""
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        wanted = kept(place)
+        file = apsw.Connection(str(place.settings().state / BOOK))
+        file.execute(change)
+        file.close()
+        await imported(runtime, place, "a.example", project="other")
+        told = []
+        for _ in range(3):
+            try:
+                with FindingsStore(place.settings()).looking() as book:
+                    book.datasets()
+                    assert len(book.page(book.project("shop")[0], Wanted(), limit=9).findings) == 1
+            except WorldError as error:
+                told.append(error.code)
+        assert told in ([], ["STORAGE_FAILED"])
+        assert kept(place) == anew(place)
+        assert len(wanted["findings"]) == 1
 
 
 async def test_what_was_erased_is_gone_from_the_store_and_what_was_decided_of_it_is_not(place: Place) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import msgspec
 import pytest
 
 from assent.errors import InputError, WorldError
@@ -562,6 +563,70 @@ def test_a_file_of_another_release_is_made_anew(tmp_path: Path) -> None:
     other.pragma("user_version", 99)
     other.close()
     assert dump(BookFile(path))["findings"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE triage",
+        "DROP INDEX seen_finding",
+        "ALTER TABLE seen RENAME TO other; CREATE VIEW seen AS SELECT * FROM other",
+        "ALTER TABLE finding ADD COLUMN more TEXT",
+        "DROP TABLE words",
+        "CREATE TRIGGER it AFTER INSERT ON seen BEGIN DELETE FROM finding; END",
+        "CREATE TABLE theirs (a)",
+    ],
+)
+def test_a_file_with_other_tables_is_made_anew(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "findings.db"
+    _kept(path).file.close()
+    other = apsw.Connection(str(path))
+    other.execute(change)
+    other.close()
+    book = Book(path)
+    assert dump(book.file)["findings"] == []
+    book.add(found(1))
+    assert book.listed() == ["1"]
+    book.file.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE seen SET body = x'ff'",
+        "UPDATE seen SET body = x'22ff22'",
+        "UPDATE seen SET body = CAST('{}' AS BLOB)",
+        "UPDATE triage SET body = CAST('[]' AS BLOB)",
+        "DELETE FROM words_config",
+    ],
+)
+def test_a_file_in_which_something_else_stands_is_told_once_and_made_anew(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "findings.db"
+    book = _kept(path)
+    book.decide([1], SetStatus(status=Status.TRIAGED))
+    book.file.close()
+    other = apsw.Connection(str(path))
+    other.execute(change)
+    other.close()
+    file = BookFile(path)
+    with pytest.raises(WorldError, match="was damaged") as told, file.looking():
+        assert Looking(file, NOW_MS).page(1, Wanted(text="matter"), limit=100)
+    assert told.value.code == "STORAGE_FAILED"
+    assert told.value.details["cause"]
+    file.close()
+    book = _kept(path)
+    assert book.listed() == ["1"]
+    book.file.close()
+
+
+def test_what_cannot_be_read_in_memory_is_no_damage_of_a_file() -> None:
+    book = Book(None)
+    book.add(found(1))
+    book.file.db.execute("UPDATE seen SET body = x'ff'")
+    with pytest.raises(msgspec.DecodeError):
+        book.listed()
 
 
 def test_a_file_that_turns_out_to_be_damaged_is_told_once_and_made_anew(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from assent.capabilities.findings._acts import Decided, Gone, Outdated
 from assent.capabilities.findings.area import ACTS, DATASETS, REMOVALS, TRIAGE
 from assent.capabilities.findings.ingest import lines_in
-from assent.errors import Json
+from assent.errors import Json, WorldError
 from assent.findings.book import BookFile, Dataset, Looking, Mark, Removal, Writing
 from assent.findings.finding import Finding
 from assent.findings.project import Resource
@@ -208,7 +208,12 @@ class _Fold:
 
     def _records(self, blob: str) -> Iterator[Finding | Resource]:
         for line in lines_in(self._blob(blob)):
-            said = _DECODE(line)
+            try:
+                said = _DECODE(line)
+            except ValueError as error:
+                raise WorldError(
+                    "RECORD_CORRUPT", f"the dataset `{blob}` has a line that is none: {error}"
+                ) from None
             one = said.finding or said.resource
             if one is not None:
                 yield one

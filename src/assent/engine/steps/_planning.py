@@ -2,8 +2,9 @@
 
 All previews of a plan share one simulated world, so that a later step is shown on top of what the earlier ones would change. What
 depends on an output that nobody knows yet is said to be unknown, and so is every preview after a change that could not be shown.
-A read of ours whose output another step needs is really run, on that world, where the gate allows it (`_plan_reads.py`). How the
-steps will end, with which outputs, is not known: what those of `finally` do is shown as if they had passed, and told as unknown.
+Of a denied step nothing is shown: what it would change tells of what it may not look at. A read of ours whose output another
+step needs is really run, on that world, where the gate allows it (`_plan_reads.py`). How the steps will end, with which outputs,
+is not known: what those of `finally` do is shown as if they had passed, and told as unknown.
 """
 
 from __future__ import annotations
@@ -265,7 +266,10 @@ class Planner:
             for one in asked.consequences or ()
         )
         decision = together(self._foreseen(msgspec.structs.replace(asked, question=question)), consequences)
-        return msgspec.structs.replace(step, **_decided(decision), consequences=_told(consequences))
+        preview = Preview(changes=step.preview.changes) if _is_denied(decision) else step.preview
+        return msgspec.structs.replace(
+            step, **_decided(decision), consequences=_told(consequences), preview=preview
+        )
 
     def _foreseen(self, asked: _Asked) -> Decision | None:
         """What the gate says of a call of unknown inputs; None too where they tell what else it is to be asked about."""
@@ -350,7 +354,10 @@ class Planner:
         self._asked[target.key] = _Asked(question, (), consequences)
         decision = self._services.pipeline.authorize(call, question)
         self._foresee_use(question, consequences, together(decision, consequences))
-        preview, error_object = await self._preview(target, call)
+        is_denied = _is_denied(together(decision, consequences))
+        preview, error_object = (
+            (Preview(changes=has_effect), None) if is_denied else await self._preview(target, call)
+        )
         if because is None and has_effect and not self._world_is_known:
             because = self._world_because
         read: str | None = None
@@ -361,7 +368,9 @@ class Planner:
                 because = self._unread[step.name] = f"not read: {unread}"
             except AssentError as error:
                 error_object = dict(error.to_dict())
-        can_be_shown = "preview" in target.bound.parts and preview.known and error_object is None
+        can_be_shown = (
+            "preview" in target.bound.parts and not is_denied and preview.known and error_object is None
+        )
         known = because is None and preview.known
         if has_effect and not (known and can_be_shown):
             self._world_is_known = False
@@ -374,7 +383,7 @@ class Planner:
         self, question: PolicyContext, consequences: Iterable[Consequence], decision: Decision | None
     ) -> None:
         """What the call would take of limits the later ones do not find; one that may be denied yet counts as well."""
-        if decision is None or decision.effect is not PolicyDecision.DENY:
+        if not _is_denied(decision):
             for one in (question, *(consequence.question for consequence in consequences)):
                 self._services.pipeline.foresee(one, self._used)
 
@@ -598,6 +607,10 @@ def summarise(steps: list[PlannedStep]) -> dict[str, Json]:
         "unknown": [step.name for step in steps if not step.known or step.decision == UNKNOWN],
         "stops_at": stops,
     }
+
+
+def _is_denied(decision: Decision | None) -> bool:
+    return decision is not None and decision.effect is PolicyDecision.DENY
 
 
 def _decided(decision: Decision | None) -> dict[str, Any]:

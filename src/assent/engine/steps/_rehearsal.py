@@ -7,6 +7,7 @@ import msgspec
 from assent.engine.steps._consequences import Lead
 from assent.errors import AssentError, Json
 from assent.invocation import Preview
+from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import Undo
@@ -101,6 +102,7 @@ class UndoPlan(msgspec.Struct, frozen=True):
     def to_json(self) -> dict[str, Json]:
         """The plan's object."""
         rehearsal, request = self.rehearsal, self.request
+        is_denied = request.decision == PolicyDecision.DENY.value
         return {
             "run_id": self.run,
             "partial": rehearsal.partial,
@@ -110,5 +112,6 @@ class UndoPlan(msgspec.Struct, frozen=True):
             "rule": request.rule,
             "reason": self.reason,
             "steps": [step.to_json() for step in (*rehearsal.steps, *self.untouched)],
-            "preview": {"kind": "unified", "diff": rehearsal.diff},
+            # Whoever may not undo it may not see what an undo would bring back either.
+            "preview": {"kind": "unified", "diff": "" if is_denied else rehearsal.diff},
         }

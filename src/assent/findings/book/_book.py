@@ -11,7 +11,7 @@ whoever takes one of those back folds anew without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -73,7 +73,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
 class Mark(msgspec.Struct, frozen=True):
     """How far a book has been folded: the last entry that was looked at, and what it is known by."""
 
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=0)]
     entry: str
 
 

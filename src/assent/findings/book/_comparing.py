@@ -50,7 +50,7 @@ def differing(db: Connection, project: int, before: str, after: str) -> Differin
     older = had = looked_for = has = 0
     tools: set[str] = set()
     for seq, run, said, data in rows:
-        bits, tool = int.from_bytes(data, "little"), str(msgspec.json.decode(said).get("tool"))
+        bits, tool = int.from_bytes(data, "little"), str(msgspec.json.decode(said, type=dict).get("tool"))
         if seq < first:
             older |= bits
         if run == after:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from assent.errors import WorldError
-from assent.findings._sqlite import DAMAGED, Connection, connected, told, whole
+from assent.findings._sqlite import DAMAGED, Connection, connected, schema_by, schema_of, told, whole
 from assent.findings.book._called import TABLE, Called
 
 VERSION: Final = 4
@@ -72,14 +73,19 @@ _WHAT: Final = "the store of findings"
 
 
 def _make(db: Connection) -> None:
-    """The tables, where there are none. Those of another release are as good as damaged."""
+    """The tables, where there are none. Those of another release, or of anybody else, are as good as damaged."""
     if db.pragma("user_version") == 0:
         with whole(db):
             if db.pragma("user_version") == 0:  # Nobody was faster.
                 db.execute(_TABLES)
                 db.pragma("user_version", VERSION)
-    if db.pragma("user_version") != VERSION:
-        raise DAMAGED[0]("it is of another release")
+    if db.pragma("user_version") != VERSION or schema_of(db) != _schema():
+        raise DAMAGED[0]("its tables are not those of this release")
+
+
+@cache
+def _schema() -> list[Any]:  # `Any`: as SQLite keeps it
+    return schema_by((_TABLES,))
 
 
 class BookFile:
@@ -120,15 +126,16 @@ class BookFile:
         try:
             with told(_WHAT, BUSY_S_MAX):
                 yield
-        except WorldError as error:
-            if not isinstance(error.__cause__, DAMAGED) or self.path is None:
+        except (WorldError, *DAMAGED) as error:
+            cause = error.__cause__ if isinstance(error, WorldError) else error
+            if not isinstance(cause, DAMAGED) or self.path is None:
                 raise
             self._remove()
             raise WorldError(
                 "STORAGE_FAILED",
                 f"{_WHAT} was damaged",
                 hint="try again: it is made anew from the ledger",
-                details=error.details,
+                details={"cause": str(cause)},
             ) from error
 
     @contextmanager

@@ -33,6 +33,7 @@ _ANY: Final[tuple[str, str, tuple[str, ...]]] = ("", "", ())
 _AT_ONCE: Final = 128
 _DECODE: Final = msgspec.json.Decoder(Finding).decode
 _TRIAGE: Final = msgspec.json.Decoder(Triage).decode
+_SAID: Final = msgspec.json.Decoder(dict[str, Any]).decode  # `Any`: JSON
 _SELECT: Final = (
     "SELECT finding.n, finding.rank, first_ms, last_ms, seen.body, seen.dataset, triage.body, finding.muted_ms"
     " FROM finding"
@@ -158,7 +159,7 @@ class Looking:
                 step=step,
                 project=ident,
                 at_ms=at,
-                said=msgspec.json.decode(said),
+                said=_SAID(said),
                 new=new,
                 known=known,
             )

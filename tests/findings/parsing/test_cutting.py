@@ -129,6 +129,39 @@ def test_nothing_too_long_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cut(document, "r", "*", size=100, record_bytes=1000)[-1].is_last
 
 
+@given(PLAIN, st.sampled_from([1, 2, 3, 7, 1000]))
+def test_what_is_passed_is_passed_whole_in_any_pieces(passed: Any, size: int) -> None:
+    data = json.dumps({"p": passed, "q": [passed, {"x": [1]}], "r": [{"a": 1}]}).encode()
+    assert well(cut(data, "r", "*", size=size), data) == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [b'["' + b'\\"]' * 5000 + b'"]', b'"' + b"}x" * 5000 + b'"', b"[" + b'{"a":[1]},' * 5000 + b"3]", b"[" + b"1" * 5000 + b"]"],
+    ids=["escaped", "string", "brackets", "number"],
+)  # fmt: skip
+def test_what_is_passed_may_be_of_any_length_and_nothing_of_it_is_kept(
+    passed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_json, "PIECE_BYTES", 100)
+    data = b'{"p":' + passed + b',"r":[{"a":1}]}'
+    asked: list[int] = []
+    file = BytesIO(data)
+
+    def read(size: int) -> bytes:
+        asked.append(size)
+        return file.read(size)
+
+    assert well([*Cutter(read, ("r", "*"), record_bytes=1000)], data) == [{"a": 1}]
+    assert max(asked) <= 200, "what waits grows with what is passed"
+
+
+@pytest.mark.parametrize("passed", [b"", b'"', b'"x', b"[", b'["x', b'[1, {"a"', b"}"])
+def test_a_file_that_ends_in_what_is_passed_says_so(passed: bytes) -> None:
+    (last,) = cut(b'{"p":' + passed, "r", "*", size=1)
+    assert (last.fault, last.is_last) == (ENDED, True)
+
+
 def test_a_file_of_nothing_but_faults_ends() -> None:
     found = cut(b"}\n" * (3 * BROKEN_MAX))
     assert len(found) == BROKEN_MAX + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
@@ -15,7 +16,8 @@ from msgspec import UNSET
 from assent.errors import InputError
 from assent.findings import Finding
 from assent.findings.finding import LISTED_MAX
-from assent.findings.parsing import Parser, built_in_tools, detect, read_manifest
+from assent.findings.parsing import Parser, _json, _sarif, built_in_tools, detect, read_manifest
+from assent.findings.parsing._json import Cutter
 from assent.findings.parsing._values import host, origin, port, protocol, severity_of
 from tests.findings.test_finding import VALIDATOR
 from tests.support.scanned import ABOUT, parsed
@@ -600,3 +602,36 @@ def test_a_field_that_is_none_is_told_with_those_that_are() -> None:
     text = 'tool="x"\ntitle="X"\nabout="y"\nrecord="z"\nkind="code"\nrecognise=[]\n[[records]]\nfields={scorn="a"}\n'
     with pytest.raises(InputError, match="`scorn` is not a field"):
         Parser(read_manifest(text, "x.toml"))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_results_of_any_length_leave_their_tool_readable(
+    is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_sarif, "Cutter", partial(Cutter, record_bytes=1000))
+    monkeypatch.setattr(_json, "PIECE_BYTES", 100)
+    (run,) = json.loads(sarif(*[{"ruleId": "R2", "message": {"text": "x" * 200}}] * 50))["runs"]
+    tool = {"tool": {"driver": {"name": "My Tool"}}}
+    results = {"results": run["results"]}
+    document = {"runs": [results | tool if is_first else tool | results]}
+    found, report = parsed(TOOLS["sarif"], json.dumps(document).encode())
+    assert report.fault is None
+    assert {one.finding.detector_id for one in found if one.finding} == {"my-tool.R2"}
+
+
+def test_a_tool_that_cannot_be_read_is_the_fault_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sarif, "Cutter", partial(Cutter, record_bytes=1000))
+    monkeypatch.setattr(_json, "PIECE_BYTES", 100)
+    driver = {"name": "My Tool", "rules": [{"id": f"R{number}"} for number in range(500)]}
+    two = [{"tool": {"driver": driver}, "results": [{"ruleId": "R2", "message": {"text": "x"}}]}] * 2
+    found, report = parsed(TOOLS["sarif"], json.dumps({"runs": two}).encode())
+    assert len(found) == 2
+    assert report.fault is not None
+    assert "longer than 1000 bytes" in report.fault.why
+
+
+def test_of_several_tools_that_cannot_be_read_the_first_is_told() -> None:
+    data = b'{"runs": [{"tool": {"a": \xff}}, {"tool": {"b": \xff}}]}'
+    _, report = parsed(TOOLS["sarif"], data)
+    assert report.fault is not None
+    assert report.fault.begin == data.index(b'{"a"')

@@ -44,9 +44,13 @@ _BOM: Final = b"\xef\xbb\xbf"
 # From one bracket to the next; strings are leapt over whole. Possessive: what is incomplete is found so in one pass.
 _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+[{}\[\]]', re.DOTALL)
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_WITHOUT_BRACKETS: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _PLAIN: Final = re.compile(rb"[^\s,\]}]++")
 _COLON: Final = re.compile(rb"\s*+:\s*+")
 _OPENING: Final = frozenset(b"{[")
+_CLOSING: Final = frozenset(b"}]")
+_QUOTE: Final = 0x22
 _DECODE: Final = msgspec.json.Decoder().decode
 
 
@@ -153,7 +157,7 @@ class Cutter:
     def _end_of_value(self, first: int) -> int:
         if first in _OPENING:
             return self._end_of_brackets()
-        return self._end_of_match(_STRING if first == 0x22 else _PLAIN)
+        return self._end_of_match(_STRING if first == _QUOTE else _PLAIN)
 
     # -- values one after another -----------------------------------------------------------------------------------------
 
@@ -280,7 +284,7 @@ class Cutter:
             return None
         if first is None:
             raise _EndedError
-        if first != 0x22:
+        if first != _QUOTE:
             raise _BrokenError("a name must stand there, in quotes")
         end = self._end_of_match(_STRING)
         try:
@@ -299,10 +303,36 @@ class Cutter:
         return name
 
     def _skip(self) -> None:
-        first = self._peek()
-        if first is None:
-            raise _EndedError
-        self._at = self._end_of_value(first)
+        """Pass a value, however long: only how deep it is at is kept of it."""
+        depth = 0
+        while True:
+            first = self._peek()
+            if first is None:
+                raise _EndedError
+            if first == _QUOTE:
+                self._skip_string()
+            elif first in _OPENING or (depth and first in _CLOSING):
+                self._at += 1
+                depth += 1 if first in _OPENING else -1
+            elif depth == 0:
+                self._at = self._end_of_match(_PLAIN)
+            if not depth:
+                return
+            found = _WITHOUT_BRACKETS.match(self._data, self._at)
+            assert found is not None, "it matches nothing, too"
+            self._at = found.end()
+
+    def _skip_string(self) -> None:
+        self._at += 1
+        while True:
+            found = _IN_STRING.match(self._data, self._at)
+            assert found is not None, "it matches nothing, too"
+            self._at = found.end()
+            if self._data[self._at : self._at + 1] == b'"':
+                self._at += 1
+                return
+            if not self._more():
+                raise _EndedError
 
     def _record(self, first: int, names: tuple[str | int, ...]) -> Cut:
         begin = self._offset + self._at

@@ -107,7 +107,7 @@ class Parser:
     def __init__(self, manifest: Manifest, *, runs: Runs | None = None) -> None:
         """`InputError` `TOOL_MANIFEST_INVALID`: the manifest says what can't be."""
         self.manifest = manifest
-        self._runs: Runs = runs or {}
+        self._runs = runs or Runs({}, None)
         for keys, pattern in _patterns(manifest):
             try:
                 re.compile(pattern)
@@ -153,6 +153,8 @@ class Parser:
                     record, around = self._whole(inner) if is_sarif else (inner.value, parents)
                     self._drift(records, record, report)
                     yield records.tell(record, around, inner.names), inner
+        if self._runs.broken is not None:  # Results may be whole beside it, and yet no result of that tool.
+            self._note_fault(self._runs.broken, report)
 
     def prepared(self, read: Read) -> Parser:
         """This parser for one file, from whose begin `read` reads: where records need what stands elsewhere in it (`sarif`)."""
@@ -177,7 +179,7 @@ class Parser:
 
     def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """A record with what its file says of it elsewhere, and the tool that its run is of."""
-        run = self._runs.get(cut.names[0]) or Run()
+        run = self._runs.by_name.get(cut.names[0]) or Run()
         return whole(cut.value, run), (run.about,)
 
     @staticmethod

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from assent.findings.finding import LISTED_MAX
-from assent.findings.parsing._json import Cutter, Read
+from assent.findings.parsing._json import Cut, Cutter, Read
 
 Object: TypeAlias = dict[str, Any]  # `Any`: JSON
 
@@ -192,16 +192,23 @@ def tags_of(result: Object, rule: Object) -> list[str]:
     return found[:_TAGS_MAX]
 
 
-Runs: TypeAlias = Mapping[str | int, Run]
+class Runs(NamedTuple):
+    """What the runs of a file say beside their results, by where each stands, and the first place that can't be read there."""
+
+    by_name: Mapping[str | int, Run]
+    broken: Cut | None
 
 
 def read_runs(read: Read) -> Runs:
-    """What the runs of a file say beside their results. What can't be read there is told when the results are."""
+    """What the runs of a file say beside their results."""
     found: dict[str | int, Run] = {}
+    broken = None
     for cut in Cutter(read, _ABOUT_A_RUN):
-        if cut.fault is None and len(cut.names) == len(_ABOUT_A_RUN) - 1:
+        if cut.fault is not None:
+            broken = broken or cut
+        elif len(cut.names) == len(_ABOUT_A_RUN) - 1:
             found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = cut.value
-    return found
+    return Runs(found, broken)
 
 
 def whole(result: Object, run: Run) -> Object:

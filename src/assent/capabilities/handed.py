@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
@@ -145,7 +145,7 @@ class Handed:
                         return None, size
                     os.fsync(file.fileno())
                     file.seek(0)
-                    digest = file_digest(file, "sha256").hexdigest()
+                    digest = measured(iter(lambda: file.read(1 << 20), b""))[0]
                     temporary.replace(self._folder / f"{stem}.{digest}")
                     is_kept = True
                     fsync_dir(self._folder)

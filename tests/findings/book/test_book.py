@@ -612,7 +612,7 @@ def test_a_file_in_which_something_else_stands_is_told_once_and_made_anew(
     other.close()
     file = BookFile(path)
     with pytest.raises(WorldError, match="was damaged") as told, file.looking():
-        assert Looking(file, NOW_MS).page(1, Wanted(text="matter"), limit=100)
+        Looking(file, NOW_MS).page(1, Wanted(text="matter"), limit=100)
     assert told.value.code == "STORAGE_FAILED"
     assert told.value.details["cause"]
     file.close()

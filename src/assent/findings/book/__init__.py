@@ -12,6 +12,7 @@ from assent.findings.book._looking import (
     Looking,
     Project,
     Wanted,
+    entered,
 )
 from assent.findings.book._removal import Removal, Removed
 from assent.findings.book._resources import Found
@@ -33,4 +34,5 @@ __all__ = [
     "Removed",
     "Wanted",
     "Writing",
+    "entered",
 ]

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from assent.errors import InputError
+from assent.capabilities.findings import BOOK
+from assent.errors import InputError, WorldError
 from assent.journal import leaf_hash
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers, process, requests
@@ -61,6 +63,45 @@ def proof_of(place: Place, finding: str) -> dict[str, Any]:
     found = process.perform(requests.ProveFinding(finding=finding), place.settings())
     told: dict[str, Any] = to_builtins(found)
     return told
+
+
+CHANGES: Final = {
+    "another severity": "UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), '\"high\"', '\"info\"') AS BLOB)",
+    "another title": "UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), 'The matter', 'No matter') AS BLOB)",
+    "another id": f"UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), substr(CAST(body AS TEXT),"
+    f" instr(CAST(body AS TEXT), '\"id\":\"') + 6, 36), '{MADE_UP}') AS BLOB)",
+    "an entry that is not there": "UPDATE seen SET dataset = 99999",
+    "an entry of another kind": "UPDATE seen SET dataset = 0",
+    "an outcome of another call": "UPDATE seen SET dataset = (SELECT max(dataset) FROM seen) - {back}",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_no_finding_is_proved_that_is_shown_otherwise(place: Place, change: str) -> None:
+    """Whoever writes to the state can change what is shown, and not what is proved; dropping the file mends it."""
+    async with place.open(box=False) as runtime:
+        other = await runtime.call("io.fs.exists", {"path": "x"})
+        await imported(runtime, place)
+    (finding,) = listed(place)
+    before = proof_of(place, finding)
+    path = place.settings().state / BOOK
+    back = before["entry"] - entry_of(place, other.run_id, "call").done
+    file = apsw.Connection(str(path))
+    file.execute(CHANGES[change].replace("{back}", str(back)))
+    file.close()
+    with pytest.raises(WorldError, match="FINDINGS_STORE_DIFFERS"):
+        proof_of(place, finding)
+    for one in path.parent.glob(f"{BOOK}*"):
+        one.unlink()
+    assert proof_of(place, finding) == before
+
+
+async def test_records_of_one_matter_are_proved_by_the_first_and_shown_together(place: Place) -> None:
+    data = nuclei([("git-config", "low", "shop.example"), ("git-config", "high", "shop.example")])
+    async with place.open(box=False) as runtime:
+        await runtime.call("findings.import", file_of(place, data))
+    (finding,) = listed(place)
+    assert proof_of(place, finding)["index"] == 0
 
 
 def key_of(place: Place) -> str:

@@ -181,6 +181,7 @@ SMALL: Final = {
     "cli.demo.files.flip": "copied into the demo's folder",
     "cli.findings._group": _LOADED_LATER,
     "cli.plugins._group": _LOADED_LATER,
+    "findings.book._digest": _SUBJECT,
     "engine.waiting._inbox": "hides why a queue of the library is not used",
     "engine.steps._retry": "a rule without a shell, tried alone",
     "invocation.context._logger": _LOADED_LATER,

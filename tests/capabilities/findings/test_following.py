@@ -123,6 +123,19 @@ async def test_a_ledger_that_was_put_back_takes_its_store_back_with_it(place: Pl
     assert len(kept(place)["findings"]) == 1
 
 
+async def test_a_dataset_with_a_line_that_is_none_is_told_and_no_damage_of_the_store(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    path = place.root / BOOK
+    with reading(place.settings().state) as journal:
+        assert journal is not None
+        file = BookFile(path)
+        with pytest.raises(WorldError, match="RECORD_CORRUPT"):
+            follow(journal, lambda _: iter([b"none\n"]), file)
+        file.close()
+    assert path.is_file()
+
+
 async def test_a_damaged_store_is_made_anew(place: Place) -> None:
     async with place.open(box=False) as runtime:
         await imported(runtime, place, "a.example", records=300)

@@ -96,6 +96,16 @@ async def test_no_finding_is_proved_that_is_shown_otherwise(place: Place, change
     assert proof_of(place, finding) == before
 
 
+async def test_a_finding_is_proved_by_its_own_record_and_by_none_that_names_it(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place)
+        (finding,) = listed(place)
+        both = [(f"about-{finding}", "low", "shop.example"), ("git-config", "high", "shop.example")]
+        result = await runtime.call("findings.import", file_of(place, nuclei(both)))
+        assert result.status == "succeeded"
+    assert proof_of(place, finding)["index"] == 1
+
+
 async def test_records_of_one_matter_are_proved_by_the_first_and_shown_together(place: Place) -> None:
     data = nuclei([("git-config", "low", "shop.example"), ("git-config", "high", "shop.example")])
     async with place.open(box=False) as runtime:

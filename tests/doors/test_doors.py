@@ -92,6 +92,7 @@ UNLIKE: Final = {
     "peer": "and from where somebody came there",
     "note": "signed, of a ledger that holds times and salts",
     "proof": "as `note`",
+    "began": "as `note`: the proof of another entry",
     "salt": "of a payload, random",
     "data": "as `note`: tiles and snapshots hold entries",
     "key": "each ledger's is under its name",

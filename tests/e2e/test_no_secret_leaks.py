@@ -115,9 +115,13 @@ class Search:
 def cells(path: Path) -> bytes:
     found: list[bytes] = []
     with apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY) as database:
-        # A virtual table's own are among the others.
-        own = "select name from sqlite_schema where type = 'table' and rootpage > 0"
-        tables = [row[0] for row in database.execute(own)]
+        # A virtual table keeps what it has in tables of its own.
+        tables = [
+            row[0]
+            for row in database.execute(
+                "select name from sqlite_schema where type = 'table' and rootpage > 0"
+            )
+        ]
         for table in tables:
             for row in database.execute(f'select * from "{table}"'):
                 found += [cell if isinstance(cell, bytes) else str(cell).encode() for cell in row]

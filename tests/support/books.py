@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from assent.findings.book import BookFile
+from assent.findings.book import BookFile, contents
 from assent.findings.book._bits import numbers_in
 from assent.findings.merging import RANK
 
@@ -88,6 +88,7 @@ def dump(file: BookFile) -> dict[str, Any]:
             (ident.hex(), projects[project]["id"], *rest)
             for ident, project, *rest in db.execute("SELECT * FROM mute ORDER BY id")
         ],
+        "digest": contents(file),
         "stray": db.execute("SELECT count(*) FROM seen WHERE finding NOT IN (SELECT n FROM finding)").get,
     }  # fmt: skip
 

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from io import BufferedRandom
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
@@ -221,7 +222,7 @@ class Handed:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[BinaryIO]:
+def _alone(path: Path) -> Iterator[BufferedRandom]:
     """A file that is still coming, for one part at a time: two that are sent at once are not mixed."""
     while True:
         with os.fdopen(os.open(path, _APPEND, 0o600), "a+b") as file:
@@ -232,7 +233,7 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
             # It has come whole, or was given up, while this part waited.
 
 
-def _stands_at(path: Path, file: BinaryIO) -> bool:
+def _stands_at(path: Path, file: BufferedRandom) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat(follow_symlinks=False))
     except FileNotFoundError:

@@ -61,13 +61,14 @@ DAMAGED: Final = (
 def connected(
     path: Path | None, *, is_durable: bool = True, busy_s: int = _BUSY_S_MAX, page_bytes: int = 4096
 ) -> apsw.Connection:
-    """A connection to a file that only its owner may read, made where there is none; None for one in memory.
+    """A connection to a file that only its owner may read, made where there is none; None for one that nobody
+    else can open, in memory while it is small.
 
     `busy_s`: how long it waits for others who write. `is_durable`: what was committed outlives a loss of power; else what is
     there is whole then, and may be of some time before.
     """
     if path is None:
-        return apsw.Connection(":memory:")
+        return apsw.Connection("")
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)

@@ -13,11 +13,12 @@ import pytest
 
 from assent.capabilities.findings import BOOK, follow
 from assent.errors import Json, WorldError
-from assent.findings.book import BookFile, Wanted
+from assent.findings.book import BookFile, Mark, Wanted
 from assent.runtime._ledger import reading
+from assent.runtime.doctor._files import findings_checks
 from assent.runtime.runs._findings import FindingsStore
 from tests.support.bodies import Bench, Place, policy, rule
-from tests.support.books import dump, nuclei, spoil
+from tests.support.books import dump, katana, nuclei, spoil
 from tests.support.nursery import Nursery
 
 _LOOKS = """
@@ -134,6 +135,19 @@ async def test_a_ledger_that_was_put_back_takes_its_store_back_with_it(place: Pl
     assert len(kept(place)["findings"]) == 1
 
 
+async def test_a_dataset_with_a_line_that_is_none_is_told_and_no_damage_of_the_store(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    path = place.root / BOOK
+    with reading(place.settings().state) as journal:
+        assert journal is not None
+        file = BookFile(path)
+        with pytest.raises(WorldError, match="RECORD_CORRUPT"):
+            follow(journal, lambda _: iter([b"none\n"]), file)
+        file.close()
+    assert path.is_file()
+
+
 async def test_a_damaged_store_is_made_anew(place: Place) -> None:
     async with place.open(box=False) as runtime:
         await imported(runtime, place, "a.example", records=300)
@@ -175,6 +189,79 @@ async def test_a_store_in_which_something_else_stands_is_made_anew(place: Place,
         assert told in ([], ["STORAGE_FAILED"])
         assert kept(place) == anew(place)
         assert len(wanted["findings"]) == 1
+
+
+TAMPERED = (
+    "UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), 'The matter', 'No matter') AS BLOB)",
+    "UPDATE seen SET n = n + 100",
+    "UPDATE finding SET rank = 0",
+    "UPDATE finding SET closed = 1 - closed",
+    "UPDATE finding SET last_ms = 1",
+    "DELETE FROM finding WHERE n = (SELECT min(n) FROM finding)",
+    "DELETE FROM triage",
+    "UPDATE triage SET body = CAST('{}' AS BLOB)",
+    "UPDATE change SET before = NULL, after = CAST('{}' AS BLOB)",
+    "UPDATE project SET name = 'other'",
+    "UPDATE detector SET tool = 'other'",
+    "UPDATE dataset SET run = 'other'",
+    "UPDATE dataset SET bits = x'01'",
+    "UPDATE resource SET kind = 'host'",
+    "DELETE FROM place",
+    "DELETE FROM mute",
+    "DELETE FROM dataset",
+)
+
+
+async def test_what_is_changed_by_hand_in_a_store_is_seen(place: Place, tmp_path: Path) -> None:
+    """Whatever it is: the digest of what a store says is another one, and `assent doctor` tells."""
+    async with place.open(box=False) as runtime:
+        (place.workspace / "katana.jsonl").write_bytes(katana(["https://a.example/", "https://b.example/"]))
+        first = await imported(runtime, place, "a.example", records=3)
+        await runtime.call("findings.import", {"project": "shop", "path": "katana.jsonl"})
+        await runtime.call("findings.triage", {"project": "shop", "matching": {}, "status": "triaged"})
+        suppress: Any = {"suppress": {"reason": "known", "scope": "detector"}}
+        await runtime.call("findings.triage", {"project": "shop", "matching": {"text": "rule-1"}, **suppress})
+        await imported(runtime, place, "b.example", records=3)
+        await runtime.undo(first)
+        await imported(runtime, place, "c.example", records=2)
+    settings = place.settings()
+    assert findings_checks(settings)[0].status == "ok"
+    with FindingsStore(settings).opened() as (file, _):
+        tables: list[Any] = file.db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        names = [name for (name,) in tables if not name.startswith(("sqlite", "words"))]
+        filled = [name for name in names if file.db.execute(f"SELECT count(*) FROM {name}").get]
+    assert [name for name in filled if not any(name in one for one in TAMPERED)] == ["mark"]
+    path = settings.state / BOOK
+    shutil.copy(path, tmp_path / "kept.db")
+    for change in TAMPERED:
+        shutil.copy(tmp_path / "kept.db", path)
+        changed = apsw.Connection(str(path))
+        changed.execute(change)
+        assert changed.changes(), change
+        changed.close()
+        (told,) = findings_checks(settings)
+        assert (told.status, told.name) == ("fault", "store of findings"), change
+    path.unlink()
+    assert findings_checks(settings) == []
+    kept(place)
+    assert findings_checks(settings)[0].status == "ok"
+
+
+async def test_a_store_that_goes_on_while_it_is_compared_is_looked_at_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        kept(place)
+        marks = iter([Mark(1, "a"), Mark(2, "b")])
+        with monkeypatch.context() as patched:
+            patched.setattr("assent.runtime.runs._findings.Writing.mark", lambda _: next(marks, Mark(3, "c")))
+            patched.setattr("assent.capabilities.findings.follow", lambda *_: None)
+            (told,) = findings_checks(place.settings())
+        assert told.status == "warning"
+        assert findings_checks(place.settings())[0].status == "ok"
+    (place.root / "none").mkdir()
+    assert FindingsStore(Place(place.root / "none").settings()).is_as_recorded()
 
 
 async def test_what_was_erased_is_gone_from_the_store_and_what_was_decided_of_it_is_not(place: Place) -> None:

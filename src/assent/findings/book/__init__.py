@@ -2,6 +2,7 @@
 
 from assent.findings.book._book import Dataset, Mark, Writing
 from assent.findings.book._comparing import Difference
+from assent.findings.book._digest import contents
 from assent.findings.book._file import BookFile
 from assent.findings.book._looking import (
     PAGE_MAX,
@@ -12,6 +13,7 @@ from assent.findings.book._looking import (
     Looking,
     Project,
     Wanted,
+    entered,
 )
 from assent.findings.book._removal import Removal, Removed
 from assent.findings.book._resources import Found
@@ -33,4 +35,6 @@ __all__ = [
     "Removed",
     "Wanted",
     "Writing",
+    "contents",
+    "entered",
 ]

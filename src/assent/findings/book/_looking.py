@@ -414,7 +414,7 @@ class Looking:
 
     def _kept(self, row: Any) -> Kept:
         _, _, first, last, body, dataset, decided, muted = row
-        finding, triage = _entered(_DECODE(body), dataset), _triage(decided)
+        finding, triage = entered(_DECODE(body), dataset), _triage(decided)
         muted_by: str | None = None
         if muted > until_of(triage):
             # Somebody suppressed all of its detector, or of its resource, by another finding.
@@ -482,7 +482,7 @@ def _text(wanted: Wanted) -> tuple[str, str, tuple[str, ...]]:
     return " JOIN seen ON seen.n = newest", test, (f"%{text}%",)
 
 
-def _entered(finding: Finding, seq: int) -> Finding:
+def entered(finding: Finding, seq: int) -> Finding:
     """A finding that says which entry of the ledger proves it."""
     if not finding.provenance:
         return finding

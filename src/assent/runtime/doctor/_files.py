@@ -36,11 +36,31 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield from secret_checks(settings)
 
 
+def findings_checks(settings: Settings) -> list[Check]:
+    """Whether the store of findings is as the ledger has it, where there is one. It is folded once more: it takes as long."""
+    from assent.capabilities.findings import BOOK
+
+    is_there = (settings.state / BOOK).is_file()
+    return [_guarded("store of findings", lambda: _findings(settings))] if is_there else []
+
+
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except AssentError as error:
         return Check(name, "fault", str(error), error.hint)
+
+
+def _findings(settings: Settings) -> Check:
+    from assent.runtime.runs._findings import FindingsStore
+
+    name, found = "store of findings", FindingsStore(settings).is_as_recorded()
+    if found is None:
+        return Check(name, "warning", "calls on findings were recorded meanwhile", "look again")
+    if found:
+        return Check(name, "ok", "as the ledger has it")
+    seen = "it says something else than the ledger: somebody has changed it by hand"
+    return Check(name, "fault", seen, "remove `findings.db` from the state directory: it is folded anew")
 
 
 def _sqlite() -> Check:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from assent import system
 from assent.errors import InputError
-from assent.findings.book import BookFile, Looking, Removal, Removed, Writing
+from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents
 from assent.journal import rows_at_once
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import LedgerReader, reading
@@ -91,6 +91,22 @@ class FindingsStore:
         with self.opened() as (file, journal):
             seq = None if journal is None else seq_of(journal, run, step)
             return seq is None or Writing(file).stands(seq)
+
+    def is_as_recorded(self) -> bool | None:
+        """Whether the store says what the ledger comes to, which is folded once more; None where it went on meanwhile."""
+        from assent.capabilities.findings import follow
+
+        with self.opened() as (file, journal):
+            if journal is None:
+                return True
+            other = BookFile(None)
+            try:
+                follow(journal, journal.blob, other)
+                if Writing(other).mark() != Writing(file).mark():
+                    return None
+                return contents(other) == contents(file)
+            finally:
+                other.close()
 
     def needed(self) -> frozenset[str]:
         """The runs whose acts stand: without their payloads findings, or what was decided about them, would be gone."""

@@ -544,13 +544,12 @@ async def _hand_over(scene: Scene, request: requests.HandOver) -> answers.Handed
 
 
 async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
-    from assent.runtime.doctor._files import checks
+    from assent.runtime.doctor._files import checks, findings_checks
 
     del request
     settings = scene.settings
-    return answers.Doctor(
-        has_state=settings.state.is_dir(), settings=[*settings.effective], checks=[*checks(settings)]
-    )
+    found = [*checks(settings), *await asyncio.to_thread(findings_checks, settings)]
+    return answers.Doctor(has_state=settings.state.is_dir(), settings=[*settings.effective], checks=found)
 
 
 async def _accept_tail(scene: Scene, request: requests.AcceptTail) -> answers.TailAccepted:

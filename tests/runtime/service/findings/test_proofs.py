@@ -15,11 +15,12 @@ import apsw
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import to_builtins
+from msgspec import convert, to_builtins
 
 from assent.capabilities.findings import BOOK
 from assent.capabilities.findings.area import ACTS
 from assent.errors import InputError, WorldError
+from assent.findings import Finding
 from assent.journal import leaf_hash
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers, process, requests
@@ -66,6 +67,55 @@ def proof_of(place: Place, finding: str) -> dict[str, Any]:
     found = process.perform(requests.ProveFinding(finding=finding), place.settings())
     told: dict[str, Any] = to_builtins(found)
     return told
+
+
+CHANGES: Final = {
+    "another severity": "UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), '\"high\"', '\"info\"') AS BLOB)",
+    "another title": "UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), 'The matter', 'No matter') AS BLOB)",
+    "another id": f"UPDATE seen SET body = CAST(replace(CAST(body AS TEXT), substr(CAST(body AS TEXT),"
+    f" instr(CAST(body AS TEXT), '\"id\":\"') + 6, 36), '{MADE_UP}') AS BLOB)",
+    "an entry that is not there": "UPDATE seen SET dataset = 99999",
+    "an entry of another kind": "UPDATE seen SET dataset = 0",
+    "an outcome of another call": "UPDATE seen SET dataset = (SELECT max(dataset) FROM seen) - {back}",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_no_finding_is_proved_that_is_shown_otherwise(place: Place, change: str) -> None:
+    """Whoever writes to the state can change what is shown, and not what is proved; dropping the file mends it."""
+    async with place.open(box=False) as runtime:
+        other = await runtime.call("io.fs.exists", {"path": "x"})
+        await imported(runtime, place)
+    (finding,) = listed(place)
+    before = proof_of(place, finding)
+    path = place.settings().state / BOOK
+    back = before["entry"] - entry_of(place, other.run_id, "call").done
+    file = apsw.Connection(str(path))
+    file.execute(CHANGES[change].replace("{back}", str(back)))
+    file.close()
+    with pytest.raises(WorldError, match="FINDINGS_STORE_DIFFERS"):
+        proof_of(place, finding)
+    for one in path.parent.glob(f"{BOOK}*"):
+        one.unlink()
+    assert proof_of(place, finding) == before
+
+
+async def test_a_finding_is_proved_by_its_own_record_and_by_none_that_names_it(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place)
+        (finding,) = listed(place)
+        both = [(f"about-{finding}", "low", "shop.example"), ("git-config", "high", "shop.example")]
+        result = await runtime.call("findings.import", file_of(place, nuclei(both)))
+        assert result.status == "succeeded"
+    assert proof_of(place, finding)["index"] == 1
+
+
+async def test_records_of_one_matter_are_proved_by_the_first_and_shown_together(place: Place) -> None:
+    data = nuclei([("git-config", "low", "shop.example"), ("git-config", "high", "shop.example")])
+    async with place.open(box=False) as runtime:
+        await runtime.call("findings.import", file_of(place, data))
+    (finding,) = listed(place)
+    assert proof_of(place, finding)["index"] == 0
 
 
 def key_of(place: Place) -> str:
@@ -234,9 +284,8 @@ async def test_a_store_that_says_another_entry_than_the_ledger_proves_nothing(pl
     (one,) = listed(place)
     with closing(apsw.Connection(str(place.settings().state / BOOK))) as store:
         store.execute("UPDATE seen SET dataset = ?", (entry_of(place, other.run_id, "call").done,))
-    with pytest.raises(WorldError, match="lacks the finding") as told:
+    with pytest.raises(WorldError, match="FINDINGS_STORE_DIFFERS"):
         proof_of(place, one)
-    assert told.value.code == "RECORD_CORRUPT"
 
 
 async def test_a_record_is_shown_as_far_as_it_is_known_and_short(
@@ -249,11 +298,13 @@ async def test_a_record_is_shown_as_far_as_it_is_known_and_short(
     assert json.loads(shown["record"]["text"])["template-id"] == "git-config"
     monkeypatch.setattr(_proofs, "SHOWN_BYTES_MAX", 1)
     long = proof_of(place, one)
+    shown_finding = json.loads(long["line"])["finding"]
     assert long["record"] == {**shown["record"], "text": None}
     proven(json.dumps(long), key_of(place))
     with reading(place.settings().state) as journal:
         assert journal is not None
-        assert _proofs._record(journal, "", _proofs._Finding(id=one)) is None
+        finding = convert({**shown_finding, "provenance": {"tool": "nuclei"}}, Finding)
+        assert _proofs._record(journal, "", finding) is None
 
 
 JSON: Final = st.recursive(

@@ -8,13 +8,16 @@ has to name one whose outcome is made by Assent alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from assent.errors import InputError, WorldError
-from assent.findings.book import Kept, Looking
+from assent.findings.book import Kept, Looking, entered
+from assent.findings.finding import Finding
+from assent.findings.merging import merged
 from assent.journal import TrustPolicy, at_once, inclusion_proof, leaf_hash, verify_inclusion, verify_proof
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, requests
@@ -47,6 +50,12 @@ class _Line(msgspec.Struct):
     finding: _Finding | None = None
 
 
+class _Whole(msgspec.Struct):
+    """The same line, with all of its finding."""
+
+    finding: Finding | None = None
+
+
 class _Outcome(msgspec.Struct):
     dataset: str
     findings: int
@@ -62,27 +71,44 @@ async def _prove_finding(record: Record, request: requests.ProveFinding) -> answ
 
 
 def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.FindingProof:
+    from assent.capabilities.findings import BOOK
     from assent.capabilities.findings.ingest import lines_in
 
-    begun, output = _entries(journal, one.dataset)
     ident = one.reported.finding.id
+    differs = WorldError(
+        "FINDINGS_STORE_DIFFERS",
+        f"the store of findings says something else of the finding `{ident}` than the ledger",
+        hint=f"remove `{BOOK}` from the state directory: whoever looks next folds it anew from the ledger",
+    )
+    entries = _entries(journal, one.dataset)
+    if entries is None:
+        raise differs
+    begun, output = entries
     opened = journal.opened(output)
     if opened is None:
         raise InputError("FINDING_UNKNOWN", f"the finding `{ident}` was erased meanwhile")
     salt, body = opened
     said = msgspec.json.decode(body)
     hashes: list[bytes] = []
-    found: tuple[int, bytes, _Finding] | None = None
-    for line in lines_in(journal.blob(said["normalised"]["blob"])):
-        # Few lines have the id in them, and only these are decoded.
-        if found is None and ident.encode() in line and (its := _finding_in(line)) and its.id == ident:
-            found = len(hashes), line, its
-        hashes.append(leaf_hash(line))
-    if found is None:
-        raise WorldError("RECORD_CORRUPT", f"the dataset of entry {one.dataset} lacks the finding `{ident}`")
+    found: tuple[int, bytes] | None = None
+
+    def its_records() -> Iterator[Finding]:
+        nonlocal found
+        for line in lines_in(journal.blob(said["normalised"]["blob"])):
+            if ident.encode() in line:
+                its = msgspec.json.decode(line, type=_Whole).finding
+                if its is not None and its.id == ident:
+                    found = found or (len(hashes), line)
+                    yield its
+            hashes.append(leaf_hash(line))
+
+    records = its_records()
+    first = next(records, None)
+    if first is None or found is None or entered(merged(first, records), one.dataset) != one.reported.finding:
+        raise differs
     with record.reader() as reader:
         proof, began = reader.prove(one.dataset), reader.prove(begun)
-    index, line, its = found
+    index, line = found
     return answers.FindingProof(
         finding=ident,
         line=line.decode(),
@@ -95,32 +121,32 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
         entry=one.dataset,
         proof=proof,
         began=began,
-        record=_record(journal, said["raw"]["blob"], its),
+        record=_record(journal, said["raw"]["blob"], first),
     )
 
 
-def _finding_in(line: bytes) -> _Finding | None:
-    return msgspec.json.decode(line, type=_Line).finding
-
-
-def _entries(journal: LedgerReader, seq: int) -> tuple[int, Commitment]:
-    """The entry by which the step began that succeeded by another one, and the outcome that this binds."""
+def _entries(journal: LedgerReader, seq: int) -> tuple[int, Commitment] | None:
+    """The entry by which a step began that made a dataset by another one, and the outcome that this binds; None of others."""
+    from assent.capabilities.findings.area import DATASETS
     from assent.spec.events.kinds import StepStarted, StepSucceeded
 
-    (leaf,) = at_once(journal.leaves(start=seq, limit=1))
-    done = leaf.event
-    assert isinstance(done, StepSucceeded)  # INVARIANT: the store is folded from these
+    leaf = next(iter(at_once(journal.leaves(start=seq, limit=1))), None)
+    done = None if leaf is None else leaf.event
+    if leaf is None or not isinstance(done, StepSucceeded):
+        return None
     begun = [
         one.seq
         for one in journal.run_leaves(leaf.run)
-        if isinstance(one.event, StepStarted) and one.event.step == done.step
+        if isinstance(one.event, StepStarted)
+        and one.event.step == done.step
+        and one.event.capability in DATASETS
     ]
-    return begun[-1], done.output
+    return (begun[-1], done.output) if begun else None
 
 
-def _record(journal: LedgerReader, raw: str, finding: _Finding) -> answers.RawRecord | None:
+def _record(journal: LedgerReader, raw: str, finding: Finding) -> answers.RawRecord | None:
     at = finding.provenance
-    if at is None or at.begin is None or at.end is None:
+    if not at or at.begin is UNSET or at.end is UNSET:
         return None
     text = None
     if at.end - at.begin <= SHOWN_BYTES_MAX:

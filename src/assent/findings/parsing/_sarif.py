@@ -9,10 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from assent.findings.finding import LISTED_MAX
-from assent.findings.parsing._json import Cutter, Read
+from assent.findings.parsing._json import (
+    RECORD_BYTES_MAX,
+    VALUES_MAX,
+    BrokenError,
+    Cut,
+    Cutter,
+    Read,
+    decoded,
+    values_in,
+)
 
 Object: TypeAlias = dict[str, Any]  # `Any`: JSON
 
@@ -25,6 +35,10 @@ _IDENT_CHARACTERS_MAX: Final = 256
 _TAGS_MAX: Final = 200
 _MESSAGE_CHARACTERS_MAX: Final = 10_000
 _ARGUMENT_CHARACTERS_MAX: Final = 1_000
+_TOO_MUCH: Final = (
+    f"what its runs say beside their results is more than {RECORD_BYTES_MAX} bytes or {VALUES_MAX} values; "
+    "from here on it was not read"
+)
 _ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ADDRESS: Final = ("http://", "https://")
 
@@ -192,16 +206,31 @@ def tags_of(result: Object, rule: Object) -> list[str]:
     return found[:_TAGS_MAX]
 
 
-Runs: TypeAlias = Mapping[str | int, Run]
+class Runs(NamedTuple):
+    """What the runs of a file say beside their results, by the runs' places, and the first of it that was not read."""
+
+    found: Mapping[str | int, Run] = MappingProxyType({})
+    fault: Cut | None = None
 
 
 def read_runs(read: Read) -> Runs:
-    """What the runs of a file say beside their results. What can't be read there is told when the results are."""
+    """What the runs of a file say; all of them together no more than one record may hold."""
     found: dict[str | int, Run] = {}
-    for cut in Cutter(read, _ABOUT_A_RUN):
-        if cut.fault is None and len(cut.names) == len(_ABOUT_A_RUN) - 1:
-            found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = cut.value
-    return found
+    fault: Cut | None = None
+    size = values = 0
+    for cut in Cutter(read, _ABOUT_A_RUN, decodes=False):
+        if cut.is_last:
+            # What ends the file is told when the results are.
+            break
+        size += cut.end - cut.begin
+        values += values_in(cut.value or b"")
+        if size > RECORD_BYTES_MAX or values > VALUES_MAX:
+            return Runs(found, cut._replace(value=None, fault=_TOO_MUCH))
+        try:
+            found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = decoded(cut.value or b"")
+        except BrokenError as error:
+            fault = fault or cut._replace(value=None, fault=str(error))
+    return Runs(found, fault)
 
 
 def whole(result: Object, run: Run) -> Object:

@@ -268,6 +268,11 @@ def test_what_a_run_says_too_deep_is_told_and_its_results_are_read() -> None:
     assert (report.findings, report.fault and "deep" in report.fault.why) == (1, True)
 
 
+def test_what_a_run_says_at_more_length_than_is_read_is_told() -> None:
+    _, report = parsed(TOOLS["sarif"], sarif({"ruleId": "R1"}, artifacts=["x" * 100] * 130_000))
+    assert (report.findings, report.fault and "is longer than" in report.fault.why) == (1, True)
+
+
 # -- records within larger ones --------------------------------------------------------------------------------------------
 
 GROUPS: Final = """

@@ -211,9 +211,14 @@ class Cutter:
                 raise _EndedError
 
     def _end_of_value(self, first: int) -> int:
-        if first in _OPENING:
-            return self._end_of_brackets()
-        return self._end_of_match(_STRING if first == 0x22 else _PLAIN)
+        end = (
+            self._end_of_brackets()
+            if first in _OPENING
+            else self._end_of_match(_STRING if first == 0x22 else _PLAIN)
+        )
+        if end - self._at > self._most:
+            raise BrokenError(f"it is longer than {self._most} bytes")
+        return end
 
     # -- values one after another -----------------------------------------------------------------------------------------
 

@@ -143,8 +143,7 @@ class Parser:
         report = report if report is not None else Report(self.manifest.tool)
         report.version = report.version or about.tool_version
         provenance = _provenance(self.manifest.tool, about)
-        if self._runs.fault is not None:
-            self._note_fault(self._runs.fault, report)
+        is_sarif = self.manifest.format == "sarif"
         for cut in self._cuts(read):
             if cut.fault is not None:
                 self._note_fault(cut, report)
@@ -153,21 +152,22 @@ class Parser:
                     yield self._skipped(BROKEN, cut, report)
                 continue
             for records in self._sets:
-                for inner, parents in self._inner(records, cut):
+                is_record = not records.each and type(cut.value) is not bytes
+                for inner, parents in ((cut, ()),) if is_record else self._inner(records, cut):
                     report.records += 1
                     try:
-                        told = self._told(records, inner, parents, report)
+                        if inner.fault is not None or type(inner.value) is not dict:
+                            told = Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT)
+                        else:
+                            record, around = self._whole(inner) if is_sarif else (inner.value, parents)
+                            self._drift(records, record, report)
+                            told = records.tell(record, around, inner.names)
                         parsed = self._parsed(told, inner, about, provenance, report)
                     except UNFORESEEN as error:
                         parsed = self._skipped(f"{BROKEN}: {str(error)[:200]}", inner, report)
                     yield parsed
-
-    def _told(self, records: CompiledRecords, cut: Cut, parents: tuple[Any, ...], report: Report) -> Told:
-        if cut.fault is not None or type(cut.value) is not dict:
-            return Told(skipped=BROKEN if cut.fault else NOT_AN_OBJECT)
-        record, around = self._whole(cut) if self.manifest.format == "sarif" else (cut.value, parents)
-        self._drift(records, record, report)
-        return records.tell(record, around, cut.names)
+        if self._runs.fault is not None:
+            self._note_fault(self._runs.fault, report)
 
     def prepared(self, read: Read) -> Parser:
         """This parser for one file, from whose begin `read` reads: where records need what stands elsewhere in it (`sarif`)."""
@@ -220,7 +220,7 @@ class Parser:
         """The records in what was cut, each with what it stands in."""
         data = cut.value
         if not isinstance(data, bytes):
-            for value, parents in _walk(data, records.each, ()) if records.each else ((data, ()),):
+            for value, parents in _walk(data, records.each, ()):
                 yield cut._replace(value=value), parents
             return
         if not records.each:

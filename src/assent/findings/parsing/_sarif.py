@@ -220,8 +220,7 @@ def read_runs(read: Read) -> Runs:
     size = values = 0
     for cut in Cutter(read, _ABOUT_A_RUN, decodes=False):
         if cut.is_last:
-            # What ends the file is told when the results are.
-            break
+            return Runs(found, fault or cut)
         size += cut.end - cut.begin
         values += values_in(cut.value or b"")
         if size > RECORD_BYTES_MAX or values > VALUES_MAX:

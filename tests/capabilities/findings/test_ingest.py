@@ -1,32 +1,68 @@
-"""How far an import has come is told now and then, however many records a file has."""
+"""Reading a tool's output ends when nobody wants it any more, also while no record comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
-from assent.capabilities.findings.ingest import _Lines
-from assent.findings.parsing import About, Parsed, Report
+import pytest
+
+from assent.capabilities.findings import Desk
+from assent.capabilities.findings.ingest import HEAD_BYTES, Pieces, normalise
+from assent.findings.parsing import Tools, built_in_tools
+from assent.invocation import LocalContext, NoEffectError
+from assent.invocation.context.local import Surroundings
+from tests.support.hands import Hands
+
+PROJECT = "demo"
 
 
-def test_a_large_file_tells_a_line_every_five_seconds_and_one_at_its_end() -> None:
-    said: list[str] = []
-    now_ms = [0]
-    context: Any = SimpleNamespace(  # `Any`: what of a call's context is asked for
-        cancel=SimpleNamespace(is_cancelled=False), progress=lambda _done, _all, text: said.append(text)
-    )
-    report = Report("nmap")
+class App:
+    """What the roof offers, as far as reading needs it."""
 
-    def records() -> Iterator[Parsed]:
-        for number in range(20_000):
-            report.records += 1
-            report.resources += 1
-            now_ms[0] = number  # a record takes a millisecond
-            yield Parsed(0, 0, skipped="nothing")
+    def get(self, kind: type) -> Any:
+        assert kind is Desk
+        return self
 
-    lines = _Lines(context, report, About("p", "2026-11-24T00:00:00Z"), lambda: now_ms[0])
-    assert b"".join(lines.of(records())) == b""
-    assert said == [
-        f"{count} records: no findings, {count} resources" for count in (6_000, 11_000, 16_000, 20_000)
-    ]
+    def tools(self) -> Tools:
+        return Tools(built_in_tools())
+
+    def now_ms(self) -> int:
+        return 0
+
+
+class Around(Surroundings):
+    app: Any = App()
+
+
+def context_in(folder: Path) -> LocalContext:
+    return Hands(folder, Hands.on(folder).workspace, around=Around()).step("io.fs.find", path="x").context
+
+
+@pytest.mark.parametrize(
+    ("tool", "block"),
+    [
+        ("nmap", b"<nmaprun>" + b"<other/>" * 8_000),
+        ("bandit", b'{"more": [' + b"{}," * 20_000),
+        ("testssl", b'"id","fqdn/ip","port","severity","finding","cve","cwe"' + b"\n" * 60_000),
+    ],
+)
+def test_a_cancelled_reading_ends_while_no_record_comes(
+    tmp_path: Path, tool: str, block: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = context_in(tmp_path)
+    raw = context.attach(iter([block, *[block[-3 * 8 :]] * 100_000]))
+    reads = 0
+    read = Pieces.read
+
+    def counted(self: Pieces, size: int) -> bytes:
+        nonlocal reads
+        reads += size != HEAD_BYTES
+        if reads == 3:
+            context.cancel.cancel()
+        return read(self, size)
+
+    monkeypatch.setattr(Pieces, "read", counted)
+    with pytest.raises(NoEffectError) as ended:
+        normalise(context, project=PROJECT, raw=raw, tool=tool, tool_version="1", name="x")
+    assert (ended.value.code, reads) == ("CALL_CANCELLED", 3)

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from assent.capabilities.scan._scanners import BUILT_IN
+from assent.errors import InputError
+from assent.findings.parsing import Tools
+from assent.journal import Frontier
 from assent.runtime.service import requests
 from assent.runtime.service.service import Service
 from tests.capabilities.scan.conftest import Yard
@@ -80,6 +83,32 @@ async def test_a_scanner_that_writes_no_output_has_failed(yard: Yard) -> None:
     assert code(result) == "SCAN_OUTPUT_MISSING"
     details: Any = (result.error or {})["details"]
     assert details["exit_code"] == 0
+
+
+@pytest.mark.parametrize(
+    "error", [InputError("TOOL_UNKNOWN", "nobody knows it"), RecursionError("it is too deep")], ids=type
+)
+async def test_a_scan_that_is_over_does_not_fail_for_its_parser(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What the scanner wrote is kept, and can be imported when the parser was mended."""
+    yard.program(
+        "bandit",
+        "#!/bin/sh\n"
+        'case "$*" in *--version*) echo "bandit 1.9.4"; exit;; esac\n'
+        'while [ $# -gt 1 ]; do [ "$1" = -o ] && echo \'{"results": []}\' > "$2"; shift; done\n',
+    )
+    (yard.work / "app.py").write_text(WEAK)
+
+    def breaking(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Tools, "recognise", breaking)
+    found = await yard.scanned("static", "bandit", "app.py")
+    assert (found["fault"]["message"], found["records"]) == (f"nothing of it was read: {error}", 0)
+    assert (found["raw"]["bytes"], found["fault"]["end"], found["normalised"]["bytes"]) == (16, 16, 0)
+    assert found["dataset"] == Frontier().root().hex()
+    assert found["scan"]["ended"]["exit_code"] == 0
 
 
 async def test_a_program_that_was_changed_since_it_was_looked_at_is_not_started(

@@ -68,8 +68,12 @@ def test_a_path_names_what_it_passes() -> None:
     assert (
         cut(data, "none", "*") == cut(data, "a2", "*") == cut(b"[1]", "a") == cut(b"", "a") == cut(b" ") == []
     )
-    assert cut(b'{"a": {"b": 1}}', "a", keeps=True)[0].data == b'{"b": 1}'
-    assert cut(b'{"b": 1}\n', keeps=True)[0].data == cut(b'[{"b": 1}]', keeps=True)[0].data == b'{"b": 1}'
+    assert cut(b'{"a": {"b": 1}}', "a", decodes=False)[0].value == b'{"b": 1}'
+    assert (
+        cut(b'{"b": 1}\n', decodes=False)[0].value
+        == cut(b'[{"b": 1}]', decodes=False)[0].value
+        == b'{"b": 1}'
+    )
 
 
 @pytest.mark.parametrize(

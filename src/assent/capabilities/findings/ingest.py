@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -18,7 +19,18 @@ from assent.capabilities.handed import Kept
 from assent.errors import InputError
 from assent.findings.enrich import enriched
 from assent.findings.finding import Severity
-from assent.findings.parsing import HEAD_BYTES, NO_RESOURCE, About, Parsed, Report, Tools, detect, resource_of
+from assent.findings.parsing import (
+    HEAD_BYTES,
+    NO_RESOURCE,
+    UNFORESEEN,
+    About,
+    Parsed,
+    Read,
+    Report,
+    Tools,
+    detect,
+    resource_of,
+)
 from assent.invocation import Attachment, LocalContext, NoEffectError
 from assent.journal import Frontier, leaf_hash
 from assent.spec.capability import SpecModel
@@ -88,18 +100,25 @@ def ingest(  # what a scan hands over, in one line
     *,
     project: str,
     chunks: Iterable[bytes],
-    tool: str | None = None,
-    tool_version: str | None = None,
+    tool: str,
+    tool_version: str,
     name: str,
 ) -> Ingested:
-    """Keep what a tool wrote and make a dataset of it. Blocks: it is for a thread.
+    """Keep what a scanner wrote and make a dataset of it. Blocks: it is for a thread.
 
-    `tool`: the tool's name or that of a manifest; without it the output says which (`TOOL_UNKNOWN`). `name`: what the output is
-    called where it is told of.
+    `tool`: the tool's name or that of a manifest. `name`: what the output is called where it is told of. The scan is over by
+    then: output that can't be read is a fault in what is told, and the call does not fail.
     """
-    return normalise(
-        context, project=project, raw=context.attach(chunks), tool=tool, tool_version=tool_version, name=name
-    )
+    raw = context.attach(chunks)
+    try:
+        return normalise(context, project=project, raw=raw, tool=tool, tool_version=tool_version, name=name)
+    except (InputError, *UNFORESEEN) as error:
+        report = Report(tool, tool_version)
+        normalised = context.attach(())
+        fault = Fault(message=f"nothing of it was read: {error}"[:500], begin=0, end=raw.bytes)
+        return _told(
+            context, project, name, report, form=tool, kept=(raw, normalised), tree=Frontier(), fault=fault
+        )
 
 
 def normalise(
@@ -113,38 +132,64 @@ def normalise(
 ) -> Ingested:
     """The same of bytes that are kept already."""
     desk = context.app.get(Desk)
-    ident, project_name = project_of(project)
-    at = instant(context.started_ms or desk.now_ms())
     tools = desk.tools()
     found = tools.recognise(head_of(context.blobs.read(raw.blob)), tool)
     parser = tools.require(found.name)
     report = Report(parser.manifest.tool)
-    about = About(ident, at, context.run, raw.blob, tool_version or found.version)
+    about = About(project_of(project)[0], _now(context), context.run, raw.blob, tool_version or found.version)
     lines = _Lines(context, report, about, desk.now_ms)
-    with_runs = parser.prepared(Pieces(context.blobs.read(raw.blob)).read)
-    normalised = context.attach(
-        lines.of(with_runs.read(Pieces(context.blobs.read(raw.blob)).read, about, report))
-    )
-    report.fault = report.fault or parser.failure(Pieces(context.blobs.read(raw.blob)).read)
+
+    def reading() -> Read:
+        return Pieces(context.blobs.read(raw.blob), partial(_require_wanted, context)).read
+
+    normalised = context.attach(lines.of(parser.prepared(reading()).read(reading(), about, report)))
+    report.fault = report.fault or parser.failure(reading())
+    fault = _fault(report, tools, context.blobs.read(raw.blob), raw.bytes)
+    kept = (raw, normalised)
+    return _told(context, project, name, report, form=found.name, kept=kept, tree=lines.tree, fault=fault)
+
+
+def _now(context: LocalContext) -> str:
+    return instant(context.started_ms or context.app.get(Desk).now_ms())
+
+
+def _told(
+    context: LocalContext,
+    project: str,
+    name: str,
+    report: Report,
+    *,
+    form: str,
+    kept: tuple[Attachment, Attachment],
+    tree: Frontier,
+    fault: Fault | None,
+) -> Ingested:
+    ident, project_name = project_of(project)
+    raw, normalised = kept
     return Ingested(
         project=ident,
         project_name=project_name,
         tool=report.tool,
-        form=found.name,
+        form=form,
         version=report.version,
         name=name,
-        at=at,
+        at=_now(context),
         records=report.records,
         findings=report.findings,
         resources=report.resources,
         skipped=[Skipped(reason=reason, count=count) for reason, count in most(report.skipped).items()],
         by_severity={one.value: report.by_severity[one.value] for one in Severity},
         drift=Drift(new_fields=most(report.new_fields), missing_fields=most(report.missing_fields)),
-        fault=_fault(report, tools, context.blobs.read(raw.blob), raw.bytes),
-        dataset=lines.tree.root().hex(),
+        fault=fault,
+        dataset=tree.root().hex(),
         raw=Kept(blob=raw.blob, bytes=raw.bytes),
         normalised=Kept(blob=normalised.blob, bytes=normalised.bytes),
     )
+
+
+def _require_wanted(context: LocalContext) -> None:
+    if context.cancel.is_cancelled:
+        raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it read the output of a tool")
 
 
 def head_of(chunks: Iterator[bytes]) -> bytes:
@@ -181,14 +226,16 @@ def _fault(report: Report, tools: Tools, chunks: Iterator[bytes], size: int) -> 
 
 
 class Pieces:
-    """Chunks, read as a file is."""
+    """Chunks, read as a file is. `look` is called before each read."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], look: Callable[[], None] = lambda: None) -> None:
         self._chunks = chunks
+        self._look = look
         self._left = b""
 
     def read(self, size: int) -> bytes:
         """So many bytes; fewer only at the end."""
+        self._look()
         pieces = [self._left]
         have = len(self._left)
         while have < size:
@@ -250,8 +297,7 @@ class _Lines:
         return msgspec.json.encode({"resource": found}) + b"\n"
 
     def _look(self) -> None:
-        if self._context.cancel.is_cancelled:
-            raise NoEffectError("CALL_CANCELLED", "the call was cancelled while it read the output of a tool")
+        _require_wanted(self._context)
 
     def _tell(self) -> None:
         self._told_ms, report = self._now_ms(), self._report

@@ -2,10 +2,12 @@
 
 from assent.findings.identity import finding_id
 from assent.findings.parsing._detect import HEAD_BYTES, Detected, Tools, detect
+from assent.findings.parsing._json import Read
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
 from assent.findings.parsing._older import FromOlder, read_older, write_older
 from assent.findings.parsing._parser import (
     NO_RESOURCE,
+    UNFORESEEN,
     About,
     Discovered,
     Fault,
@@ -21,6 +23,7 @@ __all__ = [
     "HEAD_BYTES",
     "NO_RESOURCE",
     "PARSER_VERSION",
+    "UNFORESEEN",
     "About",
     "Detected",
     "Discovered",
@@ -29,6 +32,7 @@ __all__ = [
     "Manifest",
     "Parsed",
     "Parser",
+    "Read",
     "Report",
     "Tools",
     "built_in_tools",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from io import BytesIO
@@ -10,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from assent.errors import InputError
-from assent.findings.parsing._fields import getter_of, reach
+from assent.findings.parsing._fields import getter_of, pattern_of, reach
 from assent.findings.parsing._json import Cutter
 from assent.findings.parsing._manifest import Recognised
 from assent.findings.parsing._parser import Parser
@@ -177,7 +176,7 @@ def _weight(way: Recognised, parser: Parser, seen: _Seen) -> int:
         return 0
     if any(name not in seen.top for name in way.top):
         return 0
-    if way.text is not None and not any(re.search(way.text, line) for line in seen.first_lines):
+    if way.text is not None and not any(map(pattern_of(way.text).search, seen.first_lines)):
         return 0
     record = seen.record(parser.path) if way.record else None
     if any(not isinstance(record, dict) or reach(record, field.split(".")) is None for field in way.record):

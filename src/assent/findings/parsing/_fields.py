@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from assent.errors import InputError
@@ -22,6 +23,8 @@ Parents: TypeAlias = Sequence[Any]
 Names: TypeAlias = tuple[str | int, ...]
 Getter: TypeAlias = Callable[[Any, Parents, Names], Any]
 
+_PROGRAM_MAX: Final = 5_000
+"""Instructions that a pattern may compile to: each byte of a text costs at most that many steps."""
 _SEARCHED_MAX: Final = 4096
 """So many characters of a text are searched for a part."""
 _ONE: Final = re.compile(
@@ -62,9 +65,11 @@ def _part_of(get: Getter, said: str | None, source: str) -> Getter:
     if said is None:
         return get
     try:
-        part = re.compile(said)
-    except re.error:
-        part = re.compile("")
+        part = pattern_of(said)
+    except ValueError as error:
+        raise InputError(
+            "TOOL_MANIFEST_INVALID", f"`{source}` must have a regular expression behind `~`: {error}"
+        ) from None
     if part.groups != 1:
         raise InputError(
             "TOOL_MANIFEST_INVALID", f"`{source}` must have a regular expression with one group behind `~`"
@@ -76,6 +81,28 @@ def _part_of(get: Getter, said: str | None, source: str) -> Getter:
         return None if there is None else there[1]
 
     return get_part
+
+
+@cache
+def pattern_of(said: str) -> Any:  # `Any`: RE2's binding has no annotations
+    """A manifest's regular expression, by RE2: one search takes time linear in the text, whatever the expression.
+
+    `ValueError` tells what RE2 can't do, or why it is none.
+    """
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        found = re2.compile(said, options)
+    except re2.error as error:
+        (why,) = error.args
+        raise ValueError(why.decode("utf-8", "replace") if isinstance(why, bytes) else why) from None
+    if found.programsize > _PROGRAM_MAX:
+        raise ValueError(
+            f"it compiles to {found.programsize} instructions; at most {_PROGRAM_MAX} are allowed"
+        )
+    return found
 
 
 def own_names(source: str) -> set[str]:

@@ -13,8 +13,17 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 PIECE_BYTES: Final = 1 << 18
-RECORD_BYTES_MAX: Final = 64 << 20
+RECORD_BYTES_MAX: Final = 12 << 20
 """How long a record may be. What is longer is told and left out, and nothing of it is kept."""
+
+GROUP_BYTES_MAX: Final = 48 << 20
+"""How long a value may be that records stand in: its bytes alone are in memory, and one record at a time."""
+
+VALUES_MAX: Final = 250_000
+"""How many values a record may hold: each takes up to fifty times the bytes that it is written with."""
+
+DEPTH_MAX: Final = 100
+"""How deep lists and objects may stand in each other: what looks at them does so by calls within calls."""
 
 BROKEN_MAX: Final = 1_000
 """Broken records that are looked behind for a next one; each costs a look at what follows."""
@@ -33,8 +42,6 @@ class Cut(NamedTuple):
     fault: str | None = None
     is_last: bool = False
     """Whatever follows it can't be read."""
-    data: bytes = b""
-    """The record's own bytes, where they were asked for."""
 
 
 ENDED: Final = "the file ends in the middle of it"
@@ -43,6 +50,7 @@ _SPACE: Final = re.compile(rb"[\s,\x00\x1e]*+")
 _BOM: Final = b"\xef\xbb\xbf"
 # From one bracket to the next; strings are leapt over whole. Possessive: what is incomplete is found so in one pass.
 _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+[{}\[\]]', re.DOTALL)
+_TO_SIGN: Final = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*+")*+[{}\[\],]', re.DOTALL)
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _WITHOUT_BRACKETS: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
@@ -51,22 +59,74 @@ _COLON: Final = re.compile(rb"\s*+:\s*+")
 _OPENING: Final = frozenset(b"{[")
 _CLOSING: Final = frozenset(b"}]")
 _QUOTE: Final = 0x22
+_COMMA: Final = ord(",")
+_MORE_BYTES_MAX: Final = 4 << 20
 _DECODE: Final = msgspec.json.Decoder().decode
+_CHECK: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class _EndedError(Exception):
     """The file ends where more was to come."""
 
 
-class _BrokenError(Exception):
-    """What stands there is not JSON."""
+class BrokenError(Exception):
+    """What stands there is not JSON, or not read."""
+
+
+def _checked(data: bytes) -> bytes:
+    """The same bytes. `BrokenError` for what is not JSON."""
+    try:
+        _CHECK(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BrokenError(f"it is not JSON: {error}") from None
+    return data
+
+
+def values_in(data: bytes) -> int:
+    """How many values JSON holds, at most: signs within its texts are counted, too."""
+    return data.count(b"[") + data.count(b"{") + data.count(b",")
+
+
+def decoded(data: bytes) -> Any:  # `Any`: JSON
+    """`BrokenError` for what is not JSON, or more than may be in memory."""
+    # Few records have so many signs; only in those that have is it looked at where they stand.
+    if len(data) > VALUES_MAX and values_in(data) > VALUES_MAX:
+        _require_modest(data, _TO_SIGN)
+    elif _openings(data) > DEPTH_MAX:
+        _require_modest(data, _TO_BRACKET)
+    try:
+        return _DECODE(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BrokenError(f"it is not JSON: {error}") from None
+
+
+def _openings(data: bytes) -> int:
+    """How many brackets open, within texts too; of many it counts just more than may stand in each other."""
+    most = DEPTH_MAX + 1
+    # `count` goes byte by byte and takes six times as long: a tenth of all the time that a record takes.
+    return 2 * len(data) - len(data.replace(b"[", b"", most)) - len(data.replace(b"{", b"", most))
+
+
+def _require_modest(data: bytes, to_sign: re.Pattern[bytes]) -> None:
+    depth = at = values = 0
+    while (found := to_sign.match(data, at)) is not None:
+        at = found.end()
+        sign = data[at - 1]
+        if sign in _OPENING or sign == _COMMA:
+            values += 1
+            if values > VALUES_MAX:
+                raise BrokenError(f"it holds more than {VALUES_MAX} values")
+        if sign != _COMMA:
+            depth += 1 if sign in _OPENING else -1
+            if depth > DEPTH_MAX:
+                raise BrokenError(f"its values stand more than {DEPTH_MAX} deep")
 
 
 class Cutter:
     """Cuts one stream. `path`: where records stand in a document; empty for values one after another.
 
-    Of the path's parts `*` is each member, and `a|b` either of these; what they stood for is in the cut's `names`. With `keeps`
-    each record comes with its bytes.
+    Of the path's parts `*` is each member, and `a|b` either of these; what they stood for is in the cut's `names`. Without
+    `decodes` a cut's value is its bytes.
     """
 
     def __init__(
@@ -74,19 +134,19 @@ class Cutter:
         read: Read,
         path: tuple[str, ...] = (),
         *,
-        keeps: bool = False,
+        decodes: bool = True,
         record_bytes: int = RECORD_BYTES_MAX,
     ) -> None:
         self._read = read
         self._path = tuple(tuple(one.split("|")) for one in path)
-        self._keeps = keeps
+        self._made = decoded if decodes else _checked
         self._most = record_bytes
         self._data = b""
         self._at = 0
         self._offset = 0
         self._is_over = False
         self._many_until = 0
-        """Up to here more than one value stands in a line."""
+        """Up to here a line holds more than one value, or does not end."""
 
     def __iter__(self) -> Iterator[Cut]:
         while len(self._data) < len(_BOM) and self._more():
@@ -105,11 +165,10 @@ class Cutter:
         if self._is_over:
             return False
         # Twice as many as are waiting: a long record is looked at again a few times, not once for each piece.
-        piece = self._read(max(PIECE_BYTES, len(self._data) - self._at))
+        self._data, self._at, self._offset = self._data[self._at :], 0, self._offset + self._at
+        piece = self._read(max(PIECE_BYTES, min(len(self._data), _MORE_BYTES_MAX)))
         self._is_over = not piece
-        self._offset += self._at
-        self._data = self._data[self._at :] + piece
-        self._at = 0
+        self._data += piece
         return bool(piece)
 
     def _peek(self) -> int | None:
@@ -130,7 +189,7 @@ class Cutter:
             found = _TO_BRACKET.match(self._data, at)
             if found is None:
                 if len(self._data) - self._at > self._most:
-                    raise _BrokenError(f"it is longer than {self._most} bytes")
+                    raise BrokenError(f"it is longer than {self._most} bytes")
                 before = at - self._at
                 if not self._more():
                     raise _EndedError
@@ -148,16 +207,21 @@ class Cutter:
             if found is not None and (found.end() < len(self._data) or form is _STRING or self._is_over):
                 return found.end()
             if len(self._data) - self._at > self._most:
-                raise _BrokenError(f"it is longer than {self._most} bytes")
+                raise BrokenError(f"it is longer than {self._most} bytes")
             if not self._more():
                 if found is not None:
                     return found.end()
                 raise _EndedError
 
     def _end_of_value(self, first: int) -> int:
-        if first in _OPENING:
-            return self._end_of_brackets()
-        return self._end_of_match(_STRING if first == _QUOTE else _PLAIN)
+        end = (
+            self._end_of_brackets()
+            if first in _OPENING
+            else self._end_of_match(_STRING if first == _QUOTE else _PLAIN)
+        )
+        if end - self._at > self._most:
+            raise BrokenError(f"it is longer than {self._most} bytes")
+        return end
 
     # -- values one after another -----------------------------------------------------------------------------------------
 
@@ -189,35 +253,32 @@ class Cutter:
         end = self._data.find(b"\n", self._at)
         if end < 0 and not (self._more() and (end := self._data.find(b"\n", self._at)) >= 0):
             if not self._is_over:
+                # No line ends up to here: the next value in it does not look for more.
+                self._many_until = self._offset + len(self._data)
                 return None
             end = len(self._data)
         data = self._data[self._at : end].rstrip(b", \t\r")
         try:
-            value = _DECODE(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = self._made(data)
+        except BrokenError:
             self._many_until = self._offset + end
             return None
         begin, self._at = self._at, end
-        return Cut(
-            self._offset + begin, self._offset + begin + len(data), value, data=data if self._keeps else b""
-        )
+        return Cut(self._offset + begin, self._offset + begin + len(data), value)
 
     def _value(self, first: int) -> Cut:
         """The value from here on, over lines or in the middle of one; what is broken ends with its line."""
         begin, is_last = self._offset + self._at, False
         try:
             end = self._end_of_value(first)
-            value = _DECODE(self._data[self._at : end])
+            value = self._made(self._data[self._at : end])
         except _EndedError:
             is_last, fault = True, ENDED
-        except _BrokenError as error:
+        except BrokenError as error:
             fault = str(error)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            fault = f"it is not JSON: {error}"
         else:
-            data = self._data[self._at : end] if self._keeps else b""
             self._at = end
-            return Cut(begin, self._offset + end, value, data=data)
+            return Cut(begin, self._offset + end, value)
         self._to_next_line()
         is_last = is_last and self._peek() is None
         return Cut(begin, self._offset + self._at, None, (), fault, is_last)
@@ -243,7 +304,7 @@ class Cutter:
             return
         try:
             yield from self._within(self._path, ())
-        except (_EndedError, _BrokenError) as error:
+        except (_EndedError, BrokenError) as error:
             begin = self._offset + self._at
             fault = str(error) or ENDED
             yield self._rest(fault)._replace(begin=begin)
@@ -285,19 +346,19 @@ class Cutter:
         if first is None:
             raise _EndedError
         if first != _QUOTE:
-            raise _BrokenError("a name must stand there, in quotes")
+            raise BrokenError("a name must stand there, in quotes")
         end = self._end_of_match(_STRING)
         try:
             name: str = msgspec.json.decode(self._data[self._at : end], type=str)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _BrokenError(f"it is not JSON: {error}") from None
+            raise BrokenError(f"it is not JSON: {error}") from None
         self._at = end
         while (found := _COLON.match(self._data, self._at)) is None or found.end() == len(self._data):
             if not self._more():
                 raise (
                     _EndedError
                     if found is not None or self._at == len(self._data)
-                    else _BrokenError("a colon must stand there")
+                    else BrokenError("a colon must stand there")
                 )
         self._at = found.end()
         return name
@@ -340,6 +401,6 @@ class Cutter:
         data = self._data[self._at : end]
         self._at = end
         try:
-            return Cut(begin, self._offset + end, _DECODE(data), names, data=data if self._keeps else b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Cut(begin, self._offset + end, None, names, f"it is not JSON: {error}")
+            return Cut(begin, self._offset + end, self._made(data), names)
+        except BrokenError as error:
+            return Cut(begin, self._offset + end, None, names, str(error))

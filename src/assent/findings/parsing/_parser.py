@@ -6,11 +6,10 @@ place. No more than one record is in memory.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from typing import Any, Final, NamedTuple
@@ -21,8 +20,17 @@ from assent.errors import InputError, Json
 from assent.findings.finding import Finding, Location
 from assent.findings.identity import finding_id
 from assent.findings.parsing._compiled import NO_PLACE, CompiledRecords, Told, identity, is_same, words_of
-from assent.findings.parsing._fields import getter_of
-from assent.findings.parsing._json import Cut, Cutter, Read
+from assent.findings.parsing._fields import getter_of, pattern_of
+from assent.findings.parsing._json import (
+    GROUP_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    VALUES_MAX,
+    BrokenError,
+    Cut,
+    Cutter,
+    Read,
+    decoded,
+)
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, fault, manifest_file
 from assent.findings.parsing._rows import LineCutter, RowCutter
 from assent.findings.parsing._sarif import Run, Runs, read_runs, whole
@@ -30,12 +38,15 @@ from assent.findings.parsing._xml import XmlCutter
 from assent.findings.project import Resource, ResourceType, read_resource, resource_id
 from assent.spec.documents.document import dotted
 
+_REASONS_MAX: Final = 1_000
 _NAMES_MAX: Final = 100
 """Of so many new or missing fields is told by name."""
 NOT_AN_OBJECT: Final = "it is not an object"
 BROKEN: Final = "it is broken"
 NO_FINDING: Final = "it makes no valid finding"
 NO_RESOURCE: Final = "it makes no valid resource"
+UNFORESEEN: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What code raises of values that nobody thought of: a stranger's record never costs the records beside it."""
 _UNREAD: Final = frozenset({NOT_AN_OBJECT, BROKEN, NO_FINDING, NO_RESOURCE, NO_PLACE})
 """Why a record is skipped that could not be read; its manifest has other reasons."""
 
@@ -107,11 +118,11 @@ class Parser:
     def __init__(self, manifest: Manifest, *, runs: Runs | None = None) -> None:
         """`InputError` `TOOL_MANIFEST_INVALID`: the manifest says what can't be."""
         self.manifest = manifest
-        self._runs = runs or Runs({}, None)
+        self._runs = runs or Runs()
         for keys, pattern in _patterns(manifest):
             try:
-                re.compile(pattern)
-            except re.error as error:
+                pattern_of(pattern)
+            except ValueError as error:
                 raise fault(f"`{dotted(keys)}` must be a regular expression: {error}", *keys) from None
         if manifest.format == "text" and manifest.line is None:
             raise fault("`line` is missing: it says which field is what in a line of a text", "line")
@@ -132,29 +143,31 @@ class Parser:
         report = report if report is not None else Report(self.manifest.tool)
         report.version = report.version or about.tool_version
         provenance = _provenance(self.manifest.tool, about)
-        for told, cut in self._each(read, report):
-            yield self._parsed(told, cut, about, provenance, report)
-
-    def _each(self, read: Read, report: Report) -> Iterator[tuple[Told, Cut]]:
         is_sarif = self.manifest.format == "sarif"
         for cut in self._cuts(read):
             if cut.fault is not None:
                 self._note_fault(cut, report)
                 if not (cut.is_last and cut.begin == cut.end):
                     report.records += 1
-                    yield Told(skipped=BROKEN), cut
+                    yield self._skipped(BROKEN, cut, report)
                 continue
             for records in self._sets:
-                for inner, parents in self._inner(records, cut) if records.each else ((cut, ()),):
+                is_record = not records.each and type(cut.value) is not bytes
+                for inner, parents in ((cut, ()),) if is_record else self._inner(records, cut):
                     report.records += 1
-                    if inner.fault is not None or type(inner.value) is not dict:
-                        yield Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT), inner
-                        continue
-                    record, around = self._whole(inner) if is_sarif else (inner.value, parents)
-                    self._drift(records, record, report)
-                    yield records.tell(record, around, inner.names), inner
-        if self._runs.broken is not None:  # Results may be whole beside it, and yet no result of that tool.
-            self._note_fault(self._runs.broken, report)
+                    try:
+                        if inner.fault is not None or type(inner.value) is not dict:
+                            told = Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT)
+                        else:
+                            record, around = self._whole(inner) if is_sarif else (inner.value, parents)
+                            self._drift(records, record, report)
+                            told = records.tell(record, around, inner.names)
+                        parsed = self._parsed(told, inner, about, provenance, report)
+                    except UNFORESEEN as error:
+                        parsed = self._skipped(f"{BROKEN}: {str(error)[:200]}", inner, report)
+                    yield parsed
+        if self._runs.fault is not None:
+            self._note_fault(self._runs.fault, report)
 
     def prepared(self, read: Read) -> Parser:
         """This parser for one file, from whose begin `read` reads: where records need what stands elsewhere in it (`sarif`)."""
@@ -179,7 +192,7 @@ class Parser:
 
     def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """A record with what its file says of it elsewhere, and the tool that its run is of."""
-        run = self._runs.by_name.get(cut.names[0]) or Run()
+        run = self._runs.found.get(cut.names[0]) or Run()
         return whole(cut.value, run), (run.about,)
 
     @staticmethod
@@ -187,39 +200,58 @@ class Parser:
         if report.fault is None:
             report.fault = Fault(cut.begin, cut.end, str(cut.fault))
 
-    @cached_property
-    def _line(self) -> re.Pattern[str]:
-        return re.compile(self.manifest.line or "")
-
     def _cuts(self, read: Read) -> Iterable[Cut]:
-        return self._cut(read, self.path, keeps=any(one.each for one in self._sets))
+        return self._cut(read, self.path, is_group=any(one.each for one in self._sets))
 
-    def _cut(self, read: Read, path: tuple[str, ...], *, keeps: bool = False) -> Iterable[Cut]:
+    def _cut(self, read: Read, path: tuple[str, ...], *, is_group: bool = False) -> Iterable[Cut]:
         match self.manifest.format:
             case "csv":
                 return RowCutter(read)
             case "text":
-                return LineCutter(read, self._line)
+                return LineCutter(read, pattern_of(self.manifest.line or ""))
             case "xml":
                 return XmlCutter(read, path)
             case _:
-                return Cutter(read, path, keeps=keeps)
+                size = GROUP_BYTES_MAX if is_group else RECORD_BYTES_MAX
+                return Cutter(read, path, decodes=not is_group, record_bytes=size)
 
     @staticmethod
     def _inner(records: CompiledRecords, cut: Cut) -> Iterator[tuple[Cut, tuple[Any, ...]]]:
         """The records in what was cut, each with what it stands in."""
-        if not cut.data:
-            for value, parents in _walk(cut.value, records.each, ()):
+        data = cut.value
+        if not isinstance(data, bytes):
+            for value, parents in _walk(data, records.each, ()):
                 yield cut._replace(value=value), parents
             return
-        for inner in Cutter(BytesIO(cut.data).read, records.each):
-            parents = _parents(cut.value, records.each, inner.names)
-            yield (
-                inner._replace(
-                    begin=cut.begin + inner.begin, end=cut.begin + inner.end, names=(*cut.names, *inner.names)
-                ),
-                parents,
+        if not records.each:
+            yield _made(cut, data), ()
+            return
+        found = []
+        for inner in Cutter(BytesIO(data).read, records.each, decodes=False, record_bytes=len(data)):
+            found.append(inner._replace(value=None))
+            if len(found) > VALUES_MAX:
+                yield cut._replace(fault=f"it holds more than {VALUES_MAX} records"), ()
+                return
+        if not found:
+            return
+        # The records are as many as they like: what they stand in is decoded without them.
+        ends = [0, *(one.end for one in found)]
+        begins = [*(one.begin for one in found), len(data)]
+        around = _made(cut, b"0".join(data[end:begin] for end, begin in zip(ends, begins, strict=True)))
+        if around.fault is not None:
+            yield around, ()
+            return
+        for inner in found:
+            record = inner._replace(
+                begin=cut.begin + inner.begin, end=cut.begin + inner.end, names=(*cut.names, *inner.names)
             )
+            try:
+                parents = _parents(around.value, records.each, inner.names)
+            except (LookupError, TypeError):
+                # Of members with one name the last alone is in the value.
+                yield record._replace(fault="what it stands in holds one name twice"), ()
+            else:
+                yield _made(record, data[inner.begin : inner.end]), parents
 
     def _drift(self, records: CompiledRecords, record: dict[str, Any], report: Report) -> None:
         if not record.keys() <= records.names:
@@ -245,9 +277,24 @@ class Parser:
             report.resources += 1
             found = Discovered(told.type, told.resource, told.at, dict(told.facts or {}))
             return Parsed(cut.begin, cut.end, resource=found)
-        skipped = skipped or NO_FINDING
-        report.skipped[skipped] += 1
-        return Parsed(cut.begin, cut.end, skipped=skipped)
+        return self._skipped(skipped or NO_FINDING, cut, report)
+
+    @staticmethod
+    def _skipped(why: str, cut: Cut, report: Report) -> Parsed:
+        if len(report.skipped) >= _REASONS_MAX and why not in report.skipped:
+            why = why.partition(":")[0]
+        report.skipped[why] += 1
+        return Parsed(cut.begin, cut.end, skipped=why)
+
+
+def _made(cut: Cut, data: bytes) -> Cut:
+    """What was cut, with the value that these bytes are."""
+    if len(data) > RECORD_BYTES_MAX:
+        return cut._replace(value=None, fault=f"it is longer than {RECORD_BYTES_MAX} bytes")
+    try:
+        return cut._replace(value=decoded(data))
+    except BrokenError as error:
+        return cut._replace(value=None, fault=str(error))
 
 
 def _patterns(manifest: Manifest) -> Iterator[tuple[tuple[str | int, ...], str]]:

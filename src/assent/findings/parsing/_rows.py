@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from assent.findings.parsing._json import PIECE_BYTES, Cut, Read
 
 LINE_BYTES_MAX: Final = 1 << 20
 _ROW_LINES_MAX: Final = 10_000
+_ROW_BYTES_MAX: Final = 4 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -61,7 +62,7 @@ class RowCutter:
             waiting.append(text)
             quotes += text.count('"')
             end = last
-            if quotes % 2 and len(waiting) < _ROW_LINES_MAX:
+            if quotes % 2 and len(waiting) < _ROW_LINES_MAX and end - begin < _ROW_BYTES_MAX:
                 continue
             yield from self._row(begin, end, "\n".join(waiting))
             waiting, quotes = [], 0
@@ -85,7 +86,7 @@ class RowCutter:
 class LineCutter:
     """Lines that match a pattern, as objects of its named groups. Others are no records; escapes of terminals are left out."""
 
-    def __init__(self, read: Read, pattern: re.Pattern[str]) -> None:
+    def __init__(self, read: Read, pattern: Any) -> None:  # `Any`: as `pattern_of` gives it
         self._read = read
         self._pattern = pattern
 

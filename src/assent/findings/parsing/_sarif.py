@@ -9,10 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from assent.findings.finding import LISTED_MAX
-from assent.findings.parsing._json import Cut, Cutter, Read
+from assent.findings.parsing._json import (
+    RECORD_BYTES_MAX,
+    VALUES_MAX,
+    BrokenError,
+    Cut,
+    Cutter,
+    Read,
+    decoded,
+    values_in,
+)
 
 Object: TypeAlias = dict[str, Any]  # `Any`: JSON
 
@@ -25,6 +35,10 @@ _IDENT_CHARACTERS_MAX: Final = 256
 _TAGS_MAX: Final = 200
 _MESSAGE_CHARACTERS_MAX: Final = 10_000
 _ARGUMENT_CHARACTERS_MAX: Final = 1_000
+_TOO_MUCH: Final = (
+    f"what its runs say beside their results is more than {RECORD_BYTES_MAX} bytes or {VALUES_MAX} values; "
+    "from here on it was not read"
+)
 _ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ADDRESS: Final = ("http://", "https://")
 
@@ -193,22 +207,29 @@ def tags_of(result: Object, rule: Object) -> list[str]:
 
 
 class Runs(NamedTuple):
-    """What the runs of a file say beside their results, by where each stands, and the first place that can't be read there."""
+    """What the runs of a file say beside their results, by the runs' places, and the first of it that was not read."""
 
-    by_name: Mapping[str | int, Run]
-    broken: Cut | None
+    found: Mapping[str | int, Run] = MappingProxyType({})
+    fault: Cut | None = None
 
 
 def read_runs(read: Read) -> Runs:
-    """What the runs of a file say beside their results."""
+    """What the runs of a file say; all of them together no more than one record may hold."""
     found: dict[str | int, Run] = {}
-    broken = None
-    for cut in Cutter(read, _ABOUT_A_RUN):
-        if cut.fault is not None:
-            broken = broken or cut
-        elif len(cut.names) == len(_ABOUT_A_RUN) - 1:
-            found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = cut.value
-    return Runs(found, broken)
+    fault: Cut | None = None
+    size = values = 0
+    for cut in Cutter(read, _ABOUT_A_RUN, decodes=False):
+        if cut.is_last:
+            return Runs(found, fault or cut)
+        size += cut.end - cut.begin
+        values += values_in(cut.value or b"")
+        if size > RECORD_BYTES_MAX or values > VALUES_MAX:
+            return Runs(found, cut._replace(value=None, fault=_TOO_MUCH))
+        try:
+            found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = decoded(cut.value or b"")
+        except BrokenError as error:
+            fault = fault or cut._replace(value=None, fault=str(error))
+    return Runs(found, fault)
 
 
 def whole(result: Object, run: Run) -> Object:

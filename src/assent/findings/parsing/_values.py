@@ -162,7 +162,7 @@ def score(value: Any) -> float | None:
     """A score from 0 to 10, also from its text."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if 0 <= found <= 10 else None
 
@@ -188,9 +188,9 @@ def moment(value: Any) -> str | None:
         return _moment_of(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    seconds = value / 1000 if value >= _MILLISECONDS_FROM else value
-    if not 0 <= seconds <= _LATEST_S:
+    if not 0 <= value <= _LATEST_S * 1000:
         return None
+    seconds = value / 1000 if value >= _MILLISECONDS_FROM else value
     return _written(datetime.fromtimestamp(seconds, UTC))
 
 

@@ -10,10 +10,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 from xml.parsers import expat
 
-from assent.findings.parsing._json import ENDED, PIECE_BYTES, RECORD_BYTES_MAX, Cut, Read
+from assent.findings.parsing._json import (
+    DEPTH_MAX,
+    ENDED,
+    PIECE_BYTES,
+    RECORD_BYTES_MAX,
+    VALUES_MAX,
+    Cut,
+    Read,
+)
 
-_DEPTH_MAX: Final = 200
-_NODES_MAX: Final = 1_000_000
+_TOKEN_BYTES_MAX: Final = 1 << 20
+"""How long a tag or a comment may be. Until it ends it is looked at again with each piece."""
 
 
 class _RefusedError(Exception):
@@ -23,10 +31,7 @@ class _RefusedError(Exception):
 class XmlCutter:
     """Cuts one stream. `path`: the elements from the root to a record; `a|b` either, and `*` any."""
 
-    def __init__(
-        self, read: Read, path: tuple[str, ...], *, keeps: bool = False, record_bytes: int = RECORD_BYTES_MAX
-    ) -> None:
-        del keeps  # the value of what a record stands in is at hand
+    def __init__(self, read: Read, path: tuple[str, ...], *, record_bytes: int = RECORD_BYTES_MAX) -> None:
         self._read = read
         self._path = tuple(tuple(one.split("|")) for one in path)
         self._most = record_bytes
@@ -60,7 +65,7 @@ class XmlCutter:
             if size:
                 parser.Parse(b"", True)
             yield from self._taken()
-        except (expat.ExpatError, _RefusedError, UnicodeError, LookupError) as error:
+        except (expat.ExpatError, _RefusedError, ValueError, LookupError) as error:
             yield from self._taken()
             fault = str(error)
             if isinstance(error, expat.ExpatError):
@@ -70,6 +75,8 @@ class XmlCutter:
             yield Cut(begin, size, None, (), fault, is_last=True)
 
     def _require_short(self, size: int) -> None:
+        if size - self._parser.CurrentByteIndex > _TOKEN_BYTES_MAX:
+            raise _RefusedError(f"a tag or comment is longer than {_TOKEN_BYTES_MAX} bytes")
         if self._open and size - self._begin > self._most:
             raise _RefusedError(f"it is longer than {self._most} bytes")
 
@@ -84,8 +91,8 @@ class XmlCutter:
         name = name.rpartition(":")[2]
         if self._depth == 0:
             self.root, self.attributes = name, attributes
-        if self._depth >= _DEPTH_MAX:
-            raise _RefusedError(f"its elements stand more than {_DEPTH_MAX} deep")
+        if self._depth >= DEPTH_MAX:
+            raise _RefusedError(f"its elements stand more than {DEPTH_MAX} deep")
         if not self._open and self._matched == self._depth < len(self._path):
             words = self._path[self._depth]
             self._matched += words == ("*",) or name in words
@@ -95,8 +102,8 @@ class XmlCutter:
             self._begin, self._nodes = self._parser.CurrentByteIndex, 0
         if is_record or self._open:
             self._nodes += 1 + len(attributes)
-            if self._nodes > _NODES_MAX:
-                raise _RefusedError(f"it has more than {_NODES_MAX} elements")
+            if self._nodes > VALUES_MAX:
+                raise _RefusedError(f"it has more than {VALUES_MAX} elements")
             self._open.append(
                 (name, {f"@{key.rpartition(':')[2]}": value for key, value in attributes.items()}, [])
             )

@@ -317,7 +317,7 @@ def test_a_record_of_a_group_is_held_to_what_any_record_is() -> None:
 def test_a_group_has_no_more_records_than_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser_module, "VALUES_MAX", 3)
     assert told(EACH, {"r": [{"name": "n", "v": [1, 2, 3, 4]}]}) == ["it is broken"]
-    assert told(EACH, {"r": [{"name": "n", "v": [1, 2, 3]}]}) == ["it is no object"] * 3
+    assert told(EACH, {"r": [{"name": "n", "v": [1, 2, 3]}]}) == ["it is not an object"] * 3
 
 
 def test_a_group_that_is_no_group_has_no_record() -> None:

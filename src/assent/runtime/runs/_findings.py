@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,14 +83,20 @@ class FindingsStore:
         with self.opened() as (file, _):
             return removal.count(file.db)
 
-    def stands(self, run: str, step: str) -> bool:
-        """Whether what a triage decided is what is decided now; so it is of one that never succeeded."""
+    def stands(self, run: str, step: str, tried: Collection[tuple[str, str]] | None = None) -> bool:
+        """Whether what a triage decided is what is decided now; so it is of one that never succeeded.
+
+        `tried`: the undo is only tried, which its run waits for, and these steps are as if they had been taken back.
+        """
         from assent.capabilities.findings import seq_of
 
-        self._settle(RunId(run))
+        if tried is None:
+            self._settle(RunId(run))
         with self.opened() as (file, journal):
-            seq = None if journal is None else seq_of(journal, run, step)
-            return seq is None or Writing(file).stands(seq)
+            if journal is None or (seq := seq_of(journal, run, step)) is None:
+                return True
+            found = (seq_of(journal, *one) for one in tried or ())
+            return Writing(file).stands(seq, without=[one for one in found if one is not None])
 
     def needed(self) -> frozenset[str]:
         """The runs whose acts stand: without their payloads findings, or what was decided about them, would be gone."""

@@ -383,6 +383,7 @@ _STATE_FILES: Final = {
     "findings.db",
     "findings.db-shm",
     "findings.db-wal",
+    "findings.db-lock",
     "resources.db",
     "resources.db-shm",
     "resources.db-wal",

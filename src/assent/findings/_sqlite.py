@@ -5,6 +5,8 @@ Every change is one transaction with a durable commit (`synchronous=FULL`), so t
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -21,9 +23,12 @@ from assent.errors import InputError, WorldError
 _BUSY_S_MAX: Final = 10
 _PAUSE_S: Final = 0.05
 _pause: Final = Event().wait
-_CACHE_KIB: Final = 64 << 10
+LOOK_CACHE_KIB: Final = 2 << 10
+"""What one who looks takes of memory: there may be many, and some are slow."""
+WRITE_CACHE_KIB: Final = 64 << 10
 _LOG_BYTES: Final = 64 << 20
 """As much of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -59,18 +64,27 @@ DAMAGED: Final = (
 
 
 def connected(
-    path: Path | None, *, is_durable: bool = True, busy_s: int = _BUSY_S_MAX, page_bytes: int = 4096
+    path: Path | None,
+    *,
+    is_durable: bool = True,
+    busy_s: int = _BUSY_S_MAX,
+    page_bytes: int = 4096,
+    cache_kib: int = WRITE_CACHE_KIB,
 ) -> apsw.Connection:
     """A connection to a file that only its owner may read, made where there is none; None for one that nobody
     else can open, in memory while it is small.
 
     `busy_s`: how long it waits for others who write. `is_durable`: what was committed outlives a loss of power; else what is
-    there is whole then, and may be of some time before.
+    there is whole then, and may be of some time before. Where nothing can be made, SQLite's own errors say so.
     """
     if path is None:
         return apsw.Connection("")
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise (apsw.FullError if error.errno in _FULL else apsw.CantOpenError)(str(error)) from error
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
         db.set_busy_handler(lambda tries: _wait(tries, busy_s))
@@ -81,7 +95,7 @@ def connected(
         _keep_log(db, busy_s)
         db.pragma("synchronous", "FULL" if is_durable else "NORMAL")
         # Ids are in no order, so each batch touches pages all over the indexes: kept at hand, and written back seldom.
-        db.pragma("cache_size", -_CACHE_KIB)
+        db.pragma("cache_size", -cache_kib)
         db.wal_autocheckpoint(_LOG_BYTES // page_bytes)
     except BaseException:
         db.close(force=True)
@@ -117,6 +131,46 @@ def schema_by(steps: tuple[str, ...]) -> list[Any]:  # `Any`: as above
         return schema_of(new)
     finally:
         new.close()
+
+
+def connected_unchanging(path: Path) -> apsw.Connection:
+    """A connection to a file that can only be read, and that nobody is writing. Raises SQLite's own errors."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise apsw.CantOpenError("there is more in its log, which can't be read without writing beside it")
+    name = str(path).translate({ord(one): f"%{ord(one):02X}" for one in "%?#"})
+    uri = f"file:{name}?immutable=1"
+    return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else is in here by this file, which is made where there is none. Others wait, however long that takes."""
+    try:
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise (apsw.FullError if error.errno in _FULL else apsw.CantOpenError)(str(error)) from error
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            _pause(_PAUSE_S)  # So that it can be interrupted.
+        yield
+    finally:
+        os.close(held)
+
+
+def emptied(path: Path, busy_s: int = _BUSY_S_MAX) -> None:
+    """Make a file as if nothing had been written to it, whatever it holds. Who has it open sees that as any other change."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
+    try:
+        path.chmod(0o600)
+        db.set_busy_handler(lambda tries: _wait(tries, busy_s))
+        db.config(apsw.SQLITE_DBCONFIG_RESET_DATABASE, 1)
+        db.execute("VACUUM")
+    finally:
+        db.close(force=True)
 
 
 def _wait(tries: int, busy_s: int) -> bool:

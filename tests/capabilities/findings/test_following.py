@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from assent.capabilities.findings import BOOK, follow
-from assent.errors import Json, WorldError
+from assent.errors import Json, RefusedError, WorldError
 from assent.findings.book import BookFile, Mark, Wanted
 from assent.runtime._ledger import reading
 from assent.runtime.doctor._files import findings_checks
@@ -297,3 +297,60 @@ async def test_a_call_that_failed_is_no_act(place: Place) -> None:
         found = kept(place)
         assert (found["projects"], found["datasets"], found["findings"]) == ([], [], [])
         assert found == anew(place)
+
+
+async def decided(runtime: Bench, **said: Json) -> str:
+    result = await runtime.call("findings.triage", {"project": "shop", "matching": {"statuses": []}, **said})
+    assert result.status == "succeeded", result
+    return result.run_id
+
+
+async def test_an_undo_that_somebody_decided_behind_is_refused_and_its_run_stays(place: Place) -> None:
+    """Its trial says so, nothing is touched, and a resume has nothing to go on with."""
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        before = kept(place)
+        run = await decided(runtime, status="resolved")
+        other = await decided(runtime, status="open")
+        assert (await runtime.plan_undo(run)).rehearsal.obstacle is not None
+        with pytest.raises(RefusedError, match="somebody decided otherwise") as refused:
+            await runtime.undo(run)
+        assert refused.value.code == "COMPENSATION_CONFLICT"
+        assert (await runtime.show(run)).status == "succeeded"
+        # Once what was decided since is taken back, this can be, too.
+        assert (await runtime.undo(other)).status == "undone"
+        assert (await runtime.plan_undo(run)).rehearsal.obstacle is None
+        assert (await runtime.undo(run)).status == "undone"
+    assert kept(place) == before
+
+
+async def test_what_one_session_decided_one_after_another_is_taken_back_whole(place: Place) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        before = kept(place)
+        session = await runtime.session()
+        for status in ("triaged", "resolved", "open"):
+            said: dict[str, Json] = {"project": "shop", "matching": {"statuses": []}, "status": status}
+            assert (await session.call("findings.triage", said)).status == "succeeded"
+        await session.close()
+        assert (await runtime.plan_undo(session.run_id)).rehearsal.obstacle is None
+        assert (await runtime.undo(session.run_id)).status == "undone"
+    assert kept(place) == before
+
+
+async def test_a_decision_between_trying_an_undo_and_beginning_it_waits_for_somebody(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stands = FindingsStore.stands
+
+    def late(store: FindingsStore, run: str, step: str, tried: Any = None) -> bool:
+        return tried is not None or stands(store, run, step)
+
+    monkeypatch.setattr(FindingsStore, "stands", late)
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        run = await decided(runtime, status="resolved")
+        await decided(runtime, status="open")
+        undone = await runtime.undo(run)
+        assert undone.status == "needs_attention"
+        assert f"assent resolve {run} call --abandon" in str(undone.error)

@@ -15,8 +15,8 @@ import pytest
 from assent import Runtime, capability
 from assent.capabilities.resource import Shelf, _acts, resolved_for_use
 from assent.engine import RunResult
-from assent.errors import InputError, Json
-from assent.findings.assets import AssetType, AssetVersion, Context, ports
+from assent.errors import InputError, Json, RefusedError
+from assent.findings.assets import AssetType, AssetVersion, Context, _provider, ports
 from assent.invocation import LocalContext
 from assent.runtime.settings.effective import Settings
 from assent.system import SystemClock
@@ -76,11 +76,61 @@ def kept(workspace: Path) -> Callable[[], dict[str, AssetVersion]]:
 async def test_a_version_that_was_used_is_not_taken_back(runtime: Runtime, kept: Any) -> None:
     made = await publish(runtime)
     await call(runtime, "read", reference=ONE)
+    assert (await runtime.plan_undo(made.run_id)).rehearsal.obstacle is not None
+    with pytest.raises(RefusedError, match="was used since it was published") as refused:
+        await runtime.undo(made.run_id)
+    assert refused.value.code == "COMPENSATION_CONFLICT"
+    assert (await runtime.show(made.run_id)).status == "succeeded"
+    assert kept()[ONE].uses == 1
+
+
+async def test_what_one_session_did_with_a_version_is_taken_back_in_its_order(
+    runtime: Runtime, kept: Any
+) -> None:
+    """What the later steps did is no conflict of the earlier ones', whose undo is tried before theirs."""
+    session = await runtime.session()
+    await session.call("resource.publish", {"reference": ONE, "text": "a"})
+    await session.call("resource.promote", {"reference": ONE, "to": "global"})
+    await session.call("resource.retire", {"reference": ONE})
+    await session.close()
+    assert (await runtime.plan_undo(session.run_id)).rehearsal.obstacle is None
+    assert len(kept()) == 2
+    undone = await runtime.undo(session.run_id)
+    assert (undone.status, kept()) == ("undone", {})
+
+
+async def test_a_version_that_came_into_use_between_trying_and_undoing_waits_for_somebody(
+    runtime: Runtime, kept: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await publish(runtime)
+    await call(runtime, "read", reference=ONE)
+    monkeypatch.setattr(_provider.Provider, "withdrawable", lambda *_, **__: None)
+    withdraw = _provider.Provider.withdraw
+
+    def late(*args: Any, **said: Any) -> None:
+        monkeypatch.undo()
+        withdraw(*args, **said)
+
+    monkeypatch.setattr(_provider.Provider, "withdraw", late)
     undone = await runtime.undo(made.run_id)
     assert undone.status == "needs_attention"
     assert undone.error is not None
     assert undone.error["code"] == "COMPENSATION_CONFLICT"
     assert kept()[ONE].uses == 1
+
+
+@pytest.mark.parametrize("verb", ["publish", "promote", "retire"])
+async def test_a_simulated_world_has_no_part_in_the_registry(runtime: Runtime, kept: Any, verb: str) -> None:
+    """A replay with the code as it is now calls what may be rehearsed: the registry stays as it is."""
+    await publish(runtime)
+    there = {"publish": {"reference": "res://global/wordlist/words:2", "text": "b"}}
+    there |= {"promote": {"reference": ONE, "to": "global"}, "retire": {"reference": ONE}}
+    run = await runtime.call(f"resource.{verb}", there[verb])
+    if verb == "publish":
+        assert (await runtime.undo(run.run_id)).status == "undone"
+    before = kept()
+    await runtime.replay(run.run_id, capability_version=f"resource.{verb}@1.0.0")
+    assert kept() == before
 
 
 async def test_a_version_that_was_there_already_stays(runtime: Runtime, kept: Any) -> None:

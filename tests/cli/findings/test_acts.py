@@ -520,16 +520,15 @@ def test_a_dry_run_says_what_the_policy_would(shell: Shell) -> None:
         assert shell(*words).code == code
 
 
-def test_an_undo_that_somebody_decided_behind_is_settled_as_it_says(shell: Shell) -> None:
+def test_an_undo_that_somebody_decided_behind_is_refused(shell: Shell) -> None:
     shell("findings", "import", str(SCAN), "-p", "shop")
     run = shell.json("triage", "--severity", "medium", "--set", "triaged")["run_id"]
     shell("findings", "triage", "--severity", "medium", "--set", "resolved")
-    ended = shell("undo", run)
-    assert ended.code == 5
-    hint = f"assent resolve {run} call --abandon"
-    assert f"`{hint}` leaves what was decided since as it is" in ended.out
-    assert shell(*hint.split()[1:]).code == 0
-    assert "unfinished" not in shell("findings", "projects").err
+    for words in ((), ("--plan",)):
+        ended = shell("undo", run, *words)
+        assert ended.code == 5 or words
+        assert "somebody decided otherwise" in ended.out + ended.err
+    assert {one["status"] for one in shell.runs()} == {"succeeded"}
     assert [one["status"] for one in shell.listed("--status", "any", "--severity", "medium")] == ["resolved"]
 
 

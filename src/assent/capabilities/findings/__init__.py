@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assent.capabilities.findings._desk import project_of as project_of
     from assent.capabilities.findings._following import BOOK as BOOK
     from assent.capabilities.findings._following import follow as follow
+    from assent.capabilities.findings._following import is_followed as is_followed
     from assent.capabilities.findings._following import seq_of as seq_of
     from assent.capabilities.findings._following import standing as standing
     from assent.capabilities.findings.ingest import Ingested as Ingested
@@ -25,7 +26,7 @@ __getattr__, __dir__ = resolved_when_asked(
     __name__,
     {
         "._desk": "Desk ProjectName known_tools project_of",
-        "._following": "BOOK follow seq_of standing",
+        "._following": "BOOK follow is_followed seq_of standing",
         ".ingest": "Ingested ingest",
     },
 )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from assent.capabilities._rehearsing import taken_back_in
 from assent.capabilities.findings._desk import Desk, ProjectName, project_of
 from assent.capabilities.findings.area import decision_text
 from assent.capabilities.findings.ingest import Ingested, head_of, normalise
@@ -288,12 +289,17 @@ class TriageEffect:
 
     def compensate(self, context: LocalContext) -> None:
         """Nothing, unless somebody decided otherwise since. `COMPENSATION_CONFLICT`."""
-        if not context.app.get(Desk).stands(context.run, context.step):
+        taken = taken_back_in(context.world) if context.world.is_simulated else None
+        if not context.app.get(Desk).stands(context.run, context.step, taken):
             raise RefusedError(
                 "COMPENSATION_CONFLICT",
                 "somebody decided otherwise about some of the findings since",
-                hint=f"`assent resolve {context.run} {context.step} --abandon` leaves what was decided since as it is",
+                hint="undo that first, or leave it as it is"
+                if taken is not None
+                else f"`assent resolve {context.run} {context.step} --abandon` leaves what was decided since as it is",
             )
+        if taken is not None:
+            taken.add((context.run, context.step))
 
     def reconcile(self) -> Reconciliation:
         """Without its outcome it has had no effect."""

@@ -9,7 +9,8 @@ from assent.capabilities.describing import changes_files, describe
 from assent.capabilities.findings._acts import DeleteProjectEffect, GcEffect, ImportEffect, TriageEffect
 from assent.capabilities.findings._report import ReportEffect
 
-_changes: Final = partial(describe, reversible=True, scope="findings", idempotent=True)
+# They act on nothing but the record, so that an undo of them can be tried.
+_changes: Final = partial(describe, reversible=True, scope="findings", idempotent=True, rehearsable=True)
 
 CAPABILITIES: Final = (
     _changes(

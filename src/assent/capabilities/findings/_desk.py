@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
@@ -74,8 +74,9 @@ class Desk(msgspec.Struct, frozen=True):
     """The store, folded up to what the ledger has now, with all that the run that is named has done so far."""
     count_old: Callable[[str, Removal], Removed]
     """What removing by age would remove of that, likewise."""
-    stands: Callable[[str, str], bool]
-    """Whether what a triage, by its run and step, decided is what is decided now."""
+    stands: Callable[[str, str, Collection[tuple[str, str]] | None], bool]
+    """Whether what a triage, by its run and step, decided is what is decided now. Of an undo that is only tried, with the steps
+    that it would have taken back by then."""
     unfinished: Callable[[], list[str]]
     """The runs that have not ended."""
     now_ms: Callable[[], int]

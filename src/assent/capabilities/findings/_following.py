@@ -55,22 +55,26 @@ class Act(msgspec.Struct, frozen=True):
     output: Commitment | None
 
 
-def follow(journal: JournalReader, blob: Blob, file: BookFile) -> None:
-    """Bring a store to where the ledger is. Calling it twice does nothing the second time. `RECORD_CORRUPT`.
+def follow(journal: JournalReader, blob: Blob, file: BookFile) -> int:
+    """Bring a store to where the ledger is, and tell by its entry; -1 where that has no act. `RECORD_CORRUPT`.
 
-    `blob` gives the bytes beside the ledger by their digest, checked.
+    Calling it twice does nothing the second time. `blob` gives the bytes beside the ledger by their digest, checked. One
+    process folds at a time; who is up to date waits for nobody.
     """
-    writing = Writing(file)
-    with file.looking():
-        mark = writing.mark()
-    fold = _Fold(journal, blob, file, writing)
-    if mark is None:
-        fold.go(-1)
-    # A mark of another ledger, or of one that was rolled back, is no place in this one.
-    elif mark.entry != _entry(journal, mark.seq):
-        fold.anew()
-    else:
-        fold.go(mark.seq)
+    fold = _Fold(journal, blob, file)
+    since = fold.since()
+    if since is not None and not fold.has_more(since):
+        return since
+    with file.folding():
+        since = fold.since()  # Others may have folded while this one waited.
+        return fold.anew() if since is None else fold.go(since)
+
+
+def is_followed(journal: JournalReader, blob: Blob, file: BookFile) -> bool:
+    """Whether a store is where the ledger is."""
+    fold = _Fold(journal, blob, file)
+    since = fold.since()
+    return since is not None and not fold.has_more(since)
 
 
 def _entry(journal: JournalReader, seq: int) -> str | None:
@@ -102,34 +106,47 @@ def standing(journal: JournalReader, book: Looking) -> Iterator[str]:
 
 
 class _Fold:
-    def __init__(self, journal: JournalReader, blob: Blob, file: BookFile, writing: Writing) -> None:
+    def __init__(self, journal: JournalReader, blob: Blob, file: BookFile) -> None:
         self._journal = journal
         self._blob = blob
         self._file = file
-        self._writing = writing
+        self._writing = Writing(file)
         self._left_out: frozenset[tuple[str, str]] = frozenset()
 
-    def go(self, since: int) -> None:
+    def since(self) -> int | None:
+        """The last entry that is folded; -1 for none, and None where the mark is of another ledger, or of one rolled back."""
+        with self._file.looking():
+            mark = self._writing.mark()
+        if mark is None:
+            return -1
+        return mark.seq if mark.entry == _entry(self._journal, mark.seq) else None
+
+    def has_more(self, since: int) -> bool:
+        """Whether there are acts behind an entry."""
+        return next(self._acts(since), None) is not None
+
+    def go(self, since: int) -> int:
+        """Fold what is behind an entry; the last one then."""
         for act in self._acts(since):
             if self._has_to_begin_anew(act):
-                self.anew()
-                return
+                return self.anew()
             self._fold(act)
+            since = act.seq
+        return since
 
-    def anew(self) -> None:
+    def anew(self) -> int:
         """All from the beginning, less the removals taken back by now. One transaction: nobody sees less than there is."""
         with self._file.whole():
-            # Read in here: another process that folded further meanwhile is not thrown back.
             acts = [*self._acts(-1)]
-            if not acts:
-                return
             self._left_out = frozenset(
                 (one.run, one.step) for one in acts if one.what == "undone" and one.capability in REMOVALS
             )
             self._writing.clear()
             for act in acts:
                 self._put(act)
-            self._set_mark(acts[-1])
+            if acts:
+                self._set_mark(acts[-1])
+        return acts[-1].seq if acts else -1
 
     def _acts(self, since: int) -> Iterator[Act]:
         while True:
@@ -148,9 +165,6 @@ class _Fold:
 
     def _fold(self, act: Act) -> None:
         with self._file.whole():
-            now = self._writing.mark()
-            if now is not None and now.seq >= act.seq:
-                return  # Somebody else folded it meanwhile.
             self._put(act)
             self._set_mark(act)
 

@@ -12,9 +12,10 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import Field, JsonValue, model_validator
 
+from assent.capabilities._rehearsing import taken_back_in
 from assent.capabilities.handed import Counted, Kept, Upload, measured
 from assent.capabilities.resource._shelf import Shelf, at, resolved_for_use
-from assent.errors import RefusedError
+from assent.errors import InputError, RefusedError
 from assent.findings.assets import (
     AssetVersion,
     Level,
@@ -82,6 +83,18 @@ class _Journaled(msgspec.Struct, frozen=True):
     def meant(self) -> Reference:
         return read_reference(self.reference)
 
+    @property
+    def foreseen(self) -> Version:
+        """What a simulated call says of a version that it only would make."""
+        return Version(
+            reference=self.reference,
+            sha256=self.sha256,
+            bytes=self.bytes,
+            published_at=self.at,
+            promoted_from=self.source or None,
+            retired_at=None,
+        )
+
 
 def _journaled(context: LocalContext) -> _Journaled:
     state: Mapping[str, object] = context.prepared or {}
@@ -100,13 +113,24 @@ def _settled(context: LocalContext) -> Reconciliation:
 
 def _withdrawn(context: LocalContext) -> None:
     """Remove a version that this call made. `COMPENSATION_CONFLICT` where somebody used it since."""
-    noted = _journaled(context)
+    noted, shelf = _journaled(context), context.app.get(Shelf)
     if noted.was_so:
         return
     try:
-        with context.app.get(Shelf).changing() as provider:
-            provider.withdraw(noted.meant, published_at=noted.at)
-    except NoEffectError as error:
+        if not context.world.is_simulated:
+            with shelf.changing() as provider:
+                provider.withdraw(noted.meant, published_at=noted.at)
+            return
+        taken = taken_back_in(context.world)
+        with shelf.looking() as provider:
+            provider.withdrawable(
+                noted.meant,
+                published_at=noted.at,
+                copies_but={one for what, one in taken if what == "published"},
+                is_reinstated=("retired", noted.reference) in taken,
+            )
+        taken.add(("published", noted.reference))
+    except (InputError, NoEffectError) as error:
         raise RefusedError("COMPENSATION_CONFLICT", error.message, hint=error.hint) from None
 
 
@@ -144,7 +168,7 @@ class PublishEffect:
         """Keep the content as it is now."""
         meant = _publishable(context, parameters)
         content = Counted(_content(context, parameters))
-        digest = context.blobs.put(content)
+        digest = measured(content)[0] if context.world.is_simulated else context.blobs.put(content)
         there = self._there(context, meant, digest)
         moment = context.app.get(Shelf).now()
         noted = _Journaled(str(meant), moment, was_so=there is not None, sha256=digest, bytes=content.size)
@@ -160,6 +184,8 @@ class PublishEffect:
     def execute(self, context: LocalContext, parameters: Publish) -> Version:
         """Publish what was kept; again is harmless."""
         noted, shelf = _journaled(context), context.app.get(Shelf)
+        if context.world.is_simulated:
+            return noted.foreseen
         with shelf.changing() as provider:
             made = provider.publish(noted.reference, context.blobs.read(noted.sha256), at=noted.at)
         if parameters.handed is not None:
@@ -251,6 +277,8 @@ class PromoteEffect:
     def execute(self, context: LocalContext, parameters: Promote) -> Version:
         """Copy it; again is harmless."""
         noted = _journaled(context)
+        if context.world.is_simulated:
+            return noted.foreseen
         with context.app.get(Shelf).changing() as provider:
             there = at(provider, noted.meant)
             if there is None or there.sha256 != noted.sha256:
@@ -306,8 +334,10 @@ class RetireEffect:
 
     def execute(self, context: LocalContext, parameters: Retire) -> Version:
         """Take it out of use; again is harmless."""
-        del parameters  # What is retired was settled in `prepare`.
         noted = _journaled(context)
+        if context.world.is_simulated:
+            one = self._found(context, parameters)
+            return _said(msgspec.structs.replace(one, retired_at=one.retired_at or noted.at))
         with context.app.get(Shelf).changing() as provider:
             return _said(provider.retire(noted.reference, at=noted.at))
 
@@ -323,7 +353,11 @@ class RetireEffect:
     def compensate(self, context: LocalContext) -> None:
         """Put it back into use, if this call took it out."""
         noted = _journaled(context)
-        if not noted.was_so:
+        if noted.was_so:
+            return
+        if context.world.is_simulated:
+            taken_back_in(context.world).add(("retired", noted.reference))
+        else:
             with context.app.get(Shelf).changing() as provider:
                 provider.reinstate(noted.meant, retired_at=noted.at)
 

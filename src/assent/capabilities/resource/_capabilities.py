@@ -9,7 +9,13 @@ from assent.capabilities.describing import describe, reads
 from assent.capabilities.resource._acts import PromoteEffect, PublishEffect, RetireEffect, read
 
 _changes: Final = partial(
-    describe, operation="WRITE", risk="MEDIUM", reversible=True, scope="resources", idempotent=True
+    describe,
+    operation="WRITE",
+    risk="MEDIUM",
+    reversible=True,
+    scope="resources",
+    idempotent=True,
+    rehearsable=True,
 )
 
 CAPABILITIES: Final = (

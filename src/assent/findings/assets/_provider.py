@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Final
@@ -123,25 +123,42 @@ class Provider(ABC):
 
     def withdraw(self, reference: Reference | str, *, published_at: str) -> None:
         """Take back that a version was published or promoted."""
-        meant, _, _ = read_exact(reference)
         with self._whole():
-            one = self._at(meant)
-            if one is None or one.published_at != published_at:
-                return
-            copies = self.versions(None, one.type, one.name)
-            since = (
-                (one.uses > 0, "used"),
-                (one.retired_at is not None, "retired"),
-                (any(copy.promoted_from == str(one.reference) for copy in copies), "promoted"),
+            one = self.withdrawable(reference, published_at=published_at)
+            if one is not None:
+                self._remove(one)
+
+    def withdrawable(
+        self,
+        reference: Reference | str,
+        *,
+        published_at: str,
+        copies_but: Collection[str] = (),
+        is_reinstated: bool = False,
+    ) -> AssetVersion | None:
+        """What `withdraw` would remove."""
+        meant, _, _ = read_exact(reference)
+        one = self._at(meant)
+        if one is None or one.published_at != published_at:
+            return None
+        copies = (
+            copy
+            for copy in self.versions(None, one.type, one.name)
+            if copy.promoted_from == str(one.reference) and str(copy.reference) not in copies_but
+        )
+        since = (
+            (one.uses > 0, "used"),
+            (one.retired_at is not None and not is_reinstated, "retired"),
+            (any(copies), "promoted"),
+        )
+        found = [word for is_so, word in since if is_so]
+        if found:
+            raise InputError(
+                "RESOURCE_IN_USE",
+                f"`{one.reference}` was {' and '.join(found)} since it was published",
+                hint="retire it: then nothing new uses it",
             )
-            found = [word for is_so, word in since if is_so]
-            if found:
-                raise InputError(
-                    "RESOURCE_IN_USE",
-                    f"`{one.reference}` was {' and '.join(found)} since it was published",
-                    hint="retire it: then nothing new uses it",
-                )
-            self._remove(one)
+        return one
 
     def reinstate(self, reference: Reference | str, *, retired_at: str) -> None:
         """Take back that a version was retired."""

@@ -8,7 +8,7 @@ Moments are the caller's, RFC 3339 in UTC with `Z`. A reference is a `Reference`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -92,6 +92,19 @@ class ResourceProvider(Protocol):
         """Take back that a version was published, or promoted, at that moment: as if it had not been. Else it does nothing.
 
         `InputError` `RESOURCE_IN_USE`: it was used, promoted or retired since.
+        """
+
+    def withdrawable(
+        self,
+        reference: Reference | str,
+        *,
+        published_at: str,
+        copies_but: Collection[str] = (),
+        is_reinstated: bool = False,
+    ) -> AssetVersion | None:
+        """What `withdraw` would remove, and what it would raise; nothing is changed.
+
+        `copies_but`: copies that count as withdrawn before, and with `is_reinstated` it counts as not retired.
         """
 
     def reinstate(self, reference: Reference | str, *, retired_at: str) -> None:

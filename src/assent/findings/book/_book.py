@@ -10,7 +10,7 @@ whoever takes one of those back folds anew without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -241,10 +241,19 @@ class Writing:
         for project in projects:
             self._remove_if_empty(project)
 
-    def stands(self, seq: int) -> bool:
-        """Whether what an act decided is what is decided now."""
-        other = """SELECT 1 FROM change LEFT JOIN triage USING (id) WHERE seq = ? AND triage.body IS NOT after LIMIT 1"""
-        return self._db.execute(other, (seq,)).get is None
+    def stands(self, seq: int, *, without: Collection[int] = ()) -> bool:
+        """Whether what an act decided is what is decided now; `without` other acts, as if they had been taken back."""
+        other = "SELECT id, after, body FROM change LEFT JOIN triage USING (id) WHERE seq = ? AND body IS NOT after"
+        one = "SELECT before FROM change WHERE seq = ? AND id = ? AND after = ?"
+        for key, after, body in self._db.execute(other, (seq,)):
+            now = body
+            for act in sorted(without, reverse=True):
+                found = self._db.execute(one, (act, key, now)).fetchone()
+                if found is not None:
+                    (now,) = found
+            if now != after:
+                return False
+        return True
 
     def remove_project(self, project: str) -> None:
         """Remove all that is kept of a project."""

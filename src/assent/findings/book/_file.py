@@ -9,7 +9,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from assent.errors import WorldError
-from assent.findings._sqlite import DAMAGED, Connection, connected, schema_by, schema_of, told, whole
+from assent.findings._sqlite import (
+    DAMAGED,
+    LOOK_CACHE_KIB,
+    WRITE_CACHE_KIB,
+    Connection,
+    alone,
+    connected,
+    connected_unchanging,
+    emptied,
+    schema_by,
+    schema_of,
+    told,
+    whole,
+)
 from assent.findings.book._called import TABLE, Called
 
 VERSION: Final = 4
@@ -72,6 +85,16 @@ CREATE TABLE change (seq INTEGER NOT NULL, id BLOB NOT NULL, before BLOB, after 
 _WHAT: Final = "the store of findings"
 
 
+def _made(db: Connection) -> Connection:
+    """A connection to a file with its tables, which are made where there are none."""
+    try:
+        _make(db)
+    except BaseException:
+        db.close(force=True)
+        raise
+    return db
+
+
 def _make(db: Connection) -> None:
     """The tables, where there are none. Those of another release, or of anybody else, are as good as damaged."""
     if db.pragma("user_version") == 0:
@@ -91,30 +114,67 @@ def _schema() -> list[Any]:  # `Any`: as SQLite keeps it
 class BookFile:
     """An open file of SQLite that only its owner may read. For one thread."""
 
-    def __init__(self, path: Path | None) -> None:
-        """`path`: None for a book in memory. A file that is damaged, or of another release, is removed and made anew."""
-        self.path = path
+    def __init__(self, path: Path | None, *, is_fixed: bool = False) -> None:
+        """`path`: None for a book in memory. A file that is damaged, or of another release, is emptied and made anew.
+
+        `is_fixed`: it lies on what can only be read, and is opened as it is. `WorldError` `STORAGE_FAILED`.
+        """
+        self.path = None if is_fixed else path
+        self._is_alone = False
         with told(_WHAT, BUSY_S_MAX):
+            if is_fixed:
+                assert path is not None  # INVARIANT: memory can be written
+                self.db = _made(connected_unchanging(path))
+                return
             try:
                 self.db = self._opened()
             except DAMAGED:
-                self._remove()
-                self.db = self._opened()
+                with self._alone():
+                    self.db = self._opened_anew()
 
     def _opened(self) -> Connection:
         # Whatever the disk loses with the power is folded again: nothing waits for it.
-        db = connected(self.path, is_durable=False, busy_s=BUSY_S_MAX, page_bytes=_PAGE_BYTES)
-        try:
-            _make(db)
-        except BaseException:
-            db.close(force=True)
-            raise
-        return db
+        return _made(
+            connected(
+                self.path,
+                is_durable=False,
+                busy_s=BUSY_S_MAX,
+                cache_kib=LOOK_CACHE_KIB,
+                page_bytes=_PAGE_BYTES,
+            )
+        )
 
-    def _remove(self) -> None:
+    def _opened_anew(self) -> Connection:
+        try:
+            return self._opened()  # Others have made it anew while this one waited.
+        except DAMAGED:
+            self._empty()
+            return self._opened()
+
+    def _empty(self) -> None:
         assert self.path is not None  # INVARIANT: memory is never damaged
-        for tail in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
+        emptied(self.path, BUSY_S_MAX)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else folds, or empties the file."""
+        if self.path is None or self._is_alone:
+            yield
+            return
+        with alone(self.path.with_name(f"{self.path.name}-lock")):
+            self._is_alone = True
+            try:
+                yield
+            finally:
+                self._is_alone = False
+
+    @contextmanager
+    def folding(self) -> Iterator[None]:
+        """Nobody else folds; who comes meanwhile waits, however long that takes, and looks at less than there is otherwise."""
+        with self._told(), self._alone():
+            self.db.pragma("cache_size", -WRITE_CACHE_KIB)
+            yield
+            self.db.pragma("cache_size", -LOOK_CACHE_KIB)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -122,7 +182,7 @@ class BookFile:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Failures as errors of ours. A file that turns out to be damaged is removed: whoever opens it next makes it anew."""
+        """Failures as errors of ours. A file that turns out to be damaged is emptied: whoever opens it next makes it anew."""
         try:
             with told(_WHAT, BUSY_S_MAX):
                 yield
@@ -130,7 +190,9 @@ class BookFile:
             cause = error.__cause__ if isinstance(error, WorldError) else error
             if not isinstance(cause, DAMAGED) or self.path is None:
                 raise
-            self._remove()
+            self.db.close(force=True)  # What it has begun to read would be waited for.
+            with told(_WHAT, BUSY_S_MAX), self._alone():
+                self._empty()
             raise WorldError(
                 "STORAGE_FAILED",
                 f"{_WHAT} was damaged",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent import system
-from assent.errors import InputError
+from assent.errors import InputError, WorldError
 from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents
 from assent.journal import rows_at_once
 from assent.runtime._find_run import UNFINISHED
@@ -56,18 +57,21 @@ class FindingsStore:
     @contextmanager
     def opened(self) -> Iterator[tuple[BookFile, LedgerReader | None]]:
         """The store, as the ledger is now; an empty one where nothing was recorded yet."""
-        from assent.capabilities.findings import BOOK, follow
+        from assent.capabilities.findings import BOOK
 
         state: Path = self._settings.state
-        with reading(state) as journal:
-            file = BookFile(None if journal is None else state / BOOK)
-            try:
-                if journal is not None:
-                    follow(journal, journal.blob, file)
-                with file.looking():
-                    yield file, journal
-            finally:
-                file.close()
+        with reading(state) as journal, ExitStack() as held:
+            if journal is None:
+                file = held.enter_context(closing(BookFile(None)))
+            else:
+                try:
+                    file = _folded(journal, state / BOOK, held)
+                except WorldError as error:
+                    if error.code != "STORAGE_FAILED":
+                        raise
+                    # Damaged, and emptied by now; or somebody removed it, or made it anew, while it was being opened.
+                    file = _folded(journal, state / BOOK, held)
+            yield file, journal
 
     @contextmanager
     def looking(self, run: str | None = None) -> Iterator[Looking]:
@@ -83,14 +87,20 @@ class FindingsStore:
         with self.opened() as (file, _):
             return removal.count(file.db)
 
-    def stands(self, run: str, step: str) -> bool:
-        """Whether what a triage decided is what is decided now; so it is of one that never succeeded."""
+    def stands(self, run: str, step: str, tried: Collection[tuple[str, str]] | None = None) -> bool:
+        """Whether what a triage decided is what is decided now; so it is of one that never succeeded.
+
+        `tried`: the undo is only tried, which its run waits for, and these steps are as if they had been taken back.
+        """
         from assent.capabilities.findings import seq_of
 
-        self._settle(RunId(run))
+        if tried is None:
+            self._settle(RunId(run))
         with self.opened() as (file, journal):
-            seq = None if journal is None else seq_of(journal, run, step)
-            return seq is None or Writing(file).stands(seq)
+            if journal is None or (seq := seq_of(journal, run, step)) is None:
+                return True
+            found = (seq_of(journal, *one) for one in tried or ())
+            return Writing(file).stands(seq, without=[one for one in found if one is not None])
 
     def is_as_recorded(self) -> bool | None:
         """Whether the store says what the ledger comes to, which is folded once more; None where it went on meanwhile."""
@@ -139,6 +149,38 @@ class FindingsStore:
             handed=Handed(settings.state / HANDED),
             manifests=settings.parsers,
         )
+
+
+def _folded(journal: LedgerReader, path: Path, held: ExitStack) -> BookFile:
+    """The store as the ledger is now, and of one moment, for as long as it is held."""
+    from assent.capabilities.findings import follow
+
+    with ExitStack() as mine:
+        file = mine.enter_context(closing(_opened(journal, path)))
+        while True:
+            folded = follow(journal, journal.blob, file)
+            with ExitStack() as look:
+                look.enter_context(file.looking())
+                mark = Writing(file).mark()
+                if folded < 0 or (mark is not None and mark.seq >= folded):
+                    mine.push(look.pop_all())
+                    held.push(mine.pop_all())
+                    return file
+            # Somebody found it damaged and emptied it meanwhile.
+
+
+def _opened(journal: LedgerReader, path: Path) -> BookFile:
+    """The file; where nothing can be written, as it is if it is where the ledger is, and else one in memory."""
+    from assent.capabilities.findings import is_followed
+
+    if os.access(path.parent, os.W_OK) and (os.access(path, os.W_OK) or not path.exists()):
+        return BookFile(path)
+    with suppress(WorldError), ExitStack() as held:
+        file = held.enter_context(closing(BookFile(path, is_fixed=True)))
+        if is_followed(journal, journal.blob, file):
+            held.pop_all()
+            return file
+    return BookFile(None)
 
 
 def _now_ms() -> int:

@@ -256,7 +256,7 @@ async def test_a_store_that_goes_on_while_it_is_compared_is_looked_at_again(
         marks = iter([Mark(1, "a"), Mark(2, "b")])
         with monkeypatch.context() as patched:
             patched.setattr("assent.runtime.runs._findings.Writing.mark", lambda _: next(marks, Mark(3, "c")))
-            patched.setattr("assent.capabilities.findings.follow", lambda *_: None)
+            patched.setattr("assent.capabilities.findings.follow", lambda *_: -1)
             (told,) = findings_checks(place.settings())
         assert told.status == "warning"
         assert findings_checks(place.settings())[0].status == "ok"

@@ -111,6 +111,17 @@ def _schema() -> list[Any]:  # `Any`: as SQLite keeps it
     return schema_by((_TABLES,))
 
 
+def forget(path: Path) -> None:
+    """Empty a store, where there is one: nothing of what it held stands in its file then. Who looks next makes it anew."""
+    if path.exists():
+        with told(_WHAT, BUSY_S_MAX), alone(_lock_of(path)):
+            emptied(path, BUSY_S_MAX)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-lock")
+
+
 class BookFile:
     """An open file of SQLite that only its owner may read. For one thread."""
 
@@ -161,7 +172,7 @@ class BookFile:
         if self.path is None or self._is_alone:
             yield
             return
-        with alone(self.path.with_name(f"{self.path.name}-lock")):
+        with alone(_lock_of(self.path)):
             self._is_alone = True
             try:
                 yield

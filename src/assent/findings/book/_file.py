@@ -22,8 +22,8 @@ from assent.findings._sqlite import (
 )
 from assent.findings.book._called import TABLE, Called
 
-VERSION: Final = 4
-"""Of the tables below. A file of another version is made anew."""
+VERSION: Final = 5
+"""Of the tables below, and of what is folded into them. A file of another version is made anew."""
 BUSY_S_MAX: Final = 600
 """Who looks, or folds, waits so long for who is folding: a dataset of a million takes a minute, and without it one would look
 at less than what was recorded."""

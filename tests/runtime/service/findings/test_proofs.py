@@ -187,7 +187,7 @@ async def test_what_is_erased_while_it_is_proved_is_told_as_that(
     (one,) = listed(place)
     async with place.open(box=False) as runtime:
         await erased(runtime, run)
-    monkeypatch.setattr("assent.capabilities.findings.follow", lambda *_: None)  # nobody has folded it anew
+    monkeypatch.setattr("assent.capabilities.findings.follow", lambda *_: -1)  # nobody has folded it anew
     with pytest.raises(InputError) as refused:
         proof_of(place, one)
     assert refused.value.code == "FINDING_UNKNOWN"

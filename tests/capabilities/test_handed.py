@@ -119,7 +119,7 @@ def test_parts_come_in_order_and_a_file_has_a_limit(
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(errno.ENOSPC, "DISK_FULL"), (errno.EDQUOT, "DISK_FULL"), (errno.EIO, "STORAGE_FAILED")],
+    [(errno.ENOSPC, "DISK_FULL"), (errno.EDQUOT, "DISK_FULL"), (errno.EIO, "STATE_UNUSABLE")],
 )
 def test_what_the_disk_refuses_leaves_nothing(
     folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch, number: int, code: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
-from assent.errors import InputError, RefusedError, WorldError
+from assent.errors import InputError, RefusedError
 from assent.invocation import NoEffectError
-from assent.journal import ensure_private_dir, fsync_dir
+from assent.journal import ensure_private_dir, fsync_dir, state_unusable
 from assent.spec.capability import SpecModel
 from assent.spec.words.sizes import count_text, size_text
 
@@ -99,7 +98,7 @@ class Handed:
     ) -> tuple[str | None, int]:
         """Add a part to what comes under a name; its size so far, and its digest when it is whole, which is durable then.
 
-        `InputError` UPLOAD_INVALID, FILE_TOO_LARGE; `RefusedError` UPLOADS_FULL; `WorldError` DISK_FULL, STORAGE_FAILED.
+        `InputError` UPLOAD_INVALID, FILE_TOO_LARGE; `RefusedError` UPLOADS_FULL; `WorldError` DISK_FULL, STATE_UNUSABLE.
         """
         if capability not in TAKERS:
             raise InputError(
@@ -114,8 +113,11 @@ class Handed:
                 "an upload must have a name of 8 to 64 letters, digits and `-`",
                 path="upload",
             )
-        ensure_private_dir(self._folder.parent)
-        ensure_private_dir(self._folder)
+        try:
+            ensure_private_dir(self._folder.parent)
+            ensure_private_dir(self._folder)
+        except OSError as error:
+            raise state_unusable(self._folder.parent, error) from error
         stem = _stem(principal, capability, upload)
         temporary = self._folder / f"{stem}{_PART}"
         self._require_room(principal, temporary, len(data))
@@ -154,12 +156,7 @@ class Handed:
                     if not is_kept:
                         temporary.unlink(missing_ok=True)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise WorldError(
-                "DISK_FULL" if full else "STORAGE_FAILED",
-                "the disk that holds the state is full" if full else "what was handed over can't be kept",
-                hint="free some space and try again" if full else None,
-            ) from error
+            raise state_unusable(self._folder.parent, error) from error
         return digest, size
 
     def _require_room(self, principal: str, coming: Path, more: int) -> None:

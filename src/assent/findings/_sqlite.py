@@ -169,6 +169,7 @@ def emptied(path: Path, busy_s: int = _BUSY_S_MAX) -> None:
         db.set_busy_handler(lambda tries: _wait(tries, busy_s))
         db.config(apsw.SQLITE_DBCONFIG_RESET_DATABASE, 1)
         db.execute("VACUUM")
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     finally:
         db.close(force=True)
 

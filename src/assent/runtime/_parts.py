@@ -112,10 +112,12 @@ class Parts:
         self._plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         self._captures = Captures(settings)
         self.schedules = ScheduleRecords(settings, self.check_spec)
-        self.records = RunRecords(settings.state, self._plans, self.deliveries, self.schedules)
+        self._findings = FindingsStore(settings)
+        self.records = RunRecords(
+            settings.state, self._plans, self.deliveries, self.schedules, self._findings
+        )
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
         self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
-        self._findings = FindingsStore(settings)
         self.app.offer("assent.capabilities.findings._desk.Desk", self._findings.offered)
         self._keys = KeyActs(settings, self.schedules.added_by)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)

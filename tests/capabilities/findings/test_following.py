@@ -276,6 +276,22 @@ async def test_what_was_erased_is_gone_from_the_store_and_what_was_decided_of_it
         assert one.reported.triage.status == "risk_accepted"
 
 
+async def test_what_was_erased_stands_in_no_file_of_the_store(place: Place) -> None:
+    """Not even where nobody has looked since, and not of what is folded anew."""
+    async with place.open(box=False) as runtime:
+        run = await imported(runtime, place, "erased.example")
+        await imported(runtime, place, "kept.example")
+        assert len(kept(place)["findings"]) == 2
+        await runtime.erase([run])
+
+        def read() -> bytes:
+            return b"".join(path.read_bytes() for path in place.settings().state.glob(f"{BOOK}*"))
+
+        assert b"erased.example" not in read()
+        kept(place)
+        assert (b"erased.example" in read(), b"kept.example" in read()) == (False, True)
+
+
 async def test_a_call_that_failed_is_no_act(place: Place) -> None:
     async with place.open(box=False) as runtime:
         result = await runtime.call("findings.import", {"project": "shop", "path": "none.jsonl"})
@@ -354,3 +370,128 @@ async def test_a_decision_between_trying_an_undo_and_beginning_it_waits_for_some
         undone = await runtime.undo(run)
         assert undone.status == "needs_attention"
         assert f"assent resolve {run} call --abandon" in str(undone.error)
+
+
+async def test_who_is_up_to_date_waits_for_nobody_and_others_wait_for_who_folds(place: Place) -> None:
+    """However long that takes: one who gave up would look at less than there is."""
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        before = kept(place)
+        with ThreadPoolExecutor(1) as pool:
+            with BookFile(place.settings().state / BOOK).folding():
+                assert kept(place) == before
+                await imported(runtime, place, "b.example")
+                looking = pool.submit(kept, place)
+                with pytest.raises(TimeoutError):
+                    looking.result(0.3)
+            assert len(looking.result(20)["findings"]) == 2
+
+
+async def test_what_others_folded_while_one_waited_is_not_folded_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    folding, folds = BookFile.folding, list[str]()
+
+    def late(file: BookFile) -> Any:
+        monkeypatch.setattr(BookFile, "folding", folding)
+        kept(place)
+        folds.append("others")
+        return folding(file)
+
+    monkeypatch.setattr(BookFile, "folding", late)
+    assert (len(kept(place)["datasets"]), folds) == (1, ["others"])
+
+
+async def test_a_store_that_is_emptied_while_it_is_opened_is_folded_before_it_is_looked_at(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    wanted = kept(place)
+    left = [True]
+
+    def emptied_behind(journal: Any, blob: Any, file: BookFile) -> int:
+        found = follow(journal, blob, file)
+        if left:
+            left.clear()
+            with file.whole():
+                file.clear()
+        return found
+
+    monkeypatch.setattr("assent.capabilities.findings.follow", emptied_behind)
+    assert kept(place) == wanted
+    assert left == []
+
+
+@pytest.mark.parametrize(("code", "times"), [("STORAGE_FAILED", 2), ("DISK_FULL", 1)])
+async def test_a_store_that_fails_while_it_is_opened_is_opened_once_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch, code: str, times: int
+) -> None:
+    """Others may have removed it, or emptied it, in between; a full disk is told at once."""
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    asked: list[str] = []
+
+    def failing(*_: Any) -> int:
+        asked.append(code)
+        raise WorldError(code, "it can't be")
+
+    monkeypatch.setattr("assent.capabilities.findings.follow", failing)
+    with pytest.raises(WorldError, match="it can't be"):
+        kept(place)
+    assert len(asked) == times
+
+
+async def test_of_many_who_meet_a_wrong_store_each_finds_the_same(
+    place: Place, nursery: Nursery, clean_env: dict[str, str]
+) -> None:
+    async with place.open(box=False) as runtime:
+        for host in ("a.example", "b.example"):
+            await imported(runtime, place, host, records=100)
+    wanted, path = plain(kept(place)), place.settings().state / BOOK
+    last = ("-c", _LOOKS, str(place.root))
+    for content in (b"junk" * 10_000, b"", None):
+        if content is None:
+            other = apsw.Connection(str(path))
+            other.pragma("user_version", 2)
+            other.close()
+        else:
+            path.write_bytes(content)
+        with ThreadPoolExecutor(4) as pool:
+            ended = pool.map(
+                lambda _: nursery.run(*last, cwd=place.root, env=clean_env, kind="python"), range(4)
+            )
+            assert [json.loads(one.out or one.err) for one in ended] == [wanted] * 4
+
+
+def names(folder: Path) -> dict[str, int]:
+    return {str(one): one.stat().st_mtime_ns for one in folder.glob(f"{BOOK}*")}
+
+
+@pytest.mark.parametrize("store", ["none", "current", "older", "log", "damaged"])
+async def test_where_nothing_can_be_written_findings_are_looked_at_nevertheless(
+    place: Place, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    """As they are kept, where that is what the ledger says, and else folded in memory."""
+    path = place.settings().state / BOOK
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        wanted = kept(place)
+        if store == "older":
+            await imported(runtime, place, "b.example")
+            wanted = anew(place)
+    if store == "none":
+        path.unlink()
+    elif store == "log":
+        path.with_name(f"{BOOK}-wal").write_bytes(b"x" * 100)
+    elif store == "damaged":
+        path.write_bytes(b"junk" * 1000)
+    folder = place.settings().state
+    before = names(folder)
+    monkeypatch.setattr("assent.runtime.runs._findings.os.access", lambda *_: False)
+    assert kept(place) == wanted
+    with FindingsStore(place.settings()).opened() as (file, _):
+        assert (file.db.filename == str(path)) == (store == "current")
+    assert names(folder) == before

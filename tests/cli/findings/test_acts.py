@@ -776,3 +776,19 @@ def test_what_was_never_handed_over_is_not_imported(shell: Shell) -> None:
     assert json.loads(ended.out)["error"]["code"] == "FILE_NOT_HANDED_OVER"
     assert [one["name"] for one in shell.json("projects")] == ["shop"]
     assert raw["fault"] is None
+
+
+def test_an_import_whose_store_cannot_be_asked_is_told_by_its_run(shell: Shell) -> None:
+    """It succeeded, and its own output says what it brought."""
+    (shell.folder / ".assent").mkdir(mode=0o700)
+    (shell.folder / ".assent" / "findings.db").mkdir()
+    ended = shell("findings", "import", str(SCAN), "-p", "shop")
+    assert (ended.code, "nuclei: 4 records, 1 medium" in ended.out) == (0, True), ended
+    assert "this is what the run itself says, because findings can't be asked for" in ended.err
+    ended = shell("findings", "import", str(SCAN), "-p", "shop", "--fail-on", "medium", "--json")
+    assert (ended.code, json.loads(ended.out.splitlines()[-1])["status"]) == (1, "succeeded")
+    assert "`--fail-on medium` found 1 medium" in ended.err
+    cut = shell.folder / "cut.jsonl"
+    cut.write_bytes(SCAN.read_bytes()[:-100])
+    ended = shell("findings", "import", str(cut), "-p", "shop")
+    assert (ended.code, "not all could be read" in ended.err) == (1, True), ended

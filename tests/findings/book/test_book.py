@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from itertools import count, pairwise
 from pathlib import Path
@@ -641,6 +642,56 @@ def test_a_file_that_turns_out_to_be_damaged_is_told_once_and_made_anew(tmp_path
     book = _kept(path)
     assert book.listed() == ["1"]
     book.file.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EROFS, "STORAGE_FAILED"), (errno.ENOSPC, "DISK_FULL")])
+def test_a_file_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    book = _kept(tmp_path / "findings.db")
+
+    def failing(*_: object) -> int:
+        raise OSError(number, "no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("assent.findings._sqlite.os.open", failing)
+        with pytest.raises(WorldError, match=code):
+            BookFile(tmp_path / "other.db")
+        with pytest.raises(WorldError, match=code), book.file.folding():
+            pass
+    book.file.close()
+
+
+def test_who_looks_takes_little_memory_and_who_folds_more(tmp_path: Path) -> None:
+    file = BookFile(tmp_path / "findings.db")
+    assert file.db.pragma("cache_size") == -2048
+    with file.folding():
+        assert file.db.pragma("cache_size") == -65_536
+    assert file.db.pragma("cache_size") == -2048
+    file.close()
+
+
+def test_a_file_that_turns_out_to_be_damaged_while_it_is_folded_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "findings.db"
+    book = Book(path)
+    book.add(*(found(number, title="long" * 100) for number in range(1, 200)))
+    spoil(book.file)
+    file = BookFile(path)
+    with pytest.raises(WorldError, match="was damaged"), file.folding(), file.looking():
+        Looking(file, NOW_MS).page(1, Wanted(), limit=100)
+    file.close()
+    assert dump(BookFile(path))["findings"] == []
+
+
+def test_what_was_seen_at_an_earlier_moment_later_on_was_first_seen_then(tmp_path: Path) -> None:
+    """A clock was put back in between; without the one, the other's moment holds."""
+    book = Book()
+    book.add(found(1), at=100)
+    early = book.add(found(1), at=50)
+    assert [(one["first_ms"], one["last_ms"]) for one in dump(book.file)["findings"]] == [(50, 100)]
+    with book.file.whole():
+        book.writing.take_back(early)
+    assert [(one["first_ms"], one["last_ms"]) for one in dump(book.file)["findings"]] == [(100, 100)]
 
 
 def test_a_full_disk_is_told_and_loses_nothing_that_was_there(tmp_path: Path) -> None:

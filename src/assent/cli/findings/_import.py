@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,10 +14,11 @@ from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, WAITING, worst
 from assent.cli._handing import hand_over
-from assent.cli.findings._options import brought_by, counted, fail_on_option, gated, project_said
-from assent.cli.runs._drive import conclude
+from assent.cli.findings._options import brought_by, counted, fail_on_option, gated, project_said, told_gate
+from assent.cli.runs._drive import answer, as_driven, conclude
 from assent.cli.runs._progress import Progress
 from assent.cli.terminal._files import require_readable
+from assent.errors import AssentError
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
@@ -74,7 +76,9 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
     has_waited = run.status != "succeeded"
     if has_waited and (code := conclude(door, run, wait_ms=None)) != OK:
         return code
-    found = next(one for one in door.perform(requests.Datasets(run=run.run_id)).datasets)
+    found = _dataset(door, run.run_id)
+    if found is None:
+        return _told_by_run(door, run.run_id, name, fail_on, is_told=has_waited)
     if not has_waited:  # Else the run itself was told of.
         _tell(door, found, said["project"])
     code = OK
@@ -85,6 +89,37 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
         )
     fields = brought_by(run.run_id, found.project_id)
     return max(code, gated(door, fail_on, fields, what=f" in `{safe_line(name)}`"))
+
+
+def _dataset(door: Door, run: str) -> answers.Dataset | None:
+    """What a run brought; None, which is told, where the store does not say it: the run's own output is on record then."""
+    try:
+        found = next(iter(door.perform(requests.Datasets(run=run)).datasets), None)
+    except AssentError as error:
+        door.out.note(
+            f"this is what the run itself says, because findings can't be asked for: {safe_line(error.message)}"
+        )
+        return None
+    if found is None:
+        door.out.note("this is what the run itself says: what it brought was taken back or removed meanwhile")
+    return found
+
+
+def _told_by_run(door: Door, run_id: str, name: str, fail_on: str | None, *, is_told: bool) -> int:
+    """The same from the run alone: what was decided about its findings is not known, so each counts for `--fail-on`."""
+    run = as_driven(door.perform(requests.Show(run=run_id)))
+    if not is_told:
+        answer(door, run)
+    said = run.steps[0].output
+    output: Any = said if isinstance(said, dict) else {}  # `Any`: JSON; none where the run was erased
+    code = OK
+    if output.get("fault") is not None:
+        code = FAILED
+        door.out.note("exit code 1: not all could be read")
+    if fail_on is not None:
+        counts = Counter(output.get("by_severity", {}))
+        code = max(code, told_gate(door, fail_on, counts, what=f" in `{safe_line(name)}`"))
+    return code
 
 
 def _tell(door: Door, found: answers.Dataset, project: str) -> None:

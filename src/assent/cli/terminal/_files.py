@@ -16,18 +16,17 @@ def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
     """Write a file that takes its name when it is whole; its size. A device or a pipe is written to. `FILE_UNWRITABLE`."""
     if path.exists() and not path.is_file():
         return _written(path, path, chunks)
-    try:
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
-            place = Path(temporary.name)
-    except OSError as error:
-        raise _unwritable(path, error) from None
+    with (
+        _telling(path),
+        NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary,
+    ):
+        place = Path(temporary.name)
     try:
         size = _written(path, place, chunks)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        place.chmod(mode)
-        place.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
+        with _telling(path):
+            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+            place.chmod(mode)
+            place.replace(path)
     finally:
         with suppress(OSError):
             place.unlink(missing_ok=True)
@@ -36,14 +35,25 @@ def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
 
 def _written(path: Path, place: Path, chunks: Iterable[bytes]) -> int:
     size = 0
+    with _telling(path):
+        file = place.open("wb")
     try:
-        with place.open("wb") as file:
-            for chunk in chunks:
+        for chunk in chunks:  # Whatever fails there is no failure of this file.
+            with _telling(path):
                 file.write(chunk)
-                size += len(chunk)
+            size += len(chunk)
+    finally:
+        with _telling(path):
+            file.close()
+    return size
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise _unwritable(path, error) from None
-    return size
 
 
 def _umask() -> int:

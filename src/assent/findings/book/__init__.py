@@ -3,7 +3,7 @@
 from assent.findings.book._book import Dataset, Mark, Writing
 from assent.findings.book._comparing import Difference
 from assent.findings.book._digest import contents
-from assent.findings.book._file import BookFile
+from assent.findings.book._file import BookFile, forget
 from assent.findings.book._looking import (
     PAGE_MAX,
     Brought,
@@ -37,4 +37,5 @@ __all__ = [
     "Writing",
     "contents",
     "entered",
+    "forget",
 ]

@@ -131,7 +131,8 @@ class Writing:
                 self._called.add(there, text)
             else:
                 db.execute(
-                    "UPDATE finding SET newest = ?, last_ms = max(last_ms, ?) WHERE n = ?", (row, at, there)
+                    "UPDATE finding SET newest = ?, first_ms = min(first_ms, ?), last_ms = max(last_ms, ?) WHERE n = ?",
+                    (row, at, at, there),
                 )
                 # SQLite writes an index anew for what an update names, also where it is the same: most that is known is.
                 if now != [rank, detector, called]:

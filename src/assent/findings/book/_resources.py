@@ -42,8 +42,8 @@ class Resources:
         )
         if db.changes():
             db.execute(
-                "UPDATE resource SET newest = ?, last_ms = max(last_ms, ?) WHERE n = ?",
-                (db.last_insert_rowid(), at_ms, number),
+                "UPDATE resource SET newest = ?, first_ms = min(first_ms, ?), last_ms = max(last_ms, ?) WHERE n = ?",
+                (db.last_insert_rowid(), at_ms, at_ms, number),
             )
 
     def take_back(self, seq: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from assent.capabilities.record import Held, Records
     from assent.journal import Journal, JournalReader
     from assent.runtime.runs._deliveries import Deliveries
+    from assent.runtime.runs._findings import FindingsStore
     from assent.runtime.runs._saved_plans import PlanStore
     from assent.runtime.runs._schedules import ScheduleRecords
     from assent.spec.events.kinds import Leaf
@@ -38,9 +40,16 @@ class RunRecords:
     """Looks at the record beside whoever owns it, and so also for a plan; erasing is for the owner, once it is open."""
 
     def __init__(
-        self, state: Path, plans: PlanStore, deliveries: Deliveries, schedules: ScheduleRecords
+        self,
+        state: Path,
+        plans: PlanStore,
+        deliveries: Deliveries,
+        schedules: ScheduleRecords,
+        findings: FindingsStore,
     ) -> None:
         self._state = state
+        self._findings = findings
+        self._has_findings = False
         self._plans = plans
         self._deliveries = deliveries
         self._schedules = schedules
@@ -72,6 +81,7 @@ class RunRecords:
     async def erase_run(self, run: str, act: str) -> None:
         """Erase a run; the saved plan that it came from first, because that holds the same inputs: it can be tried again."""
         assert self._driver is not None  # INVARIANT: a call is executed only where the runtime is open
+        assert self._journal is not None
         record = (await self._driver.look(RunId(run))).record
         require_ended(record)
         if record.created.plan is not None:
@@ -79,6 +89,7 @@ class RunRecords:
         await self._deliveries.forget(run)
         await self._schedules.forget(RunId(run), RunId(act))
         await self._driver.erase(RunId(run), RunId(act))
+        self._has_findings |= self._findings.is_of(self._journal, run)
 
     async def erase_plan(self, plan: str, act: str) -> None:
         """Erase a plan and what it has read; nobody runs it meanwhile."""
@@ -92,6 +103,9 @@ class RunRecords:
     async def forget(self) -> None:
         """See to it that what was erased stands nowhere else either."""
         assert self._journal is not None  # INVARIANT: as for `erase_run`
+        if self._has_findings:
+            await asyncio.to_thread(self._findings.forget)
+            self._has_findings = False
         await self._journal.forget()
 
     async def compact(self) -> int:

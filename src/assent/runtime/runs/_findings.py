@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from assent import system
 from assent.errors import InputError, WorldError
-from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents
-from assent.journal import rows_at_once
+from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents, forget
+from assent.journal import JournalReader, at_once, rows_at_once
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import LedgerReader, reading
 from assent.spec.ids import RunId
@@ -124,6 +124,16 @@ class FindingsStore:
 
         with self.opened() as (file, journal):
             return frozenset() if journal is None else frozenset(standing(journal, Looking(file, 0)))
+
+    def is_of(self, journal: JournalReader, run: str) -> bool:
+        """Whether a run has acts that the store is folded from."""
+        return bool(at_once(journal.rows("findings_acts", {"run": run}, limit=1)))
+
+    def forget(self) -> None:
+        """Empty the store, so that nothing stands in its file of what was erased; whoever looks next folds it anew. Blocks."""
+        from assent.capabilities.findings import BOOK
+
+        forget(self._settings.state / BOOK)
 
     def unfinished(self) -> list[str]:
         """The runs that have not ended."""

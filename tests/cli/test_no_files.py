@@ -34,6 +34,7 @@ ALLOWED: Final = {
     "cli/runs/_history.py": "an attachment goes to the file that is named",
     "cli/runs/_replay.py": "RUN or a snapshot's file",
     "cli/runs/_workflow.py": "PLAN or a workflow's file",
+    "cli/scans/_recipes.py": "whether a folder stands where the report is to go, before anything is scanned for it",
     "cli/terminal/_error_text.py": "the line of a document that an error points to, shown below it",
     "cli/terminal/_files.py": "what is imported is read where it was typed; a report or a proof goes to the file that is named",
     "cli/terminal/_output.py": "the standard streams, once nobody reads them any more",

@@ -724,7 +724,7 @@ REST = (
     ),
     story(
         "scanners, as their files say",
-        ask("scanners", {"is_asked": False}, gives={"*.status": ["unknown"] * 21}),
+        ask("scanners", {"is_asked": False}, gives={"*.status": ["unknown"] * 22}),
     ),
     story(
         "plugins",
@@ -893,7 +893,7 @@ FINDINGS: Final = (
         "workflows of scans come along",
         ask("recipe", {"name": "code"}, gives={"name": "code"}),
         ask("recipe", {"name": "none"}, code="RECIPE_UNKNOWN"),
-        ask("scanners", {"is_asked": False}, gives={"#": 21}),
+        ask("scanners", {"is_asked": False}, gives={"#": 22}),
         counts=True,
     ),
     story(
@@ -942,7 +942,7 @@ FINDINGS: Final = (
             "findings.import",
             {"project": "shop", "handed": {"upload": "one-upload", "blob": "@blob", "bytes": "@bytes"}},
         ),
-        ask("findings", gives={"#": 4}),
+        ask("findings", gives={"#": 5}),
         ask(
             "hand_over",
             {"upload": "short", "capability": "findings.import", "data": ""},

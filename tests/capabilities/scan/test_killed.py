@@ -54,8 +54,8 @@ class Shell:
 
 
 @pytest.fixture
-def shell(yard: Yard, nursery: Nursery, measured_env: dict[str, str]) -> Shell:
-    return Shell(yard, nursery, measured_env)
+def shell(yard: Yard, nursery: Nursery, clean_env: dict[str, str]) -> Shell:
+    return Shell(yard, nursery, clean_env)
 
 
 def test_a_static_scan_that_was_killed_is_begun_again_and_counts_once(shell: Shell) -> None:

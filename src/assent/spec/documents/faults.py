@@ -352,6 +352,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[^<>\s\x00]+$": "an address without blanks, `<` and `>`",
     r"^https?://[^\s/?#@\\]+(?:[/?#]\S*)?$": "an http or https URL without a user name",
     r"^ak_[a-z2-7]{16}$": "a key's id as the list of keys shows it: `ak_` and 16 letters or digits",
+    r"^[A-Za-z0-9-]{8,64}$": "a name of 8 to 64 letters, digits and `-`",
     r"^[A-Za-z0-9][A-Za-z0-9 ._/:@+-]*$": "a name of letters, digits, blanks and `. _ / : @ + -` that begins with a letter or "
     "digit",
     r"^[A-Za-z0-9][A-Za-z0-9._@+/-]{0,127}$": "a name of at most 128 letters, digits and `. _ @ + / -` that begins with a letter "

@@ -445,6 +445,22 @@ async def test_launcher_that_was_killed_is_started_again(ground: Ground) -> None
     assert caught.value.code == "SANDBOX_FAILED"
 
 
+async def test_a_program_that_is_ended_with_what_holds_it_is_told_apart_from_one_that_was_ended_here(
+    ground: Ground,
+) -> None:
+    with Sandbox.detect() as sandbox:
+        if not sandbox.holds.is_confined:
+            pytest.skip("nothing can be confined on this machine")
+        child = await sandbox.start(["sh", "-c", "echo begun; sleep 60"], ground.confinement())
+        assert os.read(child.stdout, 64) == b"begun\n"
+        launcher = sandbox.launcher_id
+        assert launcher is not None
+        os.kill(launcher, signal.SIGKILL)
+        assert (await child.wait()).limit == "lost"
+        for descriptor in (child.stdin, child.stdout, child.stderr):
+            os.close(descriptor)
+
+
 async def test_child_has_its_pipes_and_is_killed(sandbox: Sandbox, ground: Ground) -> None:
     child = await sandbox.start(["cat"], ground.confinement())
     os.write(child.stdin, b"there and back")

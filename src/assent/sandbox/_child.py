@@ -95,7 +95,7 @@ class Child:
         code: int = answer["status"]
         limit: LimitName | None = answer["limit"]
         if limit == "killed":
-            limit = self._limit or limit
+            limit = self._limit or "lost"  # Nobody here has ended it.
         limit = limit or _limit_of(code)
         left = answer.get("denied") or {"count": 0, "places": []}
         elapsed = asyncio.get_running_loop().time() - self._began_s

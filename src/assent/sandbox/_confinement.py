@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 MIB: Final = 1 << 20
 
 LimitName = Literal[
-    "cpu_s", "memory_bytes", "file_bytes", "layer_bytes", "processes", "wall_s", "output_bytes", "killed"
+    "cpu_s",
+    "memory_bytes",
+    "file_bytes",
+    "layer_bytes",
+    "processes",
+    "wall_s",
+    "output_bytes",
+    "killed",
+    "lost",
 ]
 """What ended a program before its time; `killed` is the caller's own wish."""
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assent.capabilities.exec._output import STREAMS
+from assent.capabilities.exec._programs import Ran
+from assent.capabilities.exec._run import require_success
 from assent.engine import RunResult
+from assent.errors import AssentError, WorldError
+from assent.invocation import NoEffectError
 from assent.runtime.service._reading import Reader
 from assent.sandbox import Holds, Sandbox
 from tests.support.bodies import Place, code, policy, rule
@@ -183,3 +189,24 @@ async def test_without_walls_nothing_is_captured(no_walls: Place) -> None:
     assert planned.error is not None
     assert planned.error["code"] == "SANDBOX_UNAVAILABLE"
     assert not (no_walls.workspace / "escaped").exists()
+
+
+@pytest.mark.parametrize(("may_act", "kind"), [(True, WorldError), (False, NoEffectError)])
+def test_a_program_that_somebody_else_ended_was_not_cancelled(
+    tmp_path: Path, may_act: bool, kind: type[AssentError]
+) -> None:
+    for name in STREAMS:
+        (tmp_path / name).write_bytes(b"")
+    ran = Ran(
+        folder=tmp_path,
+        exit_code=None,
+        signal=9,
+        limit="lost",
+        cpu_ms=0,
+        memory_bytes=0,
+        wall_ms=0,
+        may_act=may_act,
+    )
+    with pytest.raises(kind, match="somebody ended what held the program") as ended:
+        require_success(ran, check=False)
+    assert ended.value.code == "SANDBOX_FAILED"

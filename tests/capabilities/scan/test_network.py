@@ -157,8 +157,10 @@ async def test_a_scan_that_takes_too_long_or_says_too_much_is_ended(yard: Yard, 
     yard.probe(only(web), time="700ms")
     result = await yard.run("active", "probe", web.url, more="last")
     assert (code(result), message(result)) == ("PROGRAM_LIMIT", "the program was ended by its limit `wall`")
+    assert "raise `time` under `[limits]` in its manifest" in str((result.error or {})["hint"])
     yard.probe(only(web))
     result = await yard.run("active", "probe", web.url, noisy="true")
+    assert "raise `output_bytes` under `[limits]` in its manifest" in str((result.error or {})["hint"])
     assert (code(result), message(result)) == (
         "PROGRAM_LIMIT",
         "the program was ended by its limit `output_bytes`",

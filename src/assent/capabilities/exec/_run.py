@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -91,11 +91,13 @@ def require_success(
     check: bool,
     success: Collection[int] = (0,),
     hint: str = "its last words stand with this; with `check: false` an exit code is not a failure",
+    limits: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse a program that was ended, or that failed: with an exit code that is none of `success`. One that could not act has
     had no effect: nobody has its writes.
 
-    Raises PROGRAM_LIMIT, PROGRAM_FAILED and CALL_CANCELLED, as `NoEffectError` or `WorldError`.
+    `limits`: how one is raised, where that is not `[sandbox]`. Raises PROGRAM_LIMIT, PROGRAM_FAILED, SANDBOX_FAILED and
+    CALL_CANCELLED, as `NoEffectError` or `WorldError`.
     """
     if ran.limit is None and (ran.exit_code in success or not check):
         return
@@ -103,13 +105,17 @@ def require_success(
     details = {**ran.told(), **ends(ran.folder), "limit": ran.limit}
     if ran.limit == "killed":
         raise kind("CALL_CANCELLED", "the call was cancelled while its program ran", details=details)
+    if ran.limit == "lost":
+        what = "somebody ended what held the program, and the program with it"
+        raise kind("SANDBOX_FAILED", what, hint="call it again", details=details)
     if ran.limit is not None:
         key = ran.limit.removesuffix("_s")  # The file gives times as durations.
         longer = "give it more time with `timeout` where the call sets one, or " if key == "wall" else ""
+        raised = (limits or {}).get(ran.limit, f"raise `{key}` under `[sandbox]`")
         raise kind(
             "PROGRAM_LIMIT",
             f"the program was ended by its limit `{key}`",
-            hint=f"{longer}raise `{key}` under `[sandbox]`, or give the program less to do",
+            hint=f"{longer}{raised}, or give the program less to do",
             details=details,
         )
     how = f"exit code {ran.exit_code}" if ran.exit_code is not None else f"signal {ran.signal}"

@@ -42,6 +42,17 @@ if TYPE_CHECKING:
     from assent.sandbox import Capture
 
 _CHUNK_BYTES: Final = 1 << 20
+_LIMITS: Final = {
+    limit: f"raise `{name}` under `[limits]` in its manifest"
+    for limit, name in (
+        ("wall_s", "time"),
+        ("memory_bytes", "memory_bytes"),
+        ("output_bytes", "output_bytes"),
+        ("file_bytes", "output_bytes"),
+        ("processes", "processes"),
+    )
+}
+"""What a manifest says; the rest is as `[sandbox]` has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +186,13 @@ async def execute(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
         # A scan that failed has left nothing but what it sent. That nobody takes back, and there is no doubt about it either.
         codes = ", ".join(map(str, plan.tool.success))
         hint = f"its last words stand with this; by its manifest {codes} is success"
-        require_success(replace(ran, may_act=False), check=True, success=plan.tool.success, hint=hint)
+        require_success(
+            replace(ran, may_act=False),
+            check=True,
+            success=plan.tool.success,
+            hint=hint,
+            limits=_LIMITS,
+        )
         capture = await in_thread(partial((await programs.sandbox()).captured, folder / LAYER))
         return await in_thread(partial(_scanned, context, parameters, plan, ran, capture))
 

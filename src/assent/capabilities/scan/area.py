@@ -152,11 +152,11 @@ _SCOPE: Final[Table] = {
 SECTION: Final[Table] = {
     "tools": Setting(settings.path, "a folder with [manifests](scanning.md#adding-a-scanner) of scanners"),
     "paths": Setting(
-        Texts('must be a list of folders: `["/opt/scanners/bin"]`'),
+        Texts('must be a list of folders: `["/opt/scanners/bin"]`', may_be_empty=True),
         "folders in which scanners are looked for before the system's",
     ),
     "read_only": Setting(
-        Texts('must be a list of folders and files: `["/opt/nuclei-templates"]`'),
+        Texts('must be a list of folders and files: `["/opt/nuclei-templates"]`', may_be_empty=True),
         "more folders and files that scanners can read",
     ),
     "pins": Setting(_pins, 'the SHA-256 that a scanner\'s file must have: `{ nmap = "…" }`'),

@@ -174,6 +174,6 @@ class _Worker:
 
 
 def _told(ended: Ended) -> str:
-    if ended.limit not in {None, "killed"}:
+    if ended.limit not in {None, "killed", "lost"}:
         return f"past its limit of {ended.limit}"
     return f"signal {ended.signal}" if ended.signal is not None else f"exit code {ended.exit_code}"

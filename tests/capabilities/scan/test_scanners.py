@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from assent.capabilities.scan.area import SECTION
 from assent.runtime.service import answers, requests
 from assent.runtime.service.service import Service
+from assent.spec.documents.settings import Setting
 from tests.capabilities.scan.conftest import PROBE, PROBING, Yard
 from tests.support.bodies import code
 
@@ -166,3 +168,10 @@ async def test_the_folders_that_a_script_needs_are_named_at_once(yard: Yard) -> 
     yard.program("probe", "\x7fELF")
     one = await told(yard, "probe")
     assert one.error is not None
+
+
+def test_scanners_may_have_no_folders_of_their_own() -> None:
+    for key in ("paths", "read_only"):
+        setting = SECTION[key]
+        assert isinstance(setting, Setting)
+        assert setting.read([]) == []

@@ -1,0 +1,17 @@
+"""Texts cut into chunks: the pieces that are indexed, found and shown."""
+
+from assent.knowledge.chunks.cutting import CHUNK_BYTES_MAX, PLANNER_VERSION, Chunk, chunks_of, language_of
+from assent.knowledge.chunks.plan import FILE_BYTES_MAX, LeftOut, Plan, Planned, plan_file
+
+__all__ = [
+    "CHUNK_BYTES_MAX",
+    "FILE_BYTES_MAX",
+    "PLANNER_VERSION",
+    "Chunk",
+    "LeftOut",
+    "Plan",
+    "Planned",
+    "chunks_of",
+    "language_of",
+    "plan_file",
+]

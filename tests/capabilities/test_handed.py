@@ -135,6 +135,19 @@ def test_what_the_disk_refuses_leaves_nothing(
     assert [*folder.iterdir()] == []
 
 
+def test_a_state_in_which_nothing_can_be_made_is_told(
+    folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(AssentError) as raised:
+        add()
+    assert raised.value.code == "STATE_UNUSABLE"
+    assert not folder.exists()
+
+
 def test_so_many_files_of_one_principal_wait_and_no_more(
     folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:

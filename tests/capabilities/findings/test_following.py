@@ -343,10 +343,12 @@ async def test_an_undo_that_somebody_decided_behind_is_refused_and_its_run_stays
 async def test_what_one_session_decided_one_after_another_is_taken_back_whole(place: Place) -> None:
     async with place.open(box=False) as runtime:
         await imported(runtime, place, "a.example")
+        await imported(runtime, place, "b.example")
         before = kept(place)
         session = await runtime.session()
-        for status in ("triaged", "resolved", "open"):
-            said: dict[str, Json] = {"project": "shop", "matching": {"statuses": []}, "status": status}
+        for status, text in (("triaged", "example"), ("resolved", "b.example"), ("open", "a.example")):
+            matching: dict[str, Json] = {"statuses": [], "text": text}
+            said: dict[str, Json] = {"project": "shop", "matching": matching, "status": status}
             assert (await session.call("findings.triage", said)).status == "succeeded"
         await session.close()
         assert (await runtime.plan_undo(session.run_id)).rehearsal.obstacle is None

@@ -46,15 +46,18 @@ async def test_what_may_be_a_file_or_a_folder_may_be_a_resource(
     yard.probe(only(web), kind=kind)
     manifest = yard.work / "scanners/probe.toml"
     text = manifest.read_text().replace('[options.words]\ntype = "file"', '[options.words]\ntype = "path"')
+    text = text.replace('["--words"', '["--also", "{also}"], ["--words"')
+    text += '\n[options.also]\ntype = "file"\nabout = "more words to read"\n'
     manifest.write_text(text if kind == "active" else text.replace('target = "url"', 'target = "path"'))
     await published(yard, "1.0.0", "admin\n")
     before = tree_of(yard.work)
     target = web.url if kind == "active" else "scanners"
-    found = await yard.scanned(kind, "probe", target, words=f"{NAME}:latest")
+    found = await yard.scanned(kind, "probe", target, words=f"{NAME}:latest", also="assent.toml")
     told = found["scan"]["ended"]["stderr"]
     assert "admin\n" in told
+    assert ("./also-assent.toml" if kind == "active" else "assent.toml") in found["scan"]["command"]
     assert (f"{NAME}:1.0.0" in found["scan"]["command"]) is (kind == "static")
-    assert ("assent.toml" in told) is (kind == "static")
+    assert ("'assent.toml'" in told.splitlines()[-2]) is (kind == "static")
     assert await uses(yard) == {"1.0.0": 1}
     assert tree_of(yard.work) == before
     manifest.write_text(manifest.read_text().replace('type = "path"', 'type = "folder"'))

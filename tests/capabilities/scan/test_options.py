@@ -66,7 +66,9 @@ def test_an_option_that_is_needed_is_told_as_it_is_typed(tool: str, form: str) -
 
 
 def test_ports_are_read_as_ranges() -> None:
-    assert ports_of("ports", "80,443,8000-8100") == [(80, 80), (443, 443), (8000, 8100)]
+    assert ports_of("ports", "80,443,8000-8100") == ((80, 80), (443, 443), (8000, 8100))
+    with pytest.raises(NoEffectError):
+        ports_of("ports", "80," * 400 + "80")
 
 
 @pytest.mark.parametrize(

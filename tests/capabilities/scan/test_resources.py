@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.capabilities.scan.conftest import Web, Yard
+from tests.support.hands import tree_of
 
 NAME = "res://project/shop/wordlist/common"
 
@@ -35,6 +36,34 @@ async def test_a_wordlist_is_named_by_reference_copied_and_counted(yard: Yard, w
     assert "admin" in found["scan"]["ended"]["stderr"]
     assert "./words-common" in found["scan"]["command"]
     assert await uses(yard) == {"1.0.0": 1}
+
+
+@pytest.mark.parametrize("kind", ["active", "static"])
+async def test_what_may_be_a_file_or_a_folder_may_be_a_resource(
+    yard: Yard, web: Web, held: None, kind: str
+) -> None:
+    """Of a scanner of files, too: it reads a copy that lies beside the workspace, in which nothing is put."""
+    yard.probe(only(web), kind=kind)
+    manifest = yard.work / "scanners/probe.toml"
+    text = manifest.read_text().replace('[options.words]\ntype = "file"', '[options.words]\ntype = "path"')
+    text = text.replace('["--words"', '["--also", "{also}"], ["--words"')
+    text += '\n[options.also]\ntype = "file"\nabout = "more words to read"\n'
+    manifest.write_text(text if kind == "active" else text.replace('target = "url"', 'target = "path"'))
+    await published(yard, "1.0.0", "admin\n")
+    before = tree_of(yard.work)
+    target = web.url if kind == "active" else "scanners"
+    found = await yard.scanned(kind, "probe", target, words=f"{NAME}:latest", also="assent.toml")
+    told = found["scan"]["ended"]["stderr"]
+    assert "admin\n" in told
+    assert ("./also-assent.toml" if kind == "active" else "assent.toml") in found["scan"]["command"]
+    assert (f"{NAME}:1.0.0" in found["scan"]["command"]) is (kind == "static")
+    assert ("'assent.toml'" in told.splitlines()[-2]) is (kind == "static")
+    assert await uses(yard) == {"1.0.0": 1}
+    assert tree_of(yard.work) == before
+    manifest.write_text(manifest.read_text().replace('type = "path"', 'type = "folder"'))
+    result = await yard.run(kind, "probe", target, words=f"{NAME}:latest")
+    assert result.error is not None
+    assert result.error["message"] == "`words` must be a folder, and a resource is one file"
 
 
 async def test_a_plan_shows_the_version_and_uses_none(yard: Yard, web: Web, held: None) -> None:

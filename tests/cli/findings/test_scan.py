@@ -121,6 +121,8 @@ def test_a_recipe_runs_what_is_here_and_fails_on_what_is_bad(scans: Shell, confi
     assert ended.code == 0, ended
     assert "left out: semgrep: it needs rules of your own" in ended.err
     assert "bandit src: 1 record: 1 finding" in ended.err
+    # Before all of it has ended: what a scanner found is told by severity when its output was read.
+    assert 0 < ended.err.index("1 record: 1 high") < ended.err.index("findings.report")
     assert (scans.folder / "out/code.sarif").exists()
     failed = scans("scan", "code", "src", "-p", "shop", "--tool", "bandit", "--fail-on", "high")
     assert (failed.code, "`--fail-on high` found 1 high in this run" in failed.err) == (1, True)
@@ -128,10 +130,34 @@ def test_a_recipe_runs_what_is_here_and_fails_on_what_is_bad(scans: Shell, confi
     (scans.folder / "bin/detect-secrets").chmod(0o755)
     wrong = scans("scan", "code", "src", "-p", "shop", "--tool", "detect-secrets", "--json")
     assert (wrong.code, json.loads(wrong.out)["error"]["code"]) == (2, "SCANNER_WRONG")
-    one = scans("scan", "run", "bandit", "src", "-p", "shop", "--option", "severity=high", "--quiet")
+    words = ("scan", "run", "bandit", "src", "-p", "shop", "--option", "severity=high")
+    one = scans(*words, "--quiet")
     assert (one.code, one.err) == (0, "")
+    assert scans(*words, "--fail-on", "critical").code == 0
+    failed = scans(*words, "--fail-on", "high")
+    assert (failed.code, "`--fail-on high` found 1 high in this run" in failed.err) == (1, True)
     bandit.unlink()
     (scans.folder / "bin/detect-secrets").unlink()
+
+
+def test_a_scan_whose_store_can_not_be_asked_is_told_by_its_run(scans: Shell, confined: None) -> None:
+    """It succeeded, and its own output says what it found."""
+    bandit = scans.folder / "bin/bandit"
+    bandit.write_text(BANDIT)
+    bandit.chmod(0o755)
+    (scans.folder / ".assent").mkdir(mode=0o700, exist_ok=True)
+    (scans.folder / ".assent/findings.db").mkdir()
+    words = ("scan", "run", "bandit", "src", "-p", "shop")
+    ended = scans(*words)
+    assert (ended.code, "because findings can't be asked for" in ended.err) == (0, True), ended
+    ended = scans(*words, "--fail-on", "high", "--json")
+    assert (ended.code, json.loads(ended.out)["status"]) == (1, "succeeded"), ended
+    assert "`--fail-on high` found 1 high in this run" in ended.err
+    bandit.write_text(BANDIT.replace("}]}' >", "}' >"))
+    ended = scans(*words)
+    assert (ended.code, "not all could be read" in ended.err) == (1, True), ended
+    ended = scans("scan", "run", "bandit", "none-such", "-p", "shop")
+    assert (ended.code, "is gone" in ended.err) == (1, False), ended
 
 
 def test_scanners_that_can_not_be_used_are_listed_with_why(scans: Shell) -> None:

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from assent.capabilities.scan._scope import Scope as Scope
     from assent.capabilities.scan._scope import Window as Window
     from assent.capabilities.scan._scope import moment_of as moment_of
-    from assent.capabilities.scan._scope import ranges_of as ranges_of
     from assent.capabilities.scan._scope import zone_of as zone_of
 
 _HOMES = {
     "._looks": "Look all_of",
     "._scanners": "Scanners recipes",
-    "._scope": "Scope Window moment_of ranges_of zone_of",
+    "._scope": "Scope Window moment_of zone_of",
 }
 
 __getattr__, __dir__ = resolved_when_asked(__name__, _HOMES)

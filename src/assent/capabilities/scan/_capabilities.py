@@ -7,85 +7,61 @@ static one goes nowhere: all that is left of these is a dataset in the record, w
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final, Generic, TypeVar
 
 from assent.capabilities.describing import describe
 from assent.capabilities.scan import _run
+from assent.capabilities.scan._manifest import Kind
 from assent.capabilities.scan._shapes import Scan, ScanFiles, Scanned
 from assent.invocation import LocalContext, Prepared, Preview, Reconciliation
-from assent.spec.states import Verdict
+
+P = TypeVar("P", Scan, ScanFiles)
 
 _TIMEOUT_S: Final = 24 * 3600
 """The limit of a call, however much the manifest allows."""
 
 
-class Active:
-    """`scan.active`."""
+class _Scanning(Generic[P]):
+    """What the three have in common: all but their kind."""
 
-    async def execute(self, context: LocalContext, parameters: Scan) -> Scanned:
-        """Run the scanner against the target, within the scope, and keep what it found."""
-        return await _run.execute(context, parameters, "active")
+    kind: ClassVar[Kind]
 
-    async def prepare(self, context: LocalContext, parameters: Scan) -> Prepared:
-        """Refuse what is out of the scope."""
-        return await _run.prepare(context, parameters, "active")
+    async def execute(self, context: LocalContext, parameters: P) -> Scanned:
+        """Run the scanner, held to the scope or without a network, and keep what it found."""
+        return await _run.execute(context, parameters, self.kind)
 
-    async def preview(self, context: LocalContext, parameters: Scan) -> Preview:
+    async def prepare(self, context: LocalContext, parameters: P) -> Prepared:
+        """Refuse what is out of the scope, or can't be run."""
+        return await _run.prepare(context, parameters, self.kind)
+
+    async def preview(self, context: LocalContext, parameters: P) -> Preview:
         """The command line, the program, and where it could go."""
-        return await _run.preview(context, parameters, "active")
+        return await _run.preview(context, parameters, self.kind)
 
     def compensate(self) -> None:
         """Nothing: what was found is out of the findings once the record says that it was taken back."""
 
-    def reconcile(self) -> Reconciliation:
-        """Nobody knows how far it came. To scan again would send everything again, so that is for a person to say."""
-        return Reconciliation(Verdict.UNKNOWN)
+    def reconcile(self, context: LocalContext) -> Reconciliation:
+        """Whether it may be begun again."""
+        return _run.reconcile(context, self.kind)
 
 
-class Passive:
+class Active(_Scanning[Scan]):
+    """`scan.active`."""
+
+    kind = "active"
+
+
+class Passive(_Scanning[Scan]):
     """`scan.passive`."""
 
-    async def execute(self, context: LocalContext, parameters: Scan) -> Scanned:
-        """Run the scanner against the target, within the scope, and keep what it found."""
-        return await _run.execute(context, parameters, "passive")
-
-    async def prepare(self, context: LocalContext, parameters: Scan) -> Prepared:
-        """Refuse what is out of the scope."""
-        return await _run.prepare(context, parameters, "passive")
-
-    async def preview(self, context: LocalContext, parameters: Scan) -> Preview:
-        """The command line, the program, and where it could go."""
-        return await _run.preview(context, parameters, "passive")
-
-    def compensate(self) -> None:
-        """Nothing, as of an active one."""
-
-    def reconcile(self, context: LocalContext) -> Reconciliation:
-        """Its effect is its outcome, and there is none: to ask again changes nothing."""
-        return _run.reconcile(context)
+    kind = "passive"
 
 
-class Static:
+class Static(_Scanning[ScanFiles]):
     """`scan.static`."""
 
-    async def execute(self, context: LocalContext, parameters: ScanFiles) -> Scanned:
-        """Run the scanner over files of the workspace, without a network, and keep what it found."""
-        return await _run.execute(context, parameters, "static")
-
-    async def prepare(self, context: LocalContext, parameters: ScanFiles) -> Prepared:
-        """Refuse what can't be run."""
-        return await _run.prepare(context, parameters, "static")
-
-    async def preview(self, context: LocalContext, parameters: ScanFiles) -> Preview:
-        """The command line and the program."""
-        return await _run.preview(context, parameters, "static")
-
-    def compensate(self) -> None:
-        """Nothing, as of an active one."""
-
-    def reconcile(self, context: LocalContext) -> Reconciliation:
-        """Its effect is its outcome, and there is none."""
-        return _run.reconcile(context)
+    kind = "static"
 
 
 _scan: Final = partial(describe, operation="EXECUTE", timeout=_TIMEOUT_S)

@@ -1,7 +1,7 @@
 """Files and folders that an option names: wordlists, templates, rules. A scanner for the network gets copies, and sees no more.
 
-A file may also be a resource by its reference (`res://wordlist/common:latest`): which version that means is settled, and shown,
-before the scan, and the scan uses that one.
+What may be a file may also be a resource by its reference (`res://wordlist/common:latest`), of which every scanner gets a copy:
+which version that means is settled, and shown, before the scan, and the scan uses that one.
 
 A copy is read through the workspace's own port, so no link and no race leads a scanner to what it may not see.
 """
@@ -39,11 +39,17 @@ class Named(msgspec.Struct, frozen=True):
     """What an option names: the word for the scanner, and where it is copied from, if it is: the workspace, or a resource."""
 
     word: str
+    copied_as: str | None = None
+    """The name of its copy; None where there is none."""
     source: str | None = None
     resource: str | None = None
     """The reference of one version, for ever."""
     sha256: str = ""
     """Of the resource's content."""
+
+    def word_at(self, put: Path | None) -> str:
+        """The word for a scanner that does not begin where copies are put, but reads them there; without `put`: that is shown."""
+        return self.word if put is None or self.copied_as is None else str(put / self.copied_as)
 
 
 def named_by(
@@ -61,7 +67,9 @@ def named_by(
         if kinds is None or not isinstance(text, str):
             continue
         if text.startswith("res://"):
-            found[name] = _resource(context, name, text, is_copied=is_copied and option.type == "file")
+            if EntryKind.FILE not in kinds:
+                raise _invalid(name, f"`{name}` must be a folder, and a resource is one file")
+            found[name] = _resource(context, name, text, is_copied=is_copied)
             continue
         if text.startswith("/"):
             found[name] = Named(_outside(name, text, readable))
@@ -72,23 +80,26 @@ def named_by(
             raise _invalid(
                 name, f"`{name}` must be a {option.type} of the workspace, and `{text[:200]}` is not"
             )
-        # By the option's name: two of them may have the same.
         found[name] = (
-            Named(f"./{name}-{PurePosixPath(path).name}", path) if is_copied else Named(path_word(path))
+            _copied(name, PurePosixPath(path).name, source=path) if is_copied else Named(path_word(path))
         )
     return found
 
 
 def copy(context: LocalContext, named: Named, root: Path) -> None:
-    """Put what it names where the scanner begins. Blocks; `NoEffectError` OPTION_INVALID for what is too much.
+    """Put a copy of what it names into a folder. Blocks; `NoEffectError` OPTION_INVALID for what is too much.
 
     A resource is counted as used.
     """
+    if named.copied_as is None:
+        return
+    target = root / named.copied_as
     if named.resource is not None:
-        with (root / named.word).open("xb") as file:
+        with target.open("xb") as file:
             file.writelines(resolved_for_use(context, named.resource).chunks())
-    elif named.source is not None:
-        _Copy(context).put(named.source, root / named.word)
+    else:
+        assert named.source is not None  # INVARIANT: what is copied comes from somewhere
+        _Copy(context).put(named.source, target)
 
 
 class _Copy:
@@ -117,14 +128,15 @@ class _Copy:
 
 def _resource(context: LocalContext, name: str, reference: str, *, is_copied: bool) -> Named:
     """The version that a reference means now; looking is not using. `NoEffectError` as `resolved_for_use` raises it."""
-    if not is_copied:
-        raise _invalid(
-            name,
-            f"`{name}` can't be a resource here",
-            "a reference is for a file that a scanner of the network is given; `resource.read` writes one out",
-        )
     found = resolved(context, reference)
-    return Named(f"./{name}-{found.name}", resource=str(found.reference), sha256=found.sha256)
+    one = _copied(name, found.name, resource=str(found.reference), sha256=found.sha256)
+    # A scanner of files begins in the workspace, where nothing is put: what stands there until then is the reference.
+    return one if is_copied else msgspec.structs.replace(one, word=str(found.reference))
+
+
+def _copied(option: str, name: str, **source: str) -> Named:
+    # By the option's name: two of them may have the same.
+    return Named(f"./{option}-{name}", f"{option}-{name}", **source)
 
 
 def _outside(name: str, text: str, readable: tuple[Path, ...]) -> str:

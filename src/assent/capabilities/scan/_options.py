@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 from assent.capabilities.scan._manifest import Option, Tool, groups, placeholders
+from assent.capabilities.scan._written import Ports, ranges_of
 from assent.invocation import NoEffectError
 from assent.spec.words.suggestions import did_you_mean
 
 Given: TypeAlias = "Mapping[str, str | int | bool]"
 
-PORT_MAX: Final = 65_535
 PORTS_CHARACTERS_MAX: Final = 1024
 _PLACES: Final = ("file", "folder", "path")
 _FLAGS: Final = {"true": True, "false": False}
@@ -74,16 +74,12 @@ def _number(name: str, option: Option, value: str | int | bool) -> str:  # noqa:
     return str(int(said))
 
 
-def ports_of(name: str, text: str) -> list[tuple[int, int]]:
+def ports_of(name: str, text: str) -> Ports:
     """The ports of `80,443,8000-8100`. `NoEffectError` OPTION_INVALID."""
-    found = []
-    for part in text.split(",") if len(text) <= PORTS_CHARACTERS_MAX else [""]:
-        pair = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
-        first, last = (int(pair[1]), int(pair[2] or pair[1])) if pair else (0, 0)
-        if not 1 <= first <= last <= PORT_MAX:
-            raise _invalid(name, f"`{name}` must be ports and ranges: `80,443,8000-8100`")
-        found.append((first, last))
-    return found
+    try:
+        return ranges_of(text.split(",") if len(text) <= PORTS_CHARACTERS_MAX else [""])
+    except ValueError:
+        raise _invalid(name, f"`{name}` must be ports and ranges: `80,443,8000-8100`") from None
 
 
 def words_of(tool: Tool, values: Mapping[str, str | bool]) -> tuple[str, ...]:

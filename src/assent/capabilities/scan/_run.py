@@ -2,8 +2,9 @@
 
 Theory of operation. What can be refused is refused while the scan is prepared or shown: the tool, its file, the target, the
 scope. The scanner then runs as any program does, in the sandbox. One for the network begins in an empty folder of its own,
-sees nothing of the workspace but copies of files that an option names, and goes nowhere but to the scope; one for files sees the
-workspace and has no network. What it writes is in a layer, of which the output file alone is read.
+sees nothing of the workspace but copies of files that an option names, and goes nowhere but to the scope; one for files sees
+the workspace and a folder with the resources that options name, and has no network. What it writes is in a layer, of which the
+output file alone is read.
 """
 
 from __future__ import annotations
@@ -61,9 +62,14 @@ class Planned:
 
     tool: Tool
     found: Found
-    words: tuple[str, ...]
+    values: Mapping[str, str | bool]
     files: Mapping[str, Named]
     reach: Reached | None
+
+    def words(self, put: Path | None = None) -> tuple[str, ...]:
+        """Its arguments. `put`: where resources lie for a scanner of files; without it their references stand there."""
+        files = {name: one.word_at(put) for name, one in self.files.items()}
+        return words_of(self.tool, {**self.values, **files})
 
     @property
     def output(self) -> str:
@@ -73,7 +79,7 @@ class Planned:
     @property
     def line(self) -> str:
         """Its command as a person would type it; to be read, and never to be given to a shell."""
-        return safe_line(f"$ {shlex.join([self.found.path, *self.words])}")
+        return safe_line(f"$ {shlex.join([self.found.path, *self.words()])}")
 
 
 async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kind) -> Planned:
@@ -107,8 +113,7 @@ async def planned(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     )
     found = await scanners.find(tool, sandbox, programs.limits())
     values |= {"output": f"./{OUTPUT}{tool.output.name}", **chosen}
-    words = words_of(tool, values | {name: one.word for name, one in files.items()})
-    return Planned(tool=tool, found=found, words=words, files=files, reach=reach)
+    return Planned(tool=tool, found=found, values=values, files=files, reach=reach)
 
 
 def _path(context: LocalContext, path: str) -> str:
@@ -157,7 +162,7 @@ async def preview(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     text = "".join(f"{safe_line(line)}\n" for line in lines)
     base = {
         "program": found.sha256,
-        "words": [*plan.words],
+        "words": [*plan.words()],
         "resources": [one.sha256 for one in used.values()],
     }
     return Preview("text", text, fingerprint(base))
@@ -178,9 +183,9 @@ async def execute(context: LocalContext, parameters: Scan | ScanFiles, kind: Kin
     programs = context.app.get(Programs)
     await _require_walls(programs, plan, prepared)
     may_act = plan.reach is not None or prepared.get("confined") is not True
-    async with programs.folder() as folder, _root(programs, plan) as root:
+    async with programs.folder() as folder, _scratch(plan) as scratch:
         environment = await context.reveal(context.app.get(Scanners).environment(plan.tool))
-        job = await in_thread(partial(_job, context, parameters, plan, root, environment))
+        job = await in_thread(partial(_job, context, parameters, plan, scratch, environment))
         with disk_told(may_act=may_act):
             ran = await programs.run_job(context, job, folder, may_act=may_act)
         # A scan that failed has left nothing but what it sent. That nobody takes back, and there is no doubt about it either.
@@ -224,17 +229,22 @@ async def _require_walls(programs: Programs, plan: Planned, prepared: Mapping[st
         raise unenforced("the kernel held scanners to the scope when the scan was prepared, and does not now")
 
 
-def reconcile(context: LocalContext) -> Reconciliation:
-    """A confined scanner's effect is its outcome, and there is none: to begin again is right. Of another one nobody knows."""
-    is_harmless = context.prepared is not None and context.prepared.get("confined") is True
+def reconcile(context: LocalContext, kind: Kind) -> Reconciliation:
+    """A confined scanner's effect is its outcome, and there is none: to begin again is right. Of another one nobody knows.
+
+    Nor of an active one: to begin again would send everything again, which is for a person to say.
+    """
+    is_harmless = (
+        kind != "active" and context.prepared is not None and context.prepared.get("confined") is True
+    )
     return Reconciliation(Verdict.NO if is_harmless else Verdict.UNKNOWN)
 
 
 @asynccontextmanager
-async def _root(programs: Programs, plan: Planned) -> AsyncIterator[Path]:
-    """Where the scanner begins: the workspace for files, else an empty folder."""
-    if plan.reach is None:
-        yield programs.workspace
+async def _scratch(plan: Planned) -> AsyncIterator[Path | None]:
+    """An empty folder for what options name: a scanner of the network begins there, one of files reads resources in it."""
+    if plan.reach is None and not any(one.resource for one in plan.files.values()):
+        yield None
         return
     from assent.sandbox import Scratch
 
@@ -249,12 +259,16 @@ def _job(
     context: LocalContext,
     parameters: Scan | ScanFiles,
     plan: Planned,
-    root: Path,
+    scratch: Path | None,
     environment: Mapping[str, str],
 ) -> Job:
     scanners, programs = context.app.get(Scanners), context.app.get(Programs)
-    for named in plan.files.values():
-        copy(context, named, root)
+    if scratch is not None:
+        for named in plan.files.values():
+            copy(context, named, scratch)
+    root, put = (programs.workspace, scratch) if plan.reach is None else (scratch, None)
+    assert root is not None  # INVARIANT: a scanner of the network has one
+    read_only = scanners.readable(plan.tool)
     limits = limits_of(plan.tool, programs.limits())
     seconds = [limits.wall_s]
     if parameters.timeout is not None:
@@ -263,11 +277,11 @@ def _job(
         seconds.append(plan.reach.left.total_seconds())
     return Job(
         program=plan.found.path,
-        arguments=plan.words,
+        arguments=plan.words(put),
         root=root,
         environment=environment,
         limits=replace(limits, wall_s=min(seconds)),
-        read_only=scanners.readable(plan.tool),
+        read_only=read_only if put is None else (*read_only, put),
         network=plan.reach is not None,
         scope=None if plan.reach is None else plan.reach.network,
         told=("stderr",) if plan.tool.output.to == "stdout" else STREAMS,
@@ -287,7 +301,7 @@ def _scanned(
         name=f"{tool.tool} {parameters.target}",
     )
     story = Story(
-        command=[found.path, *plan.words],
+        command=[found.path, *plan.words()],
         program=Program(path=found.path, sha256=found.sha256, version=found.version, pinned=found.is_pinned),
         ended=Ended(
             exit_code=ran.exit_code,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
-from assent.capabilities.scan._target import Address, NetTarget, Network
+from assent.capabilities.scan._target import Address, NetTarget
+from assent.capabilities.scan._written import Network, Ports, network_of, ranges_of
 from assent.errors import Json
 from assent.invocation import NoEffectError
 from assent.spec.documents.settings import listed
@@ -16,8 +16,6 @@ from assent.spec.words.globs import glob_matches
 
 if TYPE_CHECKING:
     from assent.sandbox import NetworkScope
-
-Ports = tuple[tuple[int, int], ...]
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
@@ -111,14 +109,14 @@ class Scope:
         hosts, networks = listed(said, "hosts"), listed(said, "networks")
         if not hosts and not networks:
             return None
-        out = listed(said, "except")
+        out = {one: network_of(one) for one in listed(said, "except")}
         zone = zone_of(str(said.get("zone") or "UTC"))
         begins, ends = said.get("from"), said.get("until")
         return cls(
             hosts=hosts,
-            networks=tuple(map(ipaddress.ip_network, networks)),
-            not_hosts=tuple(one for one in out if _network(one) is None),
-            not_networks=tuple(found for one in out if (found := _network(one)) is not None),
+            networks=tuple(found for one in networks if (found := network_of(one)) is not None),
+            not_hosts=tuple(one for one, found in out.items() if found is None),
+            not_networks=tuple(found for found in out.values() if found is not None),
             ports=ranges_of(listed(said, "ports")),
             principals=listed(said, "principals"),
             windows=tuple(map(Window.parse, listed(said, "times"))),
@@ -185,22 +183,6 @@ class Scope:
                     f"`{name}` resolves to `{address}`, which is not in the scope",
                     "the machine itself and private addresses are in only where `networks` names them",
                 )
-
-
-def ranges_of(texts: Sequence[str]) -> Ports:
-    """Pairs of a first and a last port of `443`, `8000-8100`. ValueError."""
-    found = []
-    for text in texts:
-        first, _, last = text.partition("-")
-        found.append((int(first), int(last or first)))
-    return tuple(found)
-
-
-def _network(text: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        return None
 
 
 def _shown(moment: datetime) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, TypeAlias
 
+from assent.capabilities.scan._written import PORT_MAX, Network, host_of
 from assent.invocation import NoEffectError
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
 
-HOST_CHARACTERS_MAX: Final = 253
-_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _WITH_PORT: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -74,7 +71,7 @@ def net_target(text: str, kind: Literal["url", "host", "network"]) -> NetTarget:
     if parts is None:
         raise _invalid(text, "is not a host, nor a host and a port")
     port = None if parts["port"] is None else int(parts["port"])
-    if port is not None and not 1 <= port <= 65_535:
+    if port is not None and not 1 <= port <= PORT_MAX:
         raise _invalid(text, "has no port between 1 and 65535")
     where = _where(parts["host"].strip("[]"), text)
     plain = NetTarget(text="", where=where).host
@@ -100,13 +97,8 @@ def _where(host: str, text: str) -> str | Network:
     try:
         return _plain(ipaddress.ip_network(ipaddress.ip_address(host)))
     except ValueError:
-        name = host.lower().removesuffix(".")
-    # A name of digits alone is an address to many programs: `2130706433`, `0x7f.1`.
-    if (
-        len(name) > HOST_CHARACTERS_MAX
-        or not _HOST.fullmatch(name)
-        or re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", name.rpartition(".")[2])
-    ):
+        name = host_of(host)
+    if name is None:
         raise _invalid(text, "has no host: a name, or an address in its usual form")
     return name
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent._lazy import compiled_when_asked
+from assent.capabilities.scan._written import host_of, network_of, ranges_of
 from assent.errors import Json
 from assent.spec.documents import settings
 from assent.spec.documents.settings import PRINCIPALS, Setting, Table, Texts, flag, listed
@@ -30,42 +31,27 @@ if TYPE_CHECKING:
 USER_FOLDER: Final = "scanners"
 """Where the user's own manifests are, in the folder of their configuration."""
 
-_PART: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST: Final = compiled_when_asked(rf"(?:\*\.)?{_PART}(?:\.{_PART})*")
 _DIGEST: Final = compiled_when_asked("[0-9a-f]{64}")
-_PORT_MAX: Final = 65_535
-
-
-def _network(text: str) -> str | None:
-    import ipaddress
-
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        return None
 
 
 def _is_host(text: str) -> bool:
-    return _network(text) is None and _HOST.fullmatch(text) is not None
+    return host_of(text.removeprefix("*.")) is not None
 
 
 def _normal(text: str) -> str:
-    return _network(text) or text.lower().removesuffix(".")
+    network = network_of(text)
+    return text.lower().removesuffix(".") if network is None else str(network)
 
 
 def _ports(value: object) -> Json:
     form = 'must be a list of ports and ranges: `[443, "8000-8100"]`'
     if not isinstance(value, list) or not value:
         raise ValueError(form)
-    found: list[str] = []
-    for one in value:
-        first, sign, last = str(one).partition("-")
-        if isinstance(one, bool) or not first.isdecimal() or not (last.isdecimal() or not sign):
-            raise ValueError(form)
-        if not 1 <= int(first) <= int(last or first) <= _PORT_MAX:
-            raise ValueError(f"can't hold `{str(one)[:80]}`: ports are between 1 and {_PORT_MAX}")
-        found.append(str(one))
-    return [*dict.fromkeys(found)]
+    if not all(isinstance(one, int | str) and not isinstance(one, bool) for one in value):
+        raise ValueError(form)
+    found = [*dict.fromkeys(map(str, value))]
+    ranges_of(found)
+    return [*found]
 
 
 def _is_window(text: str) -> bool:
@@ -118,7 +104,7 @@ _SCOPE: Final[Table] = {
     "networks": Setting(
         Texts(
             'must be a list of networks: `["10.20.0.0/24", "192.0.2.7"]`',
-            _network,
+            network_of,
             "a network is an address, or one with the length of its prefix",
             normal=_normal,
         ),
@@ -127,7 +113,7 @@ _SCOPE: Final[Table] = {
     "except": Setting(
         Texts(
             'must be a list of hosts and networks: `["admin.example.net", "10.20.0.1"]`',
-            lambda one: _network(one) is not None or _is_host(one),
+            lambda one: network_of(one) is not None or _is_host(one),
             "it is neither a host nor a network",
             normal=_normal,
         ),

@@ -76,10 +76,13 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
     has_waited = run.status != "succeeded"
     if has_waited and (code := conclude(door, run, wait_ms=None)) != OK:
         return code
-    found = _dataset(door, run.run_id)
-    if found is None:
-        return _told_by_run(door, run.run_id, name, fail_on, is_told=has_waited)
-    if not has_waited:  # Else the run itself was told of.
+    datasets, what = brought(door, run.run_id), f" in `{safe_line(name)}`"
+    if not datasets:
+        if not has_waited:  # Else the run itself was told of.
+            answer(door, as_driven(door.perform(requests.Show(run=run.run_id))))
+        return told_by_run(door, run.run_id, fail_on, what=what, is_gone=datasets is not None)
+    (found,) = datasets
+    if not has_waited:
         _tell(door, found, said["project"])
     code = OK
     if found.fault is not None:
@@ -88,37 +91,40 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
             f"exit code 1: not all could be read: the fault is at {safe_line(_fault(found)['path'])}"
         )
     fields = brought_by(run.run_id, found.project_id)
-    return max(code, gated(door, fail_on, fields, what=f" in `{safe_line(name)}`"))
+    return max(code, gated(door, fail_on, fields, what=what))
 
 
-def _dataset(door: Door, run: str) -> answers.Dataset | None:
-    """What a run brought; None, which is told, where the store does not say it: the run's own output is on record then."""
+def brought(door: Door, run: str) -> list[answers.Dataset] | None:
+    """The datasets that a run brought; None, which is told, where the store can't be asked."""
     try:
-        found = next(iter(door.perform(requests.Datasets(run=run)).datasets), None)
+        return door.perform(requests.Datasets(run=run)).datasets
     except AssentError as error:
         door.out.note(
             f"this is what the run itself says, because findings can't be asked for: {safe_line(error.message)}"
         )
         return None
-    if found is None:
+
+
+def told_by_run(door: Door, run_id: str, fail_on: str | None, *, what: str, is_gone: bool) -> int:
+    """The exit code by what a run itself says that succeeded. What was decided about its findings is not known, so each counts.
+
+    `is_gone`: the store has nothing of it.
+    """
+    if is_gone:
         door.out.note("this is what the run itself says: what it brought was taken back or removed meanwhile")
-    return found
-
-
-def _told_by_run(door: Door, run_id: str, name: str, fail_on: str | None, *, is_told: bool) -> int:
-    """The same from the run alone: what was decided about its findings is not known, so each counts for `--fail-on`."""
-    run = as_driven(door.perform(requests.Show(run=run_id)))
-    if not is_told:
-        answer(door, run)
-    said = run.steps[0].output
-    output: Any = said if isinstance(said, dict) else {}  # `Any`: JSON; none where the run was erased
+    run = door.perform(requests.Show(run=run_id))
+    # What a dataset was made of has a digest; a report counts the same findings again. Nothing is there of an erased run.
+    outputs: list[Any] = [one.output for one in run.steps if isinstance(one.output, dict)]  # `Any`: JSON
+    said = [one for one in outputs if "dataset" in one]
     code = OK
-    if output.get("fault") is not None:
+    if any(one["fault"] is not None for one in said):
         code = FAILED
         door.out.note("exit code 1: not all could be read")
     if fail_on is not None:
-        counts = Counter(output.get("by_severity", {}))
-        code = max(code, told_gate(door, fail_on, counts, what=f" in `{safe_line(name)}`"))
+        counts: Counter[str] = Counter()
+        for one in said:
+            counts.update(one["by_severity"])
+        code = max(code, told_gate(door, fail_on, counts, what=what))
     return code
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from assent.cli._exit import FAILED, OK
-from assent.cli.findings._import import dataset_lines, tell_lists
+from assent.cli.findings._import import brought, dataset_lines, tell_lists, told_by_run
 from assent.cli.findings._options import brought_by, gated
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
@@ -39,7 +39,8 @@ def driven(
     progress = None if door.is_quiet else Progress(door.out, of_a_call=isinstance(request, requests.Call))
     run = door.perform(request, progress, ident=ident)
     code = conclude(door, run, wait_ms=wait_ms)
-    found = door.perform(requests.Datasets(run=run.run_id)).datasets
+    datasets = brought(door, run.run_id)
+    found = datasets or []
     if not door.out.is_json and not door.is_quiet:
         paint = door.out.paint(stderr=True)
         for one in found:
@@ -48,12 +49,10 @@ def driven(
             for line in more:
                 door.out.note(f"  {line}")
         tell_lists(door, found, project)
-    is_broken = any(one.fault is not None for one in found)
     if code != OK:
         return code
-    gate = (
-        gated(door, fail_on, brought_by(run.run_id, found[0].project_id), what=" in this run")
-        if found
-        else OK
-    )
-    return FAILED if is_broken else gate
+    what = " in this run"
+    if not found:
+        return told_by_run(door, run.run_id, fail_on, what=what, is_gone=datasets is not None)
+    gate = gated(door, fail_on, brought_by(run.run_id, found[0].project_id), what=what)
+    return FAILED if any(one.fault is not None for one in found) else gate

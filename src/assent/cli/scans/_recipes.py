@@ -54,7 +54,7 @@ def _options(report: str, form: str) -> Callable[[F], F]:
                 "chosen",
                 multiple=True,
                 metavar="TOOL",
-                help="Only this scanner; may be said again. Left out: all that are here.",
+                help="Only this scanner; may be said again. Left out: all that are here and have what they need.",
             ),
             project_option,
         ):
@@ -70,12 +70,13 @@ def _options(report: str, form: str) -> Callable[[F], F]:
 @click.option(
     "--rules",
     metavar="PATH",
-    help="Rules for semgrep: a file or folder of the workspace. Without them it is left out.",
+    help="Rules for semgrep: a file or folder of the workspace, or a resource. Without them it is left out.",
 )
 def code(door: Door, path: str, *, rules: str | None, **said: Unpack[_Said]) -> int:
     """Scan the code at PATH of the workspace: bandit, semgrep with rules of your own, detect-secrets; then a report.
 
-    It runs the workflow `code-scan`, step by step under the policy; `assent undo` takes findings and report back.
+    It runs the workflow `code-scan` under the policy, its scanners at the same time; `assent undo` takes findings and report
+    back.
     """
     lacks = {
         "semgrep": None
@@ -89,17 +90,22 @@ def code(door: Door, path: str, *, rules: str | None, **said: Unpack[_Said]) -> 
 @click.argument("target")
 @_options("reports/web.html", "HTML")
 @click.option(
-    "--wordlist", metavar="PATH", help="Words for ffuf: a file of the workspace. Without it, it is left out."
+    "--wordlist",
+    metavar="PATH",
+    help="Words for ffuf: a file of the workspace, or a resource. Without it, it is left out.",
 )
 @click.option(
-    "--templates", metavar="PATH", help="Templates for nuclei: a file or folder. Without them it is left out."
+    "--templates",
+    metavar="PATH",
+    help="Templates for nuclei: a file or folder, or a resource. Without them it is left out.",
 )
 def web(
     door: Door, target: str, *, wordlist: str | None, templates: str | None, **said: Unpack[_Said]
 ) -> int:
     """Scan the web server at TARGET, a URL within the written scope: nmap, ffuf, wapiti, nuclei; then a report.
 
-    It runs the workflow `web-scan`, step by step under the policy, which asks about active scans unless it says otherwise.
+    It runs the workflow `web-scan`, one scanner after the other, under the policy, which asks about active scans unless it
+    says otherwise.
     """
     from urllib.parse import urlsplit
 

@@ -9,7 +9,7 @@ import click
 from assent.cli._command import command
 from assent.cli._completion import complete_scanner
 from assent.cli._door import Door
-from assent.cli.findings._options import project_said
+from assent.cli.findings._options import fail_on_option, project_said
 from assent.cli.runs._drive import read_wait
 from assent.cli.runs._run import id_option, quiet_option, wait_option
 from assent.cli.scans._outcome import driven, project_option
@@ -114,6 +114,7 @@ def _of(found: list[answers.Scanner], name: str) -> answers.Scanner:
 @click.argument("target")
 @project_option
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the scanner.")
+@fail_on_option("a finding that the scan read, and is open,")
 @wait_option
 @id_option
 @quiet_option
@@ -124,6 +125,7 @@ def run(
     *,
     project: str,
     options: tuple[str, ...],
+    fail_on: str | None,
     wait: str | None,
     ident: str | None,
 ) -> int:
@@ -151,4 +153,4 @@ def run(
         parameters={"tool": tool, "target": target, "project": project, "options": given},
         environment=door.settings.environment,
     )
-    return driven(door, request, project=project, wait_ms=wait_ms, ident=ident)
+    return driven(door, request, project=project, wait_ms=wait_ms, ident=ident, fail_on=fail_on)

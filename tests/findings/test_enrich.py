@@ -111,6 +111,33 @@ def test_what_a_network_reaches_is_told_from_what_it_does_not(
     assert is_exposed(reported(locations=[location]).finding) is is_so
 
 
+@pytest.mark.parametrize(
+    ("resource", "is_so"),
+    [
+        ("https://shop.example.com/a?b=1", True),
+        ("shop.example.com", True),
+        ("shop.example.com:8443", True),
+        ("1.1.1.1", True),
+        ("2606:4700::1111", True),
+        ("[2606:4700::1111]:443", True),
+        ("кто.рф", True),
+        ("http://localhost/", False),
+        ("10.1.2.3:80", False),
+        ("::1", False),
+        ("db.internal", False),
+        ("localhost", False),
+        ("src/app.py", False),
+        ("lodash", False),
+        ("lodash 4.17.4", False),
+        ("org.example:core", False),
+        ("4.17.4", False),
+        ("shop.example.com?a=1", False),
+    ],
+)
+def test_without_a_location_the_resource_says_it(resource: str, *, is_so: bool) -> None:
+    assert is_exposed(reported(resource=resource, locations=[]).finding) is is_so
+
+
 def test_bands_touch_and_do_not_overlap() -> None:
     assert [BANDS[one] for one in ORDERED] == [(0, 10), (10, 30), (30, 55), (55, 80), (80, 100)]
     assert BANDS[Severity.UNKNOWN] == BANDS[Severity.MEDIUM]

@@ -35,6 +35,13 @@ def contents(wheel: Path) -> dict[str, int]:
         return {one.filename: one.CRC for one in archive.infolist() if "RECORD" not in one.filename}
 
 
+def test_a_wheel_has_the_schemas_of_findings(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[0]) as archive:
+        for name in ("finding-1", "project-1", "resource-1", "run-1"):
+            shipped = archive.read(f"assent/findings/schemas/{name}.json")
+            assert shipped == (ROOT / "docs" / "schemas" / f"{name}.json").read_bytes()
+
+
 @pytest.mark.slow
 def test_a_wheel_in_a_fresh_environment_runs_and_verifies(built: tuple[Path, Path], tmp_path: Path) -> None:
     """The package comes from the wheel alone; only what it depends on is lent by the environment of the tests."""

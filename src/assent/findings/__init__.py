@@ -1,4 +1,4 @@
-"""What scanners say, as one model: a finding, its identity and what it belongs to. It knows the law alone, and does no I/O."""
+"""What scanners say, as one model: a finding, its identity and what it belongs to. `store`, `book` and `assets` keep files."""
 
 from assent.findings.finding import (
     Cvss,

@@ -5,6 +5,7 @@ The score's formula is told in `docs/findings-risk.md`. It is worked out in whol
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from assent.findings.finding import Finding, Location, Severity
+from assent.findings.finding import Finding, Severity
 from assent.findings.identity import place_of
 
 BANDS: Final[Mapping[Severity, tuple[int, int]]] = {
@@ -34,6 +35,8 @@ _LEAST_SURE: Final = 50
 """What remains of the score where a tool is not sure at all, in per cent."""
 _INSIDE: Final = 90
 """What remains of the score of what no network reaches from outside, in per cent."""
+_HOST: Final = re.compile(r"\[[0-9a-f:.]+\]|\d+(?:\.\d+){3}|(?:[\w-]+\.)+[a-z][\w-]+")
+"""An address, or a name with a dot in it: a name without one is rather that of a package."""
 _NAMES_INSIDE: Final = (".internal", ".intranet", ".lan", ".local", ".localhost", ".test")
 
 
@@ -49,13 +52,19 @@ def risk_of(finding: Finding) -> int:
 
 def is_exposed(finding: Finding) -> bool:
     """Whether it is at a URL or host that is not plainly of a private network or of the machine itself."""
-    at = finding.locations[0] if finding.locations else _of_resource(finding.resource)
-    host = at.host or (place_of(at.url).host if at.url else "")
+    if finding.locations:
+        at = finding.locations[0]
+        host = at.host or (place_of(at.url).host if at.url else "")
+    else:
+        host = _host_of(finding.resource)
     return bool(host) and not _is_inside(host)
 
 
-def _of_resource(resource: str) -> Location:
-    return Location(url=resource) if "://" in resource else Location(name=resource)
+def _host_of(resource: str) -> str:
+    """The host of a text that may name anything; empty of what is neither a URL nor a host."""
+    place = place_of(resource)
+    is_host = not place.path and not place.names and _HOST.fullmatch(place.host) is not None
+    return place.host if is_host or "://" in resource else ""
 
 
 def _is_inside(host: str) -> bool:

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from assent.capabilities.findings import BOOK, follow
-from assent.errors import Json, RefusedError, WorldError
+from assent.capabilities.findings.ingest import said_in
+from assent.errors import AssentError, Json, RefusedError, WorldError
+from assent.findings import read_finding
 from assent.findings.book import BookFile, Mark, Wanted
+from assent.findings.migrations import Moved, Step
 from assent.runtime._ledger import reading
 from assent.runtime.doctor._files import findings_checks
 from assent.runtime.runs._findings import FindingsStore
 from tests.support.bodies import Bench, Place, policy, rule
 from tests.support.books import dump, katana, nuclei, spoil
 from tests.support.nursery import Nursery
+from tests.support.reported import reported
 
 _LOOKS = """
 import json, sys
@@ -133,6 +138,43 @@ async def test_a_ledger_that_was_put_back_takes_its_store_back_with_it(place: Pl
     shutil.move(tmp_path / "copy", state)
     assert kept(place) == anew(place)
     assert len(kept(place)["findings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b'{"finding": {"finding_schema_version": "1.1.0", "new": 1}}\n', "FINDING_TOO_NEW"),
+        (b'{"resource": {"resource_schema_version": "1.1.0", "new": 1}}\n', "PROJECT_TOO_NEW"),
+        (b'{"finding": {"finding_schema_version": "1.0.0", "new": 1}}\n', "RECORD_CORRUPT"),
+        (b'{"resource": 3}\n', "RECORD_CORRUPT"),
+        (b"[]\n", "RECORD_CORRUPT"),
+        (b"none\n", "RECORD_CORRUPT"),
+    ],
+)
+async def test_a_line_of_a_later_release_is_told_as_that(place: Place, line: bytes, code: str) -> None:
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+    with reading(place.settings().state) as journal:
+        assert journal is not None
+        with pytest.raises(AssentError, match=code):
+            follow(journal, lambda _: iter([line]), BookFile(None))
+
+
+def test_lines_of_an_earlier_schema_go_through_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if 1.0.0 were the second version, and the first had named its title otherwise."""
+
+    def up(document: dict[str, Any]) -> Moved:
+        rest = {name: value for name, value in document.items() if name != "name"}
+        return Moved({**rest, "title": document["name"], "finding_schema_version": "1.0.0"}, ())
+
+    step = Step("0.9.0", "1.0.0", up, lambda _: Moved({}, ()))
+    document = msgspec.to_builtins(reported().finding)
+    title = document.pop("title")
+    line = msgspec.json.encode({"finding": {**document, "finding_schema_version": "0.9.0", "name": title}})
+    with pytest.raises(ValueError, match="not valid"):
+        said_in(line)
+    monkeypatch.setattr(read_finding, "__defaults__", ((step,),))
+    assert said_in(line) == reported().finding
 
 
 async def test_a_dataset_with_a_line_that_is_none_is_told_and_no_damage_of_the_store(place: Place) -> None:

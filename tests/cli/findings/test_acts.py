@@ -58,7 +58,8 @@ class Shell:
     def refused(self, *words: str) -> tuple[int, str]:
         """The code of a command that is refused, and that of its error."""
         ended = self("findings", *words, "--json")
-        return ended.code, json.loads(ended.out.splitlines()[-1])["error"]["code"]
+        found = json.loads(ended.out.splitlines()[-1])
+        return ended.code, (found.get("fault") or found)["error"]["code"]
 
     def runs(self) -> Any:
         """All that is on record."""
@@ -233,6 +234,25 @@ def test_what_is_of_another_tool_is_a_failure_on_record(
     text = shell("findings", "import", "out", "-p", "shop", "--tool", tool).out
     assert text.startswith("not read ")
     assert hint in text
+
+
+def test_an_import_that_fails_as_a_whole_is_told_in_the_same_shape(shell: Shell) -> None:
+    (shell.folder / "out").write_text("nothing that a tool wrote")
+    words = ("findings", "import", "out", "-p", "shop", "--json")
+    ended = shell(*words)
+    (line,) = ended.out.splitlines()
+    found = json.loads(line)
+    assert (ended.code, {*found}, found["fault"]["error"]["code"]) == (1, TOLD, "TOOL_UNKNOWN")
+    assert found["run_id"] == shell.runs()[0]["run_id"]
+    assert (found["tool"], found["version"], found["name"], found["records"]) == (None, None, "out", 0)
+    known = json.loads(shell(*words, "--tool", "zzz9", "--tool-version", "3").out)
+    assert (known["tool"], known["version"], {*known}) == ("zzz9", "3", TOLD)
+
+
+def test_an_import_that_waits_is_told_as_its_run(shell: Shell) -> None:
+    shell.policy(ASKED, ALLOWED)
+    ended = shell("findings", "import", str(SCAN), "-p", "shop", "--json")
+    assert (ended.code, json.loads(ended.out)["status"]) == (4, "waiting")
 
 
 def test_what_says_itself_that_it_failed_is_a_failure(shell: Shell) -> None:

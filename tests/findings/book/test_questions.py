@@ -155,10 +155,8 @@ def test_a_dataset_goes_by_age_without_what_was_said_last_of_its_findings(file: 
     add(file, 1, [finding(1), finding(2)])
     add(file, 2, [finding(2, Severity.HIGH)], at_ms=1_000)
     with file.whole():
-        removed = Writing(file).remove_old(
-            Removal(project=None, datasets_before_ms=500, findings_before_ms=0)
-        )
-    assert (removed.datasets, removed.findings) == (1, 0)
+        Writing(file).remove_old(Removal(project=PROJECT, datasets_before_ms=500, findings_before_ms=0))
+    assert [one.seq for one in Looking(file, NOW_MS).datasets()] == [2]
     assert numbers(file) == [2, 1]
     assert file.db.execute("SELECT count(*) FROM seen").get == 2
 
@@ -240,7 +238,7 @@ def test_a_text_is_found_wherever_it_stands_and_nowhere_else(
             Writing(book).take_back(data.draw(st.integers(1, len(datasets))))
         elif removed == "what is old":
             old = data.draw(st.integers(1, len(datasets)))
-            Writing(book).remove_old(Removal(project=None, datasets_before_ms=old, findings_before_ms=old))
+            Writing(book).remove_old(Removal(project=PROJECT, datasets_before_ms=old, findings_before_ms=old))
     asked = Looking(book, NOW_MS)
     if asked.projects():
         there = [one.reported.finding for one in asked.stream(asked.project("shop")[0], Wanted())]

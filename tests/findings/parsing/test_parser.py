@@ -22,7 +22,6 @@ from assent.findings.parsing import (
     built_in_tools,
     detect,
     finding_id,
-    read_manifest,
     read_parser,
 )
 from assent.findings.parsing._fields import getter_of, own_names
@@ -86,7 +85,7 @@ FIELDS = '[records.fields]\ndetector = "rule"\nseverity = "level"\n"at.path" = "
 
 
 def made(text: str = "", records: str = "[[records]]\n" + FIELDS) -> Parser:
-    return Parser(read_manifest(f"{LEAST}{text}\n{records}", "t.toml"))
+    return read_parser(f"{LEAST}{text}\n{records}".encode(), "t.toml")
 
 
 def test_what_a_record_says_is_told_word_for_word_and_what_nobody_knows_is_counted() -> None:
@@ -311,14 +310,9 @@ def test_texts_and_rows_are_read_by_manifests_too() -> None:
     rows = made("format = 'csv'")
     found, _ = parsed(rows, b"rule,level,file\nr,low,a.ini\n")
     assert [one.finding.detector_id for one in found if one.finding] == ["t.r"]
-    lines = Parser(
-        read_manifest(
-            LEAST.replace('{ top = ["t"] }', '{ text = "^OURS" }')
-            + "format = 'text'\nline = '.*'\n[[records]]\n"
-            + FIELDS,
-            "l",
-        )
-    )
+    own = LEAST.replace('{ top = ["t"] }', '{ text = "^OURS" }')
+    own += "format = 'text'\nline = '.*'\n[[records]]\n" + FIELDS
+    lines = read_parser(own.encode(), "l")
     assert detect(b"OURS 1\n", {"lines": lines, "rows": rows}).name == "lines"
     assert detect(b"t,x\n", {"lines": lines, "rows": rows}).name == "rows"
 

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from assent.errors import InputError
 from assent.findings import Finding
 from assent.findings.finding import LISTED_MAX
-from assent.findings.parsing import Parser, _json, _sarif, built_in_tools, detect, read_manifest
+from assent.findings.parsing import _json, _sarif, built_in_tools, detect, read_parser
 from assent.findings.parsing._json import Cutter
 from assent.findings.parsing._values import host, origin, port, protocol, severity_of
 from tests.findings.test_finding import VALIDATOR
@@ -601,7 +601,7 @@ def test_no_run_breaks_its_results(result: dict[str, Any], run: dict[str, Any]) 
 def test_a_field_that_is_none_is_told_with_those_that_are() -> None:
     text = 'tool="x"\ntitle="X"\nabout="y"\nrecord="z"\nkind="code"\nrecognise=[]\n[[records]]\nfields={scorn="a"}\n'
     with pytest.raises(InputError, match="`scorn` is not a field"):
-        Parser(read_manifest(text, "x.toml"))
+        read_parser(text.encode(), "x.toml")
 
 
 @pytest.mark.parametrize("is_first", [True, False])

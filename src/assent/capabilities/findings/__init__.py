@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from assent.capabilities.findings._following import is_followed as is_followed
     from assent.capabilities.findings._following import seq_of as seq_of
     from assent.capabilities.findings._following import standing as standing
-    from assent.capabilities.findings.ingest import Ingested as Ingested
-    from assent.capabilities.findings.ingest import ingest as ingest
 
 __getattr__, __dir__ = resolved_when_asked(
     __name__,
     {
         "._desk": "Desk ProjectName known_tools project_of",
         "._following": "BOOK follow is_followed seq_of standing",
-        ".ingest": "Ingested ingest",
     },
 )

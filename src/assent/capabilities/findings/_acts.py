@@ -69,8 +69,19 @@ class Import(SpecModel):
         return self.name or self.path or "file"
 
 
-class ImportEffect:
-    """`findings.import`."""
+class _Recorded:
+    """What is the same of these acts."""
+
+    def compensate(self, context: LocalContext) -> None:
+        """Nothing: the store is folded without it, once it is on record that it is taken back."""
+
+    def reconcile(self) -> Reconciliation:
+        """Without its outcome it has had no effect."""
+        return Reconciliation(Verdict.NO)
+
+
+class ImportEffect(_Recorded):
+    """A file becomes a dataset: kept as it is before the act, read in it."""
 
     def preview(self, context: LocalContext, parameters: Import) -> Preview:
         """Which file, which tool wrote it, and where its findings go."""
@@ -113,13 +124,6 @@ class ImportEffect:
             handed = context.app.get(Desk).handed
             handed.drop(parameters.handed, str(context.principal), context.capability)
         return outcome
-
-    def compensate(self) -> None:
-        """Nothing: that it is taken back is on the record by then."""
-
-    def reconcile(self) -> Reconciliation:
-        """Without its outcome it has had no effect."""
-        return Reconciliation(Verdict.NO)
 
 
 def _raw(context: LocalContext, parameters: Import) -> Iterator[bytes]:
@@ -253,8 +257,8 @@ class Decided(SpecModel):
     count: int
 
 
-class TriageEffect:
-    """`findings.triage`."""
+class TriageEffect(_Recorded):
+    """Something is decided about findings, which are chosen before the act."""
 
     def preview(self, context: LocalContext, parameters: TriageChange) -> Preview:
         """How many findings it is about, the worst of them, and what is decided."""
@@ -300,10 +304,6 @@ class TriageEffect:
             )
         if taken is not None:
             taken.add((context.run, context.step))
-
-    def reconcile(self) -> Reconciliation:
-        """Without its outcome it has had no effect."""
-        return Reconciliation(Verdict.NO)
 
 
 class _Chosen(msgspec.Struct, frozen=True):
@@ -393,8 +393,8 @@ class Outdated(SpecModel):
     findings: int
 
 
-class GcEffect:
-    """`findings.gc`."""
+class GcEffect(_Recorded):
+    """What is old at the time of the act goes out of a project."""
 
     def preview(self, context: LocalContext, parameters: Gc) -> Preview:
         """How many datasets and findings would go."""
@@ -439,16 +439,9 @@ class GcEffect:
         )
         return found, name
 
-    def compensate(self) -> None:
-        """Nothing: the store is folded again without it."""
-
-    def reconcile(self) -> Reconciliation:
-        """Without its outcome it has had no effect."""
-        return Reconciliation(Verdict.NO)
-
 
 class OneProject(SpecModel):
-    """Which project."""
+    """The project that is removed."""
 
     project: ProjectName
 
@@ -461,8 +454,8 @@ class Gone(SpecModel):
     datasets: int
 
 
-class DeleteProjectEffect:
-    """`findings.delete_project`."""
+class DeleteProjectEffect(_Recorded):
+    """A project goes with all that it has."""
 
     def preview(self, context: LocalContext, parameters: OneProject) -> Preview:
         """How much would go."""
@@ -479,7 +472,7 @@ class DeleteProjectEffect:
 
     def execute(self, context: LocalContext, parameters: OneProject) -> Gone:
         """Say that it is removed."""
-        del parameters  # As above.
+        del parameters  # What there was of it was looked at before the act.
         return Gone.model_validate(dict(context.prepared or {}))
 
     def _looked(self, context: LocalContext, parameters: OneProject) -> tuple[Gone, str | None]:
@@ -487,10 +480,3 @@ class DeleteProjectEffect:
             _, ident, name = book.project(parameters.project)
             one = next(one for one in book.projects() if one.id == ident)
         return Gone(project=ident, findings=one.findings, datasets=one.datasets), name
-
-    def compensate(self) -> None:
-        """Nothing: the store is folded again without it."""
-
-    def reconcile(self) -> Reconciliation:
-        """Without its outcome it has had no effect."""
-        return Reconciliation(Verdict.NO)

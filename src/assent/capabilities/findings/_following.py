@@ -17,7 +17,7 @@ import msgspec
 
 from assent.capabilities.findings._acts import Decided, Gone, Outdated
 from assent.capabilities.findings.area import ACTS, DATASETS, REMOVALS, TRIAGE
-from assent.capabilities.findings.ingest import lines_in
+from assent.capabilities.findings.ingest import lines_in, said_in
 from assent.errors import Json, WorldError
 from assent.findings.book import BookFile, Dataset, Looking, Mark, Removal, Writing
 from assent.findings.finding import Finding
@@ -35,14 +35,6 @@ Blob: TypeAlias = "Callable[[str], Iterator[bytes]]"
 BOOK: Final = "findings.db"
 
 
-class _Line(msgspec.Struct):
-    finding: Finding | None = None
-    resource: Resource | None = None
-
-
-_DECODE: Final = msgspec.json.Decoder(_Line).decode
-
-
 class Act(msgspec.Struct, frozen=True):
     """A row of the projection, in the order of its columns."""
 
@@ -56,7 +48,7 @@ class Act(msgspec.Struct, frozen=True):
 
 
 def follow(journal: JournalReader, blob: Blob, file: BookFile) -> int:
-    """Bring a store to where the ledger is, and tell by its entry; -1 where that has no act. `RECORD_CORRUPT`.
+    """Bring a store to where the ledger is, and tell by its entry; -1 where that has no act. `RECORD_CORRUPT`, `FINDING_TOO_NEW`.
 
     Calling it twice does nothing the second time. `blob` gives the bytes beside the ledger by their digest, checked. One
     process folds at a time; who is up to date waits for nobody.
@@ -223,12 +215,11 @@ class _Fold:
     def _records(self, blob: str) -> Iterator[Finding | Resource]:
         for line in lines_in(self._blob(blob)):
             try:
-                said = _DECODE(line)
+                one = said_in(line)
             except ValueError as error:
                 raise WorldError(
                     "RECORD_CORRUPT", f"the dataset `{blob}` has a line that is none: {error}"
                 ) from None
-            one = said.finding or said.resource
             if one is not None:
                 yield one
 

@@ -26,7 +26,7 @@ from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
 from assent.spec.types import WorkspacePath
 from assent.spec.words.durations import instant
-from assent.spec.words.severities import SEVERITIES
+from assent.spec.words.severities import counts_text
 from assent.spec.words.sizes import size_text
 
 REPORT_BYTES_MAX: Final = 1 << 30
@@ -108,8 +108,7 @@ class ReportEffect(FileEffect[Report, Written]):
     def heading(self, change: Change) -> str:
         counts = change.notes["by_severity"]
         assert isinstance(counts, dict)  # INVARIANT: as it was planned
-        told = ", ".join(f"{count} {name}" for name in SEVERITIES if (count := counts[name]))
-        return f"report of findings: {told or 'none'}\n"
+        return f"report of findings: {counts_text(counts) or 'none'}\n"
 
 
 def _write(context: LocalContext, parameters: Report, into: IO[bytes]) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from assent.journal import Migration, Projection, Row
 from assent.spec.documents.settings import Setting, Table
 from assent.spec.values.json_fields import mapping, number, objects, text
-from assent.spec.words.severities import SEVERITIES
+from assent.spec.words.severities import counts_text
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ SECTION: Final[Table] = {
 
 def _ingested(found: Object) -> str:
     counts = mapping(found, "by_severity")
-    bad = ", ".join(f"{number(counts, one)} {one}" for one in SEVERITIES if number(counts, one))
+    bad = counts_text({one: number(counts, one) for one in counts})
     said = f"{text(found, 'tool')}: {count_text(number(found, 'records') or 0, 'record')}, {bad or 'no findings'}"
     if number(found, "resources"):
         said += f", {count_text(number(found, 'resources') or 0, 'resource')}"

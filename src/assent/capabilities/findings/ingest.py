@@ -18,7 +18,7 @@ from assent.capabilities.findings._desk import Desk, project_of
 from assent.capabilities.handed import Kept
 from assent.errors import InputError
 from assent.findings.enrich import enriched
-from assent.findings.finding import Severity
+from assent.findings.finding import Finding, Severity, read_finding
 from assent.findings.parsing import (
     HEAD_BYTES,
     NO_RESOURCE,
@@ -31,17 +31,19 @@ from assent.findings.parsing import (
     detect,
     resource_of,
 )
+from assent.findings.project import Resource, read_resource
 from assent.invocation import Attachment, LocalContext, NoEffectError
 from assent.journal import Frontier, leaf_hash
 from assent.spec.capability import SpecModel
 from assent.spec.words.durations import instant
-from assent.spec.words.severities import SEVERITIES
+from assent.spec.words.severities import counts_text
 from assent.spec.words.sizes import count_text
 
 TOLD_MAX: Final = 100
 """Reasons, fields and the like that an outcome names, at most."""
 _LINES_AT_ONCE: Final = 500
 _LOOK_RECORDS: Final = 1_000
+_TOO_NEW: Final = ("FINDING_TOO_NEW", "PROJECT_TOO_NEW")
 _TOLD_EVERY_MS: Final = 5_000
 """How far it has come is told no more often: each time is a line where nobody sits at a terminal."""
 
@@ -301,10 +303,7 @@ class _Lines:
 
     def _tell(self) -> None:
         self._told_ms, report = self._now_ms(), self._report
-        counted = ", ".join(
-            f"{report.by_severity[one]} {one}" for one in SEVERITIES if report.by_severity[one]
-        )
-        found = counted or "no findings"
+        found = counts_text(report.by_severity) or "no findings"
         if report.resources:
             found += f", {count_text(report.resources, 'resource')}"
         self._context.progress(report.records, None, f"{count_text(report.records, 'record')}: {found}")
@@ -317,6 +316,36 @@ def lines_in(chunks: Iterable[bytes]) -> Iterator[bytes]:
         *whole, left = (left + chunk).split(b"\n")
         for one in whole:
             yield one + b"\n"
+
+
+class _Line(msgspec.Struct):
+    finding: Finding | None = None
+    resource: Resource | None = None
+
+
+_DECODE: Final = msgspec.json.Decoder(_Line).decode
+
+
+def said_in(line: bytes) -> Finding | Resource | None:
+    """What a line of a dataset says, also in an older schema. `ValueError` of what is no line.
+
+    `InputError` `FINDING_TOO_NEW`, `PROJECT_TOO_NEW`: a later release wrote it.
+    """
+    try:
+        said = _DECODE(line)
+        return said.finding or said.resource
+    except ValueError as error:  # What is of another schema is judged by its version first.
+        found = msgspec.json.decode(line)
+        for key, read in (("finding", read_finding), ("resource", read_resource)):
+            document = found.get(key) if isinstance(found, dict) else None
+            if document is not None:
+                try:
+                    return read(document)
+                except InputError as refused:
+                    if refused.code in _TOO_NEW:
+                        raise
+                    raise ValueError(refused.message) from None
+        raise error from None
 
 
 def most(counted: Counter[str]) -> dict[str, int]:

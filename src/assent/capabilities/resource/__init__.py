@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from assent._lazy import resolved_when_asked
 
 if TYPE_CHECKING:
-    from assent.capabilities.resource._shelf import InUse as InUse
     from assent.capabilities.resource._shelf import Shelf as Shelf
     from assent.capabilities.resource._shelf import resolved as resolved
     from assent.capabilities.resource._shelf import resolved_for_use as resolved_for_use
 
-__getattr__, __dir__ = resolved_when_asked(__name__, {"._shelf": "InUse Shelf resolved resolved_for_use"})
+__getattr__, __dir__ = resolved_when_asked(__name__, {"._shelf": "Shelf resolved resolved_for_use"})

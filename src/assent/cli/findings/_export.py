@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any, Final
@@ -66,8 +65,9 @@ def prove(door: Door, finding: str, output: Path | None) -> None:
     """
     found = door.perform(requests.ProveFinding(finding=finding))
     if output is not None:
-        text = json.dumps(_plain(found), ensure_ascii=False, indent=1) + "\n"
-        written_whole(door.cwd / output, [text.encode()])
+        import msgspec  # `--help` does without it
+
+        written_whole(door.cwd / output, [msgspec.json.format(msgspec.json.encode(found), indent=1), b"\n"])
     if door.out.is_json:
         door.out.object(found)
         return
@@ -87,9 +87,3 @@ def prove(door: Door, finding: str, output: Path | None) -> None:
         key = "KEY"  # It may lie where only the runtime may read it.
     check = f"assent audit verify-proof {shlex.quote(str(output or 'FILE'))} --key {shlex.quote(key)}"
     door.out.note(f"check it anywhere: {check}" if output is not None else f"for a file (`-o FILE`): {check}")
-
-
-def _plain(found: object) -> Any:  # `Any`: JSON
-    from msgspec import to_builtins
-
-    return to_builtins(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,8 +75,10 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
     )
     run = door.perform(request, Progress(door.out, of_a_call=True))
     has_waited = run.status != "succeeded"
-    if has_waited and (code := conclude(door, run, wait_ms=None)) != OK:
-        return code
+    if has_waited:
+        told_as = partial(_failed, said, name)
+        if (code := conclude(door, run, wait_ms=None, object_of=told_as)) != OK:
+            return code
     datasets, what = brought(door, run.run_id), f" in `{safe_line(name)}`"
     if not datasets:
         if not has_waited:  # Else the run itself was told of.
@@ -92,6 +95,30 @@ def _imported(door: Door, file: str, said: dict[str, Any], fail_on: str | None) 
         )
     fields = brought_by(run.run_id, found.project_id)
     return max(code, gated(door, fail_on, fields, what=what))
+
+
+def _failed(said: dict[str, Any], name: str, run: answers.Run) -> object:
+    """What `--json` prints of an import that failed: the same as of others, with nothing read. One that waits is its run."""
+    if run.error is None or run.status == "waiting":
+        return run
+    return {
+        "tool": said.get("tool"),
+        "version": said.get("tool_version"),
+        "name": name,
+        "project_id": None,
+        "records": 0,
+        "findings": 0,
+        "resources": 0,
+        "skipped": [],
+        "by_severity": {},
+        "new": 0,
+        "known": 0,
+        "drift": {"new_fields": {}, "missing_fields": {}},
+        "dataset": None,
+        "run_id": run.run_id,
+        "entry": None,
+        "fault": {"error": run.error},
+    }
 
 
 def brought(door: Door, run: str) -> list[answers.Dataset] | None:

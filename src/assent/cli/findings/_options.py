@@ -13,7 +13,7 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe_line
-from assent.spec.words.severities import SEVERITIES
+from assent.spec.words.severities import SEVERITIES, counts_text
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def meant(said: dict[str, Any]) -> dict[str, Any]:  # `Any`: as the options gave
         "statuses": () if "any" in statuses else tuple(statuses),
         "suppressed": suppressed,
         "owner": said.pop("owned_by"),
-        "label": said.pop("tagged"),
+        "tag": said.pop("tagged"),
         **{name: said.pop(name) for name in ("project", "severities", "detectors", "tools", "run", "text")},
     }
 
@@ -129,7 +129,7 @@ def told_gate(door: Door, least: str, counts: Counter[str], *, what: str = "", i
         door.out.note(
             f"warning: {some}{unrated} of unknown severity{what} not counted by `--fail-on {least}`; `--fail-on unknown` would"
         )
-    told = ", ".join(f"{counts[one]} {one}" for one in bad if counts[one])
+    told = counts_text({one: counts[one] for one in bad})
     if not told:
         return OK
     door.out.note(f"exit code 1: `--fail-on {least}` found {some}{told}{what}")
@@ -163,5 +163,4 @@ HEAD: Final = ("ID", "SEVERITY", "STATUS", "RULE", "RESOURCE", "TITLE")
 
 def counted(counts: dict[str, int], paint: Paint) -> str:
     """Counts by severity, the worst first."""
-    told = [paint(f"{counts[one]} {one}", _STYLES.get(one)) for one in SEVERITIES if counts.get(one)]
-    return ", ".join(told) or "none"
+    return counts_text(counts, lambda text, one: paint(text, _STYLES.get(one))) or "none"

@@ -100,7 +100,7 @@ def triage(
         if fields["run"] is not None:
             brought = door.perform(requests.Datasets(run=fields["run"])).datasets
             fields["run"] = brought[0].run_id if brought else fields["run"]
-        parameters["matching"] = {"tag": fields.pop("label"), **fields}
+        parameters["matching"] = fields
         parameters["project"] = parameters["project"] or door.perform(requests.Findings(limit=1)).project_id
     else:
         found = [door.perform(requests.Finding(finding=one)).finding for one in findings]

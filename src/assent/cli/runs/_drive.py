@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from assent.cli._door import Door
@@ -82,8 +82,18 @@ def _tell_place(door: Door) -> None:
         door.out.note(f"in the workspace {settings.workspace}")
 
 
-def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None, step: str | None = None) -> int:
-    """What `drive` does once the run has come as far as it came by itself. `step`: the one to ask about first."""
+def conclude(
+    door: Door,
+    result: service.answers.Run,
+    *,
+    wait_ms: int | None,
+    step: str | None = None,
+    object_of: Callable[[service.answers.Run], object] = lambda run: run,
+) -> int:
+    """What `drive` does once the run has come as far as it came by itself. `step`: the one to ask about first.
+
+    `object_of`: what `--json` prints of the run.
+    """
     _tell_place(door)
     progress = None if door.is_quiet else Progress(door.out)
     operation = door.operation or ""
@@ -101,7 +111,11 @@ def conclude(door: Door, result: service.answers.Run, *, wait_ms: int | None, st
     door.operation = operation
     if (result.status == "waiting" or result.awaited_key is not None) and wait_ms is not None:
         result = _follow(door, result.run_id, wait_ms)
-    answer(door, result)
+    if door.out.is_json:
+        door.out.object(object_of(result))
+        tell_next(door, result)
+    else:
+        answer(door, result)
     return exit_code(result, operation)
 
 

@@ -3,10 +3,9 @@
 from assent.findings.assets._memory import MemoryProvider
 from assent.findings.assets._provider import bounded, exists, read_exact, read_wider
 from assent.findings.assets._sqlite import SqliteProvider
-from assent.findings.assets.ports import AssetVersion, ResourceProvider, Used
+from assent.findings.assets.ports import AssetVersion, ResourceProvider
 from assent.findings.assets.reference import (
     GLOBAL,
-    LATEST,
     AssetType,
     Context,
     Level,
@@ -18,7 +17,6 @@ from assent.findings.assets.reference import (
 
 __all__ = [
     "GLOBAL",
-    "LATEST",
     "AssetType",
     "AssetVersion",
     "Context",
@@ -28,7 +26,6 @@ __all__ = [
     "ResourceProvider",
     "Scope",
     "SqliteProvider",
-    "Used",
     "bounded",
     "exists",
     "read_exact",

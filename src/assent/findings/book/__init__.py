@@ -4,17 +4,7 @@ from assent.findings.book._book import Dataset, Mark, Writing
 from assent.findings.book._comparing import Difference
 from assent.findings.book._digest import contents
 from assent.findings.book._file import BookFile, forget
-from assent.findings.book._looking import (
-    PAGE_MAX,
-    Brought,
-    Compared,
-    Kept,
-    Listed,
-    Looking,
-    Project,
-    Wanted,
-    entered,
-)
+from assent.findings.book._looking import PAGE_MAX, Brought, Kept, Looking, Wanted, entered
 from assent.findings.book._removal import Removal, Removed
 from assent.findings.book._resources import Found
 
@@ -22,15 +12,12 @@ __all__ = [
     "PAGE_MAX",
     "BookFile",
     "Brought",
-    "Compared",
     "Dataset",
     "Difference",
     "Found",
     "Kept",
-    "Listed",
     "Looking",
     "Mark",
-    "Project",
     "Removal",
     "Removed",
     "Wanted",

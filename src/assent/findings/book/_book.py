@@ -20,7 +20,7 @@ from assent.findings.book._bits import has_bit, numbers_in, set_bit
 from assent.findings.book._called import Called, digest_of, text_of
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import Mutes, until_of
-from assent.findings.book._removal import Removal, Removed
+from assent.findings.book._removal import Removal
 from assent.findings.book._resources import Resources
 from assent.findings.finding import Finding
 from assent.findings.merging import RANK, merged
@@ -279,9 +279,9 @@ class Writing:
         ):
             self._db.execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))  # noqa: S608 - our own names
 
-    def remove_old(self, removal: Removal) -> Removed:
+    def remove_old(self, removal: Removal) -> None:
         """Remove datasets and findings by their age; what is being worked on stays (see `Removal`)."""
-        return removal.carry_out(self._db)
+        removal.carry_out(self._db)
 
     def _project(self, dataset: Dataset) -> int:
         db = self._db

@@ -30,8 +30,7 @@ VERSION: Final = 5
 _PAGE_BYTES: Final = 16_384
 """A finding has about 800 bytes: four of them fill a page of SQLite's usual 4096 badly. Folding takes a fifth less."""
 BUSY_S_MAX: Final = 600
-"""Who looks, or folds, waits so long for who is folding: a dataset of a million takes a minute, and without it one would look
-at less than what was recorded."""
+"""Who meets another program's lock on the file waits so long for it. Who comes while somebody folds has no limit (`folding`)."""
 
 # A finding has what its newest row of `seen` says of rank and detector. A dataset's rows of `seen` are those from `first` to
 # `last` that are its own. A detector stands once for each tool that reports it, so that it also says whose a finding is.
@@ -181,7 +180,7 @@ class BookFile:
 
     @contextmanager
     def folding(self) -> Iterator[None]:
-        """Nobody else folds; who comes meanwhile waits, however long that takes, and looks at less than there is otherwise."""
+        """Nobody else folds: who would look at less than is recorded waits here for whoever folds, however long that takes."""
         with self._told(), self._alone():
             self.db.pragma("cache_size", -WRITE_CACHE_KIB)
             yield

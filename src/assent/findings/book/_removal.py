@@ -28,7 +28,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     brought. What the last dataset said of a finding stays with it.
     """
 
-    project: str | None
+    project: str
     datasets_before_ms: int
     findings_before_ms: int
     keep: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
         """What it would remove."""
         return Removed(datasets=len(self._datasets(db)), findings=len(self._findings(db)))
 
-    def carry_out(self, db: Any) -> Removed:  # `Any`: as above
+    def carry_out(self, db: Any) -> None:  # `Any`: as above
         """Remove it, within a transaction."""
         findings, datasets = self._findings(db), self._datasets(db)
         gone = bytearray()
@@ -61,13 +61,12 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
                 (seq,),
             )
             db.execute("DELETE FROM dataset WHERE seq = ?", (seq,))
-        Resources(db).remove_old(self._number(db)[0], self.findings_before_ms, datasets, self.keep)
-        return Removed(datasets=len(datasets), findings=len(findings))
+        Resources(db).remove_old(self._number(db), self.findings_before_ms, datasets, self.keep)
 
     def _datasets(self, db: Any) -> list[int]:
         rows = db.execute(
-            "SELECT seq, run FROM dataset WHERE at_ms < ? AND (? IS NULL OR project = ?)",
-            (self.datasets_before_ms, *self._number(db)),
+            "SELECT seq, run FROM dataset WHERE at_ms < ? AND project = ?",
+            (self.datasets_before_ms, self._number(db)),
         )
         return [seq for seq, run in rows if run not in self.keep]
 
@@ -75,8 +74,8 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
         rows = db.execute(
             "SELECT finding.n, triage.body, dataset.run FROM finding LEFT JOIN triage USING (id)"
             " LEFT JOIN seen ON seen.n = newest LEFT JOIN dataset ON dataset.seq = seen.dataset"
-            " WHERE last_ms < ? AND (? IS NULL OR finding.project = ?)",
-            (self.findings_before_ms, *self._number(db)),
+            " WHERE last_ms < ? AND finding.project = ?",
+            (self.findings_before_ms, self._number(db)),
         )
         return [
             n
@@ -84,8 +83,6 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
             if run not in self.keep and (body is None or _TRIAGE(body).status not in ACTIVE)
         ]
 
-    def _number(self, db: Any) -> tuple[int | None, int | None]:
-        if self.project is None:
-            return None, None
-        number = db.execute("SELECT n FROM project WHERE id = ?", (self.project,)).get
-        return (-1, -1) if number is None else (number, number)
+    def _number(self, db: Any) -> int:
+        number: int | None = db.execute("SELECT n FROM project WHERE id = ?", (self.project,)).get
+        return -1 if number is None else number

@@ -73,15 +73,13 @@ class Resources:
         )
         self._db.execute("DELETE FROM resource WHERE project = ?", (project,))
 
-    def remove_old(
-        self, project: int | None, before_ms: int, datasets: list[int], keep: tuple[str, ...]
-    ) -> None:
+    def remove_old(self, project: int, before_ms: int, datasets: list[int], keep: tuple[str, ...]) -> None:
         """Remove what was not seen since a moment, but by runs of `keep`, and of these datasets what others said later."""
         db = self._db
         rows: Any = db.execute(  # `Any`: as above
             "SELECT resource.n, run FROM resource JOIN place ON place.n = newest LEFT JOIN dataset ON seq = dataset"
-            " WHERE last_ms < ? AND (? IS NULL OR resource.project = ?)",
-            (before_ms, project, project),
+            " WHERE last_ms < ? AND resource.project = ?",
+            (before_ms, project),
         ).fetchall()
         for number, run in rows:
             if run not in keep:

@@ -3,14 +3,13 @@
 from assent.findings.identity import finding_id
 from assent.findings.parsing._detect import HEAD_BYTES, Detected, Tools, detect
 from assent.findings.parsing._json import Read
-from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, read_manifest
-from assent.findings.parsing._older import FromOlder, read_older, write_older
+from assent.findings.parsing._manifest import Manifest
+from assent.findings.parsing._older import read_older, write_older
 from assent.findings.parsing._parser import (
     NO_RESOURCE,
     UNFORESEEN,
     About,
     Discovered,
-    Fault,
     Parsed,
     Parser,
     Report,
@@ -22,13 +21,10 @@ from assent.findings.parsing._parser import (
 __all__ = [
     "HEAD_BYTES",
     "NO_RESOURCE",
-    "PARSER_VERSION",
     "UNFORESEEN",
     "About",
     "Detected",
     "Discovered",
-    "Fault",
-    "FromOlder",
     "Manifest",
     "Parsed",
     "Parser",
@@ -38,7 +34,6 @@ __all__ = [
     "built_in_tools",
     "detect",
     "finding_id",
-    "read_manifest",
     "read_older",
     "read_parser",
     "resource_of",

@@ -122,11 +122,6 @@ def manifest_file(data: bytes, where: str) -> TomlFile:
     return TomlFile(data, where, code="TOOL_MANIFEST_INVALID", what=f"the manifest `{where}`")
 
 
-def read_manifest(text: str, where: str) -> Manifest:
-    """A manifest from TOML. `where`: the file's name, for what is told. `InputError` `TOOL_MANIFEST_INVALID`, with the place."""
-    return manifest_file(text.encode(), where).read(Manifest)
-
-
 def fault(message: str, *keys: str | int, hint: str | None = None) -> InputError:
     """What no type says of a manifest; `keys` lead to its place in the file."""
     return InputError(

@@ -906,8 +906,7 @@ class OfFindings(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     run: str | None = None
     owner: str | None = None
-    label: str | None = None
-    """A tag."""
+    tag: str | None = None
     text: str | None = None
 
 

@@ -221,7 +221,7 @@ def _wanted(record: Record, said: requests.OfFindings) -> Wanted:
         tools=frozenset(said.tools),
         run=_run(record, said.run),
         owner=said.owner,
-        tag=said.label,
+        tag=said.tag,
         text=said.text,
     )
 

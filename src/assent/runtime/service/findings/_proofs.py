@@ -50,12 +50,6 @@ class _Line(msgspec.Struct):
     finding: _Finding | None = None
 
 
-class _Whole(msgspec.Struct):
-    """The same line, with all of its finding."""
-
-    finding: Finding | None = None
-
-
 class _Outcome(msgspec.Struct):
     dataset: str
     findings: int
@@ -72,7 +66,7 @@ async def _prove_finding(record: Record, request: requests.ProveFinding) -> answ
 
 def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.FindingProof:
     from assent.capabilities.findings import BOOK
-    from assent.capabilities.findings.ingest import lines_in
+    from assent.capabilities.findings.ingest import lines_in, said_in
 
     ident = one.reported.finding.id
     differs = WorldError(
@@ -96,8 +90,8 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
         nonlocal found
         for line in lines_in(journal.blob(said["normalised"]["blob"])):
             if ident.encode() in line:
-                its = msgspec.json.decode(line, type=_Whole).finding
-                if its is not None and its.id == ident:
+                its = said_in(line)
+                if isinstance(its, Finding) and its.id == ident:
                     found = found or (len(hashes), line)
                     yield its
             hashes.append(leaf_hash(line))

@@ -44,6 +44,7 @@ LEAKS: Final = {
         "findings",
         "runtime/wiring/_call_pipeline.py",
     ): "projects reach the gate in the one form that their acts take",
+    ("findings", "runtime/doctor/_files.py"): "whether the store says what the ledger comes to",
     ("findings", "runtime/service/findings/_proofs.py"): "a finding is proved from the lines of its dataset",
     (
         "findings",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.findings.parsing import _json
-from assent.findings.parsing._json import BROKEN_MAX, ENDED, Cut, Cutter
+from assent.findings.parsing._json import BEHIND, BROKEN_MAX, ENDED, Cut, Cutter
 from assent.findings.parsing._rows import LINE_BYTES_MAX, LineCutter, RowCutter
 from assent.findings.parsing._xml import XmlCutter
 
@@ -131,6 +131,55 @@ def test_nothing_too_long_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         assert any(one.fault for one in found)
         document = b'{"r":[' + long
         assert cut(document, "r", "*", size=100, record_bytes=1000)[-1].is_last
+
+
+@given(
+    st.lists(st.lists(PLAIN, max_size=3), min_size=1, max_size=4),
+    st.sampled_from(["", " ", "\n", ",\r\n"]),
+    st.sampled_from([1, 2, 3, 7, 1000]),
+)
+def test_documents_behind_the_first_are_read_as_it_was(
+    documents: list[list[Any]], between: str, size: int
+) -> None:
+    for path, wrap in ((("r", "*"), lambda one: {"z": 1, "r": one}), (("*",), list)):
+        data = between.join(json.dumps(wrap(one)) for one in documents).encode() + between.encode()
+        found = cut(data, *path, size=size)
+        assert well(found, data) == [one for document in documents for one in document]
+        assert [one.document for one in found] == [n for n, one in enumerate(documents) for _ in one]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize(
+    "behind",
+    [b"GARBAGE", b"}", b"]", b'"x"', b"12", b"null", b": {}", b"\xef\xbb\xbf{}", b'{"r": [5', b"[", b"{]"],
+)
+def test_what_follows_a_document_and_is_none_is_told_with_its_place(behind: bytes, size: int) -> None:
+    data = b'{"r": [1, 2]}\n {"r": [3]}'
+    *found, last = cut(data + b" " + behind + b' {"r": [4]}', "r", "*", size=size)
+    assert [one.value for one in found][:3] == [1, 2, 3]
+    assert last.is_last
+    assert last.end == len(data + behind) + 12
+    if not behind.startswith((b"{", b"[")):
+        assert (last.begin, last.fault, len(found)) == (len(data) + 1, BEHIND, 3)
+
+
+@given(st.binary(max_size=30), st.sampled_from([1, 2, 3, 7]))
+def test_a_document_of_anything_is_the_same_in_any_pieces(behind: bytes, size: int) -> None:
+    for data in (b'{"r": [1, ' + behind, b'{"r": [1]}' + behind, b'{"a' + behind + b'": 1, "r": [1]}'):
+        whole = cut(data, "r", "*")
+        assert cut(data, "r", "*", size=size) == whole
+        places = [place for one in whole for place in (one.begin, one.end)]
+        assert places == sorted(places)
+        assert all(place <= len(data) for place in places)
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"r": [1234', b'{"r": [{"a": 1}, 12', b'{"r": [1, "x"  ', b'{"p": 1234567']
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_a_value_at_the_end_of_the_file_ends_there(data: bytes, size: int) -> None:
+    last = cut(data, "r", "*", size=size)[-1]
+    assert (last.fault, last.begin, last.end) == (ENDED, len(data), len(data))
 
 
 @given(PLAIN, st.sampled_from([1, 2, 3, 7, 1000]))

@@ -245,6 +245,19 @@ def test_an_encoding_that_is_not_read_is_told(encoding: str) -> None:
     assert refused.value.code == "TOOL_UNKNOWN"
 
 
+@pytest.mark.parametrize("between", [b" ", b"\n"])
+def test_spaces_before_a_colon_are_let_go_of(between: bytes) -> None:
+    file = Ahead(between * 65_536, 400, begin=b'{"r"', end=b":[1]}")
+    cutter = Cutter(file.read, ("r", "*"))
+    assert [one.value for one in cutter] == [1]
+
+
+def test_a_name_without_a_colon_is_broken_at_once() -> None:
+    file = Ahead(b" " * 65_536, 400, begin=b'{"r" x')
+    fault = next(iter(Cutter(file.read, ("r", "*"))))
+    assert (fault.begin, fault.fault, fault.is_last) == (5, "a colon must stand there", True)
+
+
 # -- runs of SARIF --------------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +274,26 @@ def test_all_runs_together_are_no_more_than_a_record(monkeypatch: pytest.MonkeyP
     assert report.fault is not None
     assert "was not read" in report.fault.why
     assert data[report.fault.begin :].startswith(b'{"driver"')
+
+
+def test_runs_of_documents_that_follow_one_another_are_their_own() -> None:
+    both = [
+        json.dumps(
+            {
+                "version": "2.1.0",
+                "runs": [{"tool": {"driver": {"name": name, "rules": rules}}, "results": results}],
+            }
+        )
+        for name, level in (("one", "note"), ("two", "error"))
+        for rules in [[{"id": "R", "defaultConfiguration": {"level": level}}]]
+        for results in [[{"ruleId": "R", "message": {"text": name}}]]
+    ]
+    found, report = parsed(TOOLS["sarif"], "\n".join(both).encode())
+    assert [one.finding and (one.finding.title, one.finding.severity) for one in found] == [
+        ("one", "low"),
+        ("two", "high"),
+    ]
+    assert report.fault is None
 
 
 def test_what_a_run_says_too_deep_is_told_and_its_results_are_read() -> None:

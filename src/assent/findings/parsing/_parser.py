@@ -192,7 +192,7 @@ class Parser:
 
     def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """A record with what its file says of it elsewhere, and the tool that its run is of."""
-        run = self._runs.found.get(cut.names[0]) or Run()
+        run = self._runs.found.get((cut.document, cut.names[0])) or Run()
         return whole(cut.value, run), (run.about,)
 
     @staticmethod

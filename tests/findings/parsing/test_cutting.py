@@ -279,6 +279,90 @@ def test_rows_are_objects_by_their_heads(size: int) -> None:
     assert faults[-1].is_last
 
 
+ROWS = b"a,b\n1,x\n%s\n2,y\n3,z\n"
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("line", [b'9,5" disk', b'9,a "b', b'9, "b', b'9,x"y"z"'])
+def test_a_quote_within_a_cell_is_a_quote(line: bytes, size: int) -> None:
+    found = list(RowCutter(pieces(ROWS % line, size)))
+    a, b = line.decode().split(",", 1)
+    assert [one.value for one in found] == [
+        {"a": "1", "b": "x"}, {"a": a, "b": b}, {"a": "2", "b": "y"}, {"a": "3", "b": "z"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    ("line", "behind"),
+    [
+        (b'9,"b', b""),
+        (b'9,"b', b'4,"w"\n'),
+        (b'9,"b', b'4,"w\nw"\n'),
+        (b'9,"b', b"4," + b"w" * (LINE_BYTES_MAX + 9)),
+        (b'9,"b"c', b""),
+    ],
+)
+def test_a_quote_that_is_not_closed_costs_its_line(line: bytes, behind: bytes, size: int) -> None:
+    data = ROWS % line + behind
+    if len(behind) > LINE_BYTES_MAX:
+        size *= 10_000
+    found = list(RowCutter(pieces(data, size)))
+    assert [one.value for one in found[:4]] == [
+        {"a": "1", "b": "x"}, None, {"a": "2", "b": "y"}, {"a": "3", "b": "z"},
+    ]  # fmt: skip
+    assert data[found[1].begin : found[1].end] == line
+    assert found[1].fault
+    assert not found[1].is_last
+    if len(behind) > LINE_BYTES_MAX:
+        assert found[4].fault == "the line is too long"
+    elif behind:
+        assert found[4].value == {"a": "4", "b": behind[3:-2].decode()}
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_a_row_is_a_fault_where_one_of_its_lines_is_not_utf8(size: int) -> None:
+    data = ROWS % b'9,"b\n\xff\nc"'
+    found = list(RowCutter(pieces(data, size)))
+    assert [one.fault for one in found] == [None, "it is not UTF-8", None, None]
+    assert data[found[1].begin : found[1].end] == b'9,"b\n\xff\nc"'
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(['"', "\n", "x", ",", " ", "\r\n"]), max_size=12).map("".join),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from([1, 3]),
+)
+def test_rows_of_anything_are_the_same_in_any_pieces(lines: list[str], size: int) -> None:
+    data = ("a,b\n" + "\n".join(lines)).encode()
+    whole = list(RowCutter(BytesIO(data).read))
+    assert list(RowCutter(pieces(data, size))) == whole
+    places = [place for one in whole for place in (one.begin, one.end)]
+    assert places == sorted(places)
+    assert all(place <= len(data) for place in places)
+    covered = b"".join(data[one.begin : one.end] for one in whole)
+    assert covered.count(b"x") == data.count(b"x")
+
+
+@given(
+    st.lists(st.lists(st.text('"\nx, é', max_size=4), min_size=2, max_size=2), max_size=5),
+    st.sampled_from([1, 3, 1000]),
+)
+def test_rows_that_were_written_are_read(rows: list[list[str]], size: int) -> None:
+    import csv
+    from io import StringIO
+
+    file = StringIO()
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *rows])
+    found = list(RowCutter(pieces(file.getvalue().encode(), size)))
+    assert [one.value for one in found] == [
+        {head: cell for head, cell in zip("ab", row, strict=True) if cell} for row in rows
+    ]
+
+
 def test_lines_are_objects_by_a_pattern() -> None:
     import re
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -218,6 +219,16 @@ def test_a_row_that_never_ends_is_told() -> None:
     file = Ahead(b"x" * 999 + b"\n", 12_000, begin=b'a,b\n1,"')
     assert next(iter(RowCutter(file.read))).fault
     assert 4 << 20 <= file.taken <= 5 << 20
+
+
+def test_rows_that_never_end_are_not_looked_at_again_and_again() -> None:
+    count = 100_000
+    file = Ahead(b'x","\n', count, begin=b"a,b\n")
+    begun = time.process_time()
+    found = list(RowCutter(file.read))
+    assert len(found) == count
+    assert all(one.fault for one in found)
+    assert time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize("begin", [b"<r><!--", b'<r x="', b"<r><", b"<r><h><?pi "])

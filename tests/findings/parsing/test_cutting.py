@@ -244,6 +244,52 @@ def test_elements_are_cut_as_json(size: int) -> None:
     assert xml(XML, "none", "h") == xml(b"", "r") == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "behind", ["", " t ", "\n", "é", "&#65;", "<!-- c -->", "<?pi x?>", "<![CDATA[x]]>", "<o/>", "<h/>"]
+)
+@pytest.mark.parametrize(
+    "record",
+    [
+        "<h/>",
+        "<h />",
+        '<h a="/>"/>',
+        "<h></h>",
+        "<h>t</h >",
+        "<x:h>&lt;</x:h\n>",
+        '<x:h a="é"/>',
+        "<h><h/></h>",
+    ],
+)
+def test_an_element_ends_where_it_ends(record: str, behind: str, size: int, encoding: str) -> None:
+    text = f'<r xmlns:x="u">{record}{behind}{record}</r>'
+    data = text.encode(encoding)
+    found = xml(data, "r", "h", size=size)
+    said = [data[one.begin : one.end].decode(encoding + "-le" * (encoding == "utf-16")) for one in found]
+    assert said == [record, *(["<h/>"] if behind == "<h/>" else []), record]
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [(b"<h></h >", 8), (b"<h/>\n", 4), (b"<h/><!-- -->", 4), (b"<h/>x", 4)],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_root_ends_where_it_ends(data: bytes, end: int, size: int) -> None:
+    first, *behind = xml(data, "h", size=size)
+    assert (first.begin, first.end, first.value) == (0, end, {})
+    assert len(behind) == data.endswith(b"x")
+
+
+def test_a_record_that_the_file_ends_behind_ends_there() -> None:
+    found = xml(b"<r><h/><h>1</h >", "r", "h")
+    assert [(one.begin, one.end, one.fault) for one in found] == [
+        (3, 7, None),
+        (7, 16, None),
+        (16, 16, ENDED),
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "fault"),
     [

@@ -40,6 +40,8 @@ class XmlCutter:
         self._matched = 0
         self._open: list[tuple[str, dict[str, Any], list[str]]] = []
         self._begin = self._nodes = 0
+        self._ended: dict[str, Any] | None = None
+        """A record that has ended: where, the next event tells."""
         self.root: str | None = None
         self.attributes: dict[str, str] = {}
         """The root's own."""
@@ -50,6 +52,7 @@ class XmlCutter:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
+        parser.DefaultHandlerExpand = self._event
         parser.EntityDeclHandler = self._refuse
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         self._parser = parser
@@ -64,8 +67,10 @@ class XmlCutter:
             is_whole = True
             if size:
                 parser.Parse(b"", True)
+            self._event()
             yield from self._taken()
         except (expat.ExpatError, _RefusedError, ValueError, LookupError) as error:
+            self._event()
             yield from self._taken()
             fault = str(error)
             if isinstance(error, expat.ExpatError):
@@ -87,7 +92,16 @@ class XmlCutter:
     def _refuse(self, *_: object) -> None:
         raise _RefusedError("it declares entities, which are not read")
 
+    def _event(self, *_: object) -> None:
+        """What comes begins where the record before it has ended."""
+        if self._ended is None:
+            return
+        self._found.append(Cut(self._begin, self._parser.CurrentByteIndex, self._ended))
+        self._ended = None
+        self._parser.buffer_text = True
+
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._event()
         name = name.rpartition(":")[2]
         if self._depth == 0:
             self.root, self.attributes = name, attributes
@@ -109,10 +123,12 @@ class XmlCutter:
             )
 
     def _text(self, text: str) -> None:
+        self._event()
         if self._open:
             self._open[-1][2].append(text)
 
     def _end(self, name: str) -> None:
+        self._event()
         self._depth -= 1
         self._matched = min(self._matched, self._depth)
         if not self._open:
@@ -132,5 +148,6 @@ class XmlCutter:
             else:
                 parent[name] = [known, value]
             return
-        end = self._parser.CurrentByteIndex + len(name.encode()) + 3  # `</name>`
-        self._found.append(Cut(self._begin, end, {**members, "#": text} if text else members))
+        self._ended = {**members, "#": text} if text else members
+        # Else the text behind it is told with what follows that.
+        self._parser.buffer_text = False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from assent.findings.parsing import _json
 from assent.findings.parsing._json import BEHIND, BROKEN_MAX, ENDED, Cut, Cutter
 from assent.findings.parsing._rows import LINE_BYTES_MAX, LineCutter, RowCutter
-from assent.findings.parsing._xml import XmlCutter
+from assent.findings.parsing._xml import Aside, XmlCutter
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
@@ -242,6 +242,49 @@ def test_elements_are_cut_as_json(size: int) -> None:
         {"@i": "1", "#": "t"}, {"@i": "2", "q": ["a", "b"], "#": "u"}, {}, {},
     ]  # fmt: skip
     assert xml(XML, "none", "h") == xml(b"", "r") == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_records_in_a_larger_element_are_set_aside(size: int) -> None:
+    inner = [b'<i a="1"><i/></i>', b"<x:i>t</x:i >", b"<i/>"]
+    data = b'<r xmlns:x="u"><h><v>' + b" ".join(inner) + b"<j/></v><w><i/></w>t</h><h><v/></h></r>"
+    first, second = xml(data, "r", "h", size=size, each=(("v|u", "i"), ("k",)))
+    aside = first.value["v"]["i"]
+    assert [(json.loads(one.data), data[one.begin : one.end]) for one in aside] == [
+        ({"@a": "1", "i": ""}, inner[0]), ("t", inner[1]), ("", inner[2]),
+    ]  # fmt: skip
+    assert all(isinstance(one, Aside) for one in aside)
+    assert first.value == {"v": {"i": aside, "j": ""}, "w": {"i": ""}, "#": "t"}
+    assert second.value == {"v": ""}
+
+
+@pytest.mark.parametrize(
+    ("long", "fault"),
+    [
+        (b"<i>" + b"x" * 900 + b"</i>", "longer than 400 bytes"),
+        (b"<o>" + b"x" * 900 + b"</o>", "longer than 400 bytes"),
+        (b"<i/>" * 12, "records take more than 2000 bytes"),
+        (b"<i>" + b"<a/>" * 250_001 + b"</i>", "elements"),
+    ],
+)
+def test_an_element_that_is_too_long_costs_itself(long: bytes, fault: str) -> None:
+    group = b"<h>" + b"<i>x</i>" * 5 + b"</h>"
+    data = b"<r>" + group + b"<h>" + long + b"<i/></h>" + group + b"</r>"
+    size = 100 if len(long) < 1000 else 1 << 20
+    found = xml(
+        data,
+        "r",
+        "h",
+        size=size,
+        each=(("i",),),
+        record_bytes=400 if size == 100 else 1 << 26,
+        group_bytes=2000,
+    )
+    assert [one.fault is not None for one in found] == [False, True, False]
+    assert fault in str(found[1].fault)
+    assert not found[1].is_last
+    assert data[found[1].begin : found[1].end] == b"<h>" + long + b"<i/></h>"
+    assert [len(one.value["i"]) for one in (found[0], found[2])] == [5, 5]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

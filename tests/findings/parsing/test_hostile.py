@@ -385,6 +385,27 @@ def test_records_and_records_within_them_may_be_of_one_tool() -> None:
     assert told(text, {"r": [{"name": "n", "v": [{"t": "a"}]}]}) == ["a n", "n n"]
 
 
+XML: Final = GROUPS.replace("kind", 'format = "xml"\nkind') + INNER.format(each="v").replace("r.*", "r.h")
+DEEPER: Final = INNER.format(each="v.w").replace("r.*", "r.h").replace("^.name", "^^.name")
+WHOLE: Final = '[[records]]\npath = "r.h"\n[records.fields]\ntitle = "name"\n"at.name" = "name"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "titles"),
+    [(XML, "ab"), (XML + DEEPER, "abc"), (XML + WHOLE, "abn"), (XML + DEEPER + WHOLE, "abcn")],
+)
+def test_records_of_xml_and_records_within_them_may_be_of_one_tool(text: str, titles: str) -> None:
+    data = b"<r><h><name>n</name><v><t>a</t></v><v><t>b</t><w><t>c</t></w></v></h></r>"
+    found, report = parsed(read_parser(text.encode(), "t.toml"), data)
+    assert [one.finding and f"{one.finding.title} {one.finding.resource}" for one in found] == [
+        f"{title} n" for title in titles
+    ]
+    assert report.records == len(titles)
+    whole = data[3:-4]
+    first = data[found[0].begin : found[0].end]
+    assert first == (whole if "n" in titles else b"<v><t>a</t></v>")
+
+
 # -- what is never needed ----------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +469,16 @@ def test_an_expression_of_many_instructions_is_refused() -> None:
         pattern_of(r"[^a]{900}[^b]{900}")
 
 
+def test_a_site_of_many_megabytes_is_read_whole() -> None:
+    tool, data = large("site")
+    found, report = parsed(
+        TOOLS[tool], data[: 14 << 20] + b"</desc></alertitem></alerts></site></OWASPZAPReport>"
+    )
+    assert report.fault is None
+    assert report.findings == len(found) - 1 > 15_000
+    assert found[-1].skipped == "it says no place"
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------------------
 
 _READ: Final = """
@@ -484,6 +515,26 @@ def large(case: str) -> tuple[str, bytes]:
                 "trivy",
                 b'{"Results":[{"Target":"a","Vulnerabilities":[' + _VULNERABILITY * 16_000 + b"1]}]}",
             )
+        case "site":
+            alert = (
+                b"<alertitem><pluginid>1</pluginid><name>A</name><riskcode>2</riskcode><desc>"
+                + b"x" * 600
+                + _WIDE
+                + b"</desc><instances><instance><uri>http://a.example/</uri><method>GET</method></instance></instances></alertitem>\n"
+            )
+            return (
+                "zap",
+                b'<OWASPZAPReport version="2.9.0"><site name="http://a.example"><alerts>'
+                + alert * 40_000
+                + b"</alerts></site></OWASPZAPReport>",
+            )
+        case "tiny":
+            return (
+                "zap",
+                b"<OWASPZAPReport><site><alerts>"
+                + b"<alertitem/>" * 249_000
+                + b"</alerts></site></OWASPZAPReport>",
+            )
         case "runs":
             run = (
                 b'{"tool":{"driver":{"name":"L","rules":[' + b'{"id":"1"},' * 60_000 + b'{}]}},"results":[]},'
@@ -504,7 +555,7 @@ def large(case: str) -> tuple[str, bytes]:
             )
 
 
-@pytest.mark.parametrize("case", ["brackets", "objects", "group", "runs", "row", "elements"])
+@pytest.mark.parametrize("case", ["brackets", "objects", "group", "site", "tiny", "runs", "row", "elements"])
 def test_memory_is_bounded_whatever_a_file_holds(case: str, tmp_path: Path) -> None:
     tool, data = large(case)
     path = tmp_path / "output"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.findings.parsing import _json
-from assent.findings.parsing._json import BROKEN_MAX, ENDED, Cut, Cutter
+from assent.findings.parsing._json import BEHIND, BROKEN_MAX, ENDED, Cut, Cutter
 from assent.findings.parsing._rows import LINE_BYTES_MAX, LineCutter, RowCutter
-from assent.findings.parsing._xml import XmlCutter
+from assent.findings.parsing._xml import Aside, XmlCutter
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
@@ -133,6 +133,55 @@ def test_nothing_too_long_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cut(document, "r", "*", size=100, record_bytes=1000)[-1].is_last
 
 
+@given(
+    st.lists(st.lists(PLAIN, max_size=3), min_size=1, max_size=4),
+    st.sampled_from(["", " ", "\n", ",\r\n"]),
+    st.sampled_from([1, 2, 3, 7, 1000]),
+)
+def test_documents_behind_the_first_are_read_as_it_was(
+    documents: list[list[Any]], between: str, size: int
+) -> None:
+    for path, wrap in ((("r", "*"), lambda one: {"z": 1, "r": one}), (("*",), list)):
+        data = between.join(json.dumps(wrap(one)) for one in documents).encode() + between.encode()
+        found = cut(data, *path, size=size)
+        assert well(found, data) == [one for document in documents for one in document]
+        assert [one.document for one in found] == [n for n, one in enumerate(documents) for _ in one]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize(
+    "behind",
+    [b"GARBAGE", b"}", b"]", b'"x"', b"12", b"null", b": {}", b"\xef\xbb\xbf{}", b'{"r": [5', b"[", b"{]"],
+)
+def test_what_follows_a_document_and_is_none_is_told_with_its_place(behind: bytes, size: int) -> None:
+    data = b'{"r": [1, 2]}\n {"r": [3]}'
+    *found, last = cut(data + b" " + behind + b' {"r": [4]}', "r", "*", size=size)
+    assert [one.value for one in found][:3] == [1, 2, 3]
+    assert last.is_last
+    assert last.end == len(data + behind) + 12
+    if not behind.startswith((b"{", b"[")):
+        assert (last.begin, last.fault, len(found)) == (len(data) + 1, BEHIND, 3)
+
+
+@given(st.binary(max_size=30), st.sampled_from([1, 2, 3, 7]))
+def test_a_document_of_anything_is_the_same_in_any_pieces(behind: bytes, size: int) -> None:
+    for data in (b'{"r": [1, ' + behind, b'{"r": [1]}' + behind, b'{"a' + behind + b'": 1, "r": [1]}'):
+        whole = cut(data, "r", "*")
+        assert cut(data, "r", "*", size=size) == whole
+        places = [place for one in whole for place in (one.begin, one.end)]
+        assert places == sorted(places)
+        assert all(place <= len(data) for place in places)
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"r": [1234', b'{"r": [{"a": 1}, 12', b'{"r": [1, "x"  ', b'{"p": 1234567']
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_a_value_at_the_end_of_the_file_ends_there(data: bytes, size: int) -> None:
+    last = cut(data, "r", "*", size=size)[-1]
+    assert (last.fault, last.begin, last.end) == (ENDED, len(data), len(data))
+
+
 @given(PLAIN, st.sampled_from([1, 2, 3, 7, 1000]))
 def test_what_is_passed_is_passed_whole_in_any_pieces(passed: Any, size: int) -> None:
     data = json.dumps({"p": passed, "q": [passed, {"x": [1]}], "r": [{"a": 1}]}).encode()
@@ -195,6 +244,95 @@ def test_elements_are_cut_as_json(size: int) -> None:
     assert xml(XML, "none", "h") == xml(b"", "r") == []
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_records_in_a_larger_element_are_set_aside(size: int) -> None:
+    inner = [b'<i a="1"><i/></i>', b"<x:i>t</x:i >", b"<i/>"]
+    data = b'<r xmlns:x="u"><h><v>' + b" ".join(inner) + b"<j/></v><w><i/></w>t</h><h><v/></h></r>"
+    first, second = xml(data, "r", "h", size=size, each=(("v|u", "i"), ("k",)))
+    aside = first.value["v"]["i"]
+    assert [(json.loads(one.data), data[one.begin : one.end]) for one in aside] == [
+        ({"@a": "1", "i": ""}, inner[0]), ("t", inner[1]), ("", inner[2]),
+    ]  # fmt: skip
+    assert all(isinstance(one, Aside) for one in aside)
+    assert first.value == {"v": {"i": aside, "j": ""}, "w": {"i": ""}, "#": "t"}
+    assert second.value == {"v": ""}
+
+
+@pytest.mark.parametrize(
+    ("long", "fault"),
+    [
+        (b"<i>" + b"x" * 900 + b"</i>", "longer than 400 bytes"),
+        (b"<o>" + b"x" * 900 + b"</o>", "longer than 400 bytes"),
+        (b"<i/>" * 12, "records take more than 2000 bytes"),
+        (b"<i>" + b"<a/>" * 250_001 + b"</i>", "elements"),
+    ],
+)
+def test_an_element_that_is_too_long_costs_itself(long: bytes, fault: str) -> None:
+    group = b"<h>" + b"<i>x</i>" * 5 + b"</h>"
+    data = b"<r>" + group + b"<h>" + long + b"<i/></h>" + group + b"</r>"
+    size = 100 if len(long) < 1000 else 1 << 20
+    found = xml(
+        data,
+        "r",
+        "h",
+        size=size,
+        each=(("i",),),
+        record_bytes=400 if size == 100 else 1 << 26,
+        group_bytes=2000,
+    )
+    assert [one.fault is not None for one in found] == [False, True, False]
+    assert fault in str(found[1].fault)
+    assert not found[1].is_last
+    assert data[found[1].begin : found[1].end] == b"<h>" + long + b"<i/></h>"
+    assert [len(one.value["i"]) for one in (found[0], found[2])] == [5, 5]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "behind", ["", " t ", "\n", "é", "&#65;", "<!-- c -->", "<?pi x?>", "<![CDATA[x]]>", "<o/>", "<h/>"]
+)
+@pytest.mark.parametrize(
+    "record",
+    [
+        "<h/>",
+        "<h />",
+        '<h a="/>"/>',
+        "<h></h>",
+        "<h>t</h >",
+        "<x:h>&lt;</x:h\n>",
+        '<x:h a="é"/>',
+        "<h><h/></h>",
+    ],
+)
+def test_an_element_ends_where_it_ends(record: str, behind: str, size: int, encoding: str) -> None:
+    text = f'<r xmlns:x="u">{record}{behind}{record}</r>'
+    data = text.encode(encoding)
+    found = xml(data, "r", "h", size=size)
+    said = [data[one.begin : one.end].decode(encoding + "-le" * (encoding == "utf-16")) for one in found]
+    assert said == [record, *(["<h/>"] if behind == "<h/>" else []), record]
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [(b"<h></h >", 8), (b"<h/>\n", 4), (b"<h/><!-- -->", 4), (b"<h/>x", 4)],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_root_ends_where_it_ends(data: bytes, end: int, size: int) -> None:
+    first, *behind = xml(data, "h", size=size)
+    assert (first.begin, first.end, first.value) == (0, end, {})
+    assert len(behind) == data.endswith(b"x")
+
+
+def test_a_record_that_the_file_ends_behind_ends_there() -> None:
+    found = xml(b"<r><h/><h>1</h >", "r", "h")
+    assert [(one.begin, one.end, one.fault) for one in found] == [
+        (3, 7, None),
+        (7, 16, None),
+        (16, 16, ENDED),
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
@@ -228,6 +366,90 @@ def test_rows_are_objects_by_their_heads(size: int) -> None:
     faults = list(RowCutter(pieces(b'a,b\n1,\xff\n2,"x"y\n3,"open\n', size)))
     assert [one.fault is not None for one in faults] == [True] * len(faults)
     assert faults[-1].is_last
+
+
+ROWS = b"a,b\n1,x\n%s\n2,y\n3,z\n"
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("line", [b'9,5" disk', b'9,a "b', b'9, "b', b'9,x"y"z"'])
+def test_a_quote_within_a_cell_is_a_quote(line: bytes, size: int) -> None:
+    found = list(RowCutter(pieces(ROWS % line, size)))
+    a, b = line.decode().split(",", 1)
+    assert [one.value for one in found] == [
+        {"a": "1", "b": "x"}, {"a": a, "b": b}, {"a": "2", "b": "y"}, {"a": "3", "b": "z"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    ("line", "behind"),
+    [
+        (b'9,"b', b""),
+        (b'9,"b', b'4,"w"\n'),
+        (b'9,"b', b'4,"w\nw"\n'),
+        (b'9,"b', b"4," + b"w" * (LINE_BYTES_MAX + 9)),
+        (b'9,"b"c', b""),
+    ],
+)
+def test_a_quote_that_is_not_closed_costs_its_line(line: bytes, behind: bytes, size: int) -> None:
+    data = ROWS % line + behind
+    if len(behind) > LINE_BYTES_MAX:
+        size *= 10_000
+    found = list(RowCutter(pieces(data, size)))
+    assert [one.value for one in found[:4]] == [
+        {"a": "1", "b": "x"}, None, {"a": "2", "b": "y"}, {"a": "3", "b": "z"},
+    ]  # fmt: skip
+    assert data[found[1].begin : found[1].end] == line
+    assert found[1].fault
+    assert not found[1].is_last
+    if len(behind) > LINE_BYTES_MAX:
+        assert found[4].fault == "the line is too long"
+    elif behind:
+        assert found[4].value == {"a": "4", "b": behind[3:-2].decode()}
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_a_row_is_a_fault_where_one_of_its_lines_is_not_utf8(size: int) -> None:
+    data = ROWS % b'9,"b\n\xff\nc"'
+    found = list(RowCutter(pieces(data, size)))
+    assert [one.fault for one in found] == [None, "it is not UTF-8", None, None]
+    assert data[found[1].begin : found[1].end] == b'9,"b\n\xff\nc"'
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(['"', "\n", "x", ",", " ", "\r\n"]), max_size=12).map("".join),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from([1, 3]),
+)
+def test_rows_of_anything_are_the_same_in_any_pieces(lines: list[str], size: int) -> None:
+    data = ("a,b\n" + "\n".join(lines)).encode()
+    whole = list(RowCutter(BytesIO(data).read))
+    assert list(RowCutter(pieces(data, size))) == whole
+    places = [place for one in whole for place in (one.begin, one.end)]
+    assert places == sorted(places)
+    assert all(place <= len(data) for place in places)
+    covered = b"".join(data[one.begin : one.end] for one in whole)
+    assert covered.count(b"x") == data.count(b"x")
+
+
+@given(
+    st.lists(st.lists(st.text('"\nx, é', max_size=4), min_size=2, max_size=2), max_size=5),
+    st.sampled_from([1, 3, 1000]),
+)
+def test_rows_that_were_written_are_read(rows: list[list[str]], size: int) -> None:
+    import csv
+    from io import StringIO
+
+    file = StringIO()
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *rows])
+    found = list(RowCutter(pieces(file.getvalue().encode(), size)))
+    assert [one.value for one in found] == [
+        {head: cell for head, cell in zip("ab", row, strict=True) if cell} for row in rows
+    ]
 
 
 def test_lines_are_objects_by_a_pattern() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -220,6 +221,16 @@ def test_a_row_that_never_ends_is_told() -> None:
     assert 4 << 20 <= file.taken <= 5 << 20
 
 
+def test_rows_that_never_end_are_not_looked_at_again_and_again() -> None:
+    count = 100_000
+    file = Ahead(b'x","\n', count, begin=b"a,b\n")
+    begun = time.process_time()
+    found = list(RowCutter(file.read))
+    assert len(found) == count
+    assert all(one.fault for one in found)
+    assert time.process_time() - begun < 10
+
+
 @pytest.mark.parametrize("begin", [b"<r><!--", b'<r x="', b"<r><", b"<r><h><?pi "])
 def test_a_tag_that_never_ends_is_not_looked_at_again_and_again(begin: bytes) -> None:
     file = Ahead(b"x" * 65_536, 400, begin=begin)
@@ -245,6 +256,19 @@ def test_an_encoding_that_is_not_read_is_told(encoding: str) -> None:
     assert refused.value.code == "TOOL_UNKNOWN"
 
 
+@pytest.mark.parametrize("between", [b" ", b"\n"])
+def test_spaces_before_a_colon_are_let_go_of(between: bytes) -> None:
+    file = Ahead(between * 65_536, 400, begin=b'{"r"', end=b":[1]}")
+    cutter = Cutter(file.read, ("r", "*"))
+    assert [one.value for one in cutter] == [1]
+
+
+def test_a_name_without_a_colon_is_broken_at_once() -> None:
+    file = Ahead(b" " * 65_536, 400, begin=b'{"r" x')
+    fault = next(iter(Cutter(file.read, ("r", "*"))))
+    assert (fault.begin, fault.fault, fault.is_last) == (5, "a colon must stand there", True)
+
+
 # -- runs of SARIF --------------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +285,26 @@ def test_all_runs_together_are_no_more_than_a_record(monkeypatch: pytest.MonkeyP
     assert report.fault is not None
     assert "was not read" in report.fault.why
     assert data[report.fault.begin :].startswith(b'{"driver"')
+
+
+def test_runs_of_documents_that_follow_one_another_are_their_own() -> None:
+    both = [
+        json.dumps(
+            {
+                "version": "2.1.0",
+                "runs": [{"tool": {"driver": {"name": name, "rules": rules}}, "results": results}],
+            }
+        )
+        for name, level in (("one", "note"), ("two", "error"))
+        for rules in [[{"id": "R", "defaultConfiguration": {"level": level}}]]
+        for results in [[{"ruleId": "R", "message": {"text": name}}]]
+    ]
+    found, report = parsed(TOOLS["sarif"], "\n".join(both).encode())
+    assert [one.finding and (one.finding.title, one.finding.severity) for one in found] == [
+        ("one", "low"),
+        ("two", "high"),
+    ]
+    assert report.fault is None
 
 
 def test_what_a_run_says_too_deep_is_told_and_its_results_are_read() -> None:
@@ -341,6 +385,27 @@ def test_records_and_records_within_them_may_be_of_one_tool() -> None:
     assert told(text, {"r": [{"name": "n", "v": [{"t": "a"}]}]}) == ["a n", "n n"]
 
 
+XML: Final = GROUPS.replace("kind", 'format = "xml"\nkind') + INNER.format(each="v").replace("r.*", "r.h")
+DEEPER: Final = INNER.format(each="v.w").replace("r.*", "r.h").replace("^.name", "^^.name")
+WHOLE: Final = '[[records]]\npath = "r.h"\n[records.fields]\ntitle = "name"\n"at.name" = "name"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "titles"),
+    [(XML, "ab"), (XML + DEEPER, "abc"), (XML + WHOLE, "abn"), (XML + DEEPER + WHOLE, "abcn")],
+)
+def test_records_of_xml_and_records_within_them_may_be_of_one_tool(text: str, titles: str) -> None:
+    data = b"<r><h><name>n</name><v><t>a</t></v><v><t>b</t><w><t>c</t></w></v></h></r>"
+    found, report = parsed(read_parser(text.encode(), "t.toml"), data)
+    assert [one.finding and f"{one.finding.title} {one.finding.resource}" for one in found] == [
+        f"{title} n" for title in titles
+    ]
+    assert report.records == len(titles)
+    whole = data[3:-4]
+    first = data[found[0].begin : found[0].end]
+    assert first == (whole if "n" in titles else b"<v><t>a</t></v>")
+
+
 # -- what is never needed ----------------------------------------------------------------------------------------------------
 
 
@@ -404,6 +469,16 @@ def test_an_expression_of_many_instructions_is_refused() -> None:
         pattern_of(r"[^a]{900}[^b]{900}")
 
 
+def test_a_site_of_many_megabytes_is_read_whole() -> None:
+    tool, data = large("site")
+    found, report = parsed(
+        TOOLS[tool], data[: 14 << 20] + b"</desc></alertitem></alerts></site></OWASPZAPReport>"
+    )
+    assert report.fault is None
+    assert report.findings == len(found) - 1 > 15_000
+    assert found[-1].skipped == "it says no place"
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------------------
 
 _READ: Final = """
@@ -440,6 +515,26 @@ def large(case: str) -> tuple[str, bytes]:
                 "trivy",
                 b'{"Results":[{"Target":"a","Vulnerabilities":[' + _VULNERABILITY * 16_000 + b"1]}]}",
             )
+        case "site":
+            alert = (
+                b"<alertitem><pluginid>1</pluginid><name>A</name><riskcode>2</riskcode><desc>"
+                + b"x" * 600
+                + _WIDE
+                + b"</desc><instances><instance><uri>http://a.example/</uri><method>GET</method></instance></instances></alertitem>\n"
+            )
+            return (
+                "zap",
+                b'<OWASPZAPReport version="2.9.0"><site name="http://a.example"><alerts>'
+                + alert * 40_000
+                + b"</alerts></site></OWASPZAPReport>",
+            )
+        case "tiny":
+            return (
+                "zap",
+                b"<OWASPZAPReport><site><alerts>"
+                + b"<alertitem/>" * 249_000
+                + b"</alerts></site></OWASPZAPReport>",
+            )
         case "runs":
             run = (
                 b'{"tool":{"driver":{"name":"L","rules":[' + b'{"id":"1"},' * 60_000 + b'{}]}},"results":[]},'
@@ -460,7 +555,7 @@ def large(case: str) -> tuple[str, bytes]:
             )
 
 
-@pytest.mark.parametrize("case", ["brackets", "objects", "group", "runs", "row", "elements"])
+@pytest.mark.parametrize("case", ["brackets", "objects", "group", "site", "tiny", "runs", "row", "elements"])
 def test_memory_is_bounded_whatever_a_file_holds(case: str, tmp_path: Path) -> None:
     tool, data = large(case)
     path = tmp_path / "output"

@@ -42,9 +42,12 @@ class Cut(NamedTuple):
     fault: str | None = None
     is_last: bool = False
     """Whatever follows it can't be read."""
+    document: int = 0
+    """Which of the documents it stands in that follow one another."""
 
 
 ENDED: Final = "the file ends in the middle of it"
+BEHIND: Final = "what follows the document was not read"
 EACH: Final = ("*",)
 _SPACE: Final = re.compile(rb"[\s,\x00\x1e]*+")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -55,11 +58,11 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _WITHOUT_BRACKETS: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _PLAIN: Final = re.compile(rb"[^\s,\]}]++")
-_COLON: Final = re.compile(rb"\s*+:\s*+")
 _OPENING: Final = frozenset(b"{[")
 _CLOSING: Final = frozenset(b"}]")
 _QUOTE: Final = 0x22
 _COMMA: Final = ord(",")
+_COLON: Final = ord(":")
 _MORE_BYTES_MAX: Final = 4 << 20
 _DECODE: Final = msgspec.json.Decoder().decode
 _CHECK: Final = msgspec.json.Decoder(msgspec.Raw).decode
@@ -145,6 +148,8 @@ class Cutter:
         self._at = 0
         self._offset = 0
         self._is_over = False
+        self._number = 0
+        """Of the document that is read."""
         self._many_until = 0
         """Up to here a line holds more than one value, or does not end."""
 
@@ -208,9 +213,8 @@ class Cutter:
                 return found.end()
             if len(self._data) - self._at > self._most:
                 raise BrokenError(f"it is longer than {self._most} bytes")
-            if not self._more():
-                if found is not None:
-                    return found.end()
+            # Where it matched is not where it does now: what has been cut is gone.
+            if not self._more() and found is None:
                 raise _EndedError
 
     def _end_of_value(self, first: int) -> int:
@@ -300,14 +304,17 @@ class Cutter:
     # -- a document ---------------------------------------------------------------------------------------------------------
 
     def _document(self) -> Iterator[Cut]:
-        if self._peek() is None:
-            return
-        try:
-            yield from self._within(self._path, ())
-        except (_EndedError, BrokenError) as error:
-            begin = self._offset + self._at
-            fault = str(error) or ENDED
-            yield self._rest(fault)._replace(begin=begin)
+        """A document, and those that were written behind it (`scanner >> file`)."""
+        while (first := self._peek()) is not None:
+            if self._number and first not in _OPENING:
+                yield self._rest(BEHIND)
+                return
+            try:
+                yield from self._within(self._path, ())
+            except (_EndedError, BrokenError) as error:
+                yield self._rest(str(error) or ENDED)
+                return
+            self._number += 1
 
     def _within(self, path: tuple[tuple[str, ...], ...], names: tuple[str | int, ...]) -> Iterator[Cut]:
         """What the path leads to from the value that begins here, which is behind it then."""
@@ -353,14 +360,12 @@ class Cutter:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BrokenError(f"it is not JSON: {error}") from None
         self._at = end
-        while (found := _COLON.match(self._data, self._at)) is None or found.end() == len(self._data):
-            if not self._more():
-                raise (
-                    _EndedError
-                    if found is not None or self._at == len(self._data)
-                    else BrokenError("a colon must stand there")
-                )
-        self._at = found.end()
+        following = self._peek()
+        if following is None:
+            raise _EndedError
+        if following != _COLON:
+            raise BrokenError("a colon must stand there")
+        self._at += 1
         return name
 
     def _skip(self) -> None:
@@ -401,6 +406,6 @@ class Cutter:
         data = self._data[self._at : end]
         self._at = end
         try:
-            return Cut(begin, self._offset + end, self._made(data), names)
+            return Cut(begin, self._offset + end, self._made(data), names, document=self._number)
         except BrokenError as error:
-            return Cut(begin, self._offset + end, None, names, str(error))
+            return Cut(begin, self._offset + end, None, names, str(error), document=self._number)

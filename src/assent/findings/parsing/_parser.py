@@ -34,7 +34,7 @@ from assent.findings.parsing._json import (
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, fault, manifest_file
 from assent.findings.parsing._rows import LineCutter, RowCutter
 from assent.findings.parsing._sarif import Run, Runs, read_runs, whole
-from assent.findings.parsing._xml import XmlCutter
+from assent.findings.parsing._xml import Aside, XmlCutter
 from assent.findings.project import Resource, ResourceType, read_resource, resource_id
 from assent.spec.documents.document import dotted
 
@@ -192,7 +192,7 @@ class Parser:
 
     def _whole(self, cut: Cut) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """A record with what its file says of it elsewhere, and the tool that its run is of."""
-        run = self._runs.found.get(cut.names[0]) or Run()
+        run = self._runs.found.get((cut.document, cut.names[0])) or Run()
         return whole(cut.value, run), (run.about,)
 
     @staticmethod
@@ -210,7 +210,9 @@ class Parser:
             case "text":
                 return LineCutter(read, pattern_of(self.manifest.line or ""))
             case "xml":
-                return XmlCutter(read, path)
+                # A record that is one as a whole is looked at whole.
+                is_group = is_group and all(one.each for one in self._sets)
+                return XmlCutter(read, path, each=tuple(one.each for one in self._sets if is_group))
             case _:
                 size = GROUP_BYTES_MAX if is_group else RECORD_BYTES_MAX
                 return Cutter(read, path, decodes=not is_group, record_bytes=size)
@@ -221,7 +223,14 @@ class Parser:
         data = cut.value
         if not isinstance(data, bytes):
             for value, parents in _walk(data, records.each, ()):
-                yield cut._replace(value=value), parents
+                yield (
+                    (
+                        cut._replace(begin=value.begin, end=value.end, value=msgspec.json.decode(value.data))
+                        if isinstance(value, Aside)
+                        else cut._replace(value=value)
+                    ),
+                    parents,
+                )
             return
         if not records.each:
             yield _made(cut, data), ()
@@ -354,6 +363,8 @@ def _walk(
     value: Any, path: tuple[str, ...], parents: tuple[Any, ...]
 ) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Where a path leads in an element: one child and a list of them are alike."""
+    if path and isinstance(value, Aside):
+        value = msgspec.json.decode(value.data)
     if isinstance(value, list):
         for one in value:
             yield from _walk(one, path, parents)

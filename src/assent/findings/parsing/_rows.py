@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from assent.findings.parsing._json import PIECE_BYTES, Cut, Read
+from assent.findings.parsing._json import ENDED, PIECE_BYTES, Cut, Read
 
 LINE_BYTES_MAX: Final = 1 << 20
 _ROW_LINES_MAX: Final = 10_000
 _ROW_BYTES_MAX: Final = 4 << 20
+_AGAIN_MAX: Final = 100
+"""How often lines are given back by a row that is none; each time costs as many lines as a row may have."""
+_NOT_UTF8: Final = "it is not UTF-8"
+_TOO_LONG: Final = "the line is too long"
+# Whole cells; a quote opens where it begins one. Possessive: a cell that does not end is found so in one pass.
+_CELLS: Final = re.compile(rb'(?:(?:"(?:[^"]++|"")*+"|(?!"))[^,]*+(?:,|\Z))*+')
 _BOM: Final = b"\xef\xbb\xbf"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def lines(read: Read) -> Iterator[tuple[int, int, bytes, bool]]:
-    """Each line with its place: begin, end, bytes without the line's end, and whether it was too long and is cut."""
+class Line(NamedTuple):
+    """A line with its place, without the line's end."""
+
+    begin: int
+    end: int
+    data: bytes
+    is_long: bool
+    """Too long, and cut."""
+
+
+def lines(read: Read) -> Iterator[Line]:
+    """Each line."""
     held, offset, is_long = b"", 0, False
     while True:
         piece = read(PIECE_BYTES)
@@ -27,60 +44,89 @@ def lines(read: Read) -> Iterator[tuple[int, int, bytes, bool]]:
         at = 0
         while (end := held.find(b"\n", at)) >= 0:
             if is_long or end - at > LINE_BYTES_MAX:
-                yield offset + at, offset + end, held[at : min(end, at + LINE_BYTES_MAX)], True
+                yield Line(offset + at, offset + end, held[at : min(end, at + LINE_BYTES_MAX)], True)
             else:
-                yield offset + at, offset + end, held[at:end].rstrip(b"\r"), False
+                yield Line(offset + at, offset + end, held[at:end].rstrip(b"\r"), False)
             is_long, at = False, end + 1
         held, offset = held[at:], offset + at
         if len(held) > LINE_BYTES_MAX:
             # Its place goes on, and its bytes are let go of.
             is_long, offset, held = True, offset + len(held), b""
     if held or is_long:
-        yield offset, offset + len(held), held.rstrip(b"\r"), is_long
+        yield Line(offset, offset + len(held), held.rstrip(b"\r"), is_long)
 
 
 class RowCutter:
     """Rows of a CSV, as objects by the names in its first row."""
 
     def __init__(self, read: Read) -> None:
-        self._read = read
+        self._lines = lines(read)
+        self._back: deque[Line] = deque()
+        """Lines that are read once more."""
+        self._again = 0
         self.heads: list[str] = []
 
     def __iter__(self) -> Iterator[Cut]:
-        begin = end = 0
-        waiting: list[str] = []
-        quotes = 0
-        for first, last, data, is_long in lines(self._read):
-            text = _text(data.removeprefix(_BOM) if first == 0 else data)
-            if text is None or is_long:
-                yield Cut(first, last, None, (), "the line is too long" if is_long else "it is not UTF-8")
-                continue
-            if not waiting:
-                if not text.strip():
-                    continue
-                begin = first
-            waiting.append(text)
-            quotes += text.count('"')
-            end = last
-            if quotes % 2 and len(waiting) < _ROW_LINES_MAX and end - begin < _ROW_BYTES_MAX:
-                continue
-            yield from self._row(begin, end, "\n".join(waiting))
-            waiting, quotes = [], 0
-        if waiting:
-            yield Cut(begin, end, None, (), "the file ends in the middle of it", is_last=True)
+        while (line := self._next()) is not None:
+            if line.is_long:
+                yield Cut(line.begin, line.end, None, (), _TOO_LONG)
+            elif line.data.strip() and (cut := self._row(line)) is not None:
+                yield cut
 
-    def _row(self, begin: int, end: int, text: str) -> Iterator[Cut]:
-        try:
-            (cells,) = csv.reader([text], strict=True)
-        except (csv.Error, ValueError) as error:
-            yield Cut(begin, end, None, (), f"it is not a row: {error}")
-            return
+    def _next(self) -> Line | None:
+        return self._back.popleft() if self._back else next(self._lines, None)
+
+    def _row(self, first: Line) -> Cut | None:
+        """The row that begins with this line; None for the names."""
+        row = [first.data.removeprefix(_BOM) if first.begin == 0 else first.data]
+        behind: list[Line] = []
+        line: Line | None = first
+        is_open = _is_open(row[0])
+        while is_open and self._again < _AGAIN_MAX:
+            line = self._next()
+            if line is None:
+                break
+            behind.append(line)
+            row.append(line.data)
+            if line.is_long or len(row) > _ROW_LINES_MAX or line.end - first.begin > _ROW_BYTES_MAX:
+                break
+            is_open = _is_open(b'"' + line.data)
+        fault, cells = (
+            ("a quote in it is not closed", [])
+            if is_open
+            else _cells(b"\n".join(row).decode(errors="replace"))
+        )
+        if fault is not None and behind:
+            # A quote that stands for itself costs its own line, and not all up to the next quote.
+            self._back.extendleft(reversed(behind))
+            self._again += 1
+        elif line is None:
+            return Cut(first.begin, first.end, None, (), ENDED, is_last=True)
+        end = behind[-1].end if behind and fault is None else first.end
+        if fault is None and any(_text(one) is None for one in row):
+            fault = _NOT_UTF8
+        if fault is not None:
+            return Cut(first.begin, end, None, (), fault)
         if not self.heads:
             self.heads = [one.strip() for one in cells]
-            return
-        yield Cut(
-            begin, end, {head: cell for head, cell in zip(self.heads, cells, strict=False) if cell != ""}
-        )
+            return None
+        said = {head: cell for head, cell in zip(self.heads, cells, strict=False) if cell != ""}
+        return Cut(first.begin, end, said)
+
+
+def _is_open(data: bytes) -> bool:
+    """Whether its last cell goes on in the next line."""
+    found = _CELLS.match(data) if b'"' in data else None
+    return found is not None and found.end() < len(data)
+
+
+def _cells(text: str) -> tuple[str | None, list[str]]:
+    """Why it is no row, or its cells."""
+    try:
+        (cells,) = csv.reader([text], strict=True)
+    except (csv.Error, ValueError) as error:
+        return f"it is not a row: {error}", []
+    return None, cells
 
 
 class LineCutter:
@@ -94,7 +140,7 @@ class LineCutter:
         for begin, end, data, is_long in lines(self._read):
             text = _text(data)
             if text is None or is_long:
-                yield Cut(begin, end, None, (), "the line is too long" if is_long else "it is not UTF-8")
+                yield Cut(begin, end, None, (), _TOO_LONG if is_long else _NOT_UTF8)
                 continue
             found = self._pattern.search(_ESCAPES.sub("", text))
             if found is not None:

@@ -207,15 +207,15 @@ def tags_of(result: Object, rule: Object) -> list[str]:
 
 
 class Runs(NamedTuple):
-    """What the runs of a file say beside their results, by the runs' places, and the first of it that was not read."""
+    """What the runs of a file say beside their results, by document and place, and the first of it that was not read."""
 
-    found: Mapping[str | int, Run] = MappingProxyType({})
+    found: Mapping[tuple[int, str | int], Run] = MappingProxyType({})
     fault: Cut | None = None
 
 
 def read_runs(read: Read) -> Runs:
     """What the runs of a file say; all of them together no more than one record may hold."""
-    found: dict[str | int, Run] = {}
+    found: dict[tuple[int, str | int], Run] = {}
     fault: Cut | None = None
     size = values = 0
     for cut in Cutter(read, _ABOUT_A_RUN, decodes=False):
@@ -226,7 +226,8 @@ def read_runs(read: Read) -> Runs:
         if size > RECORD_BYTES_MAX or values > VALUES_MAX:
             return Runs(found, cut._replace(value=None, fault=_TOO_MUCH))
         try:
-            found.setdefault(cut.names[0], Run()).said[str(cut.names[1])] = decoded(cut.value or b"")
+            run = found.setdefault((cut.document, cut.names[0]), Run())
+            run.said[str(cut.names[1])] = decoded(cut.value or b"")
         except BrokenError as error:
             fault = fault or cut._replace(value=None, fault=str(error))
     return Runs(found, fault)

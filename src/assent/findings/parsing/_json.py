@@ -208,9 +208,7 @@ class Cutter:
                 return found.end()
             if len(self._data) - self._at > self._most:
                 raise BrokenError(f"it is longer than {self._most} bytes")
-            if not self._more():
-                if found is not None:
-                    return found.end()
+            if not self._more() and found is None:
                 raise _EndedError
 
     def _end_of_value(self, first: int) -> int:

@@ -18,7 +18,7 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-
 
 def lines(read: Read) -> Iterator[tuple[int, int, bytes, bool]]:
     """Each line with its place: begin, end, bytes without the line's end, and whether it was too long and is cut."""
-    held, offset, is_long = b"", 0, False
+    held, offset, begin = b"", 0, 0
     while True:
         piece = read(PIECE_BYTES)
         if not piece:
@@ -26,17 +26,18 @@ def lines(read: Read) -> Iterator[tuple[int, int, bytes, bool]]:
         held += piece
         at = 0
         while (end := held.find(b"\n", at)) >= 0:
-            if is_long or end - at > LINE_BYTES_MAX:
-                yield offset + at, offset + end, held[at : min(end, at + LINE_BYTES_MAX)], True
+            if offset + end - begin > LINE_BYTES_MAX:
+                yield begin, offset + end, held[at : min(end, at + LINE_BYTES_MAX)], True
             else:
-                yield offset + at, offset + end, held[at:end].rstrip(b"\r"), False
-            is_long, at = False, end + 1
+                yield begin, offset + end, held[at:end].rstrip(b"\r"), False
+            at = end + 1
+            begin = offset + at
         held, offset = held[at:], offset + at
-        if len(held) > LINE_BYTES_MAX:
+        if offset + len(held) - begin > LINE_BYTES_MAX:
             # Its place goes on, and its bytes are let go of.
-            is_long, offset, held = True, offset + len(held), b""
-    if held or is_long:
-        yield offset, offset + len(held), held.rstrip(b"\r"), is_long
+            offset, held = offset + len(held), b""
+    if held or offset > begin:
+        yield begin, offset + len(held), held.rstrip(b"\r"), offset > begin
 
 
 class RowCutter:

@@ -72,6 +72,9 @@ class XmlCutter:
                 # All that it can complain about behind the last byte is that there is no more.
                 fault = ENDED if is_whole else f"it is not XML: {expat.errors.messages[error.code]}"
             begin = self._begin if self._open else min(max(parser.CurrentByteIndex, 0), size)
+            # It is broken up to the end, in whatever pieces that comes.
+            while piece := self._read(PIECE_BYTES):
+                size += len(piece)
             yield Cut(begin, size, None, (), fault, is_last=True)
 
     def _require_short(self, size: int) -> None:
@@ -117,6 +120,7 @@ class XmlCutter:
         self._matched = min(self._matched, self._depth)
         if not self._open:
             return
+        end = self._parser.CurrentByteIndex + len(name.encode()) + 3  # `</name>`
         name, members, said = self._open.pop()
         text = "".join(said).strip()
         if self._open:
@@ -132,5 +136,4 @@ class XmlCutter:
             else:
                 parent[name] = [known, value]
             return
-        end = self._parser.CurrentByteIndex + len(name.encode()) + 3  # `</name>`
         self._found.append(Cut(self._begin, end, {**members, "#": text} if text else members))

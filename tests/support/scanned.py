@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from assent.findings.parsing import About, Parsed, Parser, Report, built_in_tools, detect
+from assent.errors import InputError
+from assent.findings.enrich import enriched
+from assent.findings.parsing import About, Parsed, Parser, Report, built_in_tools, detect, resource_of
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "findings"
+FORMS: Final = {one.stem: one.read_bytes() for one in sorted((GOLDEN / "forms").iterdir())}
+"""A small output for each of our manifests, by its name."""
 ABOUT: Final = About("0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11", "2026-11-23T09:30:00Z")
 
 
@@ -25,6 +30,16 @@ def parsed(parser: Parser, data: bytes, piece: int | None = None) -> tuple[list[
     assert report.records == report.findings + report.resources + report.skipped.total()
     assert len(found) == report.records
     return found, report
+
+
+def used(found: list[Parsed], tool: str) -> None:
+    """What an import does with records."""
+    for one in found:
+        if one.finding is not None:
+            enriched(one.finding).to_json()
+        elif one.resource is not None:
+            with suppress(InputError):
+                resource_of(one.resource, ABOUT, tool=tool, begin=one.begin, end=one.end)
 
 
 def told(data: bytes) -> dict[str, Any]:
@@ -61,7 +76,7 @@ def _one(one: Parsed) -> dict[str, Any]:
 
 def goldens() -> list[Path]:
     """Outputs that are kept with what they become."""
-    return sorted(one for one in GOLDEN.iterdir() if one.suffix not in (".md", ".json"))
+    return sorted(GOLDEN.glob("*.jsonl"))
 
 
 def expected_of(golden: Path) -> Path:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assent.findings.parsing import _json
 from assent.findings.parsing._json import BEHIND, BROKEN_MAX, ENDED, Cut, Cutter
-from assent.findings.parsing._rows import LINE_BYTES_MAX, LineCutter, RowCutter
+from assent.findings.parsing._rows import LINE_BYTES_MAX, LineCutter, RowCutter, lines
 from assent.findings.parsing._xml import Aside, XmlCutter
 
 PLAIN = st.recursive(
@@ -237,6 +237,7 @@ def test_elements_are_cut_as_json(size: int) -> None:
         {"@n": "1", "p": [{"@i": "1", "#": "t"}, {"@i": "2", "q": ["a", "b"], "#": "u"}]},
         {"p": ""},
     ]
+    assert XML[found[0].begin : found[0].end].endswith(b" u </p></x:h>")
     assert XML[found[1].begin : found[1].end] == b"<h><p/></h>"
     assert [one.value for one in xml(XML, "*", "h|other", "p|h")] == [
         {"@i": "1", "#": "t"}, {"@i": "2", "q": ["a", "b"], "#": "u"}, {}, {},
@@ -462,3 +463,21 @@ def test_lines_are_objects_by_a_pattern() -> None:
     ]  # fmt: skip
     assert [one.fault for one in found if one.fault] == ["it is not UTF-8", "the line is too long"]
     assert data[found[-1].begin : found[-1].end] == b"/b (301)"
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1 << 20, 1 << 22])
+def test_a_line_that_is_too_long_has_its_whole_place(size: int) -> None:
+    long = b"x" * (2 * LINE_BYTES_MAX)
+    found = [*lines(pieces(b"a\n" + long + b"\nb\r\n" + long, size))]
+    end = 2 + len(long)
+    assert [(first, last, is_long) for first, last, _, is_long in found] == [
+        (0, 1, False), (2, end, True), (end + 1, end + 3, False), (end + 4, end + 4 + len(long), True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_what_is_broken_ends_within_the_file_and_where_that_ends(size: int) -> None:
+    data = b'{"r": [1, 2:'
+    assert [(one.begin, one.end) for one in cut(data, "r", "*", size=size)] == [(7, 8), (10, 12), (12, 12)]
+    data = b"<r><h>1</h><h></r>" + b" " * 50
+    assert [(one.begin, one.end) for one in xml(data, "r", "h", size=size)] == [(3, 11), (11, len(data))]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -17,16 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assent.errors import InputError
-from assent.findings.enrich import enriched
 from assent.findings.parsing import (
     HEAD_BYTES,
     UNFORESEEN,
-    Parsed,
     Tools,
     built_in_tools,
     detect,
     read_parser,
-    resource_of,
 )
 from assent.findings.parsing import _parser as parser_module
 from assent.findings.parsing._compiled import CompiledRecords
@@ -35,8 +31,8 @@ from assent.findings.parsing._json import DEPTH_MAX, PIECE_BYTES, VALUES_MAX, Cu
 from assent.findings.parsing._rows import RowCutter
 from assent.findings.parsing._sarif import read_runs
 from assent.findings.parsing._xml import XmlCutter
-from tests.findings.parsing.test_tools import OUTPUTS, sarif
-from tests.support.scanned import ABOUT, goldens, parsed
+from tests.findings.parsing.test_tools import sarif
+from tests.support.scanned import FORMS, parsed, used
 
 TOOLS: Final = built_in_tools()
 GOOD: Final = {
@@ -62,21 +58,12 @@ HOSTILE: Final[list[Any]] = [
 ]  # fmt: skip
 
 
-def documents() -> Iterator[tuple[str, Any]]:
-    """A document of each tool that writes JSON."""
-    outputs = {name: said[0].encode() for name, said in OUTPUTS.items()} | {
-        detect(data, TOOLS).name: data for data in (one.read_bytes() for one in goldens())
-    }
-    outputs["sarif"] = sarif({"ruleId": "R1", "properties": {"security-severity": "7.1"}})
-    for name, data in sorted(outputs.items()):
-        if TOOLS[name].manifest.format in ("json", "sarif"):
-            try:
-                yield name, json.loads(data)
-            except ValueError:
-                yield name, json.loads(data.splitlines()[0])
-
-
-DOCUMENTS: Final = dict(documents())
+# A document of each tool that writes JSON; of many the first.
+DOCUMENTS: Final[dict[str, Any]] = {
+    name: json.JSONDecoder().raw_decode(data.decode())[0]
+    for name, data in FORMS.items()
+    if TOOLS[name].manifest.format in ("json", "sarif")
+}
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -96,17 +83,8 @@ def put(value: Any, at: tuple[Any, ...], new: Any) -> Any:
     return copied
 
 
-def used(found: list[Parsed], tool: str) -> None:
-    """What an import does with records."""
-    for one in found:
-        if one.finding is not None:
-            enriched(one.finding).to_json()
-        elif one.resource is not None:
-            with suppress(InputError):
-                resource_of(one.resource, ABOUT, tool=tool, begin=one.begin, end=one.end)
-
-
-@given(st.sampled_from(sorted(DOCUMENTS)), st.data())
+@pytest.mark.parametrize("name", DOCUMENTS)
+@given(st.data())
 def test_no_value_in_any_field_breaks_a_parser(name: str, data: st.DataObject) -> None:
     """By what reads it, and not by what catches what nobody thought of."""
     document = DOCUMENTS[name]
@@ -238,7 +216,7 @@ def test_a_tag_that_never_ends_is_not_looked_at_again_and_again(begin: bytes) ->
     assert "is longer than" in str(fault.fault)
     assert fault.is_last
     assert fault.begin <= len(begin)
-    assert file.taken <= 2 << 20
+    assert fault.end == file.taken
 
 
 def test_many_comments_are_read() -> None:
@@ -564,3 +542,46 @@ def test_memory_is_bounded_whatever_a_file_holds(case: str, tmp_path: Path) -> N
         [sys.executable, "-c", _READ, tool, str(path)], check=True, capture_output=True, text=True
     )
     assert int(told.stdout) * 1024 < 150_000_000
+
+
+_READ_LONG: Final = """
+import json, re, sys
+from assent.findings.parsing import About, Report, built_in_tools
+tool, begin, end = sys.argv[1:]
+block = b"x" * (1 << 20)
+pieces = iter([begin.encode(), *[block] * 1024, end.encode()])
+report = Report(tool)
+records = built_in_tools()[tool].read(
+    lambda size: next(pieces, b""), About("0b9d7c52-5d5e-4f6e-8f0a-6f0f3f1f2a11", "2026-11-23T09:30:00Z"), report
+)
+broken = [(one.begin, one.end) for one in records if one.skipped]
+(memory,) = re.findall("VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
+print(json.dumps([int(memory), broken, report.findings + report.resources]))
+"""
+_LINE: Final = '{"template-id":"a","matched-at":"https://a.example","info":{"name":"%s"}}\n'
+# What stands before a record of a gibibyte, the record but for that, what stands behind it, and how many others are read.
+_LONG: Final = {
+    "json-lines": ("nuclei", _LINE % "a", _LINE, _LINE % "b", 2),
+    "json": ("bandit", '{"results":[', '"%s"', "]}", 0),
+    "xml": ("nmap", "<nmaprun>", "<host>%s</host>", "</nmaprun>", 0),
+    "csv": ("sqlmap", "Target URL,Parameter\nhttps://a.example,a\n", '"%s",b\n', "https://b.example,b\n", 2),
+    "text": ("gobuster", "/a (Status: 200)\n", "/%s (Status: 200)\n", "/b (Status: 200)\n", 2),
+}
+
+
+@pytest.mark.parametrize("form", _LONG)
+def test_a_record_of_a_gibibyte_is_told_with_its_place_and_nothing_of_it_is_kept(form: str) -> None:
+    tool, before, record, behind, others = _LONG[form]
+    begin, end = record.split("%s")
+    told = subprocess.run(
+        [sys.executable, "-c", _READ_LONG, tool, before + begin, end + behind],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    memory, ((first, last),), kept = json.loads(told.stdout)
+    assert memory * 1024 < 150_000_000
+    behind_it = len(before + begin + end) + 1024 * _MIB
+    assert (first, kept) == (len(before), others)
+    # A document of JSON ends with what can't be read of it.
+    assert last == behind_it + len(behind) if form == "json" else last in (behind_it, behind_it - 1)

@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 def lines(read: Read) -> Iterator[Line]:
     """Each line."""
-    held, offset, is_long = b"", 0, False
+    held, offset, begin = b"", 0, 0
     while True:
         piece = read(PIECE_BYTES)
         if not piece:
@@ -43,17 +43,18 @@ def lines(read: Read) -> Iterator[Line]:
         held += piece
         at = 0
         while (end := held.find(b"\n", at)) >= 0:
-            if is_long or end - at > LINE_BYTES_MAX:
-                yield Line(offset + at, offset + end, held[at : min(end, at + LINE_BYTES_MAX)], True)
+            if offset + end - begin > LINE_BYTES_MAX:
+                yield Line(begin, offset + end, held[at : min(end, at + LINE_BYTES_MAX)], True)
             else:
-                yield Line(offset + at, offset + end, held[at:end].rstrip(b"\r"), False)
-            is_long, at = False, end + 1
+                yield Line(begin, offset + end, held[at:end].rstrip(b"\r"), False)
+            at = end + 1
+            begin = offset + at
         held, offset = held[at:], offset + at
-        if len(held) > LINE_BYTES_MAX:
+        if offset + len(held) - begin > LINE_BYTES_MAX:
             # Its place goes on, and its bytes are let go of.
-            is_long, offset, held = True, offset + len(held), b""
-    if held or is_long:
-        yield Line(offset, offset + len(held), held.rstrip(b"\r"), is_long)
+            offset, held = offset + len(held), b""
+    if held or offset > begin:
+        yield Line(begin, offset + len(held), held.rstrip(b"\r"), offset > begin)
 
 
 class RowCutter:

@@ -116,6 +116,9 @@ class XmlCutter:
                 # All that it can complain about behind the last byte is that there is no more.
                 fault = ENDED if is_whole else f"it is not XML: {expat.errors.messages[error.code]}"
             begin = self._begin if self._open or self._fault else min(max(parser.CurrentByteIndex, 0), size)
+            # It is broken up to the end, in whatever pieces that comes.
+            while piece := self._read(PIECE_BYTES):
+                size += len(piece)
             yield Cut(begin, size, None, (), fault, is_last=True)
 
     def _require_short(self, size: int) -> None:

@@ -114,7 +114,7 @@ def _schema() -> list[Any]:  # `Any`: as SQLite keeps it
 def forget(path: Path) -> None:
     """Empty a store, where there is one: nothing of what it held stands in its file then. Who looks next makes it anew."""
     if path.exists():
-        with told(_WHAT, BUSY_S_MAX), alone(_lock_of(path)):
+        with told(_WHAT, BUSY_S_MAX), alone(_lock_of(path), _WHAT, BUSY_S_MAX):
             emptied(path, BUSY_S_MAX)
 
 
@@ -172,7 +172,7 @@ class BookFile:
         if self.path is None or self._is_alone:
             yield
             return
-        with alone(_lock_of(self.path)):
+        with alone(_lock_of(self.path), _WHAT, BUSY_S_MAX):
             self._is_alone = True
             try:
                 yield
@@ -181,7 +181,7 @@ class BookFile:
 
     @contextmanager
     def folding(self) -> Iterator[None]:
-        """Nobody else folds; who comes meanwhile waits, however long that takes, and looks at less than there is otherwise."""
+        """Nobody else folds; who comes meanwhile waits, and would look at less than there is otherwise. `STORAGE_BUSY`."""
         with self._told(), self._alone():
             self.db.pragma("cache_size", -WRITE_CACHE_KIB)
             yield

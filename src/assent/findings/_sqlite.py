@@ -36,6 +36,9 @@ _LOG_BYTES: Final = 64 << 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
+BUSY: Final = (apsw.BusyError, apsw.LockedError)
+
+
 @contextmanager
 def told(what: str, busy_s: int = _BUSY_S_MAX) -> Iterator[None]:
     """SQLite's failures as errors of ours: no space, a file that others hold for `busy_s`, a damaged one, or none to be had."""
@@ -45,7 +48,7 @@ def told(what: str, busy_s: int = _BUSY_S_MAX) -> Iterator[None]:
         raise WorldError(
             "DISK_FULL", f"the disk that holds {what} is full", hint="free some space and try again"
         ) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
+    except BUSY as error:
         raise WorldError(
             "STORAGE_BUSY",
             f"another program has held {what} for {busy_s} seconds",

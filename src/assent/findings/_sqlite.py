@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -33,6 +34,7 @@ LOOK_CACHE_KIB: Final = 2 << 10
 WRITE_CACHE_KIB: Final = 64 << 10
 _LOG_BYTES: Final = 64 << 20
 """As much of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
+_ENDS: Final[ContextVar[tuple[Event, ...]]] = ContextVar("ends", default=())
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -201,8 +203,20 @@ def emptied(path: Path, busy_s: int = _BUSY_S_MAX) -> None:
         db.close(force=True)
 
 
+@contextmanager
+def waiting_until(end: Event) -> Iterator[None]:
+    """Inside, nobody is waited for once `end` is set: `InputError` `RUNTIME_CLOSED`."""
+    before = _ENDS.set((*_ENDS.get(), end))
+    try:
+        yield
+    finally:
+        _ENDS.reset(before)
+
+
 def _wait(tries: int, busy_s: int) -> bool:
     """Wait a little for who writes; False: long enough. In Python, so that it can be interrupted, as SQLite's own can't."""
+    if any(end.is_set() for end in _ENDS.get()):
+        raise InputError("RUNTIME_CLOSED", "the runtime is closing, or nobody waits for the answer any more")
     if tries * _PAUSE_S >= busy_s:
         return False
     _pause(_PAUSE_S)

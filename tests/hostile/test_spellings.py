@@ -275,6 +275,17 @@ def test_the_id_that_is_tried_is_that_of_the_name() -> None:
     assert project_of("prod") == (PROD, "prod")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [*(f"prod{one}" for one in "\u3164\ufe0f\u034f\u115f\uffa0\u180b"), "\uff50rod", "pro\ufb01", "e\u0301"],
+)
+def test_no_project_has_a_name_that_looks_like_anothers(said: str) -> None:
+    with pytest.raises(NoEffectError) as refused:
+        project_of(said)
+    assert refused.value.code == "PROJECT_NAME_INVALID"
+    assert project_of("é 工程")[1] == "é 工程"
+
+
 @given(
     st.one_of(
         st.text(min_size=1, max_size=40), st.uuids().map(str), st.uuids().map(lambda one: str(one).upper())

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from assent.capabilities.findings import BOOK
+from assent.findings._sqlite import alone
 from assent.journal import hold_as_daemon, owner_pid
 from assent.runtime.settings.effective import Settings
+from tests.support.books import nuclei
 
 SECONDS = 60.0
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
@@ -64,6 +68,35 @@ def until(said: str, found: Process) -> None:
     assert found.process.stderr is not None
     while said not in (line := found.process.stderr.readline()):
         assert line, said
+
+
+def test_who_waits_for_another_process_to_fold_findings_keeps_no_daemon_from_ending(
+    root: Path, env: dict[str, str]
+) -> None:
+    """Neither whoever reads them over HTTP, nor a call that looks at them."""
+    (root / "assent.toml").write_text('policy = "policy.yaml"\n[serve]\ndrain = "1s"\n')
+    (root / "scan.jsonl").write_bytes(nuclei([("rule-a", "high", "shop.example")]))
+    state = Settings.resolve(workspace=root, environ=env, cwd=root).state
+    with started(root, env) as found, found.http() as http, ThreadPoolExecutor(3) as pool:
+        imports = {"capability": "findings.import", "parameters": {"project": "shop", "path": "scan.jsonl"}}
+        assert http.post("/v1/calls", json=imports).json()["status"] == "succeeded"
+        with alone(state / f"{BOOK}-lock", "the store", 0):
+            looks = pool.submit(http.get, "/v1/findings")
+            doctor = pool.submit(http.get, "/v1/doctor")
+            gc = {"capability": "findings.gc", "parameters": {"project": "shop"}}
+            calls = pool.submit(http.post, "/v1/calls", json=gc)
+            time.sleep(1)
+            assert not looks.done()
+            assert not doctor.done()
+            assert not calls.done()
+            began = time.monotonic()
+            code, said = found.end()
+            assert time.monotonic() - began < 15
+        assert code == 0, said
+        assert "never awaited" not in said
+        assert looks.result().json()["error"]["code"] == "RUNTIME_CLOSED"
+        (check,) = (one for one in doctor.result().json()["checks"] if one["name"] == "store of findings")
+        assert check["status"] != "ok", check
 
 
 def test_commands_speak_to_it_and_it_drains(root: Path, env: dict[str, str]) -> None:

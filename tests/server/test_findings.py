@@ -12,8 +12,10 @@ from typing import Any
 import apsw
 
 from assent.capabilities.findings import BOOK
+from assent.findings._sqlite import alone
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.settings.effective import Settings
+from assent.server._looks import LOOKS_AT_ONCE
 from assent.spec.scopes import SCOPES
 from tests.support.books import nuclei
 from tests.support.nursery import Nursery
@@ -201,6 +203,33 @@ async def test_whatever_looks_at_the_store_holds_up_nobody_else(
             assert not looking.done(), path
             other.execute("ROLLBACK")
             assert (await looking).status_code == 200, path
+
+
+async def test_who_waits_for_a_fold_holds_up_no_other_reading_and_ends_with_its_client(
+    served: Serving, root: Path, env: dict[str, str]
+) -> None:
+    """More look than there are threads for it, and leave; the last two are there when the daemon begins to drain."""
+    await imported(served, nuclei([("rule-a", "high", "shop.example")]))
+    with alone(store_of(root, env).with_name(f"{BOOK}-lock"), "the store", 0):
+        gone = [await Raw.to(served) for _ in range(2 * LOOKS_AT_ONCE)]
+        for number, raw in enumerate(gone):
+            kind = b"export" if number % 2 else b"stats"
+            raw.writer.write(b"GET /v1/findings/" + kind + b" HTTP/1.1\r\nhost: assent\r\n\r\n")
+            await raw.writer.drain()
+        for path in ("runs", "health", "keys"):
+            assert (await asyncio.wait_for(served.http.get(f"/v1/{path}"), 5)).status_code == 200
+        for raw in gone:
+            raw.writer.close()
+            await raw.writer.wait_closed()
+    assert (await asyncio.wait_for(served.http.get("/v1/projects"), 10)).status_code == 200
+    await imported(served, nuclei([("rule-b", "high", "shop.example")]))
+    with alone(store_of(root, env).with_name(f"{BOOK}-lock"), "the store", 0):
+        waits = [asyncio.ensure_future(served.http.get("/v1/findings")) for _ in range(2 * LOOKS_AT_ONCE)]
+        await asyncio.sleep(0.3)
+        assert not any(one.done() for one in waits)
+        served.told.stop.set()
+        for one in await asyncio.wait_for(asyncio.gather(*waits), 5):
+            assert (one.status_code, told_of(one)["error"]["code"]) == (503, "RUNTIME_CLOSED")
 
 
 async def test_whoever_leaves_while_a_report_is_made_ends_it(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -20,15 +22,23 @@ import msgspec
 
 from assent.errors import InputError, WorldError
 
+LOGGER: Final = logging.getLogger("assent.findings")
+
 _BUSY_S_MAX: Final = 10
 _PAUSE_S: Final = 0.05
+_TELL_AFTER: Final = 100
+"""So many pauses, five seconds, whoever waits for another process is told nothing of it."""
 _pause: Final = Event().wait
 LOOK_CACHE_KIB: Final = 2 << 10
 """What one who looks takes of memory: there may be many, and some are slow."""
 WRITE_CACHE_KIB: Final = 64 << 10
 _LOG_BYTES: Final = 64 << 20
 """As much of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
+_ENDS: Final[ContextVar[tuple[Event, ...]]] = ContextVar("ends", default=())
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+BUSY: Final = (apsw.BusyError, apsw.LockedError)
 
 
 @contextmanager
@@ -40,7 +50,7 @@ def told(what: str, busy_s: int = _BUSY_S_MAX) -> Iterator[None]:
         raise WorldError(
             "DISK_FULL", f"the disk that holds {what} is full", hint="free some space and try again"
         ) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
+    except BUSY as error:
         raise WorldError(
             "STORAGE_BUSY",
             f"another program has held {what} for {busy_s} seconds",
@@ -144,21 +154,40 @@ def connected_unchanging(path: Path) -> apsw.Connection:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Nobody else is in here by this file, which is made where there is none. Others wait, however long that takes."""
+def alone(path: Path, what: str, busy_s: int) -> Iterator[None]:
+    """Nobody else is in here by this file, which is made where there is none, and says whose process is in here.
+
+    Others wait for `busy_s` at most, and are told so after a while: `WorldError` `STORAGE_BUSY`.
+    """
     try:
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise (apsw.FullError if error.errno in _FULL else apsw.CantOpenError)(str(error)) from error
     try:
-        while True:
+        for tries in count():
             with suppress(BlockingIOError):
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            _pause(_PAUSE_S)  # So that it can be interrupted.
+            if tries == _TELL_AFTER:
+                LOGGER.warning("%s is bringing %s up to date, and is waited for", _holder(held), what)
+            if not _wait(tries, busy_s):
+                raise WorldError(
+                    "STORAGE_BUSY",
+                    f"{_holder(held)} is bringing {what} up to date, and has not finished within {busy_s} seconds",
+                    hint="let that process go on if it is stopped, or end it, and try again",
+                )
+        with suppress(OSError):  # Who waits is told of it: nothing fails because of it.
+            os.ftruncate(held, 0)
+            os.pwrite(held, b"%d" % os.getpid(), 0)
         yield
     finally:
         os.close(held)
+
+
+def _holder(held: int) -> str:
+    """The process that the file says is in here."""
+    number = os.pread(held, 20, 0)
+    return f"process {int(number)}" if number.isdigit() else "another process"
 
 
 def emptied(path: Path, busy_s: int = _BUSY_S_MAX) -> None:
@@ -174,8 +203,20 @@ def emptied(path: Path, busy_s: int = _BUSY_S_MAX) -> None:
         db.close(force=True)
 
 
+@contextmanager
+def waiting_until(end: Event) -> Iterator[None]:
+    """Inside, nobody is waited for once `end` is set: `InputError` `RUNTIME_CLOSED`."""
+    before = _ENDS.set((*_ENDS.get(), end))
+    try:
+        yield
+    finally:
+        _ENDS.reset(before)
+
+
 def _wait(tries: int, busy_s: int) -> bool:
     """Wait a little for who writes; False: long enough. In Python, so that it can be interrupted, as SQLite's own can't."""
+    if any(end.is_set() for end in _ENDS.get()):
+        raise InputError("RUNTIME_CLOSED", "the runtime is closing, or nobody waits for the answer any more")
     if tries * _PAUSE_S >= busy_s:
         return False
     _pause(_PAUSE_S)

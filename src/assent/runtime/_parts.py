@@ -199,6 +199,7 @@ class Parts:
         for counting in (self._refusals, self._strangers):
             self.exit.push_async_callback(counting.close)
         self.exit.push_async_callback(self._driver.close)
+        self.exit.callback(self._findings.close)
 
     def prepare_to_plan(self) -> None:
         """Make planning possible without owning the state directory: nothing is journaled, so nothing is opened."""

@@ -24,6 +24,7 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service.requests import Asking, Driving, Reading, Request, Stream
 from assent.runtime.service.routes import MEDIA, Route, find, told
 from assent.server._inputs import ident_of, read
+from assent.server._looks import Looks
 from assent.server._problems import problem
 from assent.server._streams import Broken, Streams, in_thread, probed
 from assent.server.who import METADATA_PATH, Presented
@@ -105,6 +106,7 @@ class Api:
         self._under_way: set[Task[Any]] = set()
         self._waiting: set[Callable[[], None]] = set()
         self._drains: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looks = Looks(self._drains)
         self._streams = Streams(settings.streams, self._drains)
 
     def drain(self) -> None:
@@ -208,7 +210,7 @@ class Api:
         _require_json(scope["method"], body, headers)
         request = read(route, named, _query(scope), body, headers)
         visit.ask(request)
-        answer = await self._perform(route, request, caller, headers)
+        answer = await self._perform(route, request, caller, headers, state["end"].gone)
         state["run"] = answer.run if isinstance(answer, _OfRun) else getattr(request, "run", None)
         return answer
 
@@ -261,19 +263,32 @@ class Api:
                 return b"".join(parts)
 
     async def _perform(
-        self, route: Route, request: Request[Any], caller: Caller, headers: dict[str, str]
+        self,
+        route: Route,
+        request: Request[Any],
+        caller: Caller,
+        headers: dict[str, str],
+        gone: asyncio.Future[None],
     ) -> Response | Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, Stream):
-            return self._streamed(route, request, caller, headers)
+            return self._streamed(route, request, caller, headers, gone)
         if isinstance(request, Driving):
             return await self._driven(route, request, caller, headers)
         ident = None if route.method == "GET" else _ident(headers, caller)
-        carried_out = self._service.perform(request, caller.asker, ident=ident)
-        if isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
+
+        def look() -> Any:
+            return process.at_once(self._service.perform(request, caller.asker, ident=ident))
+
+        if isinstance(request, requests.OF_FINDINGS):
+            answer = await self._looks.carry_out(look, gone)
+        elif isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
             # Both of these take documents of strangers, and wait for nothing.
-            answer = await asyncio.to_thread(process.at_once, carried_out)
+            answer = await asyncio.to_thread(look)
+        elif isinstance(request, requests.Doctor):
+            carried_out = self._service.perform(request, caller.asker, ident=ident)
+            answer = await self._looks.until_over(lambda: self._spawn(carried_out, name="doctor"), gone)
         else:
-            answer = await carried_out
+            answer = await self._service.perform(request, caller.asker, ident=ident)
         if isinstance(request, Asking) and answer is None:
             raise WorldError("STATE_MISSING", "nobody owns the state")
         return _told(route, request, answer)
@@ -344,14 +359,21 @@ class Api:
             work.remove_done_callback(wake)
 
     def _streamed(
-        self, route: Route, request: Stream[Any], caller: Caller, headers: dict[str, str]
+        self,
+        route: Route,
+        request: Stream[Any],
+        caller: Caller,
+        headers: dict[str, str],
+        gone: asyncio.Future[None],
     ) -> Callable[[Scope, Send], Awaitable[None]]:
         if isinstance(request, requests.Events):
             last = headers.get("last-event-id", "")
             if last.isascii() and last.isdigit() and len(last) < 16:
                 request = msgspec.structs.replace(request, since=int(last) + 1)
         parts = self._service.stream(request, caller.asker)
-        if not request.waits:
+        if isinstance(request, requests.OF_FINDINGS):
+            parts = in_thread(parts, lambda some: self._looks.carry_out(some, gone))
+        elif not request.waits:
             parts = in_thread(parts)
         return self._streams.response(route, parts, caller.expires_at_ms, waits=request.waits)
 

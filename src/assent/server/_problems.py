@@ -34,6 +34,7 @@ _BY_CODE: Final = {
         415: "MEDIA_TYPE_UNSUPPORTED",
         429: "QUEUE_FULL RATE_LIMITED STREAMS_FULL SIGNALS_FULL UPLOADS_FULL",
         431: "HEAD_TOO_LARGE",
+        503: "RUNTIME_CLOSED",
         504: "TIME_LIMIT OWNER_SILENT",
     }.items()
     for code in codes.split()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import Task
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -241,7 +241,10 @@ def _written(answered: Answered, part: Any) -> bytes:
     return told + b"\n"
 
 
-async def in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
+async def in_thread(
+    parts: AsyncIterator[A],
+    carry_out: Callable[[Callable[[], list[A]]], Coroutine[Any, Any, list[A]]] = asyncio.to_thread,
+) -> AsyncIterator[A]:
     """The parts of what only reads, read in a thread, some at a time. Chunks without bytes are told to nobody."""
 
     def some() -> list[A]:
@@ -251,13 +254,13 @@ async def in_thread(parts: AsyncIterator[A]) -> AsyncIterator[A]:
                 found.append(process.at_once(anext(parts)))
         return found
 
-    reading = spawn(asyncio.to_thread(some), name="parts, read")
+    reading = spawn(carry_out(some), name="parts, read")
     try:
         while together := await asyncio.shield(reading):
             for part in together:
                 if not isinstance(part, answers.Chunk) or part.data:
                     yield part
-            reading = spawn(asyncio.to_thread(some), name="parts, read")
+            reading = spawn(carry_out(some), name="parts, read")
     finally:
         if reading.done():
             await _closed(parts)

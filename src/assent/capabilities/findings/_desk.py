@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final
+from unicodedata import normalize
 
 import msgspec
 from pydantic import Field
@@ -18,6 +19,7 @@ from assent.findings.book import Looking, Removal, Removed
 from assent.findings.parsing import Parser, Tools, built_in_tools, read_parser
 from assent.invocation import NoEffectError
 from assent.spec.spelled_fields import PROJECT_FORMAT
+from assent.spec.words.legible import seen
 
 PROJECT_CHARACTERS_MAX: Final = 128
 MANIFEST_BYTES_MAX: Final = 256 << 10
@@ -57,10 +59,13 @@ def project_of(said: str) -> tuple[str, str | None]:
         or said != said.strip()
         or len(said) > PROJECT_CHARACTERS_MAX
         or not said.isprintable()
+        or seen(said) != said
+        or normalize("NFKC", said) != said  # Another project would look the same.
     ):
         raise NoEffectError(
             "PROJECT_NAME_INVALID",
             f"a project must have a name of 1 to {PROJECT_CHARACTERS_MAX} characters that can be seen, or a UUID",
+            hint="write it without characters that nobody sees, and in Unicode's form NFKC (`é` as one character)",
         )
     digest = sha256(b"assent project\0" + said.encode()).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]

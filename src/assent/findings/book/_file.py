@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from assent.errors import WorldError
 from assent.findings._sqlite import (
+    BUSY,
     DAMAGED,
     LOOK_CACHE_KIB,
     WRITE_CACHE_KIB,
@@ -30,7 +31,10 @@ VERSION: Final = 5
 _PAGE_BYTES: Final = 16_384
 """A finding has about 800 bytes: four of them fill a page of SQLite's usual 4096 badly. Folding takes a fifth less."""
 BUSY_S_MAX: Final = 600
-"""Who meets another program's lock on the file waits so long for it. Who comes while somebody folds has no limit (`folding`)."""
+"""Who looks, or folds, waits so long for who is folding: a dataset of a million takes a minute, and without it one would look
+at less than what was recorded."""
+EMPTY_S_MAX: Final = 5
+"""So long who empties a file waits for those who read it."""
 
 # A finding has what its newest row of `seen` says of rank and detector. A dataset's rows of `seen` are those from `first` to
 # `last` that are its own. A detector stands once for each tool that reports it, so that it also says whose a finding is.
@@ -111,10 +115,20 @@ def _schema() -> list[Any]:  # `Any`: as SQLite keeps it
 
 
 def forget(path: Path) -> None:
-    """Empty a store, where there is one: nothing of what it held stands in its file then. Who looks next makes it anew."""
+    """Empty a store, where there is one: nothing of what it held stands in its file then. Who looks next makes it anew.
+
+    `WorldError` `ERASE_UNFINISHED` while somebody reads it, who is waited for briefly, because everybody else waits meanwhile.
+    """
     if path.exists():
-        with told(_WHAT, BUSY_S_MAX), alone(_lock_of(path)):
-            emptied(path, BUSY_S_MAX)
+        with told(_WHAT, BUSY_S_MAX), alone(_lock_of(path), _WHAT, BUSY_S_MAX):
+            try:
+                emptied(path, EMPTY_S_MAX)
+            except BUSY as error:
+                raise WorldError(
+                    "ERASE_UNFINISHED",
+                    f"a reader keeps {_WHAT}, in which what was erased still stands, from being emptied",
+                    hint="end other `assent` commands that read this state",
+                ) from error
 
 
 def _lock_of(path: Path) -> Path:
@@ -163,7 +177,8 @@ class BookFile:
 
     def _empty(self) -> None:
         assert self.path is not None  # INVARIANT: memory is never damaged
-        emptied(self.path, BUSY_S_MAX)
+        with told(_WHAT, EMPTY_S_MAX):
+            emptied(self.path, EMPTY_S_MAX)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -171,7 +186,7 @@ class BookFile:
         if self.path is None or self._is_alone:
             yield
             return
-        with alone(_lock_of(self.path)):
+        with alone(_lock_of(self.path), _WHAT, BUSY_S_MAX):
             self._is_alone = True
             try:
                 yield
@@ -180,7 +195,7 @@ class BookFile:
 
     @contextmanager
     def folding(self) -> Iterator[None]:
-        """Nobody else folds: who would look at less than is recorded waits here for whoever folds, however long that takes."""
+        """Nobody else folds; who comes meanwhile waits, and would look at less than there is otherwise. `STORAGE_BUSY`."""
         with self._told(), self._alone():
             self.db.pragma("cache_size", -WRITE_CACHE_KIB)
             yield

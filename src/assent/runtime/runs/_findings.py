@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from assent import system
 from assent.errors import InputError, WorldError
-from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents, forget
+from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents, forget, waiting_until
 from assent.journal import JournalReader, at_once, rows_at_once
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import LedgerReader, reading
@@ -33,6 +34,7 @@ class FindingsStore:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._settle: Callable[[RunId], object] = lambda _run: None
+        self._ends = Event()
 
     def open(self, driver: Driver) -> None:
         """Calls look at what their own run has done so far, too: its last outcome is on record before they do."""
@@ -54,6 +56,10 @@ class FindingsStore:
 
         self._settle = settle
 
+    def close(self) -> None:
+        """Whoever waits for others who fold waits no longer: `RUNTIME_CLOSED`."""
+        self._ends.set()
+
     @contextmanager
     def opened(self) -> Iterator[tuple[BookFile, LedgerReader | None]]:
         """The store, as the ledger is now; an empty one where nothing was recorded yet."""
@@ -61,16 +67,17 @@ class FindingsStore:
 
         state: Path = self._settings.state
         with reading(state) as journal, ExitStack() as held:
-            if journal is None:
-                file = held.enter_context(closing(BookFile(None)))
-            else:
-                try:
-                    file = _folded(journal, state / BOOK, held)
-                except WorldError as error:
-                    if error.code != "STORAGE_FAILED":
-                        raise
-                    # Damaged, and emptied by now; or somebody removed it, or made it anew, while it was being opened.
-                    file = _folded(journal, state / BOOK, held)
+            with waiting_until(self._ends):
+                if journal is None:
+                    file = held.enter_context(closing(BookFile(None)))
+                else:
+                    try:
+                        file = _folded(journal, state / BOOK, held)
+                    except WorldError as error:
+                        if error.code != "STORAGE_FAILED":
+                            raise
+                        # Damaged, and emptied by now; or somebody removed it, or made it anew, while it was being opened.
+                        file = _folded(journal, state / BOOK, held)
             yield file, journal
 
     @contextmanager
@@ -133,7 +140,8 @@ class FindingsStore:
         """Empty the store, so that nothing stands in its file of what was erased; whoever looks next folds it anew. Blocks."""
         from assent.capabilities.findings import BOOK
 
-        forget(self._settings.state / BOOK)
+        with waiting_until(self._ends):
+            forget(self._settings.state / BOOK)
 
     def unfinished(self) -> list[str]:
         """The runs that have not ended."""

@@ -1004,6 +1004,13 @@ class ResourceContent(OfResource, Stream[answers.Chunk], tag="resource_content",
     """The content of a version, not counted as used. `RESOURCE_CORRUPT`."""
 
 
+OF_FINDINGS: Final = (
+    Prunable, Findings, Finding, ProveFinding, FindingsDiff, FindingsStats, FindingsExport, Projects, Discovered, Recipe,
+    Datasets,
+)  # fmt: skip
+"""What looks at the store of findings, and may wait for long: until somebody has brought that up to date."""
+
+
 class Listen(Stream[answers.ServerNews], tag="listen", frozen=True):
     """What MCP servers tell of changes: of their lists, and of resources that steps of this `client` have subscribed to.
 

@@ -21,8 +21,10 @@ from assent.capabilities.findings import BOOK
 from assent.capabilities.findings.area import ACTS
 from assent.errors import InputError, WorldError
 from assent.findings import Finding
+from assent.findings.book import _file
 from assent.journal import leaf_hash
 from assent.runtime._ledger import reading
+from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.findings import _proofs
 from assent.runtime.service.findings._proofs import proven
@@ -242,6 +244,25 @@ async def test_what_was_taken_back_or_erased_is_proved_no_more(place: Place) -> 
         proof_of(place, one)
     _, finding = proven(json.dumps(proof), key_of(place))
     assert finding["id"] == one
+
+
+async def test_what_somebody_reads_is_erased_once_they_have_gone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that erases is told so within seconds, and goes on when it is resumed: nothing stands in the store then."""
+    monkeypatch.setattr(_file, "EMPTY_S_MAX", 0)
+    async with place.open(box=False) as runtime:
+        run = await imported(runtime, place)
+        (one,) = listed(place)
+        with FindingsStore(runtime.settings).looking():
+            asked = await runtime.erase([run])
+            if asked.status == "waiting":
+                asked = await runtime.approve(asked.run_id, principal="user:somebody-else")
+            assert (asked.error or {})["code"] == "ERASE_UNFINISHED"
+        assert [one.status for one in await runtime.resume(asked.run_id)] == ["succeeded"]
+        files = [*runtime.settings.state.glob("findings.db*")]
+    assert files
+    assert not any(bytes.fromhex(one.replace("-", "")) in file.read_bytes() for file in files)
 
 
 async def test_what_is_erased_while_it_is_proved_is_told_as_that(

@@ -262,13 +262,12 @@ def test_records_in_a_larger_element_are_set_aside(size: int) -> None:
 @pytest.mark.parametrize(
     ("long", "fault"),
     [
-        (b"<i>" + b"x" * 900 + b"</i>", "longer than 400 bytes"),
         (b"<o>" + b"x" * 900 + b"</o>", "longer than 400 bytes"),
         (b"<i/>" * 12, "records take more than 2000 bytes"),
-        (b"<i>" + b"<a/>" * 250_001 + b"</i>", "elements"),
+        (b"<o>" + b"<a/>" * 250_001 + b"</o>", "elements"),
     ],
 )
-def test_an_element_that_is_too_long_costs_itself(long: bytes, fault: str) -> None:
+def test_a_group_that_is_too_long_costs_itself(long: bytes, fault: str) -> None:
     group = b"<h>" + b"<i>x</i>" * 5 + b"</h>"
     data = b"<r>" + group + b"<h>" + long + b"<i/></h>" + group + b"</r>"
     size = 100 if len(long) < 1000 else 1 << 20
@@ -286,6 +285,25 @@ def test_an_element_that_is_too_long_costs_itself(long: bytes, fault: str) -> No
     assert not found[1].is_last
     assert data[found[1].begin : found[1].end] == b"<h>" + long + b"<i/></h>"
     assert [len(one.value["i"]) for one in (found[0], found[2])] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("inner", "fault"),
+    [
+        (b"x" * 900, "longer than 400 bytes"),
+        (b"<a>x</a>" * 250_001, "elements"),
+        (b"<a>" * 50 + b"x" * 900 + b"</a>" * 50, "longer"),
+    ],
+)
+def test_a_record_in_a_larger_element_that_is_too_long_costs_itself(inner: bytes, fault: str) -> None:
+    long = b"<x:i>" + inner + b"</x:i >"
+    data = b'<r xmlns:x="u"><h>t<i/>' + long + b"u<i>y</i></h><h/></r>"
+    size, most = (100, 400) if len(inner) < 2000 else (1 << 20, 1 << 26)
+    first, second = xml(data, "r", "h", size=size, each=(("i",),), record_bytes=most)
+    said = [(data[one.begin : one.end], one.data, one.fault is not None) for one in first.value["i"]]
+    assert said == [(b"<i/>", b'""', False), (long, b"", True), (b"<i>y</i>", b'"y"', False)]
+    assert fault in first.value["i"][1].fault
+    assert (first.value["#"], second.value) == ("tu", {})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -384,6 +384,16 @@ def test_records_of_xml_and_records_within_them_may_be_of_one_tool(text: str, ti
     assert first == (whole if "n" in titles else b"<v><t>a</t></v>")
 
 
+@pytest.mark.parametrize("text", [XML, XML + DEEPER])
+def test_a_record_of_xml_that_is_too_long_is_told_and_costs_no_other(text: str) -> None:
+    data = (
+        b"<r><h><name>n</name><v><t>a</t></v><v><t>" + b"x" * (13 << 20) + b"</t></v><v><t>c</t></v></h></r>"
+    )
+    found, report = parsed(read_parser(text.encode(), "t.toml"), data)
+    assert [one.skipped or (one.finding and one.finding.title) for one in found] == ["a", "it is broken", "c"]
+    assert report.records == 3
+
+
 # -- what is never needed ----------------------------------------------------------------------------------------------------
 
 

@@ -223,14 +223,12 @@ class Parser:
         data = cut.value
         if not isinstance(data, bytes):
             for value, parents in _walk(data, records.each, ()):
-                yield (
-                    (
-                        cut._replace(begin=value.begin, end=value.end, value=msgspec.json.decode(value.data))
-                        if isinstance(value, Aside)
-                        else cut._replace(value=value)
-                    ),
-                    parents,
-                )
+                if isinstance(value, Aside):
+                    made = None if value.fault else msgspec.json.decode(value.data)
+                    inner = cut._replace(begin=value.begin, end=value.end, value=made, fault=value.fault)
+                else:
+                    inner = cut._replace(value=value)
+                yield inner, parents
             return
         if not records.each:
             yield _made(cut, data), ()
@@ -363,7 +361,7 @@ def _walk(
     value: Any, path: tuple[str, ...], parents: tuple[Any, ...]
 ) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Where a path leads in an element: one child and a list of them are alike."""
-    if path and isinstance(value, Aside):
+    if path and isinstance(value, Aside) and value.fault is None:
         value = msgspec.json.decode(value.data)
     if isinstance(value, list):
         for one in value:

@@ -39,6 +39,7 @@ class Aside:
     begin: int
     end: int
     data: bytes
+    fault: str | None = None
 
 
 class _RefusedError(Exception):
@@ -74,7 +75,8 @@ class XmlCutter:
         self._ended: Cut | Aside | None = None
         """What has ended: where, the next event tells."""
         self._fault: str | None = None
-        """Why nothing is kept of the record that is open."""
+        """Why nothing is kept of the record that is open, up to where it ends."""
+        self._until = 0
         self._inner: tuple[int, int, int] | None = None
         """Of the element that is to be set aside: how many were open before it, its begin, and the nodes before it."""
         self._passed = self._kept = 0
@@ -125,13 +127,15 @@ class XmlCutter:
         if size - self._parser.CurrentByteIndex > _TOKEN_BYTES_MAX:
             raise _RefusedError(f"a tag or comment is longer than {_TOKEN_BYTES_MAX} bytes")
         begin = self._begin + self._passed if self._inner is None else self._inner[1]
-        if self._open and size - begin > self._most:
+        if self._open and not (self._ended or self._fault) and size - begin > self._most:
             self._let_go(f"it is longer than {self._most} bytes")
 
     def _let_go(self, fault: str) -> None:
         """Keep nothing of the record that is open; what follows it is read."""
         self._fault = fault
-        self._open, self._inner = [], None
+        kept = self._inner[0] if self._inner is not None else 0
+        del self._open[kept:]
+        self._until = len(self._path) + kept
 
     def _taken(self) -> list[Cut]:
         found, self._found = self._found, []
@@ -191,19 +195,25 @@ class XmlCutter:
 
     def _text(self, text: str) -> None:
         self._event()
-        if self._open:
+        if self._open and self._fault is None:
             self._open[-1][2].append(text)
 
     def _end(self, name: str) -> None:
         self._event()
         self._depth -= 1
         self._matched = min(self._matched, self._depth)
-        if self._fault is not None and self._depth < len(self._path):
-            self._close(Cut(self._begin, 0, None, (), self._fault))
-            self._fault = None
+        name = name.rpartition(":")[2]
+        if self._fault is not None:
+            if self._depth < self._until:
+                fault, self._fault = self._fault, None
+                if self._inner is None:
+                    self._close(Cut(self._begin, 0, None, (), fault))
+                else:
+                    self._put(name, self._aside(b"", fault))
+            return
         if not self._open:
             return
-        name, members, said = self._open.pop()
+        _, members, said = self._open.pop()
         text = "".join(said).strip()
         # A long text is in memory once while it is written as JSON.
         said.clear()
@@ -212,23 +222,31 @@ class XmlCutter:
             if members:
                 value = {**members, "#": text} if text else members
             if self._inner is not None and len(self._open) == self._inner[0]:
-                value = Aside(self._inner[1], 0, msgspec.json.encode(value))
-                self._nodes, self._inner = self._inner[2], None
-                self._kept += len(value.data) + _ASIDE_BYTES
-                if self._kept > self._most_of_group:
-                    self._let_go(f"its records take more than {self._most_of_group} bytes")
-                    return
-                self._close(value)
-            parent = self._open[-1][1]
-            known = parent.get(name)
-            if known is None:
-                parent[name] = value
-            elif isinstance(known, list):
-                known.append(value)
-            else:
-                parent[name] = [known, value]
+                value = self._aside(msgspec.json.encode(value))
+            self._put(name, value)
+            if self._kept > self._most_of_group:
+                self._let_go(f"its records take more than {self._most_of_group} bytes")
             return
         self._close(Cut(self._begin, 0, {**members, "#": text} if text else members))
+
+    def _aside(self, data: bytes, fault: str | None = None) -> Aside:
+        assert self._inner is not None, "it was open"
+        _, begin, self._nodes = self._inner
+        self._inner = None
+        self._kept += len(data) + _ASIDE_BYTES
+        aside = Aside(begin, 0, data, fault)
+        self._close(aside)
+        return aside
+
+    def _put(self, name: str, value: Any) -> None:
+        parent = self._open[-1][1]
+        known = parent.get(name)
+        if known is None:
+            parent[name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            parent[name] = [known, value]
 
     def _close(self, ended: Cut | Aside) -> None:
         self._ended = ended

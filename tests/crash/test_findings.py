@@ -60,7 +60,7 @@ from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.settings.effective import Settings
 
 place = left = int(sys.argv[1])
-decode, set_mark = _following._DECODE, Writing.set_mark
+decode, set_mark = _following.said_in, Writing.set_mark
 
 def dying(line):
     global left
@@ -74,7 +74,7 @@ def dying_at_a_mark(writing, mark):
     if mark.seq == -place:
         os.kill(os.getpid(), signal.SIGKILL)
 
-_following._DECODE, Writing.set_mark = dying, dying_at_a_mark
+_following.said_in, Writing.set_mark = dying, dying_at_a_mark
 cwd = Path.cwd()
 with FindingsStore(Settings.resolve(workspace=cwd, environ=os.environ, cwd=cwd)).looking():
     pass

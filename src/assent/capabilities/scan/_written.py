@@ -1,7 +1,4 @@
-"""How ports, hosts and networks are written, in the scope, in options and as targets: two readings would be a hole in the scope.
-
-Every command loads this with the settings, so it imports little.
-"""
+"""How ports, hosts and networks are written, in the scope, in options and as targets: two readings would be a hole in it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent._lazy import compiled_when_asked
-from assent.capabilities.scan._written import host_of, network_of, ranges_of
 from assent.errors import Json
 from assent.spec.documents import settings
 from assent.spec.documents.settings import PRINCIPALS, Setting, Table, Texts, flag, listed
@@ -35,15 +34,29 @@ _DIGEST: Final = compiled_when_asked("[0-9a-f]{64}")
 
 
 def _is_host(text: str) -> bool:
+    from assent.capabilities.scan._written import (
+        host_of,  # like the others here: most workspaces have no scope
+    )
+
     return host_of(text.removeprefix("*.")) is not None
 
 
+def _is_network(text: str) -> bool:
+    from assent.capabilities.scan._written import network_of
+
+    return network_of(text) is not None
+
+
 def _normal(text: str) -> str:
+    from assent.capabilities.scan._written import network_of
+
     network = network_of(text)
     return text.lower().removesuffix(".") if network is None else str(network)
 
 
 def _ports(value: object) -> Json:
+    from assent.capabilities.scan._written import ranges_of
+
     form = 'must be a list of ports and ranges: `[443, "8000-8100"]`'
     if not isinstance(value, list) or not value:
         raise ValueError(form)
@@ -104,7 +117,7 @@ _SCOPE: Final[Table] = {
     "networks": Setting(
         Texts(
             'must be a list of networks: `["10.20.0.0/24", "192.0.2.7"]`',
-            network_of,
+            _is_network,
             "a network is an address, or one with the length of its prefix",
             normal=_normal,
         ),
@@ -113,7 +126,7 @@ _SCOPE: Final[Table] = {
     "except": Setting(
         Texts(
             'must be a list of hosts and networks: `["admin.example.net", "10.20.0.1"]`',
-            lambda one: network_of(one) is not None or _is_host(one),
+            lambda one: _is_network(one) or _is_host(one),
             "it is neither a host nor a network",
             normal=_normal,
         ),

@@ -284,6 +284,10 @@ class Driver(Protocol):
         """The runs that something stopped which is no outcome of their steps, as a full disk is, and its code."""
         ...
 
+    def asked_of(self, run: RunId) -> Mapping[str, Json]:
+        """What calls of a run are made with that people are asked about, of which not all is kept: as this process knows it."""
+        ...
+
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call."""
         ...

@@ -31,6 +31,7 @@ from assent.spec.documents.faults import EXPECTED, Fault, Telling, invalid
 from assent.spec.ids import CAPABILITY_ID, LABEL, SEMVER, Fingerprint
 from assent.spec.schemas.schema import schema_of
 from assent.spec.spelled_fields import forget_spelling
+from assent.spec.unkept_fields import has_unkept
 from assent.spec.values.canonical import fingerprint
 from assent.spec.values.frozen import FrozenJson, thaw
 
@@ -129,6 +130,13 @@ class CapabilitySpec(SpecModel):
             faults = [*Telling({}, shows_values=True).of_model(error), *_inconsistencies(data)]
             raise invalid("SPEC_INVALID", f"capability `{data.get('id', '?')}` is", faults) from None
         self.require_consistent()
+        if self.has_effect and (has_unkept(self.parameters) or has_unkept(self.returns)):
+            raise InputError(
+                "SPEC_INVALID",
+                f"capability `{self.id}` changes something, so that what it takes and gives is kept: recovery and undo need it",
+                path="operation_type",
+                hint="leave `kept: false` to capabilities that only read",
+            )
 
     def __hash__(self) -> int:
         # The generated one would hash the schemas, which are mappings.

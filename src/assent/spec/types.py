@@ -10,6 +10,7 @@
 | `Size`            | `int`, in bytes   | text with a unit (`10MB`, `64KiB`), or a whole number of bytes     |
 | `SecretReference` | `SecretReference` | text: `secret://NAME`; the value behind it is in no document       |
 | `SecretText`      | `SecretText`      | text with any number of `secret://NAME` in it: `Bearer secret://mail/token` |
+| `UnkeptText`      | `str`             | text that is told and not kept: see `assent.spec.unkept_fields`     |
 | `SecretJson`      | as it is          | any JSON; each text in it is a `SecretText`                        |
 | `SemVer`          | `str`             | text: `1.2.3`, `2.0.0-rc.1`                                        |
 
@@ -42,6 +43,7 @@ from assent.spec.secret_text import (
     is_secret_name,
 )
 from assent.spec.spelled_fields import PATH_FORMAT, URL_FORMAT
+from assent.spec.unkept_fields import KEPT
 from assent.spec.values.canonical import INTEGER_MAX
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
 from assent.spec.words.sizes import SIZE_PATTERN, read_size
@@ -235,6 +237,7 @@ WorkspacePath = Annotated[
         json_schema_extra={"format": PATH_FORMAT},
     ),
 ]
+UnkeptText = Annotated[str, Field(json_schema_extra={KEPT: False})]
 Duration = Annotated[
     timedelta,
     _Measure(
@@ -257,6 +260,6 @@ Size = Annotated[
 ]
 
 __all__ = [
-    "Duration", "Email", "SecretJson", "SecretReference", "SecretText", "SemVer", "Size", "Url", "Uuid",
-    "WorkspacePath",
+    "Duration", "Email", "SecretJson", "SecretReference", "SecretText", "SemVer", "Size", "UnkeptText", "Url",
+    "Uuid", "WorkspacePath",
 ]  # fmt: skip

@@ -58,6 +58,7 @@ from assent.engine.record._record import (
     RUN_TIMEOUT,
     SETTLED,
     UNDO_STEP,
+    Phase,
     RunRecord,
     StepRecord,
     kept_for,
@@ -80,14 +81,19 @@ from assent.invocation.context.telling import Listener, listener_here, telling
 from assent.spec.decision import PolicyDecision
 from assent.spec.events import kinds as ev
 from assent.spec.ids import (
+    CALL_STEP,
     RUN_CAPABILITY,
     Commitment,
     StepKey,
     iteration_of,
+    name_of,
     session_step,
     step_of_request,
 )
+from assent.spec.language.template import Name
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
+from assent.spec.unkept_fields import UnkeptFields
+from assent.spec.values.frozen import thaw
 from assent.spec.words.durations import write_duration
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
@@ -147,7 +153,9 @@ class RunActor:
         self._waiting: dict[StepKey, None] = {}
         # A run that begins while the gate is shut is denied; one under way when it shuts pauses.
         self._was_gate_open = durable_n > 0 or scope.services.gate.is_open
-        self._is_interrupted = durable_n > 0 and _was_interrupted(scope.record)
+        self._is_interrupted = durable_n > 0 and (
+            _was_interrupted(scope.record) or bool(self._to_read_again())
+        )
         self._launches: list[tuple[StepKey, Coroutine[Any, Any, Command]]] = []
         self._ahead: TimerHandle | None = None
         self._is_overdue = False
@@ -203,7 +211,14 @@ class RunActor:
     def is_idle(self) -> bool:
         """Nothing moves, nobody waits for that to change, and the journal tells all of it, as it does not of a call's hooks."""
         is_moving = self.is_driven or self.is_at_work or self._recording is not None
-        return not (is_moving or self._awaited or self.blueprint.hooks)
+        return not (is_moving or self._awaited or self.blueprint.hooks or self._knows_unkept)
+
+    @property
+    def _knows_unkept(self) -> bool:
+        """What follows, or people who are asked, may need texts that the journal does not tell."""
+        if self.record.mode is _WORKFLOW and self.values.holds_unkept and not self.record.state.is_finished:
+            return True
+        return any(key in self.values.asked for key in self.record.awaiting)
 
     @property
     def is_paused(self) -> bool:
@@ -235,9 +250,7 @@ class RunActor:
         event = replace(
             created,
             document=self._outbox.bind_bytes(self.blueprint.document),
-            inputs=self._outbox.hand_over(inputs)
-            if self.blueprint.workflow is None
-            else self._outbox.bind(inputs),
+            inputs=self._bind_inputs(inputs),
             concurrency=self._outbox.bind(key) if key is not None else None,
             context=self._outbox.bind(told) if told is not None else None,
         )
@@ -247,6 +260,25 @@ class RunActor:
         self.record.started_at_ms = self.record.updated_at_ms = self._outbox.stamp()
         self._outbox.add([event])
         return event
+
+    def _bind_inputs(self, inputs: Json) -> Commitment:
+        """Keep what the run is begun with, without the texts that its workflow, or what is called, says are not kept."""
+        workflow = self.blueprint.workflow
+        if workflow is None:
+            call = self.blueprint.steps.get(CALL_STEP)
+            return self._outbox.hand_over(self._veiled(inputs, call.capability if call is not None else None))
+        schema = {"properties": {name: thaw(one.schema) for name, one in workflow.inputs.items()}}
+        kept = UnkeptFields(schema).veiled(inputs, self._services.entropy.salt)
+        if kept is not inputs:
+            self.values.keep_inputs(kept)
+        return self._outbox.bind(kept)
+
+    def _veiled(self, parameters: Json, capability: str | None) -> Json:
+        """What is called with, without the texts that are not kept. Who calls what there is not has said nothing about them."""
+        with suppress(AssentError):
+            fields = self._scope.catalogue.find(capability or "").unkept.handed
+            parameters = fields.veiled(parameters, self._services.entropy.salt)
+        return parameters
 
     def bind(self, value: Json) -> Commitment:
         """Keep a payload for a command that is about to be delivered; its commitment."""
@@ -305,7 +337,7 @@ class RunActor:
         added = ev.StepAdded(
             step=key,
             call=call,
-            inputs=self.hand_over(dict(parameters), key),
+            inputs=self.hand_over(self._veiled(dict(parameters), capability), key),
             request=request,
             request_digest=None if by is None else by.request_digest,
         )
@@ -485,7 +517,7 @@ class RunActor:
             if self._is_interrupted:
                 # INVARIANT: what another process began is asked about before anything of it runs here.
                 self._is_interrupted = False
-                self._apply(Recover(retry=False))
+                self._apply(Recover(retry=False, again=self._to_read_again()))
             while True:
                 while self._inbox:
                     await self._take(self._inbox.take())
@@ -505,6 +537,39 @@ class RunActor:
             self._failure = error
             await self._end_all(error)
             return None
+
+    def _to_read_again(self) -> tuple[StepKey, ...]:
+        """The steps with outputs that this process does not know, and that something which is yet to be done needs.
+
+        What a step of `finally`, or a way back, needs of them is not read again: it fails of that.
+        """
+        record, values, blueprint = self.record, self.values, self.blueprint
+        if record.phase is not Phase.FORWARD or record.is_stopping or blueprint.workflow is None:
+            return ()
+        lacking = [key for key in values.lacking if record.steps[key].state is StepState.SUCCEEDED]
+        if not lacking:
+            return ()
+        open_steps = [
+            key
+            for key in blueprint.steps
+            if not blueprint.steps[key].in_finally
+            and (key not in record.steps or record.steps[key].state not in SETTLED)
+        ]
+        names = frozenset[Name]() if blueprint.outputs is None else blueprint.outputs.names
+        names = names.union(*(blueprint.reads(key) for key in open_steps))
+        again: dict[StepKey, None] = {}
+        while True:
+            reads_all = ("steps",) in names
+            read = {name[1] for name in names if name[0] == "steps" and len(name) > 1}
+            more = [
+                key
+                for key in lacking
+                if key not in again and (reads_all or name_of(key) in read or name_of(key) in open_steps)
+            ]
+            if not more:
+                return tuple(again)
+            again |= dict.fromkeys(more)
+            names = names.union(*(blueprint.reads(key) for key in more))
 
     @property
     def goes_on(self) -> bool:
@@ -812,11 +877,12 @@ class RunActor:
         steps = self.values.context["steps"]
         assert isinstance(steps, Mapping)  # INVARIANT: `Values.context` builds it so
         output: Json = [steps[key]["output"] for key in keys]
+        kept = [self.values.kept(key) for key in keys] if self.values.holds_unkept else output
         try:
-            bound = self._outbox.bind(output)
+            bound = self._outbox.bind(kept)
         except AssentError as error:
             return self._apply(Failed(step.key, 0, error.code, Effect.NONE, self._outbox.bind_error(error)))
-        self.values.put_output(step.key, output)
+        self.values.put_unkept(step.key, output, kept)
         return self._apply(Succeeded(step.key, 0, bound, Effect.NONE))
 
     def _gather_above(self, key: StepKey | None) -> None:
@@ -897,8 +963,15 @@ class RunActor:
         self._inbox.put((await ended(key, work), None))
 
     def _due(self) -> list[StepKey]:
-        """The steps whose pause before another attempt is over."""
-        return [key for key in self._retries if self._timers.may_try_again(self.record.steps[key])]
+        """The steps whose pause before another attempt is over, and that wait for nothing which is read again."""
+        steps = self.record.steps
+        read = {name_of(key) for key in self.values.lacking if steps[key].reads_again}
+        return [
+            key
+            for key in self._retries
+            if self._timers.may_try_again(steps[key])
+            and not (read and any(name[1] in read for name in self.blueprint.reads(key) if name[1:]))
+        ]
 
     async def _made_ready(self, wish: Wish) -> Command:
         """A wish as the machine takes it: the gate is asked, what was said is bound, an answer that comes too late is none."""
@@ -954,7 +1027,10 @@ class RunActor:
             return False
         try:
             outputs = self.blueprint.render_outputs(record, self.values.context)
-            bound = self._outbox.bind(outputs)
+            kept = self.values.veil(
+                outputs, partial(self.blueprint.render_outputs, record), self._services.entropy.salt
+            )
+            bound = self._outbox.bind(kept)
         except AssentError as error:
             return self._apply(Abort(error.code, self._outbox.bind_error(error)))
         self.values.outputs = outputs

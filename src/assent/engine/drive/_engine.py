@@ -751,6 +751,15 @@ class Engine:
         """The runs that something stopped which is no outcome of their steps, as a full disk is, and its code."""
         return self._stopped
 
+    def asked_of(self, run: RunId) -> Mapping[str, Json]:
+        """What calls of a run are made with that people are asked about, of which not all is kept: as this process knows it."""
+        actor = self._actors.get(run)
+        return (
+            {}
+            if actor is None
+            else {key: one for key, one in actor.values.asked.items() if key in actor.record.awaiting}
+        )
+
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call: none where it has ended.
 

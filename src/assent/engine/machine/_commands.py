@@ -112,6 +112,7 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False):
     retry_at_ms: int | None = None
     served: Commitment | None = None
     repeatable: bool = False
+    begins_anew: bool = False
 
 
 Noted: TypeAlias = ev.SecretAccessed | ev.HttpRequested | ev.HttpAnswered | ev.ConsequenceChecked
@@ -224,9 +225,10 @@ class Close(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recover(msgspec.Struct, frozen=True, gc=False):
-    """A new owner takes over; `retry`: a person wants another try of what needs attention."""
+    """A new owner takes over; `retry`: a person wants another try of what needs attention; `again`: what is to be read again."""
 
     retry: bool
+    again: tuple[StepKey, ...] = ()
 
 
 class AskUndo(msgspec.Struct, frozen=True, gc=False):

@@ -82,6 +82,8 @@ def advance(record: RunRecord, readiness: Readiness, command: Command, at_ms: in
                         readiness.observe(record, key)
             elif isinstance(event, ev.FinallyStarted):
                 readiness.turn_to_finally(record)
+            elif isinstance(event, ev.RunRecovered) and event.again:
+                readiness.begin(record)
         events += following
         following = conclude(record)
     return events
@@ -116,7 +118,7 @@ def decide(record: RunRecord, command: Command) -> Sequence[ev.AnyEvent]:
         case Close():
             return decide_close(record)
         case Recover():
-            return [ev.RunRecovered(retry=command.retry)]
+            return [ev.RunRecovered(retry=command.retry, again=command.again)]
         case Receive():
             return decide_signal(record, command.event)
         case RequestUndo():

@@ -180,7 +180,7 @@ def _reconcile(record: RunRecord, step: StepRecord, report: Reconciled) -> Seque
     if not is_repeatable:
         return [answer, ev.StepInDoubt(step=report.step, attempt=report.attempt, code="EFFECT_UNKNOWN")]
     effect = _with_older(step, Effect.NONE if report.verdict is Verdict.NO else Effect.UNKNOWN)
-    if not record.is_stopping and step.was_interrupted:
+    if not record.is_stopping and step.was_interrupted and not report.begins_anew:
         return [answer, ev.StepResumed(step=report.step, attempt=report.attempt)]
     if not record.is_stopping and report.retry_at_ms is not None:
         return [

@@ -18,7 +18,7 @@ from assent.errors import InternalError, Json
 from assent.invocation import Hook, HookLevel, Hooks
 from assent.spec.documents.document import Document
 from assent.spec.ids import CALL_STEP, StepKey, name_of
-from assent.spec.language.template import Template
+from assent.spec.language.template import Name, Template
 from assent.spec.states import Mode
 from assent.spec.values.frozen import freeze
 from assent.spec.workflow.definition import Place, StepSpec, WorkflowSpec, capabilities_of
@@ -127,6 +127,12 @@ class Blueprint(msgspec.Struct):
         """The step of a key; an iteration's is that of its `foreach` step."""
         step = self.steps.get(key)
         return step if step is not None else self.steps[name_of(key)]
+
+    def reads(self, key: StepKey) -> frozenset[Name]:
+        """What the references of a step read, before it begins."""
+        step = self.step_of(key)
+        parts = (step.inputs, step.when, step.foreach)
+        return frozenset[Name]().union(*(part.names for part in parts if part is not None))
 
     def render_outputs(self, record: RunRecord, context: Mapping[str, object]) -> Json:
         """The run's outputs: what the workflow declares, or a single call's output."""

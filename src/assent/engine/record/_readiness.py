@@ -36,10 +36,15 @@ class Readiness:
         finally_steps: Mapping[StepKey, FinallyStep] | None = None,
     ) -> None:
         self._last = finally_steps or {}
+        self._first = {key: FinallyStep(needed) for key, needed in dependencies.items()}
         self._in_finally = False
-        self._begin(record, {key: FinallyStep(needed) for key, needed in dependencies.items()})
+        self.begin(record)
         if record.final is not None:
             self.turn_to_finally(record)
+
+    def begin(self, record: RunRecord) -> None:
+        """Take note of all steps, some of which may have passed and wait to begin once more."""
+        self._begin(record, self._first)
 
     def turn_to_finally(self, record: RunRecord) -> None:
         """The steps of `finally` may begin."""

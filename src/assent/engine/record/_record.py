@@ -127,6 +127,8 @@ class StepRecord(msgspec.Struct):
     `checked`: the other call that was let go to take it back.
 
     `has_older_effect`: an attempt before the current one may have left something, whatever the current one does.
+
+    `reads_again`: it has read before, and `output` is what it must come to once more.
     """
 
     key: StepKey
@@ -159,6 +161,7 @@ class StepRecord(msgspec.Struct):
     waiting_since_ms: int = 0
     was_interrupted: bool = False
     has_older_effect: bool = False
+    reads_again: bool = False
     children: int | None = None
     compensation_attempt: int = 0
     asked_about: tuple[ev.ConsequenceDecided, ...] = ()
@@ -347,7 +350,7 @@ def evolve(record: RunRecord, event: ev.AnyEvent, at_ms: int) -> None:
         case ev.StepSucceeded():
             step = _move(record, event.step, _SUCCEEDED)
             step.attempt, step.output, step.effect = event.attempt, event.output, event.effect
-            step.served, step.inner = event.served, event.inner
+            step.served, step.inner, step.reads_again = event.served, event.inner, False
             step.keeps = event.keeps or step.keeps
             step.order, step.task, step.code, step.error = n, None, None, None
             _use_grant(step)
@@ -615,6 +618,8 @@ def _evolve_run(record: RunRecord, event: ev.AnyEvent, n: int, at_ms: int) -> No
     match event:
         case ev.RunRecovered():
             _recover(record, retry=event.retry)
+            for key in event.again:
+                _read_again(record, key, at_ms)
         case ev.CancelRequested():
             record.cancelled_in = event.request
             if event.step is not None:
@@ -735,6 +740,15 @@ def _recover(record: RunRecord, *, retry: bool) -> None:
     record.rollback.sort(key=lambda key: -(record.steps[key].order or 0))
     if retry and record.state is RunState.NEEDS_ATTENTION:
         record.state = _moving_state(record.phase)
+
+
+def _read_again(record: RunRecord, key: StepKey, at_ms: int) -> None:
+    if record.step(key).children is not None:
+        _move(record, key, _RUNNING).task = Task.GATHER
+        record.gathering += 1
+    else:
+        step = _move(record, key, _PENDING)
+        step.reads_again, step.retry_at_ms, step.failed_at_ms, step.order = True, at_ms, at_ms, None
 
 
 def _moving_state(phase: Phase) -> RunState:

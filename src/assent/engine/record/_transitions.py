@@ -6,7 +6,8 @@ Theory of operation. A step has its outcome in `succeeded`, `failed`, `denied` o
 is known separately (`Effect`). Whatever ended with an effect that is not known to be none can be taken back, so `failed` and
 `denied` lead on to `compensating` as `succeeded` does. A `wait` step is `waiting` until it has its outcome, and leaves nothing. A
 step that leads to itself had an event that is no change of state: a running one was asked whether its effect happened, or
-resumed; a compensation was tried again.
+resumed; a compensation was tried again. One that succeeded is `pending` again when it reads once more what is not kept and the
+former process had; a `foreach` step of such ones is `running` until it has gathered them.
 
 A run shows `running` and `waiting` by what its steps do; every other state was said by an event of its own. It moves forward a
 second time for the steps of its `finally`, also once it was rolled back; what these leave can be undone, however the run ended.
@@ -26,7 +27,7 @@ STEP_TRANSITIONS: Final[Mapping[S, frozenset[S]]] = {
     S.WAITING: frozenset({S.SUCCEEDED, S.FAILED}),
     S.RUNNING: frozenset({S.RUNNING, S.PENDING, S.SUCCEEDED, S.FAILED, S.IN_DOUBT}),
     S.IN_DOUBT: frozenset({S.RUNNING, S.SUCCEEDED, S.FAILED, S.COMPENSATED}),
-    S.SUCCEEDED: frozenset({S.COMPENSATING, S.COMPENSATION_FAILED}),
+    S.SUCCEEDED: frozenset({S.PENDING, S.RUNNING, S.COMPENSATING, S.COMPENSATION_FAILED}),
     S.FAILED: frozenset({S.COMPENSATING, S.COMPENSATION_FAILED}),
     S.DENIED: frozenset({S.COMPENSATING, S.COMPENSATION_FAILED}),
     S.COMPENSATING: frozenset({S.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED}),

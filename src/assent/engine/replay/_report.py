@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from assent.engine.replay._script import RUN, subject_of
 from assent.errors import Json
 from assent.spec.events import kinds as ev
 from assent.spec.ids import StepKey, key_question_name
-from assent.spec.values.json_patch import diff, is_equal
+from assent.spec.values.json_patch import diff
 
 # What two runs of the same thing never share: salted commitments and what is made of them, moments, and the names of what
 # stood behind it. What of these matters is reported apart.
@@ -179,7 +180,7 @@ def _answer(decision: str, rule: str) -> dict[str, Json]:
 def _outputs(
     recording: Recording, before: RunRecord, replayed: Recording, after: RunRecord
 ) -> Iterator[Difference]:
-    alike = is_alike if recording.masked else is_equal
+    alike = partial(is_alike, masked=bool(recording.masked))
     for key, step in before.steps.items():
         other = after.steps.get(key)
         if step.output is not None and other is not None and other.output is not None:
@@ -223,8 +224,7 @@ def _is_same(
         # It really ran, as the version that was asked for, on the world of today.
         for name in ("version", "prepared", "preview"):
             before[name] = after[name] = None
-    alike = is_alike if of.masked else is_equal
-    return alike(before, after)
+    return is_alike(before, after, masked=bool(of.masked))
 
 
 def _essence(event: ev.AnyEvent, recording: Recording) -> dict[str, Json]:

@@ -96,6 +96,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """The capability that is called."""
     inputs: dict[str, Json]
     """What it is called with, validated and complete."""
+    kept: dict[str, Json]
+    """The same as it is kept."""
     risk: RiskLevel
     undo: Undo
     handed: tuple[Commitment, Json]
@@ -182,7 +184,8 @@ class Admission:
         step = self._blueprint.step_of(key)
         record = self._record.steps.get(key)
         try:
-            context = await self._values.of_step(self._record, key)
+            self._values.require_told(self._blueprint.reads(key), name_of(key))
+            context = await self._values.of_step(self._record, key, lambda: self._items(key, step))
             if step.when is not None and not step.when.holds(context):
                 return Admit((ev.StepSkipped(step=key),))
             if step.foreach is not None and iteration_of(key) is None:
@@ -246,11 +249,15 @@ class Admission:
         self._waiting[key] = self._asked_with
 
     def _expand(self, key: StepKey, step: StepSpec, outbox: PendingEvents) -> Admit:
+        items = self._items(key, step)
         assert step.foreach is not None  # INVARIANT: the caller looked
-        items = items_of(key, step.foreach, self._values.context, self._services.limits.foreach_items)
-        commitment = outbox.bind(items)
+        commitment = outbox.bind(self._values.veil(items, step.foreach.render, self._services.entropy.salt))
         self._values.remember(commitment, items)
         return Admit((ev.StepsExpanded(step=key, count=len(items), items=commitment),))
+
+    def _items(self, key: StepKey, step: StepSpec) -> list[Json]:
+        assert step.foreach is not None  # INVARIANT: the caller looked
+        return items_of(key, step.foreach, self._values.context, self._services.limits.foreach_items)
 
     def _candidate(
         self,
@@ -265,14 +272,17 @@ class Admission:
             rendered, dict
         )  # INVARIANT: a workflow's document writes them as one, and a call has one
         assert step.capability is not None  # INVARIANT: approval steps go another way
+        if not step.inputs.names:
+            self._values.require_told((), step.capability, rendered)
         bound = self._bound(key, step.capability)
         undo = undo_of(step, bound)
         attempt = (record.attempt if record is not None else 0) + 1
         call = self._scope.receive(bound, key, attempt=attempt, undo=undo, is_retry=attempt > 1)
         self._pipeline.validate(call, rendered)
-        handed = self._handed_over(record, rendered, call, outbox)
+        kept = bound.unkept.inputs.veiled(call.inputs, self._services.entropy.salt)
+        handed = self._handed_over(record, rendered, call, kept, outbox)
         risk = effective_risk(step, bound, undo)
-        return Candidate(key, step, call, bound, call.inputs, risk, undo, handed, context)
+        return Candidate(key, step, call, bound, call.inputs, kept, risk, undo, handed, context)
 
     def _bound(self, key: StepKey, reference: str) -> BoundCapability:
         """What a step's reference means. Once an attempt or a question is journaled that is settled, also across a crash."""
@@ -397,7 +407,7 @@ class Admission:
         spec = candidate.bound.spec
         inputs: Commitment | None = None
         with suppress(InputError):  # What is too long to keep is denied all the same.
-            inputs = outbox.bind_again(candidate.inputs, candidate.handed)
+            inputs = outbox.bind_again(candidate.inputs, candidate.handed, candidate.kept)
         return ev.StepDenied(
             step=candidate.key,
             capability=spec.id,
@@ -407,7 +417,7 @@ class Admission:
             rule=decision.rule,
             policy=decision.policy_digest,
             code=decision.code or "POLICY_DENIED",
-            reason=outbox.bind(describe(decision, candidate)),
+            reason=outbox.bind(describe(_unquoted(decision, candidate), candidate)),
             inputs=inputs,
             asked_version=candidate.asked_version,
             context=self._context_of(candidate, outbox),
@@ -448,7 +458,9 @@ class Admission:
             flags=(EXECUTE_CAPTURED,),
         )
         preview = shown if shown is not None else Preview()
-        inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
+        inputs = outbox.bind_again(
+            candidate.inputs, await self._bound_before(candidate, record), candidate.kept
+        )
         if asked is not None and asked.status in _ANSWERS:
             digest = approval_digest(
                 self._record,
@@ -482,11 +494,13 @@ class Admission:
             consequences=consequences,
             asked_about=asked_about,
         )
+        if candidate.kept is not candidate.inputs:
+            self._values.asked[candidate.key] = candidate.inputs
         self._pipeline.pause(candidate.call)
         return Admit((*_voided(asked), *asked_about, request))
 
     def _handed_over(
-        self, record: StepRecord | None, rendered: Json, call: Invocation, outbox: PendingEvents
+        self, record: StepRecord | None, rendered: Json, call: Invocation, kept: Json, outbox: PendingEvents
     ) -> tuple[Commitment, Json]:
         """What a call or a session was handed, as the run has bound it; of a workflow, the run's own inputs.
 
@@ -498,7 +512,7 @@ class Admission:
         known, earlier = self._values.inputs, record.asked if record is not None else None
         if earlier is None and (self._blueprint.workflow is not None or known != rendered):
             return self._record.created.inputs, known
-        completed = outbox.replace_handed(earlier or self._record.created.inputs, call.inputs)
+        completed = outbox.replace_handed(earlier or self._record.created.inputs, kept)
         if completed is None:
             return earlier or self._record.created.inputs, rendered
         if earlier is None:
@@ -536,7 +550,9 @@ class Admission:
             kept: dict[str, Json] = {"state": dict(found.state), "blobs": [*found.blobs]}
             prepared = outbox.bind(kept, found.blobs)
             self._values.remember(prepared, kept)
-        inputs = outbox.bind_again(candidate.inputs, await self._bound_before(candidate, record))
+        inputs = outbox.bind_again(
+            candidate.inputs, await self._bound_before(candidate, record), candidate.kept
+        )
         self._values.remember(inputs, candidate.inputs)
         bound = candidate.bound
         spec, asked = bound.spec, bound.asked
@@ -832,6 +848,15 @@ def describe(decision: Decision, candidate: Candidate) -> dict[str, Json]:
             ],
         },
     }
+
+
+def _unquoted(decision: Decision, candidate: Candidate) -> Decision:
+    """A denial as it may be kept: where inputs are not, what says why it was may quote none of them."""
+    if candidate.kept is candidate.inputs:
+        return decision
+    return msgspec.structs.replace(
+        decision, reason=f"rule `{decision.rule}` does not let it go", trace=(), faults=()
+    )
 
 
 def _expired(key: StepKey, asked: ApprovalRecord) -> ev.ApprovalRejected:

@@ -32,6 +32,7 @@ from assent.engine.machine._commands import (
 )
 from assent.engine.machine._reports import call_ended
 from assent.engine.record._record import StepRecord
+from assent.engine.record._values import require_same
 from assent.engine.steps._admission import timeout_of
 from assent.engine.steps._consequences import Lead, declared, denied, lead_of, may_go, policy_of, question_of
 from assent.engine.steps._pending_events import PendingEvents
@@ -66,6 +67,7 @@ from assent.spec.ids import LABEL, RUN_CAPABILITY, Commitment, StepKey
 from assent.spec.policy import Measure
 from assent.spec.secret_text import is_secret_name
 from assent.spec.states import UNBEGUN, Effect, StepState, Undo, Verdict
+from assent.spec.unkept_fields import is_marked
 
 # Asked for each effect; see `_record.py` for what a look-up in the class costs.
 _NOT_NEEDED: Final = Undo.NOT_NEEDED
@@ -157,7 +159,8 @@ class Effects:
             FAILPOINTS.hit("effect.after")
             attached = call.context.attached
             told, served = self._told(intent, output, outbox, attached)
-            commitment = outbox.bind_told(told, attached)
+            kept = await self._kept_of(step, call.bound, intent, told)
+            commitment = outbox.bind_told(kept, attached)
             keeps = await self._room_by_now(step, call, told, output)
             await self._pipeline.succeed(call, output)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the table above says what it means
@@ -180,7 +183,7 @@ class Effects:
         finally:
             del self._calls[step.key]
             self._values.forget(intent.inputs, intent.prepared)
-        self._values.put_output(step.key, told)
+        self._values.put_unkept(step.key, told, kept)
         effect = _NONE if intent.undo is _NOT_NEEDED else Effect.DONE
         inner = await self._inner(step.key) if is_run else None
         sent = _sent(call, intent)
@@ -213,8 +216,25 @@ class Effects:
         """The output as the caller's version gives it, and where that is another version, what the serving one gave."""
         if intent.asked_version is None:
             return output, None
-        bound = self._catalogue.exact(intent.capability, intent.version, intent.asked_version)
-        return bound.told(output), outbox.bind_told(output, attached)
+        bound = self._asked(intent)
+        kept = bound.unkept.output.veiled(output, self._services.entropy.salt)
+        return bound.told(output), outbox.bind_told(kept, attached)
+
+    async def _kept_of(
+        self, step: StepRecord, bound: BoundCapability, intent: ev.StepStarted, told: Json
+    ) -> Json:
+        """An output as it is kept; of a step that reads again, what it was: READ_CHANGED where that is not what it read now."""
+        if step.reads_again and step.output is not None:
+            kept = await self._values.load(step.output)
+            require_same(kept, told, step.key)
+        else:
+            bound = bound if intent.asked_version is None else self._asked(intent)
+            kept = bound.unkept.told.veiled(told, self._services.entropy.salt)
+        return kept
+
+    def _asked(self, intent: ev.StepStarted) -> BoundCapability:
+        """The capability as its caller sees it."""
+        return self._catalogue.exact(intent.capability, intent.version, intent.asked_version)
 
     def _require_going_on(self, intent: ev.StepStarted, call: Invocation) -> None:
         """Raise `CallNotBegunError` when the run was stopped; when it was called off, the handler is told so at once."""
@@ -261,6 +281,10 @@ class Effects:
         if self._is_alive(step):
             return Doubted(step.key, intent.attempt, "EFFECT_ALIVE")
         retry_ms = self._retry_at(step, step.code or "STEP_INTERRUPTED")
+        # What it was called with was not all kept: it is made again, and asked about, where it can be.
+        is_short = bound.unkept.inputs.some and is_marked(await self._values.load(intent.inputs))
+        if is_short:
+            retry_ms = self._services.clock.now_ms()
         try:
             answer, attached = await self._ask(step, intent, bound)
             output, served = None, None
@@ -281,6 +305,7 @@ class Effects:
             output=output,
             retry_at_ms=retry_ms,
             served=served,
+            begins_anew=is_short,
         )
 
     async def _ask(
@@ -436,6 +461,8 @@ class Effects:
     ) -> Lead | None:
         """The same of a step with this output; `served`: as the version that performed it gave it."""
         spec = self._blueprint.step_of(step.key)
+        if spec.compensation is not None:
+            self._values.require_told(spec.compensation.inputs.names, step.key)
         context = await self._values.for_compensation(self._record, step.key, output)
         own = {"inputs": await self._values.load(intent.inputs), "output": served}
         return lead_of(spec, bound, intent.undo, context, self._catalogue, pipeline=self._pipeline, own=own)

@@ -17,6 +17,7 @@ from assent.journal.ports import Batch, Payload
 from assent.secrets.redaction import Redactor
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, StepKey
+from assent.spec.unkept_fields import opens
 from assent.spec.values.canonical import commit
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
@@ -75,10 +76,13 @@ class PendingEvents:
         # that what is journaled of them is what runs; of all others the mask stands in the journal.
         return self._keep(self._encoded(value), blobs)
 
-    def bind_again(self, value: Json, earlier: tuple[Commitment, Json]) -> Commitment:
-        """The same, but for what the run has bound already: the commitment of `earlier`, where that is the very same JSON."""
-        is_same = earlier[1] is value or _is_same(earlier[1], value)
-        return earlier[0] if is_same else self.bind(value)
+    def bind_again(self, value: Json, earlier: tuple[Commitment, Json], kept: Json = None) -> Commitment:
+        """The same, but for what the run has bound already: the commitment of `earlier`, where that is the very same JSON.
+
+        `kept` is what is bound in place of a value with texts that are not kept.
+        """
+        is_same = earlier[1] is value or opens(earlier[1], value)
+        return earlier[0] if is_same else self.bind(value if kept is None else kept)
 
     def hand_over(self, value: Json, step: StepKey | None = None) -> Commitment:
         """Keep what somebody calls, or a step of a session, with: what it is completed to takes its place (`replace_handed`).
@@ -252,17 +256,6 @@ def _encoded(value: Json, redactor: Redactor) -> bytes:
             "what would be journaled has no JSON form",
             hint="texts need a UTF-8 form, keys must be texts, and only lists and objects hold others",
         ) from None
-
-
-def _is_same(one: Json, other: Json) -> bool:
-    """Whether two values are the same JSON. Equal is not the same: 1 equals 1.0 and true."""
-    match one, other:
-        case dict(), dict():
-            return one.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in one.items())
-        case list(), list():
-            return len(one) == len(other) and all(map(_is_same, one, other))
-        case _:
-            return type(one) is type(other) and one == other
 
 
 def _plain(text: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from assent.errors import InputError, Json
 from assent.invocation.call._shape import Shape
@@ -16,7 +16,21 @@ from assent.spec.ids import Fingerprint
 from assent.spec.secret_fields import SecretFields
 from assent.spec.spelled_fields import SpelledFields, Spellings
 from assent.spec.states import Undo
+from assent.spec.unkept_fields import UnkeptFields, has_unkept
 from assent.spec.values.frozen import thaw
+
+
+class Unkept(NamedTuple):
+    """The texts of a call that are told and not kept.
+
+    Of the inputs as its caller gives them (`handed`) and as they are complete, of the output as the version that serves gives it
+    and as the caller's does (`told`).
+    """
+
+    handed: UnkeptFields
+    inputs: UnkeptFields
+    output: UnkeptFields
+    told: UnkeptFields
 
 
 class BoundCapability:
@@ -72,7 +86,9 @@ class BoundCapability:
     @property
     def in_plans(self) -> bool:
         """A plan may really run it: it leaves no trace, and gives the same again where nobody changed a file."""
-        return self.leaves_no_trace and isinstance(self.given, DeferredHandler) and self.given.in_plans
+        is_given = isinstance(self.given, DeferredHandler) and self.given.in_plans
+        # What a plan has read is kept, to be shown beside it.
+        return self.leaves_no_trace and is_given and not any(fields.some for fields in self.unkept)
 
     @property
     def asked(self) -> CapabilitySpec | None:
@@ -137,6 +153,16 @@ class BoundCapability:
             self._secrets.require_references(dict(inputs), self.spec.id)
 
     @cached_property
+    def unkept(self) -> Unkept:
+        """The texts that are told and not kept."""
+        ends = (self.asked or self.spec), self.spec
+        takes, gives = (
+            [UnkeptFields(one.parameters) for one in ends],
+            [UnkeptFields(one.returns) for one in ends],
+        )
+        return Unkept(*takes, *reversed(gives))
+
+    @cached_property
     def _secrets(self) -> SecretFields:
         return SecretFields(self.spec.parameters)
 
@@ -164,7 +190,8 @@ class BoundCapability:
             self.handler.parameters,
             code="INVALID_INPUT",
             of=f"the inputs of `{self.spec.id}`",
-            shows_values=True,
+            # A refusal is kept.
+            shows_values=not has_unkept(self.spec.parameters),
             is_proved=self.is_proved,
             completes=self.handler.completes,
         )

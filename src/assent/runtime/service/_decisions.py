@@ -36,6 +36,7 @@ from assent.spec.ids import (
 from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, OnBusy
+from assent.spec.unkept_fields import PREFIX
 
 EXAMPLES_MAX: Final = 3
 """Calls that are named for each way in which decisions change."""
@@ -342,7 +343,9 @@ class Decisions:
         if event.inputs is None:
             return None
         body = self._bodies.pop(Commitment(event.inputs), None) or self._payload(event.inputs)
-        return None if body is None else _inputs(body)
+        found = None if body is None else _inputs(body)
+        # What was not kept may be what a rule asks about.
+        return None if body is None or PREFIX.encode() in body else found
 
     def fetch_inputs(self, answers: Iterable[Answer]) -> None:
         """Read the inputs of many calls at once, where they are bound: of a call, by what its run was handed."""

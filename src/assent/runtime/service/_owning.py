@@ -513,6 +513,7 @@ def under_way(runtime: Core, runs: Iterable[str]) -> answers.UnderWay:
     return answers.UnderWay(
         runs=[run for run in asked if runtime.drives(run)],
         stopped={run: stopped[run] for run in asked if run in stopped},
+        asked={run: dict(told) for run in asked if (told := runtime.running.asked_of(run))},
     )
 
 

@@ -41,6 +41,7 @@ from assent.spec.ids import (
     step_of_request,
 )
 from assent.spec.states import Mode, RunState, StepState
+from assent.spec.unkept_fields import is_marked, not_kept
 from assent.spec.words.durations import instant
 from assent.system import SystemClock, cpu_seconds
 
@@ -428,6 +429,17 @@ class Reader:
 
         assert self._journal is not None  # INVARIANT: `approvals` looked
         request: ev.ApprovalRequested = approval.request
+        inputs, refused = (
+            at_once(engine.load_json(self._journal, request.inputs)),
+            self._refusal(approval, by),
+        )
+        if is_marked(inputs):
+            said = self._owner_on((run_id,)).asked.get(run_id, {})
+            inputs = said.get(request.step, inputs)
+            if request.step not in said:
+                refused = (
+                    f"{not_kept('the inputs', request.capability).message}: nobody can see what it would do"
+                )
         return {
             "approval_id": approval_id(run_id, request.step, request.digest, approval.requested_at_ms),
             "run_id": run_id,
@@ -439,7 +451,7 @@ class Reader:
             "requester": request.requester,
             "digest": request.digest,
             "preview": at_once(engine.load_json(self._journal, request.preview)),
-            "inputs": at_once(engine.load_json(self._journal, request.inputs)),
+            "inputs": inputs,
             "approvers": approvers_of(request),
             "requested_at": instant(approval.requested_at_ms),
             "requested_at_ms": approval.requested_at_ms,
@@ -447,7 +459,7 @@ class Reader:
             "expires_at": instant(request.expires_at_ms) if request.expires_at_ms is not None else None,
             "granted_by": [*approval.granted_by],
             "notified": [*notified(self._settings)],
-            "refused": self._refusal(approval, by),
+            "refused": refused,
         }
 
     def _refusal(self, approval: ApprovalRecord, by: Asker) -> str | None:

@@ -129,10 +129,12 @@ class RunCreated(Act, frozen=True, kw_only=True, tag="run.created"):
 class RunRecovered(Event, frozen=True, kw_only=True, tag="run.recovered"):
     """A new owner took the run over after its former one ended without finishing it.
 
-    `retry`: a person asked for another try of what needed attention.
+    `retry`: a person asked for another try of what needed attention. `again`: the steps that read once more, because something
+    that follows needs texts of their outputs that are told and not kept; and each `foreach` step of which these are iterations.
     """
 
     retry: bool = False
+    again: tuple[StepKey, ...] = ()
 
 
 class CancelRequested(Act, frozen=True, kw_only=True, tag="run.cancel_requested"):

@@ -39,7 +39,7 @@ _OWN_KEYS: Final = ("type", "description", "default", "required", "enum")
 SCHEMA_KEYS: Final = (
     "const minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern format items prefixItems "
     "contains minContains maxContains minItems maxItems uniqueItems properties additionalProperties patternProperties "
-    "propertyNames minProperties maxProperties dependentRequired anyOf oneOf allOf not if then else title examples writeOnly"
+    "propertyNames minProperties maxProperties dependentRequired anyOf oneOf allOf not if then else title examples writeOnly kept"
 ).split()
 _REFERRING_KEYS: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "$id", "$schema"})
 

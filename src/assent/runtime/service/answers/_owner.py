@@ -61,10 +61,12 @@ class UnderWay(Answer, frozen=True, kw_only=True):
     """Those of the runs asked about that the owner drives.
 
     `stopped`: those stopped by what is no outcome of their steps, as a full disk is, and its code. Each is tried again.
+    `asked`: by run and step, what calls are made with that people are asked about, where not all of that is kept.
     """
 
     runs: list[str]
     stopped: dict[str, str] = {}
+    asked: dict[str, dict[str, Json]] = {}
 
 
 class Forgotten(Answer, frozen=True, kw_only=True):

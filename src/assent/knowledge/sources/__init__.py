@@ -1,0 +1,27 @@
+"""What of a folder is read, and why anything else is not."""
+
+from assent.knowledge.sources._memory import MemoryFolder
+from assent.knowledge.sources.ignoring import GLOBAL, Ignores, stacked
+from assent.knowledge.sources.ports import ROOT, Compile, Content, Folder, Listed, Rules, Seen, Stamp
+from assent.knowledge.sources.walking import ENTRIES_MAX, Reason, Skipped, Source, files_of, read
+
+__all__ = [
+    "ENTRIES_MAX",
+    "GLOBAL",
+    "ROOT",
+    "Compile",
+    "Content",
+    "Folder",
+    "Ignores",
+    "Listed",
+    "MemoryFolder",
+    "Reason",
+    "Rules",
+    "Seen",
+    "Skipped",
+    "Source",
+    "Stamp",
+    "files_of",
+    "read",
+    "stacked",
+]

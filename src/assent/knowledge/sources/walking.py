@@ -1,0 +1,179 @@
+"""Which files of a folder are read, in the order of their paths' bytes, and why any other one is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from assent.errors import AssentError
+from assent.knowledge.chunks import FILE_BYTES_MAX, LeftOut
+from assent.knowledge.sources.ignoring import Ignores, Level, joined
+from assent.knowledge.sources.ports import ROOT, Content, Folder, Seen, Stamp
+from assent.spec.words.legible import safe_line
+
+ENTRIES_MAX: Final = 2_000_000
+"""Entries that one walk looks at."""
+
+DEPTH_MAX: Final = 128
+"""Folders within each other that a walk goes into."""
+
+READS_MAX: Final = 3
+"""How often a file is read that changes meanwhile."""
+
+
+class Reason(StrEnum):
+    """Why a file, or a folder with all that it holds, is not read."""
+
+    IGNORED = "ignored"
+    LINK = "link"
+    NOT_A_FILE = "not_a_file"
+    TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"
+    NAME = "name"
+    CHANGED = "changed"
+    TOO_MANY = "too_many"
+    TOO_DEEP = "too_deep"
+    ARCHIVE = "archive"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file that is read."""
+
+    path: str
+    stamp: Stamp
+
+
+class Skipped(LeftOut, frozen=True):
+    """A file or folder that is not read. `path` is as it can be shown, which no path of a `Source` is where they differ."""
+
+    reason: Reason
+
+
+_REASONS: Final = {
+    "PATH_ESCAPES": (Reason.LINK, "it is a link; links are not followed"),
+    "FILE_KIND_UNSUPPORTED": (Reason.NOT_A_FILE, "it is a pipe, a socket or a device"),
+    "FILE_CHANGED": (Reason.CHANGED, "it changed each time that it was read"),
+    "FILE_NOT_FOUND": (Reason.CHANGED, "it was gone when it was to be read"),
+    "NOT_A_DIRECTORY": (Reason.CHANGED, "it was another thing when it was to be read"),
+    "IS_A_DIRECTORY": (Reason.CHANGED, "it was another thing when it was to be read"),
+}
+_LINK, _OTHER = _REASONS["PATH_ESCAPES"], _REASONS["FILE_KIND_UNSUPPORTED"]
+
+
+def shown(path: str) -> str:
+    r"""A path in which everything is written out that could hide or mislead (`\x1b`, `\u202e`); a backslash is two."""
+    text = os.fsencode(path.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+    return safe_line(text)
+
+
+class _Under(msgspec.Struct):
+    """A folder under way."""
+
+    path: str
+    level: Level
+    entries: Iterator[Seen]
+    is_whole: bool
+
+
+def files_of(
+    folder: Folder,
+    ignores: Ignores,
+    *,
+    within: Collection[str] = (ROOT,),
+    bytes_max: int = FILE_BYTES_MAX,
+    entries_max: int = ENTRIES_MAX,
+) -> Iterator[Source | Skipped]:
+    """The files below, and what is left out. `within` are the paths that are looked at, with all below them.
+
+    `AssentError` where the folder itself cannot be listed: that is not the same as an empty one.
+    """
+    above = frozenset(parent for place in within for parent in _parents(place))
+    stack = [_Under(ROOT, ignores.level(folder, ROOT, Level()), folder.entries(ROOT), ROOT in within)]
+    looked = 0
+    while stack:
+        here = stack[-1]
+        try:
+            entry = next(here.entries, None)
+        except AssentError as error:
+            if here.path == ROOT:
+                raise
+            stack.pop()
+            yield _unread(here.path, error)
+            continue
+        if entry is None:
+            stack.pop()
+            continue
+        path = joined(here.path, entry.name)
+        is_whole = here.is_whole or path in within
+        if not is_whole and path not in above:
+            continue
+        looked += 1
+        if looked > entries_max:
+            ended = f"more than {entries_max} files and folders were looked at: this one and all behind it are left out"
+            yield Skipped(shown(path), ended, Reason.TOO_MANY)
+            return
+        is_directory = entry.kind == "folder"
+        why, level = ignores.why(path, here.level, is_directory=is_directory)
+        skipped = _skipped(path, entry, why, bytes_max, len(stack))
+        if skipped is None and is_directory:
+            try:
+                inner = ignores.level(folder, path, level)
+            except AssentError as error:
+                because = f"what it leaves out can't be known: {error.message}"
+                skipped = Skipped(path, because, Reason.UNREADABLE)
+            else:
+                stack.append(_Under(path, inner, folder.entries(path), is_whole))
+                continue
+        if skipped is None:
+            yield Source(path, entry.stamp)
+        else:
+            yield skipped
+
+
+def read(folder: Folder, source: Source, *, bytes_max: int = FILE_BYTES_MAX) -> Content | Skipped:
+    """A file's bytes as they stood there at one moment, or why they could not be had."""
+    for left in reversed(range(READS_MAX)):
+        try:
+            return folder.read(source.path, bytes_max)
+        except AssentError as error:
+            if error.code != "FILE_CHANGED" or not left:
+                return _unread(source.path, error, bytes_max)
+    raise AssertionError("the last time returns")  # pragma: no cover
+
+
+def _skipped(path: str, entry: Seen, why: str | None, bytes_max: int, depth: int) -> Skipped | None:
+    printed = shown(path)
+    if why is not None:
+        return Skipped(printed, why, Reason.IGNORED)
+    if printed != path:
+        because = "its name can't be shown as it is: it is not UTF-8, or has a backslash or hidden characters"
+        return Skipped(printed, because, Reason.NAME)
+    if entry.kind in ("link", "other"):
+        reason, because = _LINK if entry.kind == "link" else _OTHER
+        return Skipped(path, because, reason)
+    if entry.kind == "file" and entry.stamp.size > bytes_max:
+        return _too_large(path, bytes_max)
+    if entry.kind == "folder" and depth > DEPTH_MAX:
+        return Skipped(path, f"it is more than {DEPTH_MAX} folders deep", Reason.TOO_DEEP)
+    return None
+
+
+def _unread(path: str, error: AssentError, bytes_max: int = FILE_BYTES_MAX) -> Skipped:
+    if error.code == "FILE_TOO_LARGE":
+        return _too_large(path, bytes_max)
+    reason, because = _REASONS.get(error.code, (Reason.UNREADABLE, error.message))
+    return Skipped(path, because, reason)
+
+
+def _too_large(path: str, bytes_max: int) -> Skipped:
+    return Skipped(path, f"it has more than {bytes_max} bytes", Reason.TOO_LARGE)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path

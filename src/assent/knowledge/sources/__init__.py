@@ -4,6 +4,7 @@ from assent.knowledge.sources._memory import MemoryFolder
 from assent.knowledge.sources.ignoring import GLOBAL, Ignores, stacked
 from assent.knowledge.sources.ports import ROOT, Compile, Content, Folder, Listed, Rules, Seen, Stamp
 from assent.knowledge.sources.walking import ENTRIES_MAX, Reason, Skipped, Source, files_of, read
+from assent.knowledge.sources.watching import Events, Gone, Watch, Window, Windows, changes
 
 __all__ = [
     "ENTRIES_MAX",
@@ -11,7 +12,9 @@ __all__ = [
     "ROOT",
     "Compile",
     "Content",
+    "Events",
     "Folder",
+    "Gone",
     "Ignores",
     "Listed",
     "MemoryFolder",
@@ -21,6 +24,10 @@ __all__ = [
     "Skipped",
     "Source",
     "Stamp",
+    "Watch",
+    "Window",
+    "Windows",
+    "changes",
     "files_of",
     "read",
     "stacked",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -86,13 +86,17 @@ def files_of(
     within: Collection[str] = (ROOT,),
     bytes_max: int = FILE_BYTES_MAX,
     entries_max: int = ENTRIES_MAX,
+    entered: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Source | Skipped]:
     """The files below, and what is left out. `within` are the paths that are looked at, with all below them.
 
+    `entered` is told each folder that is gone into.
+
     `AssentError` where the folder itself cannot be listed: that is not the same as an empty one.
     """
-    above = frozenset(parent for place in within for parent in _parents(place))
+    above = frozenset(parent for place in within for parent in parents(place))
     stack = [_Under(ROOT, ignores.level(folder, ROOT, Level()), folder.entries(ROOT), ROOT in within)]
+    entered(ROOT)
     looked = 0
     while stack:
         here = stack[-1]
@@ -126,6 +130,7 @@ def files_of(
                 because = f"what it leaves out can't be known: {error.message}"
                 skipped = Skipped(path, because, Reason.UNREADABLE)
             else:
+                entered(path)
                 stack.append(_Under(path, inner, folder.entries(path), is_whole))
                 continue
         if skipped is None:
@@ -173,7 +178,8 @@ def _too_large(path: str, bytes_max: int) -> Skipped:
     return Skipped(path, f"it has more than {bytes_max} bytes", Reason.TOO_LARGE)
 
 
-def _parents(path: str) -> Iterator[str]:
+def parents(path: str) -> Iterator[str]:
+    """The folders that a path is in, without the outermost."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from assent.capabilities.knowledge import ignores_of
 from assent.errors import AssentError, InputError
+from assent.knowledge.chunks import FILE_BYTES_MAX
 from assent.knowledge.sources import (
     Content,
     Folder,
@@ -20,6 +21,7 @@ from assent.knowledge.sources import (
     Skipped,
     Source,
     Stamp,
+    contents_of,
     files_of,
     read,
     stacked,
@@ -163,7 +165,7 @@ def test_an_ignore_file_that_is_none_is_not_asked() -> None:
     [
         ({"a": "link"}, "a", Reason.LINK),
         ({"a": "other"}, "a", Reason.NOT_A_FILE),
-        ({"a": b"12345"}, "a", Reason.TOO_LARGE),
+        ({"a": bytes(FILE_BYTES_MAX + 1)}, "a", Reason.TOO_LARGE),
         ({"a\udcff": b""}, "a\\xff", Reason.NAME),
         ({"a\u202etxt": b""}, "a\\u202etxt", Reason.NAME),
         ({"a\nb": {"c": b""}}, "a\\nb", Reason.NAME),
@@ -173,7 +175,7 @@ def test_an_ignore_file_that_is_none_is_not_asked() -> None:
 )
 def test_what_is_not_read_has_a_reason(tree: Tree, path: str, reason: Reason) -> None:
     folder = MemoryFolder(tree)
-    (found,) = files_of(folder, ignores_of(folder), bytes_max=4)
+    (found,) = files_of(folder, ignores_of(folder))
     assert isinstance(found, Skipped)
     assert (found.path, found.reason) == (path, reason)
 
@@ -283,3 +285,53 @@ def test_a_file_is_read_whole_or_named(faults: list[str], reason: Reason | None)
         assert found.reason is reason
     else:
         assert (reason, found.data) == (None, b"text")
+
+
+class Members:
+    """Archives whose members are said beforehand."""
+
+    def __init__(self, members: list[tuple[str, bytes]] | None) -> None:
+        self._members = members
+
+    def reads(self, path: str) -> bool:
+        return path.endswith(".zip")
+
+    def members(self, path: str, data: bytes) -> list[tuple[str, bytes]]:
+        if self._members is None:
+            raise InputError("ARCHIVE_QUOTA", f"`{path}` holds too much")
+        return self._members
+
+
+def contents(tree: Tree, archives: Members | None) -> dict[str, str]:
+    """What is read, and why other things are not."""
+    folder = MemoryFolder(tree)
+    found = {}
+    for one in files_of(folder, ignores_of(folder), archives=archives):
+        for inner in [one] if isinstance(one, Skipped) else contents_of(folder, one, archives):
+            found[inner.path] = inner.reason.value if isinstance(inner, Skipped) else inner.data[:9].decode()
+    return found
+
+
+def test_an_archive_is_a_file_like_others_unless_it_is_asked_for() -> None:
+    tree: Tree = {"a.zip": b"packed", "a.zip!": {"x": b"mine"}, "b!": {"y": b"2"}}
+    members = Members([("in/x", b"1"), ("in/\u202ex", b"1"), ("large", bytes(FILE_BYTES_MAX + 1))])
+    assert contents(tree, None) == {"a.zip": "packed", "a.zip!/x": "mine", "b!/y": "2"}
+    assert contents(tree, members) == {
+        "a.zip!/in/x": "1",
+        "a.zip!/in/\\u202ex": "name",
+        "a.zip!/large": "too_large",
+        "a.zip!": "name",
+        "b!/y": "2",
+    }
+    assert contents({"a.zip": b"packed"}, Members(None)) == {"a.zip": "archive"}
+
+
+def test_a_large_archive_is_read_where_a_large_file_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = bytes(FILE_BYTES_MAX + 1)
+    assert contents({"a.zip": large, "b": large}, Members([])) == {"b": "too_large"}
+    monkeypatch.setattr(walking, "ARCHIVE_BYTES_MAX", 3)
+    assert contents({"a.zip": b"1234"}, Members([])) == {"a.zip": "too_large"}
+    folder = MemoryFolder({"a.zip": b"1234"})
+    (grown,) = contents_of(folder, Source("a.zip", Stamp(3, 0)), Members([]))
+    assert isinstance(grown, Skipped)
+    assert grown.reason is Reason.TOO_LARGE

@@ -2,14 +2,25 @@
 
 from assent.knowledge.sources._memory import MemoryFolder
 from assent.knowledge.sources.ignoring import GLOBAL, Ignores, stacked
-from assent.knowledge.sources.ports import ROOT, Compile, Content, Folder, Listed, Rules, Seen, Stamp
-from assent.knowledge.sources.walking import ENTRIES_MAX, Reason, Skipped, Source, files_of, read
+from assent.knowledge.sources.ports import (
+    ROOT,
+    Archives,
+    Compile,
+    Content,
+    Folder,
+    Listed,
+    Rules,
+    Seen,
+    Stamp,
+)
+from assent.knowledge.sources.walking import ENTRIES_MAX, Reason, Skipped, Source, contents_of, files_of, read
 from assent.knowledge.sources.watching import Events, Gone, Watch, Window, Windows, changes
 
 __all__ = [
     "ENTRIES_MAX",
     "GLOBAL",
     "ROOT",
+    "Archives",
     "Compile",
     "Content",
     "Events",
@@ -28,6 +39,7 @@ __all__ = [
     "Window",
     "Windows",
     "changes",
+    "contents_of",
     "files_of",
     "read",
     "stacked",

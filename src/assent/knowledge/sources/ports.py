@@ -62,6 +62,16 @@ class Rules(Protocol):
         """The last rule that fits, and whether it leaves out (or, by `!`, takes back in). Asked of one entry at a time."""
 
 
+class Archives(Protocol):
+    """What reads the files in an archive."""
+
+    def reads(self, path: str) -> bool:
+        """Whether a file of this name is an archive of files."""
+
+    def members(self, path: str, data: bytes) -> Sequence[tuple[str, bytes]]:
+        """Its files, in the order of their paths' bytes; `AssentError`, and none, where it is damaged, hostile or too much."""
+
+
 Compile: TypeAlias = Callable[[Sequence[str], str], Rules]
 """The rules of some lines; `AssentError` where they cannot be used. The second names their source in errors."""
 

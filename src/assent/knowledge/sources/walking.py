@@ -12,7 +12,7 @@ import msgspec
 from assent.errors import AssentError
 from assent.knowledge.chunks import FILE_BYTES_MAX, LeftOut
 from assent.knowledge.sources.ignoring import Ignores, Level, joined
-from assent.knowledge.sources.ports import ROOT, Content, Folder, Seen, Stamp
+from assent.knowledge.sources.ports import ROOT, Archives, Content, Folder, Seen, Stamp
 from assent.spec.words.legible import safe_line
 
 ENTRIES_MAX: Final = 2_000_000
@@ -20,6 +20,12 @@ ENTRIES_MAX: Final = 2_000_000
 
 DEPTH_MAX: Final = 128
 """Folders within each other that a walk goes into."""
+
+ARCHIVE_BYTES_MAX: Final = 64 << 20
+"""A larger archive is left out, by name."""
+
+MEMBERS: Final = "!"
+"""What stands behind an archive's path where the path of a member begins."""
 
 READS_MAX: Final = 3
 """How often a file is read that changes meanwhile."""
@@ -84,13 +90,13 @@ def files_of(
     ignores: Ignores,
     *,
     within: Collection[str] = (ROOT,),
-    bytes_max: int = FILE_BYTES_MAX,
+    archives: Archives | None = None,
     entries_max: int = ENTRIES_MAX,
     entered: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Source | Skipped]:
     """The files below, and what is left out. `within` are the paths that are looked at, with all below them.
 
-    `entered` is told each folder that is gone into.
+    With `archives` those are files as well, for `contents_of`. `entered` is told each folder that is gone into.
 
     `AssentError` where the folder itself cannot be listed: that is not the same as an empty one.
     """
@@ -122,7 +128,7 @@ def files_of(
             return
         is_directory = entry.kind == "folder"
         why, level = ignores.why(path, here.level, is_directory=is_directory)
-        skipped = _skipped(path, entry, why, bytes_max, len(stack))
+        skipped = _skipped(path, entry, why, archives, len(stack))
         if skipped is None and is_directory:
             try:
                 inner = ignores.level(folder, path, level)
@@ -150,7 +156,31 @@ def read(folder: Folder, source: Source, *, bytes_max: int = FILE_BYTES_MAX) -> 
     raise AssertionError("the last time returns")  # pragma: no cover
 
 
-def _skipped(path: str, entry: Seen, why: str | None, bytes_max: int, depth: int) -> Skipped | None:
+def contents_of(
+    folder: Folder, source: Source, archives: Archives | None = None
+) -> Iterator[Content | Skipped]:
+    """The file's bytes; or those of the files in it, as `ARCHIVE!/MEMBER`, where it is an archive and those are asked for."""
+    if archives is None or not archives.reads(source.path):
+        yield read(folder, source)
+        return
+    packed = read(folder, source, bytes_max=ARCHIVE_BYTES_MAX)
+    if isinstance(packed, Skipped):
+        yield packed
+        return
+    try:
+        members = archives.members(source.path, packed.data)
+    except AssentError as error:
+        yield Skipped(source.path, error.message, Reason.ARCHIVE)
+        return
+    for name, data in members:
+        path = f"{source.path}{MEMBERS}/{name}"
+        seen = Seen(name, "file", Stamp(len(data), 0))
+        yield _skipped(path, seen, None, None, 0) or Content(path, data, packed.stamp)
+
+
+def _skipped(
+    path: str, entry: Seen, why: str | None, archives: Archives | None, depth: int
+) -> Skipped | None:
     printed = shown(path)
     if why is not None:
         return Skipped(printed, why, Reason.IGNORED)
@@ -160,9 +190,13 @@ def _skipped(path: str, entry: Seen, why: str | None, bytes_max: int, depth: int
     if entry.kind in ("link", "other"):
         reason, because = _LINK if entry.kind == "link" else _OTHER
         return Skipped(path, because, reason)
-    if entry.kind == "file" and entry.stamp.size > bytes_max:
-        return _too_large(path, bytes_max)
-    if entry.kind == "folder" and depth > DEPTH_MAX:
+    if entry.kind == "file":
+        is_archive = archives is not None and archives.reads(path)
+        bytes_max = ARCHIVE_BYTES_MAX if is_archive else FILE_BYTES_MAX
+        return _too_large(path, bytes_max) if entry.stamp.size > bytes_max else None
+    if archives is not None and path.endswith(MEMBERS) and archives.reads(path.removesuffix(MEMBERS)):
+        return Skipped(path, "its files could not be told from those in an archive", Reason.NAME)
+    if depth > DEPTH_MAX:
         return Skipped(path, f"it is more than {DEPTH_MAX} folders deep", Reason.TOO_DEEP)
     return None
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import msgspec
 
 from assent.knowledge.sources.ignoring import GIT, IGNORE_FILE, Ignores
-from assent.knowledge.sources.ports import ROOT, Content, Folder, Stamp
+from assent.knowledge.sources.ports import ROOT, Archives, Content, Folder, Stamp
 from assent.knowledge.sources.walking import Skipped, Source, files_of, parents, read
 
 WINDOW_MS: Final = 500
@@ -101,6 +101,7 @@ def changes(
     known: Mapping[str, Stamp],
     *,
     within: Collection[str] = (ROOT,),
+    archives: Archives | None = None,
     digests: Mapping[str, str] | None = None,
     entered: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Source | Skipped | Gone]:
@@ -109,7 +110,7 @@ def changes(
     With `digests` (SHA-256 in hexadecimal, by path) a file whose stamp is as it was is read and compared as well.
     """
     met: set[str] = set()
-    for one in files_of(folder, ignores, within=within, entered=entered):
+    for one in files_of(folder, ignores, within=within, archives=archives, entered=entered):
         if isinstance(one, Source):
             met.add(one.path)
             if known.get(one.path) == one.stamp and (digests is None or _is_same(folder, one, digests)):
@@ -130,10 +131,12 @@ class Watch:
         events: Events,
         clock_ms: Callable[[], int],
         *,
+        archives: Archives | None = None,
         windows: Windows | None = None,
         sweep_ms: int = SWEEP_MS,
     ) -> None:
         self._folder, self._ignores, self._events, self._clock_ms = folder, ignores, events, clock_ms
+        self._archives = archives
         self._windows = windows or Windows()
         self._sweep_ms = sweep_ms
         self._sweep_at: int | None = None
@@ -162,7 +165,13 @@ class Watch:
         """`changes` in the window's places; new folders are watched when it has ended."""
         met: set[str] = set()
         yield from changes(
-            self._folder, self._ignores, known, within=window.places, digests=digests, entered=met.add
+            self._folder,
+            self._ignores,
+            known,
+            within=window.places,
+            archives=self._archives,
+            digests=digests,
+            entered=met.add,
         )
         fresh = met - self._watched
         self._watched = met | {path for path in self._watched if not _is_within(path, window.places)}
@@ -187,7 +196,7 @@ def places_of(paths: Iterable[str]) -> list[str]:
 
 
 def _is_same(folder: Folder, source: Source, digests: Mapping[str, str]) -> bool:
-    found = read(folder, source)
+    found = read(folder, source, bytes_max=source.stamp.size)
     return isinstance(found, Content) and hashlib.sha256(found.data).hexdigest() == digests.get(source.path)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pygit2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assent.capabilities.fs import ConfinedFiles, ControlFiles
 from assent.capabilities.knowledge import ConfinedFolder, _folder, ignores_of
@@ -137,6 +142,17 @@ def test_many_entries_are_looked_at_page_by_page(
     assert [*names, *(one.name for one in seen)] == ["0", "1", "3", "4"]
 
 
+def test_a_folder_of_too_many_entries_is_named(
+    tmp_path: Path, files: ConfinedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_folder, "_NAMES_MAX", 2)
+    build(tmp_path, {"full": {"1": b"", "2": b""}, "over": {"1": b"", "2": b"", "3": b""}})
+    folder = ConfinedFolder(files)
+    *there, over = files_of(folder, ignores_of(folder))
+    assert [one.path for one in there] == ["full/1", "full/2"]
+    assert over == Skipped("over", "`over` has more than 2 entries", Reason.TOO_LARGE)
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, files: ConfinedFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,3 +200,45 @@ def test_git_tracks_what_is_in(tmp_path: Path, files: ConfinedFiles) -> None:
     (tmp_path / ".git" / "index").mkdir()
     found = {one.path: getattr(one, "because", "") for one in files_of(folder, ignores_of(folder))}
     assert "is a directory" in found[".git"]
+
+
+NAMES = ("a", "b", "build", "c", "x.log", "y.txt")
+PATTERNS = (
+    "*.log", "/a", "build/", "!x.log", "b/x.log", "**/c", "a/**", "!a/b", "!build/", "*", "!*/", "!a", "c/*", "a/*/b",
+    "/b/", "y.*", "[ab]", "!b/", "\\!a", "#a", "x.log ",
+)  # fmt: skip
+
+
+def levels(depth: int) -> st.SearchStrategy[Tree]:
+    """A tree whose folders have ignore files, more or less."""
+    lists = st.lists(st.sampled_from(PATTERNS), max_size=3).map(lambda said: "\n".join([*said, ""]).encode())
+    names = {
+        name: st.just(b"") if "." in name or not depth else levels(depth - 1) | st.just(b"") for name in NAMES
+    }
+    return st.fixed_dictionaries({}, optional={**names, ".gitignore": lists})
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@settings(max_examples=40, deadline=None)
+@given(levels(2), st.sampled_from(PATTERNS), st.data())
+def test_just_what_git_lists_is_read(tree: Tree, excluded: str, data: st.DataObject) -> None:
+    with TemporaryDirectory() as place:
+        root = Path(place)
+        build(root, tree)
+        there = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        repository = pygit2.init_repository(place)
+        (root / ".git" / "info" / "exclude").write_text(f"{excluded}\n")
+        for path in data.draw(st.lists(st.sampled_from(there), max_size=3)) if there else []:
+            repository.index.add(path)
+        repository.index.write()
+        told = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=place,
+            env={"PATH": os.environ["PATH"], "HOME": place, "GIT_CONFIG_NOSYSTEM": "1"},
+            capture_output=True,
+            check=True,
+        )
+        with closing(ConfinedFiles(root)) as files:
+            folder = ConfinedFolder(files)
+            found = [one.path for one in files_of(folder, ignores_of(folder, {})) if isinstance(one, Source)]
+        assert found == sorted(path for path in told.stdout.decode().split("\0") if path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from assent.capabilities.fs._globs import Rules, rules_of
@@ -13,8 +14,11 @@ from assent.capabilities.fs.world._faults import faults
 from assent.capabilities.fs.world._paths import join, refusal
 from assent.errors import AssentError
 from assent.invocation import EntryKind
-from assent.knowledge.sources import Content, Folder, Ignores, Seen, Stamp
+from assent.knowledge.sources import ENTRIES_MAX, Content, Folder, Ignores, Seen, Stamp
 from assent.knowledge.sources.ports import Kind
+
+_NAMES_MAX: Final = ENTRIES_MAX
+"""Names of one folder, which are sorted in memory."""
 
 _PAGE_NAMES: Final = 1_000
 """Entries that are looked at while their folder is open: a walk keeps no descriptor from one page to the next."""
@@ -35,9 +39,13 @@ class ConfinedFolder:
 
     def entries(self, path: str) -> Iterator[Seen]:
         with self._files.listed(path) as (_, entries):
-            names = sorted(
-                os.fsencode(entry.name) + b"/" * entry.is_dir(follow_symlinks=False) for entry in entries
-            )
+            names = [
+                os.fsencode(entry.name) + b"/" * entry.is_dir(follow_symlinks=False)
+                for entry in islice(entries, _NAMES_MAX + 1)
+            ]
+        if len(names) > _NAMES_MAX:
+            raise refusal("FILE_TOO_LARGE", path, f"has more than {_NAMES_MAX} entries")
+        names.sort()
         for start in range(0, len(names), _PAGE_NAMES):
             page: list[Seen] = []
             with self._files.listed(path) as (descriptor, _):

@@ -201,9 +201,13 @@ def _skipped(
     return None
 
 
-def _unread(path: str, error: AssentError, bytes_max: int = FILE_BYTES_MAX) -> Skipped:
+def _unread(path: str, error: AssentError, bytes_max: int | None = None) -> Skipped:
     if error.code == "FILE_TOO_LARGE":
-        return _too_large(path, bytes_max)
+        return (
+            Skipped(path, error.message, Reason.TOO_LARGE)
+            if bytes_max is None
+            else _too_large(path, bytes_max)
+        )
     reason, because = _REASONS.get(error.code, (Reason.UNREADABLE, error.message))
     return Skipped(path, because, reason)
 

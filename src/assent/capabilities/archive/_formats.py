@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from typing import IO, Final, Literal, get_args
 
 from assent.capabilities.archive._faults import invalid
-from assent.capabilities.archive._limits import ARCHIVE_BYTES_MAX, go_on
+from assent.capabilities.archive._limits import ARCHIVE_BYTES_MAX, Meter, go_on
+from assent.capabilities.archive._names import ArchiveEntry, Names
+from assent.capabilities.archive._streams import gunzipped, plain, unzstd
+from assent.capabilities.archive._tar import read_tar
+from assent.capabilities.archive._zip import read_zip
 from assent.capabilities.fs.world._paths import refusal, shown
 from assent.invocation import Files, LocalContext, NoEffectError
 
@@ -77,3 +81,37 @@ def contents(source: IO[bytes]) -> Iterator[bytes]:
     source.seek(0)
     while chunk := source.read(1 << 20):
         yield chunk
+
+
+def entries_in(source: IO[bytes], size: int, form: Format, meter: Meter) -> Iterator[ArchiveEntry]:
+    """The entries of an archive, and before each the folders on its way that no earlier one brought. ARCHIVE_…"""
+    if form in ("gz", "zst"):
+        chunks = gunzipped(source, meter) if form == "gz" else unzstd(source, meter)
+        yield ArchiveEntry((), is_folder=False, is_executable=False, chunks=chunks)
+        return
+    names = Names(meter)
+    for entry in _read(source, size, form, meter):
+        new = names.admit(entry.parts, is_folder=entry.is_folder)
+        own = "/".join(entry.parts)
+        for path in new:
+            if path != own:
+                parts = tuple(path.split("/"))
+                yield ArchiveEntry(parts, is_folder=True, is_executable=False, chunks=iter(()))
+        if own in new:
+            yield entry
+        else:
+            # The archive's own top, or a folder that stands already.
+            for _ in entry.chunks:
+                pass
+
+
+def _read(source: IO[bytes], size: int, form: Format, meter: Meter) -> Iterator[ArchiveEntry]:
+    match form:
+        case "zip":
+            return read_zip(source, size, meter)
+        case "tar":
+            return read_tar(plain(source, meter), meter)
+        case "tar.gz":
+            return read_tar(gunzipped(source, meter), meter)
+        case _:
+            return read_tar(unzstd(source, meter), meter)

@@ -11,13 +11,17 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Final
 
-from assent.capabilities.archive._formats import Format, contents, fetch, format_of, holds_one_file, scratch
+from assent.capabilities.archive._formats import (
+    contents,
+    entries_in,
+    fetch,
+    format_of,
+    holds_one_file,
+    scratch,
+)
 from assent.capabilities.archive._limits import Limits, Meter
-from assent.capabilities.archive._names import ArchiveEntry, Names
+from assent.capabilities.archive._names import ArchiveEntry
 from assent.capabilities.archive._shapes import Unpack, Unpacked
-from assent.capabilities.archive._streams import gunzipped, plain, unzstd
-from assent.capabilities.archive._tar import read_tar
-from assent.capabilities.archive._zip import read_zip
 from assent.capabilities.fs._shapes import place
 from assent.capabilities.fs._write import dirs_to_make
 from assent.capabilities.fs.change._change import NOTHING, Change, Expected, Folder, Target, made_dirs
@@ -44,7 +48,7 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
         with scratch() as source:
             size = fetch(context, place(parameters.source), source)
             digest = _digest(source)
-            for entry in _entries(source, size, form, Meter(_limits(parameters), context.cancel)):
+            for entry in entries_in(source, size, form, Meter(_limits(parameters), context.cancel)):
                 for _ in survey.seen(entry):
                     pass
         tree = survey.tree
@@ -83,7 +87,7 @@ class UnpackEffect(FileEffect[Unpack, Unpacked]):
         aside = files.temporary(place(parameters.destination), key=context.key)
         if not holds_one_file(form):
             files.make_dir(aside)
-        for entry in _entries(source, size, form, Meter(_limits(parameters), context.cancel)):
+        for entry in entries_in(source, size, form, Meter(_limits(parameters), context.cancel)):
             where, content = "/".join((aside, *entry.parts)), survey.seen(entry)
             if entry.is_folder:
                 files.make_dir(where)
@@ -146,40 +150,6 @@ class _Survey:
         kinds = [node.kind for path, node in self._nodes.items() if path or node.kind is EntryKind.FILE]
         files = kinds.count(EntryKind.FILE)
         return {"files": files, "folders": len(kinds) - files, "size": self.tree.size}
-
-
-def _entries(source: IO[bytes], size: int, form: Format, meter: Meter) -> Iterator[ArchiveEntry]:
-    """The entries, and before each the folders on its way that no earlier one brought."""
-    if form in ("gz", "zst"):
-        chunks = gunzipped(source, meter) if form == "gz" else unzstd(source, meter)
-        yield ArchiveEntry((), is_folder=False, is_executable=False, chunks=chunks)
-        return
-    names = Names(meter)
-    for entry in _read(source, size, form, meter):
-        new = names.admit(entry.parts, is_folder=entry.is_folder)
-        own = "/".join(entry.parts)
-        for path in new:
-            if path != own:
-                parts = tuple(path.split("/"))
-                yield ArchiveEntry(parts, is_folder=True, is_executable=False, chunks=iter(()))
-        if own in new:
-            yield entry
-        else:
-            # The archive's own top, or a folder that stands already.
-            for _ in entry.chunks:
-                pass
-
-
-def _read(source: IO[bytes], size: int, form: Format, meter: Meter) -> Iterator[ArchiveEntry]:
-    match form:
-        case "zip":
-            return read_zip(source, size, meter)
-        case "tar":
-            return read_tar(plain(source, meter), meter)
-        case "tar.gz":
-            return read_tar(gunzipped(source, meter), meter)
-        case _:
-            return read_tar(unzstd(source, meter), meter)
 
 
 def _limits(parameters: Unpack) -> Limits:

@@ -10,6 +10,7 @@ meaning, in which nothing below an ignored folder can be taken back in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -34,16 +35,27 @@ _ANY_ENTRY: Final = "(?:(?P<ps_d>/)|$)"
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """One list of rules, last one first, as expressions with what they say."""
+    """One list of rules, last one first, as expressions with what they say and the lines that each was made of."""
 
-    groups: tuple[tuple[bool, Regex], ...]
+    groups: tuple[tuple[bool, Regex, tuple[tuple[str, str], ...]], ...]
 
     def verdict(self, path: str, *, is_directory: bool) -> bool | None:
         """What the last rule that fits the path says: true (it fits), false (`!`); None when no rule is about it."""
-        text = path.encode("utf-8", "surrogateescape") + (b"/" if is_directory else b"")
-        for says, regex in self.groups:
+        text = _text(path, is_directory=is_directory)
+        for says, regex, _ in self.groups:
             if regex.found_in(text) is not None:
                 return says
+        return None
+
+    def fitting(self, path: str, *, is_directory: bool) -> tuple[str, bool] | None:
+        """The same with the line of that rule."""
+        text = _text(path, is_directory=is_directory)
+        for says, regex, lines in self.groups:
+            if regex.found_in(text) is not None:
+                line = next(
+                    line for line, expression in reversed(lines) if _single(expression).found_in(text)
+                )
+                return line, says
         return None
 
 
@@ -52,11 +64,10 @@ def rules_of(lines: Sequence[str], *, source: str, code: str = "PATTERN_INVALID"
     from pathspec.patterns.gitignore.base import GitIgnorePatternError
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-    from assent.capabilities.text._regex import Flags, compile_pattern  # a file step needs none of it
-
     if len(lines) > RULES_MAX:
         raise _invalid(code, source, f"has more than {RULES_MAX} rules")
-    found: list[tuple[bool, str]] = []
+    groups: list[tuple[bool, list[tuple[str, str]]]] = []
+    length = 0
     for number, line in enumerate(lines, start=1):
         place = f"{source}:{number}" if code == "IGNORE_FILE_INVALID" else f"{source}[{number - 1}]"
         if len(line) > 1000:
@@ -71,31 +82,39 @@ def rules_of(lines: Sequence[str], *, source: str, code: str = "PATTERN_INVALID"
                 code, place, "is not a glob: it ends with a backslash that escapes nothing"
             ) from None
         if expression is not None and says is not None:
-            found.append((says, _of_entry(expression)))
+            entry = f"(?:{_of_entry(expression)})"
+            if not groups or groups[-1][0] is not says or length >= _GROUP_CHARACTERS:
+                groups.append((says, []))
+                length = 0
+            groups[-1][1].append((line, entry))
+            length += len(entry) + 1
         elif code != "IGNORE_FILE_INVALID":
             raise _invalid(code, place, "is not a glob: it is empty, a comment, or has a range that is none")
-    groups: list[tuple[bool, str]] = []
-    for says, expression in found:
-        if groups and groups[-1][0] is says and len(groups[-1][1]) < _GROUP_CHARACTERS:
-            groups[-1] = says, f"{groups[-1][1]}|(?:{expression})"
-        else:
-            groups.append((says, f"(?:{expression})"))
     try:
         compiled = [
-            (
-                says,
-                compile_pattern(
-                    group.encode(),
-                    Flags(dot_all=True),
-                    characters_max=_GROUP_CHARACTERS_MAX,
-                    memory_bytes=_GROUP_MEMORY_BYTES,
-                ),
-            )
-            for says, group in groups
+            (says, _expression("|".join(one for _, one in made)), tuple(made)) for says, made in groups
         ]
     except NoEffectError as error:
         raise _invalid(code, source, f"has a glob that can't be used: {error.message}") from None
     return Rules(tuple(reversed(compiled)))
+
+
+def _expression(text: str) -> Regex:
+    from assent.capabilities.text._regex import Flags, compile_pattern  # a file step needs none of it
+
+    return compile_pattern(
+        text.encode(),
+        Flags(dot_all=True),
+        characters_max=_GROUP_CHARACTERS_MAX,
+        memory_bytes=_GROUP_MEMORY_BYTES,
+    )
+
+
+_single: Final = lru_cache(maxsize=1_000)(_expression)
+
+
+def _text(path: str, *, is_directory: bool) -> bytes:
+    return path.encode("utf-8", "surrogateescape") + (b"/" if is_directory else b"")
 
 
 def _of_entry(expression: str) -> str:

@@ -67,6 +67,12 @@ def entries_of(repository: Repository, data: bytes | None) -> dict[str, Entry]:
         return {entry.path: Entry(str(entry.id), int(entry.mode)) for entry in index}
 
 
+def paths_of(top: str, data: bytes) -> list[bytes]:
+    """The paths of an index, conflicts and all, in the order of their bytes. GIT_UNREADABLE."""
+    with _copy(top, data) as index:
+        return sorted({entry.path.encode("utf-8", "surrogateescape") for entry in index})
+
+
 def left_alone(repository: Repository, data: bytes | None) -> frozenset[str]:
     """The paths whose files git does not look at: not checked out (`skip-worktree`), or as they were (`assume-unchanged`).
 

@@ -102,6 +102,10 @@ class ConfinedFiles:
         return None if found is None else entry_of(found)
 
     def read(self, path: str) -> Iterator[bytes]:
+        return _chunks(self.opened(path), path)
+
+    def opened(self, path: str) -> int:
+        """A descriptor of a regular file, which the caller closes."""
         with self._walker.at(path) as place:
             found = place.there()
             require_file(path, found.st_mode)
@@ -115,24 +119,31 @@ class ConfinedFiles:
             except BaseException:
                 os.close(descriptor)
                 raise
-        return _chunks(descriptor, path)
+        return descriptor
 
     def list(self, path: str) -> list[str]:
+        with self.listed(path) as (_, entries):
+            return sorted(entry.name for entry in entries)
+
+    @contextlib.contextmanager
+    def listed(self, path: str) -> Iterator[tuple[int, Iterator[os.DirEntry[str]]]]:
+        """A directory's descriptor and the entries in it; control files are not among them."""
         with self._walker.at(path) as place:
             found = place.there()
             _require_directory(path, found.st_mode)
             with (
                 self._folder(place) as (descriptor, identity),
                 faults(path),
-                os.scandir(descriptor) as entries,
+                os.scandir(descriptor) as found_in,
             ):
-                return sorted(
-                    entry.name
-                    for entry in entries
+                entries = (
+                    entry
+                    for entry in found_in
                     if not is_temporary(entry.name)
                     and place.control.zone_named(identity, entry.name) is not Zone.HIDDEN
                     and place.control.zone_of((identity[0], entry.inode())) is not Zone.HIDDEN
                 )
+                yield descriptor, entries
 
     @contextlib.contextmanager
     def _folder(self, place: Place) -> Iterator[tuple[int, Identity]]:

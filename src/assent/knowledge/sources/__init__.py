@@ -1,0 +1,46 @@
+"""What of a folder is read, and why anything else is not."""
+
+from assent.knowledge.sources._memory import MemoryFolder
+from assent.knowledge.sources.ignoring import GLOBAL, Ignores, stacked
+from assent.knowledge.sources.ports import (
+    ROOT,
+    Archives,
+    Compile,
+    Content,
+    Folder,
+    Listed,
+    Rules,
+    Seen,
+    Stamp,
+)
+from assent.knowledge.sources.walking import ENTRIES_MAX, Reason, Skipped, Source, contents_of, files_of, read
+from assent.knowledge.sources.watching import Events, Gone, Watch, Window, Windows, changes
+
+__all__ = [
+    "ENTRIES_MAX",
+    "GLOBAL",
+    "ROOT",
+    "Archives",
+    "Compile",
+    "Content",
+    "Events",
+    "Folder",
+    "Gone",
+    "Ignores",
+    "Listed",
+    "MemoryFolder",
+    "Reason",
+    "Rules",
+    "Seen",
+    "Skipped",
+    "Source",
+    "Stamp",
+    "Watch",
+    "Window",
+    "Windows",
+    "changes",
+    "contents_of",
+    "files_of",
+    "read",
+    "stacked",
+]

@@ -31,6 +31,7 @@ PARTS = (
     "simulate",
     "manifests",
     "validation",
+    "knowledge_cleaning",
     "redaction",
     "application",
     "calls",

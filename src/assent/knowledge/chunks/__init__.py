@@ -1,7 +1,7 @@
 """Texts cut into chunks: the pieces that are indexed, found and shown."""
 
 from assent.knowledge.chunks.cutting import CHUNK_BYTES_MAX, PLANNER_VERSION, Chunk, chunks_of, language_of
-from assent.knowledge.chunks.plan import FILE_BYTES_MAX, LeftOut, Plan, Planned, plan_file
+from assent.knowledge.chunks.plan import FILE_BYTES_MAX, LeftOut, Plan, Planned, left_out, plan_file
 
 __all__ = [
     "CHUNK_BYTES_MAX",
@@ -13,5 +13,6 @@ __all__ = [
     "Planned",
     "chunks_of",
     "language_of",
+    "left_out",
     "plan_file",
 ]

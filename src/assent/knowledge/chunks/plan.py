@@ -31,8 +31,8 @@ class LeftOut(msgspec.Struct, frozen=True):
     because: str
 
 
-def plan_file(path: str, data: bytes) -> Planned | LeftOut:
-    """How a file is cut, or why it is not."""
+def left_out(path: str, data: bytes) -> LeftOut | None:
+    """Why a file is not indexed; None: it is."""
     if len(data) > FILE_BYTES_MAX:
         return LeftOut(path, f"it has more than {FILE_BYTES_MAX} bytes")
     if b"\0" in data:
@@ -41,6 +41,14 @@ def plan_file(path: str, data: bytes) -> Planned | LeftOut:
         data.decode()
     except UnicodeDecodeError as error:
         return LeftOut(path, f"it is not UTF-8 at byte {error.start}")
+    return None
+
+
+def plan_file(path: str, data: bytes) -> Planned | LeftOut:
+    """How a file is cut, or why it is not."""
+    left = left_out(path, data)
+    if left is not None:
+        return left
     return Planned(path, language_of(path), len(data), chunks_of(path, data))
 
 

@@ -9,10 +9,12 @@ from assent._lazy import compiled_when_asked
 
 # Control characters move the cursor and end lines; some others reorder or hide what stands around them; the rest takes no room,
 # so that a name, or a sentence for a model, is read by a program and not by a person.
-_UNSAFE: Final = compiled_when_asked(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+UNSEEN: Final = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+"""What nobody sees in a text, as a regular expression has it in brackets; tabs and the ends of lines are seen."""
+_UNSAFE: Final = compiled_when_asked(f"[{UNSEEN}\r]")
 
 
 def safe(text: str) -> str:

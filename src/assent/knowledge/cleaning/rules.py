@@ -1,0 +1,292 @@
+"""The rules by which secrets are found (`rules.toml`), and one automaton for all of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
+
+CANDIDATES_MAX: Final = 20_000
+"""Texts of one file that look like a secret and are none. What looks so after that many is removed unseen: looking takes time."""
+VALUE_BYTES_MAX: Final = 4096
+"""Bytes of an assigned value that are looked at."""
+_MEMORY_BYTES: Final = 64 << 20
+_DROPPED: Final = "¦"
+
+# What stands between a name and its value: an annotation, an operator, a bracket, a tag's end, an attribute, a space.
+_BETWEEN: Final = (
+    r"[A-Za-z0-9_.-]{0,40}[\\\"'`\[\]]{0,6}"
+    r"(?:\s{0,8}:\s{0,4}[A-Za-z&*][A-Za-z0-9_&'\[\]<>., |?*]{0,40}=\s{0,8}"
+    r"|\s{0,20}(?::=|=>|={1,3}|!==?|\?=|\+=|<-|:|,)\s{0,20}|\s{0,4}\(\s{0,8}|>\s{0,8}"
+    r"|\s{1,8}(?:value|content|default(?:Value)?)\s?=\s?|[ \t]{1,4})"
+)
+_QUOTE: Final = r"(?:[bBfFrRuUL@$]{0,2}\\{0,3}[\"'`])"
+_BARE: Final = r"[^\s\"'`<>\\(){}\[\],;:=]"
+_NAME_BEFORE: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}\Z")
+_NAME_AFTER: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+# What a name must follow on its line where only a space stands between it and its value.
+_COMMAND: Final = re.compile(
+    rb"(?:^|\s)(?:ENV|ARG|setenv|set|\#\s*define|-D|--?|requirepass|IDENTIFIED)\s*[A-Za-z0-9_.-]*\Z"
+)
+_ENDS: Final = {quote: re.compile(rb"(?:[^%b\\\r\n]|\\[^\r\n])*" % bytes([quote])) for quote in b"\"'`"}
+_ENDS_ESCAPED: Final = re.compile(rb"(?:[^\"'`\\\r\n]|\\[^\"'`\\\r\n])*")
+_ENDS_BARE: Final = re.compile(rb"[^\s<>]*")
+_CLOSING: Final = b"\"'`,;)]}"
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One kind of secret (`rules.toml` says what each field means)."""
+
+    id: str
+    pattern: str
+    keywords: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    lane: int = 1
+    apart: tuple[str, ...] = ()
+    check: str | None = None
+    entropy: float = 0
+    assigned: bool = False
+    yes: tuple[str, ...]
+    no: tuple[str, ...]
+
+
+class _Sorts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    code: frozenset[str]
+    prose: frozenset[str]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    about: tuple[str, ...]
+    sort: _Sorts
+    rule: tuple[Rule, ...]
+
+
+class Hit(msgspec.Struct, frozen=True, order=True):
+    """A secret: bytes `begin` up to `end`."""
+
+    begin: int
+    end: int
+    rule: str
+
+
+@cache
+def _file() -> _File:
+    text = files("assent.knowledge.cleaning").joinpath("rules.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), _File)
+
+
+def rules() -> tuple[Rule, ...]:
+    """Every rule, in its order."""
+    return _file().rule
+
+
+def vector(text: str) -> bytes:
+    """A test vector as it is meant."""
+    return text.replace(_DROPPED, "").encode()
+
+
+def kind_of(path: str) -> Kind:
+    """What sort of file it is, by its ending; a name without one says nothing, and so it is data."""
+    name = path.rpartition("/")[2].lower()
+    ending = name.rpartition(".")[2] if "." in name else ""
+    return (
+        Kind.CODE
+        if ending in _file().sort.code
+        else Kind.PROSE
+        if ending in _file().sort.prose
+        else Kind.DATA
+    )
+
+
+@cache
+def automaton(
+    pattern: str, *, groups: bool = False, utf_8: bool = False
+) -> Any:  # `Any`: RE2's patterns have no type
+    """A pattern over bytes, in linear time."""
+    import re2
+
+    options = re2.Options()
+    if not utf_8:
+        options.encoding = re2.Options.Encoding.LATIN1  # bytes are bytes
+    options.max_mem = _MEMORY_BYTES
+    options.log_errors = False
+    options.never_capture = not groups
+    return re2.compile(pattern.encode(), options)
+
+
+class _Lane(NamedTuple):
+    """Rules that are looked for at once, in texts that hold one of some words."""
+
+    rules: tuple[Rule, ...]
+    automaton: Any  # `Any`: as above
+    words: frozenset[bytes]
+
+
+def _lane(rules: Sequence[Rule], words: Iterable[str] = ()) -> _Lane:
+    # Anchored, so that it need not look backwards for where a match began: all rules at once, read backwards, are slow.
+    every = automaton(f"(?s:.*?)(?:{'|'.join(f'(?:{rule.pattern})' for rule in rules)})")
+    return _Lane(tuple(rules), every, frozenset(word.encode() for word in words))
+
+
+@cache
+def _lanes() -> tuple[_Lane, ...]:
+    spelled = [rule for rule in rules() if not rule.assigned]
+    numbers = sorted({rule.lane for rule in spelled})
+    together = [_lane([one for one in spelled if one.lane == number and not one.apart]) for number in numbers]
+    return (*together, *(_lane([one], one.apart) for one in spelled if one.apart))
+
+
+@cache
+def _words() -> Any:  # `Any`: as above
+    import re2
+
+    return automaton("|".join(re2.escape(word).decode() for lane in _lanes() for word in lane.words))
+
+
+@cache
+def _assigned() -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules() if rule.assigned)
+
+
+@cache
+def _named(*, is_code: bool) -> Any:  # `Any`: as above
+    names = "|".join(rule.pattern for rule in _assigned())
+    begins = _QUOTE if is_code else f"(?:{_QUOTE}|{_BARE})"
+    return automaton(f"(?:{names}){_BETWEEN}{begins}")
+
+
+def hits(path: str, data: bytes) -> list[Hit]:
+    """Every secret in a text, in order; none overlaps another."""
+    kind = kind_of(path)
+    look = _Looking(data, kind)
+    found = [*look.spelled(), *look.assigned()]
+    # The first rule names what several find; what a later one sees more of the same goes too.
+    merged: list[Hit] = []
+    for hit in sorted(found, key=lambda one: (one.begin, -one.end)):
+        if merged and hit.begin < merged[-1].end:
+            last = merged[-1]
+            rank = min((last, hit), key=lambda one: _order()[one.rule])
+            merged[-1] = Hit(last.begin, max(last.end, hit.end), rank.rule)
+        else:
+            merged.append(hit)
+    return merged
+
+
+@cache
+def _order() -> dict[str, int]:
+    return {rule.id: at for at, rule in enumerate(rules())}
+
+
+class _Looking:
+    """One look through a text."""
+
+    def __init__(self, data: bytes, kind: Kind) -> None:
+        self._data = data
+        self._kind = kind
+        self._candidates = 0
+        self._lower: bytes | None = None
+
+    def spelled(self) -> Iterator[Hit]:
+        """What is spelled as only secrets are."""
+        words = {seen[0] for seen in _words().finditer(self._data)}
+        for lane in _lanes():
+            if not lane.words or not words.isdisjoint(lane.words):
+                yield from self._in_lane(lane)
+
+    def _in_lane(self, lane: _Lane) -> Iterator[Hit]:
+        at = 0
+        while (seen := lane.automaton.match(self._data, at)) is not None:
+            # Which rule it was, and where it began: the automaton tells the end alone.
+            end = seen.end()
+            text = self._data[at:end].lower()
+            begins = [
+                (found.start(), rule)
+                for rule in lane.rules
+                if any(word.encode() in text for word in rule.keywords)
+                and (found := automaton(rule.pattern).search(self._data, at, end + 1)) is not None
+            ]
+            at = min((begin for begin, _ in begins), default=end - 1) + 1
+            for begin, rule in begins:
+                hit = self._hit(rule, begin) if begin < at and self._has_needs(rule) else None
+                if hit is not None:
+                    yield hit
+                    at = hit.end
+                    break
+
+    def _hit(self, rule: Rule, begin: int) -> Hit | None:
+        found = automaton(rule.pattern, groups=True).match(self._data, begin)
+        if found is None:
+            return None
+        group = next((one for one in range(1, len(found.groups()) + 1) if found.span(one)[0] >= 0), 0)
+        begin, end = found.span(group)
+        return Hit(begin, end, rule.id) if self._is_one(rule, self._data[begin:end]) else None
+
+    def _has_needs(self, rule: Rule) -> bool:
+        if not rule.needs:
+            return True
+        if self._lower is None:
+            self._lower = self._data.lower()
+        return any(need.encode() in self._lower for need in rule.needs)
+
+    def _is_one(self, rule: Rule, value: bytes) -> bool:
+        if rule.check is None or self._candidates >= CANDIDATES_MAX:
+            return True
+        if CHECKS[rule.check](Found(value, self._kind, rule.entropy)):
+            return True
+        self._candidates += 1
+        return False
+
+    def assigned(self) -> Iterator[Hit]:
+        """What a name says of its value."""
+        at, every = 0, _named(is_code=self._kind is Kind.CODE)
+        while (seen := every.search(self._data, at)) is not None:
+            begin, at = seen.span()
+            value_begin, value_end = self._value(at)
+            hit = self._assigned_hit(begin, value_begin, value_end)
+            if hit is not None:
+                yield hit
+                at = hit.end
+
+    def _value(self, at: int) -> tuple[int, int]:
+        """Where the value is that begins with a quote before `at`, or is not quoted."""
+        data, last = self._data, self._data[at - 1]
+        if last not in _ENDS:
+            end = _end(_ENDS_BARE, data, at - 1)
+            while end > at and data[end - 1] in _CLOSING:
+                end -= 1
+            return at - 1, end
+        return at, _end(_ENDS_ESCAPED if data[at - 2] == 0x5C else _ENDS[last], data, at)
+
+    def _assigned_hit(self, name_begin: int, begin: int, end: int) -> Hit | None:
+        data = self._data
+        line = data.rfind(b"\n", 0, name_begin) + 1
+        before = _NAME_BEFORE.search(data, max(line, name_begin - 64), name_begin)
+        after = _NAME_AFTER.match(data, name_begin)
+        assert after is not None  # INVARIANT: every name of an assigned rule is made of these
+        name = (before[0] if before else b"") + after[0]
+        if _HUMP.sub("_", name.decode()).lower().endswith(_file().about):
+            return None
+        between = data[after.end() : begin].rstrip(b"\"'`\\bBfFrRuUL@$")
+        if not between.strip() and not _COMMAND.search(data[max(line, name_begin - 200) : name_begin]):
+            return None
+        if data[begin - 1] not in _ENDS and between.rstrip().endswith((b"(", b",")):
+            return None  # an expression
+        for rule in _assigned():
+            if automaton(rule.pattern).match(data, name_begin) is not None:
+                value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
+                return Hit(begin, end, rule.id) if end > begin and self._is_one(rule, value) else None
+        raise AssertionError(name)
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    found = pattern.match(data, at)
+    assert found is not None  # INVARIANT: each of them takes nothing too
+    return found.end()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assent.knowledge.cleaning import clean
+from assent.knowledge.cleaning import rules as looked
+from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
+from assent.knowledge.cleaning.rules import Hit, Rule, hits, kind_of, rules, vector
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
+def test_a_rule_finds_what_it_says_and_nothing_of_what_it_says_not(rule: Rule) -> None:
+    assert rule.yes
+    assert rule.no
+    for text in rule.yes:
+        found = clean("x.data", vector(text))
+        assert rule.id in {one.rule for one in found.removed}, text
+        assert f"[removed: {rule.id}]".encode() in found.text
+    for text in rule.no:
+        assert rule.id not in {one.rule for one in clean("x.data", vector(text)).removed}, text
+
+
+def test_ids_are_of_one_rule_and_checks_are_known() -> None:
+    assert len({rule.id for rule in rules()}) == len(rules()) > 100
+    assert {rule.check for rule in rules()} - {None} == {*CHECKS}
+    assert all(rule.keywords == tuple(map(str.lower, rule.keywords)) for rule in rules())
+
+
+def test_the_page_has_a_row_for_each_rule() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "knowledge.md").read_text()
+    rows = [row for rule in rules() for row in [f"`{rule.id}`"] if row not in page]
+    assert not rows
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("a/b.py", Kind.CODE), ("README.md", Kind.PROSE), (".env", Kind.DATA), ("a.d/Makefile", Kind.DATA)],
+)
+def test_a_file_is_of_a_kind_by_its_ending(path: str, kind: Kind) -> None:
+    assert kind_of(path) is kind
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.py", 'token_type = "a8f5f167f44f4964e6c9"'),  # about a secret
+        ("a.py", "password = get_password9()"),  # an expression
+        ("a.sh", "login(password, user9name)"),
+        ("a.yaml", "password: {{ vault.password9 }}"),
+        ("a.yaml", "password: string"),
+        ("a.txt", "The password hunter29 is wrong."),
+        ("a.yaml", "api_key: short9"),
+        ("a.yaml", "secret: one of many words 9"),
+        ("a.yaml", "secret: aaaaaaaaaaaaaaaaaaaa9"),
+        ("a.py", 'password = "Enter at least 8 letters"'),
+        ("a.py", 'password = "reset_password"'),
+        ("a.py", 'password = "aaaa"'),
+        ("a.yaml", "token: vault.get9(name)"),
+        ("a.yaml", "token: ''"),
+    ],
+)
+def test_what_is_no_value_stays(path: str, text: str) -> None:
+    assert clean(path, text.encode()).text == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "left"),
+    [
+        ("a.py", 'password = "correct-horse-battery-staple"', b'password = "[removed: assigned-password]"'),
+        ("a.yaml", "password: postgres", b"password: [removed: assigned-password]"),
+        ("a.yaml", "{password: hunter29, user: me}", b"{password: [removed: assigned-password], user: me}"),
+        ("a.ini", 'password = "two words 99"', b'password = "[removed: assigned-password]"'),
+        (
+            "a.json",
+            '"a": "{\\"password\\": \\"hun\\nter2\\"}"',
+            b'"a": "{\\"password\\": \\"[removed: assigned-password]\\"}"',
+        ),
+        ("a.yaml", "token: QWERTYUIOPasdfghjklZXCVBNM", b"token: [removed: assigned-secret]"),
+        # Two rules see one value, one of them more of it.
+        ("a.env", "TOKEN=ghp_" + "a1B2c3D4e" * 4 + ".more9", b"TOKEN=[removed: github-token]"),
+    ],
+)
+def test_what_is_a_value_goes_whole(path: str, text: str, left: bytes) -> None:
+    assert clean(path, text.encode()).text == left
+
+
+def test_past_so_many_candidates_every_further_one_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looked, "CANDIDATES_MAX", 2)
+    text = b"4111 1111 1111 1112\n" * 3
+    assert hits("a.txt", text) == [Hit(40, 59, "card-number")]
+
+
+def test_a_check_takes_no_bytes_for_what_they_are_not() -> None:
+    assert not CHECKS["base64-text"](Found(b"abc=efgh", Kind.DATA, 0))
+    assert not CHECKS["base64-text"](Found(b"database", Kind.DATA, 0))
+    assert CHECKS["base64-text"](Found(b"abcdefgh" * 5, Kind.DATA, 0))

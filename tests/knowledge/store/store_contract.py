@@ -64,6 +64,7 @@ class StoreContract:
         assert not store.pieces("repo", "lexical")
         assert store.file("repo", "a.py") is None
         assert store.prove("repo", "a.py", 0) is None
+        assert store.forget("repo", ["a.py"]).number == 0
         with pytest.raises(WorldError, match="KNOWLEDGE_STALE"):
             store.cuts(1)
 

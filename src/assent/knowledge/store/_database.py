@@ -20,28 +20,28 @@ _BUSY_S: Final = 10
 
 STEPS: Final = (
     """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE repositories (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE repositories (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE generations (
   number INTEGER PRIMARY KEY, repository INTEGER NOT NULL, kind TEXT NOT NULL, root BLOB NOT NULL,
   undone INTEGER NOT NULL DEFAULT 0
-);
+) STRICT;
 CREATE INDEX generations_by_repository ON generations (repository, number);
 CREATE TABLE files (
   id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, path BLOB NOT NULL, born INTEGER NOT NULL, died INTEGER,
   head BLOB NOT NULL, cuts BLOB NOT NULL
-);
+) STRICT;
 CREATE INDEX files_by_path ON files (repository, path);
 CREATE INDEX files_by_birth ON files (born);
 CREATE INDEX files_by_death ON files (died) WHERE died IS NOT NULL;
-CREATE TABLE chunks (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
+CREATE TABLE chunks (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE pieces (
   id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, kind TEXT NOT NULL, name BLOB NOT NULL, born INTEGER NOT NULL,
   died INTEGER, sealed BLOB NOT NULL
-);
+) STRICT;
 CREATE INDEX pieces_by_kind ON pieces (repository, kind, id);
-CREATE TABLE blocks (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
-CREATE TABLE events (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE events (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 """,
 )
 """The schema, step by step; one that was released is never changed."""

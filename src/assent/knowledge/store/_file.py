@@ -252,13 +252,6 @@ class SqlCipherStore(MemoryStore):
                 hint="end that program and forget again",
             )
 
-    def _verify_pages(self) -> None:
-        if self._ring is not None and self._ask("PRAGMA cipher_integrity_check"):
-            raise DamagedError(
-                "KNOWLEDGE_STORE_DAMAGED", "pages of the file were changed", path=str(self._place.store)
-            )
-        super()._verify_pages()
-
     # -- keys -------------------------------------------------------------------------------------
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NAME_BYTES_MAX: Final = 1024
 """Of a tenant's or a repository's name."""
+BUSY_S: Final = 10
 BLOCK_BYTES: Final = 64 << 10
 """A part of a piece is sealed in blocks of this size: what is read of it is whole blocks."""
 _NUMBERS: Final = 24
@@ -55,6 +56,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     rows: bytes
 
 
+T = TypeVar("T")
 _HEADS: Final = msgspec.msgpack.Decoder(_Head)
 _CUTS: Final = msgspec.msgpack.Decoder(tuple[Cut, ...])
 _HEADERS: Final = msgspec.msgpack.Decoder(_Header)
@@ -153,7 +155,7 @@ class MemoryStore:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        if not self._busy.acquire(timeout=10):
+        if not self._busy.acquire(timeout=BUSY_S):
             raise WorldError("STORAGE_BUSY", "the store of knowledge is being written by another thread")
         try:
             yield
@@ -206,12 +208,12 @@ class MemoryStore:
         return None
 
     def _held(self, row: int, head: bytes, repository: bytes) -> Held:
-        said = _HEADS.decode(self._unseal(head, repository, place_of(b"h", row)))
+        said = _read(_HEADS, self._unseal(head, repository, place_of(b"h", row)))
         return Held(row, *msgspec.structs.astuple(said))
 
     def cuts(self, row: int) -> tuple[Cut, ...]:
         for repository, cuts in self._ask("SELECT repository, cuts FROM files WHERE id = ?", (row,)):
-            return _CUTS.decode(self._unseal(cuts, digest_of(self._name(repository)), place_of(b"c", row)))
+            return _read(_CUTS, self._unseal(cuts, digest_of(self._name(repository)), place_of(b"c", row)))
         raise _stale()
 
     def text(self, row: int, chunk: int) -> bytes:
@@ -238,7 +240,7 @@ class MemoryStore:
                 number,
                 digest,
                 kind,
-                _HEADERS.decode(self._unseal(sealed, digest, place_of(b"p", number))),
+                _read(_HEADERS, self._unseal(sealed, digest, place_of(b"p", number))),
             )
             for number, kind, sealed in self._ask(
                 f"SELECT id, kind, sealed FROM pieces WHERE {where} ORDER BY id",  # noqa: S608  # our own text
@@ -304,7 +306,7 @@ class MemoryStore:
         return 2 + held.chunks
 
     def _verify_pages(self) -> None:
-        if self._ask("PRAGMA quick_check") != [("ok",)]:
+        if self._ask("PRAGMA integrity_check") != [("ok",)]:
             raise _damaged("the pages of the file are not in order")
 
     # -- writing ----------------------------------------------------------------------------------
@@ -378,6 +380,8 @@ class MemoryStore:
     ) -> Generation:
         with self._writing():
             known = self._known(repository)
+            if not known:
+                return self.last(repository)
             with self._whole():
                 gone = {
                     row
@@ -576,7 +580,7 @@ class MemoryStore:
 
     def events(self) -> list[Event]:
         return [
-            _EVENTS.decode(self._unseal(sealed, NOBODY, place_of(b"e", number)))
+            _read(_EVENTS, self._unseal(sealed, NOBODY, place_of(b"e", number)))
             for number, sealed in self._ask("SELECT id, sealed FROM events ORDER BY id")
         ]
 
@@ -627,6 +631,13 @@ class _Run:
 def place_of(kind: bytes, number: int) -> bytes:
     """Where a record is: what its kind is, and its number among them."""
     return kind + number.to_bytes(8, "big")
+
+
+def _read(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except msgspec.MsgspecError:
+        raise _damaged("a record is not what was written") from None
 
 
 def _blocks_in(size: int) -> int:

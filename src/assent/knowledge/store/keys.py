@@ -81,7 +81,7 @@ class KeyRing:
         self.records: dict[int, bytes] = {}
         """The records' keys; two while they are replaced."""
         self._escrow: list[bytes] = []
-        self._written = b""
+        self._written: bytes | None = None
 
     @classmethod
     def open(cls, path: Path, tenant: bytes, source: KeySource) -> KeyRing:

@@ -152,7 +152,7 @@ class Store(Protocol):
         """Remove files for good, with all that was replaced before: none of it is in the file when this returns.
 
         Pieces that are about them are rewritten by the rewriter of their kind, or dropped. Without paths: compaction.
-        Called again after it was killed, it ends the same.
+        Called again after it was killed, it ends the same. Of a repository that is not known there is nothing to forget.
         """
 
     def prove(self, repository: str, path: str, chunk: int) -> Proof | None:

@@ -211,6 +211,8 @@ class StoreContract:
         assert (one.kind, one.name, one.rows.tolist(), two.rows.tolist()) == ("x", "one", [3, 1], [])
         assert np.frombuffer(one.read("array"), np.uint64).tolist() == [*range(9)]
         assert one.parts == {str(size): size for size in sizes} | {"array": 72}
+        last = str(3 * BLOCK_BYTES)
+        assert one.read(last, BLOCK_BYTES, BLOCK_BYTES + 1) == parts[last][BLOCK_BYTES : BLOCK_BYTES + 1]
         for name, data in parts.items():
             assert one.read(name) == two.read(name) == data
             for begin, end in ((0, 5), (7, BLOCK_BYTES), (BLOCK_BYTES, 2 * BLOCK_BYTES + 1), (5, 5), (9, 1)):

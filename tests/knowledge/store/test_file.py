@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -343,6 +344,14 @@ def test_what_does_not_fit_its_leaf_is_found(plain: _Stores, column: str) -> Non
     refused("KNOWLEDGE_STORE_DAMAGED", store.verify)
 
 
+def test_a_file_of_a_repository_that_is_not_there_is_none(plain: _Stores) -> None:
+    store = plain()
+    indexed(store, TREE)
+    row = store.files("repo")[0].row
+    store._ask("UPDATE files SET repository = 99")
+    refused("KNOWLEDGE_STALE", lambda: store.text(row, 0))
+
+
 def test_pages_out_of_order_are_found(plain: _Stores) -> None:
     store = plain()
     indexed(store, TREE)
@@ -370,6 +379,26 @@ def test_one_writes_at_a_time_and_others_read(stores: _Stores, monkeypatch: pyte
     assert len(reader.files("repo")) == 3
     assert indexed(reader, TREE).number == 3
     assert writer.head() == reader.head()
+
+
+def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, other = stores(), stores()
+    with ExitStack() as first:
+        first.enter_context(writer.index("repo"))
+
+        def pause(_: float) -> None:
+            first.close()
+
+        monkeypatch.setattr(_file, "_pause", pause)
+        assert indexed(other, TREE).number == 1
+
+
+def test_two_that_make_a_store_make_it_once(stores: _Stores) -> None:
+    """Each sees before it waits for the other that the store is new."""
+    store = stores()
+    with store._db.whole():
+        store._migrate()
+    assert [one.action for one in store.events()] == ["enable"]
 
 
 def test_one_thread_writes_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from assent.knowledge.lexical import StoredSegment, without
 from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, _file, erase, recover
 from assent.knowledge.store._database import PAGE_BYTES, STEPS, Database
 from assent.knowledge.store._sealing import Sealer, digest_of
+from assent.system import SystemEntropy
 from tests.support.knowledge import indexed, put, put_all
 
 TREE = {"a.py": b"def first():\n    return 1\n", "b.txt": b"words of the other\n"}
@@ -44,6 +45,7 @@ class _Stores:
             keys=self.keys,
             encryption="off" if self.keys is None else "on",
             now_ms=lambda: 7,
+            salt=SystemEntropy().salt,
             expected=expected,
             actor=actor,
             reason=reason,
@@ -143,9 +145,11 @@ def test_a_plain_store_is_never_taken_for_an_encrypted_one(stores: _Stores, plai
     refused("KNOWLEDGE_ENCRYPTION_DIFFERS", plain)
     refused("KNOWLEDGE_ENCRYPTION_DIFFERS", stores)
     with pytest.raises(InputError, match="KNOWLEDGE_ENCRYPTION_DIFFERS"):
-        SqlCipherStore(stores.folder, "tenant", keys=keys, encryption="off", now_ms=lambda: 7)
+        SqlCipherStore(
+            stores.folder, "tenant", keys=keys, encryption="off", now_ms=lambda: 7, salt=SystemEntropy().salt
+        )
     with pytest.raises(InputError, match="KNOWLEDGE_ENCRYPTION_DIFFERS"):
-        SqlCipherStore(stores.folder, "tenant", keys=None, now_ms=lambda: 7)
+        SqlCipherStore(stores.folder, "tenant", keys=None, now_ms=lambda: 7, salt=SystemEntropy().salt)
 
 
 def test_switching_encryption_is_on_record(stores: _Stores, plain: _Stores) -> None:
@@ -276,7 +280,7 @@ def test_a_damaged_file_of_keys_is_refused(stores: _Stores, document: bytes) -> 
     ("at", "sql"),
     [
         ("text", "UPDATE chunks SET sealed = (SELECT sealed FROM chunks ORDER BY id DESC LIMIT 1)"),
-        ("head", "UPDATE files SET head = cuts"),
+        ("head", "UPDATE files SET sealed = (SELECT sealed FROM cuts)"),
         ("text", "UPDATE chunks SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB)"),
         ("text", "UPDATE chunks SET sealed = CAST(x'414b3200' || substr(sealed, 5) AS BLOB)"),
         ("text", "UPDATE chunks SET sealed = CAST(x'414b3000' || substr(sealed, 5) AS BLOB)"),
@@ -301,16 +305,16 @@ def test_a_record_at_another_place_or_changed_is_refused(stores: _Stores, at: st
 
 
 def test_a_record_is_opened_for_its_own_tenant_repository_key_and_place_alone() -> None:
-    key = {1: bytes(32)}
-    sealed = Sealer(b"t", key).seal(b"data", b"r", b"p")
-    assert Sealer(b"t", {**key, 2: bytes(32)}).open(sealed, b"r", b"p") == b"data"
+    key, salt = {1: bytes(32)}, SystemEntropy().salt
+    sealed = Sealer(b"t", key, salt).seal(b"data", b"r", b"p")
+    assert Sealer(b"t", {**key, 2: bytes(32)}, salt).open(sealed, b"r", b"p") == b"data"
     for sealer, repository, place in (
-        (Sealer(b"u", key), b"r", b"p"),
-        (Sealer(b"t", {1: bytes(31) + b"1"}), b"r", b"p"),
-        (Sealer(b"t", {2: bytes(32)}), b"r", b"p"),
-        (Sealer(b"t", key), b"s", b"p"),
-        (Sealer(b"t", key), b"r", b"q"),
-        (Sealer(b"t", {}), b"r", b"p"),
+        (Sealer(b"u", key, salt), b"r", b"p"),
+        (Sealer(b"t", {1: bytes(31) + b"1"}, salt), b"r", b"p"),
+        (Sealer(b"t", {2: bytes(32)}, salt), b"r", b"p"),
+        (Sealer(b"t", key, salt), b"s", b"p"),
+        (Sealer(b"t", key, salt), b"r", b"q"),
+        (Sealer(b"t", {}, salt), b"r", b"p"),
     ):
         with pytest.raises(InputError, match="KNOWLEDGE_RECORD_REFUSED"):
             sealer.open(sealed, repository, place)
@@ -337,9 +341,9 @@ def test_what_does_not_fit_its_leaf_is_found(plain: _Stores, column: str) -> Non
     if column == "text":
         store._ask("UPDATE chunks SET sealed = CAST(sealed || x'20' AS BLOB)")
     elif column == "head":
-        store._ask("UPDATE files SET head = cuts")
+        store._ask("UPDATE files SET sealed = (SELECT sealed FROM cuts)")
     else:
-        store._ask("UPDATE files SET cuts = (SELECT cuts FROM files ORDER BY id LIMIT 1)")
+        store._ask("UPDATE cuts SET sealed = (SELECT sealed FROM cuts ORDER BY id LIMIT 1)")
         store._ask("UPDATE chunks SET sealed = (SELECT sealed FROM chunks ORDER BY id LIMIT 1)")
     refused("KNOWLEDGE_STORE_DAMAGED", store.verify)
 

@@ -11,6 +11,7 @@ import pytest
 
 from assent.knowledge.lexical import without
 from assent.knowledge.store import MemoryKeys, SqlCipherStore
+from assent.system import SystemEntropy
 from tests.support.knowledge import indexed
 
 _TREE = {f"{number}.py": b"def f%d():\n    return %d\n" % (number, number) for number in range(6)}
@@ -24,13 +25,14 @@ from assent.failpoints import FAILPOINTS
 from assent.knowledge.lexical import without
 from assent.knowledge.manifest import verify
 from assent.knowledge.store import SqlCipherStore, erase
+from assent.system import SystemEntropy
 from tests.support.knowledge import FolderKeys, indexed, put, put_all
 from tests.knowledge.store.test_killed import _LATER, _TREE
 
 ROOT, POINT = Path(sys.argv[1]), sys.argv[2]
 
 def opened(place):
-    return SqlCipherStore(place / "store", "tenant", keys=FolderKeys(place / "keys"), now_ms=lambda: 7)
+    return SqlCipherStore(place / "store", "tenant", keys=FolderKeys(place / "keys"), now_ms=lambda: 7, salt=SystemEntropy().salt)
 
 def lives(place):
     store = opened(place)
@@ -109,7 +111,9 @@ def test_killed_anywhere_it_opens_and_ends_in_the_root_of_a_fresh_one(
     assert done.returncode == 0, done.stderr
     killed, roots = json.loads(done.stdout)
     assert killed > 8
-    fresh = SqlCipherStore(tmp_path / "fresh", "tenant", keys=MemoryKeys(), now_ms=lambda: 7)
+    fresh = SqlCipherStore(
+        tmp_path / "fresh", "tenant", keys=MemoryKeys(), now_ms=lambda: 7, salt=SystemEntropy().salt
+    )
     root = indexed(fresh, _TREE).root
     fresh.forget("repo", rewriters={"lexical": without})
     fresh.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, Store
+from assent.system import SystemEntropy
 from tests.knowledge.store.store_contract import StoreContract
 
 
@@ -29,7 +30,9 @@ class TestSqlCipherStore(StoreContract):
         keys, opened = MemoryKeys(), []
 
         def opens() -> Store:
-            opened.append(SqlCipherStore(tmp_path, "tenant", keys=keys, now_ms=lambda: 7))
+            opened.append(
+                SqlCipherStore(tmp_path, "tenant", keys=keys, now_ms=lambda: 7, salt=SystemEntropy().salt)
+            )
             return opened[-1]
 
         yield opens
@@ -47,7 +50,13 @@ class TestPlainStore(StoreContract):
         def opens() -> Store:
             opened.append(
                 SqlCipherStore(
-                    tmp_path, "tenant", keys=None, encryption="off", now_ms=lambda: 7, cache_bytes=0
+                    tmp_path,
+                    "tenant",
+                    keys=None,
+                    encryption="off",
+                    now_ms=lambda: 7,
+                    salt=SystemEntropy().salt,
+                    cache_bytes=0,
                 )
             )
             return opened[-1]

@@ -14,6 +14,7 @@ from assent.errors import InputError, WorldError
 from assent.knowledge.store import KeySource, SqlCipherStore, erase
 from assent.runtime.wiring import knowledge_keys
 from assent.runtime.wiring.knowledge_keys import FileKeys, KeychainKeys, PassphraseKeys
+from assent.system import SystemEntropy
 from tests.support.knowledge import indexed
 
 KEY = bytes(range(32))
@@ -42,7 +43,7 @@ def opens(
         return KeychainKeys
     if request.param == "file":
         return lambda: FileKeys(folder)
-    return lambda: PassphraseKeys(folder, "correct horse")
+    return lambda: PassphraseKeys(folder, "correct horse", SystemEntropy())
 
 
 def test_a_key_is_kept_replaced_and_destroyed(opens: Callable[[], KeySource]) -> None:
@@ -60,7 +61,9 @@ def test_a_key_is_kept_replaced_and_destroyed(opens: Callable[[], KeySource]) ->
 
 def test_a_store_lives_by_its_keys(opens: Callable[[], KeySource], tmp_path: Path) -> None:
     def store() -> SqlCipherStore:
-        return SqlCipherStore(tmp_path / "store", "tenant", keys=opens(), now_ms=lambda: 7)
+        return SqlCipherStore(
+            tmp_path / "store", "tenant", keys=opens(), now_ms=lambda: 7, salt=SystemEntropy().salt
+        )
 
     first = store()
     done = indexed(first, {"a.py": b"a = 1\n"})
@@ -81,16 +84,16 @@ def test_files_of_keys_are_their_owners_alone_and_say_nothing_under_a_passphrase
 ) -> None:
     monkeypatch.setattr(knowledge_keys, "_SCRYPT_COST", 2)
     folder = tmp_path / "keys"
-    PassphraseKeys(folder, "correct horse").keep("one", KEY)
+    PassphraseKeys(folder, "correct horse", SystemEntropy()).keep("one", KEY)
     (path,) = folder.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(InputError, match="KNOWLEDGE_KEY_WRONG"):
-        PassphraseKeys(folder, "wrong horse").load("one")
+        PassphraseKeys(folder, "wrong horse", SystemEntropy()).load("one")
     with pytest.raises(InputError, match="KNOWLEDGE_KEY_WRONG"):
         FileKeys(folder).load("one")
     path.rename(folder / "two.key")
     with pytest.raises(InputError, match="KNOWLEDGE_KEY_WRONG"):
-        PassphraseKeys(folder, "correct horse").load("two")
+        PassphraseKeys(folder, "correct horse", SystemEntropy()).load("two")
     (folder / "two.key").write_text("not a key\n")
     with pytest.raises(InputError, match="KNOWLEDGE_KEY_WRONG") as caught:
         FileKeys(folder).load("two")

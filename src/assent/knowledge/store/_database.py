@@ -29,11 +29,12 @@ CREATE TABLE generations (
 CREATE INDEX generations_by_repository ON generations (repository, number);
 CREATE TABLE files (
   id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, path BLOB NOT NULL, born INTEGER NOT NULL, died INTEGER,
-  head BLOB NOT NULL, cuts BLOB NOT NULL
+  sealed BLOB NOT NULL
 ) STRICT;
 CREATE INDEX files_by_path ON files (repository, path);
 CREATE INDEX files_by_birth ON files (born);
 CREATE INDEX files_by_death ON files (died) WHERE died IS NOT NULL;
+CREATE TABLE cuts (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE pieces (
   id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, kind TEXT NOT NULL, name BLOB NOT NULL, born INTEGER NOT NULL,

@@ -24,24 +24,30 @@ _BUSY_S: Final = 10
 _PAUSE_S: Final = 0.05
 _pause: Final = Signal().wait
 _RESEALED: Final = (
-    ("repositories", {"sealed": b"r"}, "t.digest", ""),
-    ("files", {"head": b"h", "cuts": b"c"}, "r.digest", "JOIN repositories r ON r.id = t.repository"),
+    ("repositories", b"r", "t.digest", ""),
+    ("files", b"h", "r.digest", "JOIN repositories r ON r.id = t.repository"),
+    (
+        "cuts",
+        b"c",
+        "r.digest",
+        "JOIN files f ON f.id = t.id JOIN repositories r ON r.id = f.repository",
+    ),
     (
         "chunks",
-        {"sealed": b"t"},
+        b"t",
         "r.digest",
         "JOIN files f ON f.id = t.id >> 24 JOIN repositories r ON r.id = f.repository",
     ),
-    ("pieces", {"sealed": b"p"}, "r.digest", "JOIN repositories r ON r.id = t.repository"),
+    ("pieces", b"p", "r.digest", "JOIN repositories r ON r.id = t.repository"),
     (
         "blocks",
-        {"sealed": b"b"},
+        b"b",
         "r.digest",
         "JOIN pieces p ON p.id = t.id >> 24 JOIN repositories r ON r.id = p.repository",
     ),
-    ("events", {"sealed": b"e"}, f"x'{NOBODY.hex()}'", ""),
+    ("events", b"e", f"x'{NOBODY.hex()}'", ""),
 )
-"""What is sealed: each table, its columns with their places, and where the digest of its repository is."""
+"""What is sealed: each table, the kind of its places, and where the digest of its repository is."""
 
 
 class _Place(NamedTuple):
@@ -85,9 +91,9 @@ class SqlCipherStore(MemoryStore):
     """A store that lasts. Without `keys` nothing is encrypted, which must be said by name, each time: `encryption="off"`.
 
     `expected`: the number and root (hex) of a generation that the record knows; a file without it was rolled back. `actor` and
-    `reason`: who does what is done with the store, for its events. Raises, besides what keys raise, `InputError`
-    `KNOWLEDGE_STORE_FOREIGN`, `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and
-    `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+    `reason`: who does what is done with the store, for its events. `salt` gives 16 bytes that nobody can know, and never twice:
+    keys and nonces are made of them. Raises, besides what keys raise, `InputError` `KNOWLEDGE_STORE_FOREIGN`,
+    `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and `KNOWLEDGE_ENCRYPTION_DIFFERS`.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class SqlCipherStore(MemoryStore):
         *,
         keys: KeySource | None,
         now_ms: Callable[[], int],
+        salt: Callable[[], bytes],
         encryption: Literal["on", "off"] = "on",
         expected: tuple[int, str] | None = None,
         actor: str = "",
@@ -111,6 +118,7 @@ class SqlCipherStore(MemoryStore):
             )
         self._place = _Place.of(folder, tenant)
         self._keys = keys
+        self._new_salt = salt
         self._reason = reason
         self._ring: KeyRing | None = None
         super().__init__(tenant, now_ms=now_ms, actor=actor, cache_bytes=cache_bytes)
@@ -151,14 +159,14 @@ class SqlCipherStore(MemoryStore):
     def _opened(self) -> tuple[Database, Sealer]:
         if self._keys is None:
             self._require_header(_PLAIN_HEADER)
-            return Database(self._place.store, None), Sealer(self._tenant, {})
+            return Database(self._place.store, None), Sealer(self._tenant, {}, bytes)
         if not self._require_header(self._salt):
             with self._place.alone():
                 if not self._place.keys.exists() and not self._require_header(self._salt):
-                    self._ring = KeyRing.create(self._place.keys, self._tenant, self._keys)
+                    self._ring = KeyRing.create(self._place.keys, self._tenant, self._keys, self._new_salt)
         if self._ring is None:
-            self._ring = KeyRing.open(self._place.keys, self._tenant, self._keys)
-        return self._connected(self._ring), Sealer(self._tenant, self._ring.records)
+            self._ring = KeyRing.open(self._place.keys, self._tenant, self._keys, self._new_salt)
+        return self._connected(self._ring), Sealer(self._tenant, self._ring.records, self._new_salt)
 
     @property
     def _salt(self) -> bytes:
@@ -210,7 +218,7 @@ class SqlCipherStore(MemoryStore):
         """Whether another process replaced the keys; they are those of now then."""
         if self._ring is None or not self._ring.reload():
             return False
-        self._sealer = Sealer(self._tenant, self._ring.records)
+        self._sealer = Sealer(self._tenant, self._ring.records, self._new_salt)
         before, self._db = self._db, self._connected(self._ring)
         before.close()
         return True
@@ -270,7 +278,7 @@ class SqlCipherStore(MemoryStore):
                 self._set("resealed", "0 0")
                 ring.begin_rotation()
                 FAILPOINTS.hit("knowledge.after")
-                self._sealer = Sealer(self._tenant, ring.records)
+                self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
             table, last = (int(one) for one in self._meta("resealed", "0 0").split())
             if table < len(_RESEALED):
                 with self._whole():
@@ -282,30 +290,21 @@ class SqlCipherStore(MemoryStore):
 
     def _reseal(self, table: int, last: int, limit: int) -> int:
         """Seal the next records of a table anew; the number of the last of them, 0 when there is none."""
-        name, columns, digest, join = _RESEALED[table]
-        said = ", ".join(f"t.{one}" for one in columns)
+        name, kind, digest, join = _RESEALED[table]
         rows = self._ask(
-            f"SELECT t.id, {digest}, {said} FROM {name} t {join} WHERE t.id > ? ORDER BY t.id LIMIT ?",  # noqa: S608  # our own text
+            f"SELECT t.id, {digest}, t.sealed FROM {name} t {join} WHERE t.id > ? ORDER BY t.id LIMIT ?",  # noqa: S608  # our own text
             (last, limit),
         )
         sealer = self._sealer
-        for column, kind in columns.items():
-            at = 2 + [*columns].index(column)
-            self._db.each(
-                f"UPDATE {name} SET {column} = ? WHERE id = ?",  # noqa: S608  # our own text
-                [
-                    (
-                        sealer.seal(
-                            sealer.open(row[at], row[1], place_of(kind, row[0])),
-                            row[1],
-                            place_of(kind, row[0]),
-                        ),
-                        row[0],
-                    )
-                    for row in rows
-                    if sealer.key_of(row[at]) != sealer.current
-                ],
-            )
+        self._db.each(
+            f"UPDATE {name} SET sealed = ? WHERE id = ?",  # noqa: S608  # our own text
+            [
+                (sealer.seal(sealer.open(sealed, repository, place), repository, place), number)
+                for number, repository, sealed in rows
+                if sealer.key_of(sealed) != sealer.current
+                for place in [place_of(kind, number)]
+            ],
+        )
         return int(rows[-1][0]) if rows else 0
 
     def _end_rotation(self, ring: KeyRing) -> None:
@@ -318,7 +317,7 @@ class SqlCipherStore(MemoryStore):
         self._note("rotate-key", reason=self._reason, key=str(self._sealer.current))
         FAILPOINTS.hit("knowledge.before")
         ring.end_rotation()
-        self._sealer = Sealer(self._tenant, ring.records)
+        self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
 
     def escrow(self, recipient: bytes) -> Event:
         """Switch recovery on: whoever has the private key of this X25519 public one (32 bytes) can have the master key."""

@@ -145,7 +145,7 @@ class MemoryStore:
     def _opened(self) -> tuple[Database, Sealer]:
         db = Database(None, None)
         db.migrate()
-        return db, Sealer(self._tenant, {})
+        return db, Sealer(self._tenant, {}, bytes)
 
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
         return self._db.ask(sql, values)
@@ -192,28 +192,30 @@ class MemoryStore:
     def _files(self, repository: str, seen: str) -> list[Held]:
         digest = digest_of(repository)
         rows = self._ask(
-            f"SELECT id, head FROM files WHERE repository = ? AND {seen}",  # noqa: S608  # our own text
+            f"SELECT id, sealed FROM files WHERE repository = ? AND {seen}",  # noqa: S608  # our own text
             (self._known(repository),),
         )
-        held = [self._held(row, head, digest) for row, head in rows]
+        held = [self._held(row, sealed, digest) for row, sealed in rows]
         held.sort(key=lambda one: one.path.encode())
         return held
 
     def file(self, repository: str, path: str) -> Held | None:
-        for row, head in self._ask(
-            f"SELECT id, head FROM files WHERE repository = ? AND path = ? AND {_SEEN}",  # noqa: S608  # our own text
+        for row, sealed in self._ask(
+            f"SELECT id, sealed FROM files WHERE repository = ? AND path = ? AND {_SEEN}",  # noqa: S608  # our own text
             (self._known(repository), digest_of(path)),
         ):
-            return self._held(row, head, digest_of(repository))
+            return self._held(row, sealed, digest_of(repository))
         return None
 
-    def _held(self, row: int, head: bytes, repository: bytes) -> Held:
-        said = _read(_HEADS, self._unseal(head, repository, place_of(b"h", row)))
+    def _held(self, row: int, sealed: bytes, repository: bytes) -> Held:
+        said = _read(_HEADS, self._unseal(sealed, repository, place_of(b"h", row)))
         return Held(row, *msgspec.structs.astuple(said))
 
     def cuts(self, row: int) -> tuple[Cut, ...]:
-        for repository, cuts in self._ask("SELECT repository, cuts FROM files WHERE id = ?", (row,)):
-            return _read(_CUTS, self._unseal(cuts, digest_of(self._name(repository)), place_of(b"c", row)))
+        for repository, sealed in self._ask(
+            "SELECT repository, cuts.sealed FROM files JOIN cuts USING (id) WHERE id = ?", (row,)
+        ):
+            return _read(_CUTS, self._unseal(sealed, digest_of(self._name(repository)), place_of(b"c", row)))
         raise _stale()
 
     def text(self, row: int, chunk: int) -> bytes:
@@ -472,12 +474,16 @@ class MemoryStore:
             cuts = line.chunks
             head = _Head(line.path, line.digest, line.language, line.label, len(cuts), "", file_leaf(line))
         self._ask(
-            "INSERT INTO files VALUES (?, ?, ?, ?, NULL, ?, ?)",
+            "INSERT INTO files VALUES (?, ?, ?, ?, NULL, ?)",
             (
-                row, owner.known, digest_of(line.path), owner.born,
-                seal(_pack(head), digest, place_of(b"h", row)), seal(_pack(cuts), digest, place_of(b"c", row)),
+                row,
+                owner.known,
+                digest_of(line.path),
+                owner.born,
+                seal(_pack(head), digest, place_of(b"h", row)),
             ),
-        )  # fmt: skip
+        )
+        self._ask("INSERT INTO cuts VALUES (?, ?)", (row, seal(_pack(cuts), digest, place_of(b"c", row))))
         self._db.each(
             "INSERT INTO chunks VALUES (?, ?)",
             (
@@ -533,7 +539,8 @@ class MemoryStore:
             "DELETE FROM chunks WHERE id BETWEEN ? AND ?",
             [(row << _NUMBERS, ((row + 1) << _NUMBERS) - 1) for row in ordered],
         )
-        self._db.each("DELETE FROM files WHERE id = ?", [(row,) for row in ordered])
+        for table in ("cuts", "files"):
+            self._db.each(f"DELETE FROM {table} WHERE id = ?", [(row,) for row in ordered])  # noqa: S608
 
     def _remove_pieces(self, where: str, values: Sequence[object]) -> None:
         gone = self._ask(f"DELETE FROM pieces WHERE {where} RETURNING id", values)  # noqa: S608  # our own text

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -20,23 +19,22 @@ _NONCE_BYTES: Final = 12
 _HEAD_BYTES: Final = len(SEALED) + 4 + _NONCE_BYTES
 
 
-def fresh(size: int) -> bytes:
-    """Bytes that nobody can know, and that never were before."""
-    return os.urandom(size)  # noqa: TID251  # what is handed in for a simulation can come twice, and a key or nonce must not
-
-
 def digest_of(text: str) -> bytes:
     """What stands for a name: 32 bytes, whatever is in it."""
     return sha256(text.encode()).digest()
 
 
 class Sealer:
-    """Seals and opens records of one tenant. `keys`: by number, the last being the one that seals; none: nothing is sealed."""
+    """Seals and opens records of one tenant. `keys`: by number, the last being the one that seals; none: nothing is sealed.
 
-    def __init__(self, tenant: bytes, keys: Mapping[int, bytes]) -> None:
+    `salt` gives 16 bytes that nobody can know, never the same twice.
+    """
+
+    def __init__(self, tenant: bytes, keys: Mapping[int, bytes], salt: Callable[[], bytes]) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self._tenant = tenant
+        self._salt = salt
         self._keys: dict[int, AESGCM] = {number: AESGCM(key) for number, key in keys.items()}
         self.current = max(keys, default=0)
         """The number of the key that seals; 0: none."""
@@ -45,7 +43,7 @@ class Sealer:
         """A record, to be opened for the same repository and place alone."""
         if not self.current:
             return PLAIN + data
-        nonce = fresh(_NONCE_BYTES)
+        nonce = self._salt()[:_NONCE_BYTES]
         head = SEALED + self.current.to_bytes(4, "big")
         return (
             head

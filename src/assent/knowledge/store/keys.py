@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,7 +19,7 @@ from typing import Final, Protocol
 import msgspec
 
 from assent.errors import InputError
-from assent.knowledge.store._sealing import KEY_BYTES, fresh
+from assent.knowledge.store._sealing import KEY_BYTES
 
 KEYS_VERSION: Final = 1
 _NONCE_BYTES: Final = 12
@@ -71,10 +72,11 @@ class _Kept(msgspec.Struct, frozen=True):
 class KeyRing:
     """A tenant's keys, as its file of keys has them. What changes them writes the file at once, whole or not at all."""
 
-    def __init__(self, path: Path, tenant: bytes, source: KeySource) -> None:
+    def __init__(self, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> None:
         self._path = path
         self._tenant = tenant
         self._source = source
+        self._salt = salt
         self.master = 1
         self.file: list[bytes] = []
         """The file's key; two while it is replaced, the later last."""
@@ -84,22 +86,22 @@ class KeyRing:
         self._written: bytes | None = None
 
     @classmethod
-    def open(cls, path: Path, tenant: bytes, source: KeySource) -> KeyRing:
+    def open(cls, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> KeyRing:
         """The keys of a tenant.
 
         `InputError` `KNOWLEDGE_KEY_MISSING` when the master or the file is not there, `KNOWLEDGE_KEY_WRONG` when the master does
         not fit, `KNOWLEDGE_STORE_FOREIGN` when the file is another tenant's.
         """
-        ring = cls(path, tenant, source)
+        ring = cls(path, tenant, source, salt)
         ring.reload()
         return ring
 
     @classmethod
-    def create(cls, path: Path, tenant: bytes, source: KeySource) -> KeyRing:
+    def create(cls, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> KeyRing:
         """New keys."""
-        ring = cls(path, tenant, source)
-        ring.file, ring.records = [fresh(KEY_BYTES)], {1: fresh(KEY_BYTES)}
-        source.keep(ring._name(1), fresh(KEY_BYTES))
+        ring = cls(path, tenant, source, salt)
+        ring.file, ring.records = [ring._key()], {1: ring._key()}
+        source.keep(ring._name(1), ring._key())
         ring.save()
         return ring
 
@@ -170,9 +172,9 @@ class KeyRing:
         """A new master, and a new key of records and of the file beside the ones of before."""
         before = self.master
         self.master += 1
-        self._source.keep(self._name(self.master), fresh(KEY_BYTES))
-        self.records[max(self.records) + 1] = fresh(KEY_BYTES)
-        self.file.append(fresh(KEY_BYTES))
+        self._source.keep(self._name(self.master), self._key())
+        self.records[max(self.records) + 1] = self._key()
+        self.file.append(self._key())
         self.save()
         self._source.destroy(self._name(before))
 
@@ -191,13 +193,16 @@ class KeyRing:
     @classmethod
     def erase(cls, path: Path, tenant: bytes, source: KeySource) -> None:
         """Destroy the master: nothing that was sealed can be opened any more, not even by whom it was wrapped for."""
-        ring = cls(path, tenant, source)
+        ring = cls(path, tenant, source, bytes)
         with suppress(InputError, FileNotFoundError):
             ring.master = _kept(path.read_bytes()).master
         for number in (ring.master - 1, ring.master, ring.master + 1):
             source.destroy(ring._name(number))
         path.unlink(missing_ok=True)
         _flush_folder(path.parent)
+
+    def _key(self) -> bytes:
+        return self._salt() + self._salt()
 
     def _name(self, master: int) -> str:
         return f"knowledge-{self._tenant.hex()[:32]}-{master}"
@@ -208,7 +213,7 @@ class KeyRing:
     def _wrap(self, master: bytes, what: str, key: bytes) -> str:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        nonce = fresh(_NONCE_BYTES)
+        nonce = self._salt()[:_NONCE_BYTES]
         return base64.b64encode(nonce + AESGCM(master).encrypt(nonce, key, self._said(what))).decode()
 
     def _unwrap(self, master: bytes, what: str, wrapped: str) -> bytes:
@@ -242,7 +247,7 @@ class KeyRing:
         """
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-        ring = cls(path, tenant, source)
+        ring = cls(path, tenant, source, bytes)
         kept = _kept(path.read_bytes())
         own = X25519PrivateKey.from_private_bytes(private)
         recipient = own.public_key().public_bytes_raw()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from pathlib import Path
 from typing import Final
 
 from assent.errors import InputError
 from assent.runtime.wiring._secret_files import read_secret_file, write_secret_file
 from assent.runtime.wiring._secret_sources import asked, keychain
+from assent.spec.ports import Entropy
 
 KEYCHAIN_SERVICE: Final = "assent-knowledge"
 _KEY_BYTES: Final = 32
@@ -65,9 +65,10 @@ class FileKeys:
 class PassphraseKeys(FileKeys):
     """The same, each sealed under a passphrase (scrypt, AES-256-GCM): for servers, where the passphrase comes from elsewhere."""
 
-    def __init__(self, folder: Path, passphrase: str) -> None:
+    def __init__(self, folder: Path, passphrase: str, entropy: Entropy) -> None:
         super().__init__(folder)
         self._passphrase = passphrase.encode()
+        self._entropy = entropy
         self._known: dict[bytes, bytes] = {}
 
     def _opened(self, text: str, name: str) -> bytes:
@@ -93,8 +94,7 @@ class PassphraseKeys(FileKeys):
     def _closed(self, key: bytes, name: str) -> bytes:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        # A simulation's bytes could come twice, and a nonce must not.
-        salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)  # noqa: TID251  # as above
+        salt, nonce = self._entropy.salt(), self._entropy.salt()[:_NONCE_BYTES]
         return salt + nonce + AESGCM(self._key(salt)).encrypt(nonce, key, name.encode())
 
     def _key(self, salt: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 Off, a point costs one attribute look-up and a comparison. A point is armed by name and count: `effect.before:3` ends the process
 as SIGKILL would at the third time that point is reached, `any:17` at the seventeenth point of whatever name, but for those of
-deliveries and of a client's spool, which are beside all runs.
+deliveries, of a client's spool and of the store of knowledge, which are beside all runs.
 
 | point               | where                                                                               |
 |---------------------|-------------------------------------------------------------------------------------|
@@ -24,6 +24,8 @@ deliveries and of a client's spool, which are beside all runs.
 | `spool.after`       | a deferred call is on the disk, nobody was told                                     |
 | `spool.sent`        | it is marked as sent, nothing of it was sent                                        |
 | `spool.answered`    | its answer has come, it stands on the disk yet                                      |
+| `knowledge.before`  | a change of the store of knowledge is written, it is not durable                    |
+| `knowledge.after`   | it is durable, nobody was told                                                      |
 
 The floors that act name their own boundaries here; that is why this module lies beneath all of them.
 """
@@ -54,9 +56,11 @@ POINTS: Final = (
     "spool.after",
     "spool.sent",
     "spool.answered",
+    "knowledge.before",
+    "knowledge.after",
 )
 
-BESIDE: Final = frozenset(name for name in POINTS if name.startswith(("delivery.", "spool.")))
+BESIDE: Final = frozenset(name for name in POINTS if name.startswith(("delivery.", "spool.", "knowledge.")))
 """Points that are reached beside every run, whenever that is; each is armed by its own name only."""
 
 ANY: Final = "any"

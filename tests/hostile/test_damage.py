@@ -27,8 +27,8 @@ from assent.journal._blobs import BlobStore
 from assent.journal.audit._report import VerifyReport
 from assent.journal.audit._verify import verify
 from assent.journal.store._schema import LEDGER_FILE, PROJECTIONS
-from assent.journal.tree._merkle import leaf_hash
 from assent.runtime._ledger import projections
+from assent.spec.values.merkle import leaf_hash
 from tests.support.ledgers import SIGNER
 from tests.support.living_ledger import LivingLedger
 

@@ -24,7 +24,6 @@ from assent.journal import Batch, Ed25519FileSigner, Ed25519Verifier, SqliteRead
 from assent.journal.audit._report import VerifyReport
 from assent.journal.store._schema import LEDGER_FILE
 from assent.journal.store._sqlite import SqliteJournal
-from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.runtime._ledger import projections
 from assent.runtime.service import requests
 from assent.runtime.service.answers import TailAccepted
@@ -33,6 +32,7 @@ from assent.runtime.settings.effective import Settings
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.states import Resolution, StepState
+from assent.spec.values.merkle import Frontier, leaf_hash
 from assent.system import SystemClock, SystemEntropy
 
 REFUSALS = {"LEDGER_TAIL_CHANGED", "LEDGER_TAIL_UNSEALED", "RECORD_CORRUPT"}

@@ -13,12 +13,12 @@ from assent.journal.ports import Batch, EventFilter
 from assent.journal.store._record import Chunk, SqliteRecord
 from assent.journal.tree._checkpoint import Checkpoint, sign_checkpoint
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import leaf_hash
 from assent.journal.tree._proof import InclusionProof
 from assent.journal.tree._trust import TrustPolicy
 from assent.spec.events import kinds as ev
 from assent.spec.events.kinds import Leaf, decode_leaf
 from assent.spec.ids import Fingerprint, RunId, StepKey
+from assent.spec.values.merkle import leaf_hash
 from tests.support.ledgers import ORIGIN, SIGNER, START_MS, LedgerFile, make_ledger, run_batch
 
 TRUST = TrustPolicy.of_keys(SIGNER.vkey)

@@ -14,9 +14,9 @@ from assent.errors import InputError
 from assent.journal.tree._checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from assent.journal.tree._cosignature import CosignatureVerifier, cosign_v1, cosigner_vkey, verifier_from_vkey
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import EMPTY_ROOT, Frontier, leaf_hash, tree_root
 from assent.journal.tree._note import Ed25519Verifier
 from assent.journal.tree._trust import TrustPolicy
+from assent.spec.values.merkle import EMPTY_ROOT, Frontier, leaf_hash, tree_root
 
 LOG = Ed25519FileSigner("log.example/one", bytes(32))
 WITNESSES = [Ed25519FileSigner(f"w{number}.example", bytes([number]) * 32) for number in (1, 2, 3)]

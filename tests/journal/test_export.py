@@ -19,11 +19,11 @@ from assent.journal.audit._export_verifier import ORDER, decompressed, ed25519_v
 from assent.journal.store._record import SqliteRecord
 from assent.journal.tree._checkpoint import Checkpoint, sign_checkpoint
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import leaf_hash, tree_root
 from assent.journal.tree._note import Ed25519Verifier, sign_note
 from assent.spec.events import kinds as ev
 from assent.spec.events.kinds import Leaf, StoredLeaf1, encode_stored
 from assent.spec.ids import RunId
+from assent.spec.values.merkle import leaf_hash, tree_root
 from tests.support.ledgers import ORIGIN, SIGNER, LedgerFile, make_ledger, run_batch
 
 KEYS = [Ed25519Verifier.from_vkey(SIGNER.vkey)]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from assent.errors import InputError
 from assent.journal.tree._checkpoint import Checkpoint, encode_hash, sign_checkpoint
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import inclusion_proof, leaf_hash, tree_root
 from assent.journal.tree._proof import PROOF_HEADER, InclusionProof
 from assent.journal.tree._trust import TrustPolicy
+from assent.spec.values.merkle import inclusion_proof, leaf_hash, tree_root
 from tests.support.properties import holds
 
 LOG = Ed25519FileSigner("log.example/one", bytes(32))

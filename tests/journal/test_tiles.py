@@ -7,7 +7,7 @@ import pytest
 from assent.errors import InputError
 from assent.journal import checkpoint, tile, tree_root
 from assent.journal.store._rows import Entry
-from assent.journal.tree._merkle import leaf_hash
+from assent.spec.values.merkle import leaf_hash
 
 HASH = 32
 

@@ -32,7 +32,6 @@ from assent.journal.tree._checkpoint import open_checkpoint, sign_checkpoint
 from assent.journal.tree._commits import Commit
 from assent.journal.tree._heads import HeadList
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import leaf_hash
 from assent.journal.tree._note import Ed25519Verifier, Verifier
 from assent.spec.events.kinds import (
     ApprovalRequested,
@@ -48,6 +47,7 @@ from assent.spec.events.kinds import (
 )
 from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.states import Mode
+from assent.spec.values.merkle import leaf_hash
 from tests.support.ledgers import SIGNER, START_MS, LedgerFile, run_batch
 from tests.support.living_ledger import LivingLedger, other_signer
 

@@ -10,9 +10,9 @@ import pytest
 from assent.journal.tree._checkpoint import Checkpoint, encode_hash, sign_checkpoint
 from assent.journal.tree._cosignature import verifier_from_vkey
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import consistency_proof, leaf_hash, tree_root
 from assent.journal.tree._note import Ed25519Verifier
 from assent.journal.tree._witness import judge
+from assent.spec.values.merkle import consistency_proof, leaf_hash, tree_root
 
 LOG = Ed25519FileSigner("log.example/one", bytes(32))
 LOGS = {LOG.name: [Ed25519Verifier.from_vkey(LOG.vkey)]}

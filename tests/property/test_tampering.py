@@ -25,11 +25,11 @@ from assent.errors import AssentError, WorldError
 from assent.journal.audit._report import VerifyReport
 from assent.journal.audit._verify import verify_ledger
 from assent.journal.store._schema import check_ledger
-from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.journal.tree._note import Verifier
 from assent.spec.events.kinds import RunRecovered, decode_leaf, decode_stored
 from assent.spec.ids import RunId
 from assent.spec.values.canonical import commit
+from assent.spec.values.merkle import Frontier, leaf_hash
 from tests.support.ledgers import SIGNER
 from tests.support.living_ledger import LivingLedger, other_signer
 from tests.support.properties import holds

@@ -12,11 +12,11 @@ from assent.journal.store._schema import prepare_ledger
 from assent.journal.store._store import LedgerStore
 from assent.journal.store._tail import Draft, Tail
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import Frontier
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.states import Mode
 from assent.spec.values.canonical import commit
+from assent.spec.values.merkle import Frontier
 
 ORIGIN = "assent.local/ledger/test"
 SIGNER = Ed25519FileSigner(ORIGIN, bytes(range(32)))

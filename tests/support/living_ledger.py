@@ -14,7 +14,6 @@ from assent.journal.store._schema import prepare_ledger
 from assent.journal.store._store import LedgerStore
 from assent.journal.store._tail import Draft, Tail
 from assent.journal.tree._keys import Ed25519FileSigner
-from assent.journal.tree._merkle import Frontier
 from assent.journal.tree._note import Ed25519Verifier, Verifier
 from assent.spec.events.kinds import (
     AnyEvent,
@@ -32,6 +31,7 @@ from assent.spec.events.kinds import (
 from assent.spec.ids import Commitment, Fingerprint, RunId, StepKey
 from assent.spec.states import Effect, Mode
 from assent.spec.values.canonical import commit
+from assent.spec.values.merkle import Frontier
 from tests.support.ledgers import ORIGIN, SIGNER, START_MS
 
 POLICY = "a" * 64

@@ -66,11 +66,11 @@ if TYPE_CHECKING:
     from assent.journal.tree._checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
     from assent.journal.tree._cosignature import verifier_from_vkey
     from assent.journal.tree._keys import Ed25519FileSigner
-    from assent.journal.tree._merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
     from assent.journal.tree._note import Ed25519Verifier, Signer, Verifier
     from assent.journal.tree._proof import InclusionProof
     from assent.journal.tree._trust import TrustPolicy
     from assent.journal.tree._witness import judge
+    from assent.spec.values.merkle import Frontier, inclusion_proof, leaf_hash, tree_root, verify_inclusion
 
 _HOMES = {
     ".audit._acceptance": "accept_tail",
@@ -87,7 +87,7 @@ _HOMES = {
     ".owner._lines": "Asked Home",
     ".owner._link": "Link OwnerGoneError own_or_link",
     ".store._memory": "MemoryBlobs MemoryJournal",
-    ".tree._merkle": "Frontier inclusion_proof leaf_hash tree_root verify_inclusion",
+    "assent.spec.values.merkle": "Frontier inclusion_proof leaf_hash tree_root verify_inclusion",
     ".tree._note": "Ed25519Verifier Signer Verifier",
     ".store._own_key": "ledger_signer",
     ".owner._owner": "CLAIMS Lock Ownership SILENCE_S_MAX claim has_daemon hold_as_daemon is_claimed is_owned owner_pid",

@@ -25,7 +25,6 @@ from assent.journal.store._schema import LEDGER_FILE, applied_areas, prepare_led
 from assent.journal.store._store import LedgerStore
 from assent.journal.store._tail import Draft, Tail, encode_checked
 from assent.journal.tree._commits import CommitKey
-from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.journal.tree._note import Signer
 from assent.spec.events.kinds import (
     LEAF_VERSION,
@@ -44,6 +43,7 @@ from assent.spec.events.kinds import (
     decode_stored,
 )
 from assent.spec.ids import RunId
+from assent.spec.values.merkle import Frontier, leaf_hash
 
 _CHUNK = 4096
 

@@ -220,9 +220,9 @@ def prove(record: Record, seq: int) -> str:
     entries do not fit the checkpoint: nothing is proved then.
     """
     from assent.journal.tree._checkpoint import Checkpoint
-    from assent.journal.tree._merkle import inclusion_proof, leaf_hash, tree_root
     from assent.journal.tree._note import parse_note
     from assent.journal.tree._proof import InclusionProof
+    from assent.spec.values.merkle import inclusion_proof, leaf_hash, tree_root
 
     newest = max(record.checkpoints(), default=(0, ""))
     size, note = newest
@@ -261,8 +261,8 @@ def verify_proof(text: bytes | str, trust: TrustPolicy, *, entry: bytes | None =
     `entry`: the leaf's bytes, for a proof that does not carry them (or to insist on them). Raises `InputError`:
     `PROOF_MALFORMED`, `PROOF_INVALID`, and what `TrustPolicy.open` raises.
     """
-    from assent.journal.tree._merkle import leaf_hash
     from assent.journal.tree._proof import InclusionProof
+    from assent.spec.values.merkle import leaf_hash
 
     proof = InclusionProof.parse(text)
     data = proof.extra if entry is None else entry

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from assent.errors import InputError
-from assent.journal.tree._merkle import leaf_hash, tree_root
+from assent.spec.values.merkle import leaf_hash, tree_root
 
 if TYPE_CHECKING:
     from assent.journal.store._rows import Entry

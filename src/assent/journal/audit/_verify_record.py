@@ -27,7 +27,6 @@ from assent.journal.tree._heads import (
     completes_part,
     is_change_of_capabilities,
 )
-from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.journal.tree._note import Signer, Verifier
 from assent.spec.events.kinds import (
     LEDGER_STREAM,
@@ -38,6 +37,7 @@ from assent.spec.events.kinds import (
     StoredLeaf1,
     is_sealed,
 )
+from assent.spec.values.merkle import Frontier, leaf_hash
 
 _decoder: Final = msgspec.json.Decoder(StoredLeaf)
 _encoder: Final = msgspec.json.Encoder(order="sorted")

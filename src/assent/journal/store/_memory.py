@@ -14,12 +14,12 @@ from assent.journal.store._reader import decode_entry
 from assent.journal.store._rows import Entry, Selection, checked_body
 from assent.journal.store._sqlite import commitments_of, new_origin
 from assent.journal.store._tail import Draft, Tail
-from assent.journal.tree._merkle import Frontier
 from assent.journal.tree._note import Signer
 from assent.spec.events.kinds import Leaf, LedgerCreated, PayloadErased, Who
 from assent.spec.ids import Commitment, RunId
 from assent.spec.ports import Clock, Entropy
 from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.values.merkle import Frontier
 
 
 class MemoryJournal:

@@ -16,10 +16,10 @@ from assent.journal.store._rows import Entry
 from assent.journal.tree._checkpoint import Checkpoint, open_checkpoint
 from assent.journal.tree._commits import NO_MAC, Commit, CommitKey
 from assent.journal.tree._heads import HeadList, Heads, streams_of
-from assent.journal.tree._merkle import SIZE_MAX, leaf_hash
 from assent.journal.tree._note import Ed25519Verifier, Signer
 from assent.spec.events.kinds import LedgerCreated, decode_stored
 from assent.spec.ids import RunId
+from assent.spec.values.merkle import SIZE_MAX, leaf_hash
 
 # `Any`: the columns' types are the schema's, which apsw can't know.
 Select: TypeAlias = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]

@@ -28,8 +28,8 @@ from assent.journal.store._rows import (
     payload_tag,
 )
 from assent.journal.store._schema import COMMITS_SINCE, LEDGER_FILE, can_be_read, check_ledger, newest_format
-from assent.journal.tree._merkle import EMPTY_ROOT
 from assent.spec.ids import Commitment, RunId
+from assent.spec.values.merkle import EMPTY_ROOT
 
 if TYPE_CHECKING:
     from assent.spec.events.kinds import Leaf

@@ -23,8 +23,8 @@ from assent.journal.store._rows import has_table
 from assent.journal.store._schema import COMMITS_SINCE, applied_areas, check_ledger, has_own_schema
 from assent.journal.tree._commits import Commit
 from assent.journal.tree._heads import HeadList
-from assent.journal.tree._merkle import EMPTY_ROOT, Frontier
 from assent.spec.ids import Commitment
+from assent.spec.values.merkle import EMPTY_ROOT, Frontier
 
 CHUNK_ROWS: Final = 256
 """Leaves that are read and checked together: enough that the cost per chunk vanishes, few enough to stay in the cache."""

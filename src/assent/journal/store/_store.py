@@ -21,9 +21,9 @@ from assent.journal.store._projections import Tables, require_own_tables
 from assent.journal.store._rows import find_payload, payload_tag
 from assent.journal.store._tail import Draft
 from assent.journal.tree._commits import Commit
-from assent.journal.tree._merkle import Frontier
 from assent.spec.events.kinds import LedgerCreated, decode_stored
 from assent.spec.ids import Commitment, RunId
+from assent.spec.values.merkle import Frontier
 
 _ROWS_MAX: Final = 16
 """Rows in one statement. There is one statement for each number of rows up to it, all kept prepared."""

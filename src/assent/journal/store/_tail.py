@@ -27,7 +27,6 @@ from assent.journal.tree._heads import (
     is_change_of_capabilities,
     streams_of,
 )
-from assent.journal.tree._merkle import Frontier, leaf_hash
 from assent.journal.tree._note import Signer
 from assent.spec.events.kinds import (
     EVENT_TYPES,
@@ -44,6 +43,7 @@ from assent.spec.events.kinds import (
 )
 from assent.spec.ids import Commitment, RunId
 from assent.spec.values.canonical import INTEGER_MAX
+from assent.spec.values.merkle import Frontier, leaf_hash
 
 SEAL_EVENTS_MAX: Final = 1_024
 """Unsigned events after which a checkpoint is signed."""

@@ -19,8 +19,8 @@ import msgspec
 
 from assent._lazy import compiled_when_asked
 from assent.errors import InputError
-from assent.journal.tree._merkle import HASH_BYTES, SIZE_MAX
 from assent.journal.tree._note import Note, Signer, Verifier, open_note, sign_note
+from assent.spec.values.merkle import HASH_BYTES, SIZE_MAX
 
 _SIZE: Final = compiled_when_asked(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from assent.journal.tree._heads import NO_DIGEST, HeadList, Heads
-from assent.journal.tree._merkle import Frontier
+from assent.spec.values.merkle import Frontier
 
 MAC_BYTES: Final = 32
 NO_MAC: Final = bytes(MAC_BYTES)

@@ -20,8 +20,8 @@ from typing import Final
 
 from assent.errors import InputError
 from assent.journal.tree._checkpoint import decode_hash, encode_hash, is_decimal
-from assent.journal.tree._merkle import verify_inclusion
 from assent.journal.tree._trust import CosignedCheckpoint, TrustPolicy
+from assent.spec.values.merkle import verify_inclusion
 
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
 PATH_LENGTH_MAX: Final = 63

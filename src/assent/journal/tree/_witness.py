@@ -13,8 +13,8 @@ from typing import Final
 
 from assent.errors import InputError
 from assent.journal.tree._checkpoint import Checkpoint, decode_hash, is_decimal, open_checkpoint
-from assent.journal.tree._merkle import EMPTY_ROOT, verify_consistency
 from assent.journal.tree._note import Verifier, parse_note
+from assent.spec.values.merkle import EMPTY_ROOT, verify_consistency
 
 PROOF_LENGTH_MAX: Final = 63
 

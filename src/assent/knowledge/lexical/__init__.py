@@ -1,7 +1,21 @@
 """Chunks found by words: which terms a text has, an index of them, and how chunks are ranked for a question."""
 
-from assent.knowledge.lexical.index import Entry, Ranked, Segment, segment_of
+from assent.knowledge.lexical.index import Entry, Ranked, Searched, Segment, segment_of
 from assent.knowledge.lexical.search import search
+from assent.knowledge.lexical.stored import StoredSegment, parts_of, without
 from assent.knowledge.lexical.terms import TERMS_VERSION, Terms, terms_in
 
-__all__ = ["TERMS_VERSION", "Entry", "Ranked", "Segment", "Terms", "search", "segment_of", "terms_in"]
+__all__ = [
+    "TERMS_VERSION",
+    "Entry",
+    "Ranked",
+    "Searched",
+    "Segment",
+    "StoredSegment",
+    "Terms",
+    "parts_of",
+    "search",
+    "segment_of",
+    "terms_in",
+    "without",
+]

@@ -6,9 +6,9 @@ how long each chunk is and which file it is of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,6 +60,24 @@ class Segment(NamedTuple):
             return self.chunks[:0], self.weights[:0]
         begin, end = int(self.begins[at]), int(self.begins[at + 1])
         return self.chunks[begin:end], self.weights[begin:end]
+
+
+class Searched(Protocol):
+    """What a search reads of a segment, wherever that is."""
+
+    @property
+    def lengths(self) -> NDArray[np.uint32]: ...
+
+    @property
+    def files(self) -> NDArray[np.uint32]: ...
+
+    @property
+    def paths(self) -> Sequence[str]: ...
+
+    @property
+    def tests(self) -> NDArray[np.bool_]: ...
+
+    def postings(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]: ...
 
 
 class Ranked(NamedTuple):

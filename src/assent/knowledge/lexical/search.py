@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from assent.knowledge.lexical.index import Ranked, Segment
+from assent.knowledge.lexical.index import Ranked, Searched
 from assent.knowledge.lexical.terms import key_of, terms_in
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TERMS_MAX: Final = 64
 
 
 def search(
-    segments: Sequence[Segment],
+    segments: Sequence[Searched],
     question: str,
     *,
     limit: int,
@@ -67,7 +67,7 @@ def search(
 
 
 def _seen(
-    segment: Segment, mask: NDArray[np.bool_] | None, key: int
+    segment: Searched, mask: NDArray[np.bool_] | None, key: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     chunks, weights = segment.postings(key)
     if mask is None or not len(chunks):
@@ -77,7 +77,7 @@ def _seen(
 
 
 def _scores(
-    segment: Segment,
+    segment: Searched,
     postings: list[tuple[NDArray[np.uint32], NDArray[np.uint8]]],
     often: list[int],
     *,
@@ -100,7 +100,7 @@ def _scores(
     return scores
 
 
-def _best(segments: Sequence[Segment], scores: Sequence[NDArray[np.float32]], limit: int) -> list[Ranked]:
+def _best(segments: Sequence[Searched], scores: Sequence[NDArray[np.float32]], limit: int) -> list[Ranked]:
     ranked: list[tuple[float, int, int]] = []
     for number, one in enumerate(scores):
         top = np.flatnonzero(one)

@@ -240,7 +240,7 @@ def _read(name: str, source: Source) -> str | None:
     if source.kind == "file":
         return read_secret_file(Path(source.where))
     service, _, user = source.where.rpartition("/")
-    found: str | None = _asked(name, lambda: keychain(name).get_password(service, user))
+    found: str | None = asked(name, lambda: keychain(name).get_password(service, user))
     return found
 
 
@@ -249,7 +249,7 @@ def _write(name: str, source: Source, value: str) -> None:
         write_secret_file(Path(source.where), value)
         return
     service, _, user = source.where.rpartition("/")
-    _asked(name, lambda: keychain(name).set_password(service, user, value))
+    asked(name, lambda: keychain(name).set_password(service, user, value))
 
 
 def _erase(name: str, source: Source) -> None:
@@ -257,10 +257,10 @@ def _erase(name: str, source: Source) -> None:
         Path(source.where).unlink(missing_ok=True)
         return
     service, _, user = source.where.rpartition("/")
-    _asked(name, lambda: keychain(name).delete_password(service, user))
+    asked(name, lambda: keychain(name).delete_password(service, user))
 
 
-def _asked(name: str, ask: Any) -> Any:  # `Any`: as above
+def asked(name: str, ask: Any) -> Any:  # `Any`: as above
     """What the keychain answers; its own errors may quote what they were given, so none of their text is told."""
     try:
         return ask()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.journal.tree._merkle import (
+from assent.spec.values.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
     SIZE_MAX,

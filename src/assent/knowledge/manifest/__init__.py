@@ -1,0 +1,35 @@
+"""What was indexed, so that it can be proved: the tree of chunks and files, and the order of what comes late."""
+
+from assent.knowledge.manifest.batches import Batch, Batches, Retention
+from assent.knowledge.manifest.tree import (
+    MANIFEST_VERSION,
+    Cut,
+    Line,
+    Listed,
+    Proof,
+    chunk_leaf,
+    file_leaf,
+    prove,
+    read,
+    verify,
+    workspace_root,
+    write,
+)
+
+__all__ = [
+    "MANIFEST_VERSION",
+    "Batch",
+    "Batches",
+    "Cut",
+    "Line",
+    "Listed",
+    "Proof",
+    "Retention",
+    "chunk_leaf",
+    "file_leaf",
+    "prove",
+    "read",
+    "verify",
+    "workspace_root",
+    "write",
+]

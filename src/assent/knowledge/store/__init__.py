@@ -1,0 +1,25 @@
+"""Where knowledge is kept: one encrypted file for each tenant, in generations that can be taken back and proved."""
+
+from assent.knowledge.store._file import SqlCipherStore, erase, recover
+from assent.knowledge.store._rows import BLOCK_BYTES, NAME_BYTES_MAX, MemoryStore
+from assent.knowledge.store.keys import KeySource, MemoryKeys
+from assent.knowledge.store.ports import Buffer, Event, Generation, Held, Piece, Rewriter, Run, Store
+
+__all__ = [
+    "BLOCK_BYTES",
+    "NAME_BYTES_MAX",
+    "Buffer",
+    "Event",
+    "Generation",
+    "Held",
+    "KeySource",
+    "MemoryKeys",
+    "MemoryStore",
+    "Piece",
+    "Rewriter",
+    "Run",
+    "SqlCipherStore",
+    "Store",
+    "erase",
+    "recover",
+]

@@ -1,0 +1,374 @@
+"""The store in a file of SQLCipher: one for each tenant, whose name is in no path."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from threading import Event as Signal
+from typing import Any, Final, Literal, NamedTuple
+
+from assent.errors import InputError, WorldError
+from assent.failpoints import FAILPOINTS
+from assent.knowledge.store._database import STEPS, DamagedError, Database
+from assent.knowledge.store._rows import NOBODY, MemoryStore, checked_name, place_of
+from assent.knowledge.store._sealing import Sealer, digest_of
+from assent.knowledge.store.keys import KeyRing, KeySource
+from assent.knowledge.store.ports import Event
+
+_PLAIN_HEADER: Final = b"SQLite format 3\0"
+_BUSY_S: Final = 10
+_PAUSE_S: Final = 0.05
+_pause: Final = Signal().wait
+_RESEALED: Final = (
+    ("repositories", b"r", "t.digest", ""),
+    ("files", b"h", "r.digest", "JOIN repositories r ON r.id = t.repository"),
+    (
+        "cuts",
+        b"c",
+        "r.digest",
+        "JOIN files f ON f.id = t.id JOIN repositories r ON r.id = f.repository",
+    ),
+    (
+        "chunks",
+        b"t",
+        "r.digest",
+        "JOIN files f ON f.id = t.id >> 24 JOIN repositories r ON r.id = f.repository",
+    ),
+    ("pieces", b"p", "r.digest", "JOIN repositories r ON r.id = t.repository"),
+    (
+        "blocks",
+        b"b",
+        "r.digest",
+        "JOIN pieces p ON p.id = t.id >> 24 JOIN repositories r ON r.id = p.repository",
+    ),
+    ("events", b"e", f"x'{NOBODY.hex()}'", ""),
+)
+"""What is sealed: each table, the kind of its places, and where the digest of its repository is."""
+
+
+class _Place(NamedTuple):
+    """The files of a tenant."""
+
+    tenant: bytes
+    store: Path
+    keys: Path
+    lock: Path
+
+    @classmethod
+    def of(cls, folder: Path, tenant: str) -> _Place:
+        digest = digest_of(checked_name(tenant, "tenant"))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = digest.hex()[:32]
+        return cls(digest, *(folder / f"{name}.{ending}" for ending in ("db", "keys", "lock")))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other writer is in here, of whatever process."""
+        held = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            for tries in count():
+                with suppress(BlockingIOError):
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                if tries * _PAUSE_S >= _BUSY_S:
+                    raise WorldError(
+                        "STORAGE_BUSY",
+                        f"another program has been writing the store of knowledge for {_BUSY_S} seconds",
+                        path=str(self.store),
+                        hint="let it finish, or end it, and try again",
+                    )
+                _pause(_PAUSE_S)
+            yield
+        finally:
+            os.close(held)
+
+
+class SqlCipherStore(MemoryStore):
+    """A store that lasts. Without `keys` nothing is encrypted, which must be said by name, each time: `encryption="off"`.
+
+    `expected`: the number and root (hex) of a generation that the record knows; a file without it was rolled back. `actor` and
+    `reason`: who does what is done with the store, for its events. `salt` gives 16 bytes that nobody can know, and never twice:
+    keys and nonces are made of them. Raises, besides what keys raise, `InputError` `KNOWLEDGE_STORE_FOREIGN`,
+    `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tenant: str,
+        *,
+        keys: KeySource | None,
+        now_ms: Callable[[], int],
+        salt: Callable[[], bytes],
+        encryption: Literal["on", "off"] = "on",
+        expected: tuple[int, str] | None = None,
+        actor: str = "",
+        reason: str = "",
+        cache_bytes: int = 64 << 20,
+    ) -> None:
+        if (keys is None) != (encryption == "off"):
+            raise InputError(
+                "KNOWLEDGE_ENCRYPTION_DIFFERS",
+                "a store is encrypted with keys, or without them only where `encryption` is `off`",
+                hint='give `keys`, or say `encryption="off"`',
+            )
+        self._place = _Place.of(folder, tenant)
+        self._keys = keys
+        self._new_salt = salt
+        self._reason = reason
+        self._ring: KeyRing | None = None
+        super().__init__(tenant, now_ms=now_ms, actor=actor, cache_bytes=cache_bytes)
+        try:
+            if self._db.version() != len(STEPS):
+                with self._place.alone(), self._db.whole():
+                    self._migrate()
+            self._judge(expected)
+        except BaseException:
+            self.close()
+            raise
+
+    def _migrate(self) -> None:
+        is_new = not self._db.version()
+        self._db.migrate()
+        if is_new:
+            self._set("tenant", self._tenant.hex())
+            self._note("disable" if self._keys is None else "enable", reason=self._reason)
+
+    def _judge(self, expected: tuple[int, str] | None) -> None:
+        if self._meta("tenant", "") != self._tenant.hex():
+            raise self._foreign()
+        if expected is None:
+            return
+        number, root = expected
+        if not self._ask(
+            "SELECT 1 FROM generations WHERE number = ? AND root = ?", (number, bytes.fromhex(root))
+        ):
+            raise InputError(
+                "KNOWLEDGE_STORE_ROLLED_BACK",
+                f"the store is older than the record: it does not have generation {number}, or not that one",
+                path=str(self._place.store),
+                hint="remove it and index again; find out who could write to the state directory",
+            )
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    def _opened(self) -> tuple[Database, Sealer]:
+        if self._keys is None:
+            self._require_header(_PLAIN_HEADER)
+            return Database(self._place.store, None), Sealer(self._tenant, {}, bytes)
+        if not self._require_header(self._salt):
+            with self._place.alone():
+                if not self._place.keys.exists() and not self._require_header(self._salt):
+                    self._ring = KeyRing.create(self._place.keys, self._tenant, self._keys, self._new_salt)
+        if self._ring is None:
+            self._ring = KeyRing.open(self._place.keys, self._tenant, self._keys, self._new_salt)
+        return self._connected(self._ring), Sealer(self._tenant, self._ring.records, self._new_salt)
+
+    @property
+    def _salt(self) -> bytes:
+        """The first bytes of an encrypted file: whose it is can be told from what it is encrypted with."""
+        return self._tenant[:16]
+
+    def _connected(self, ring: KeyRing) -> Database:
+        for key in ring.file[:0:-1]:
+            with suppress(DamagedError):
+                return Database(self._place.store, key + self._salt)
+        return Database(self._place.store, ring.file[0] + self._salt)
+
+    def _require_header(self, header: bytes) -> bool:
+        """Whether there is a file with anything in it; it must begin as it should."""
+        try:
+            with self._place.store.open("rb") as file:
+                found = file.read(16)
+        except FileNotFoundError:
+            return False
+        if found in (b"", header):
+            return bool(found)
+        if len(found) < 16:
+            raise DamagedError(
+                "KNOWLEDGE_STORE_DAMAGED",
+                "the store of knowledge was cut",
+                path=str(self._place.store),
+                hint="remove it and index again",
+            )
+        if found in (_PLAIN_HEADER, self._salt):
+            is_plain = found == _PLAIN_HEADER
+            raise InputError(
+                "KNOWLEDGE_ENCRYPTION_DIFFERS",
+                f"the store of knowledge is {'not ' if is_plain else ''}encrypted, and was to be opened as one that is"
+                + (" not" if not is_plain else ""),
+                path=str(self._place.store),
+                hint="open it as it was made; to change that, forget the tenant and index again",
+            )
+        raise self._foreign()
+
+    def _foreign(self) -> InputError:
+        return InputError(
+            "KNOWLEDGE_STORE_FOREIGN",
+            "the store of knowledge belongs to another tenant, or is no store",
+            path=str(self._place.store),
+            hint="put the file of this tenant back, or remove this one and index again",
+        )
+
+    def _is_renewed(self) -> bool:
+        """Whether another process replaced the keys; they are those of now then."""
+        if self._ring is None or not self._ring.reload():
+            return False
+        self._sealer = Sealer(self._tenant, self._ring.records, self._new_salt)
+        before, self._db = self._db, self._connected(self._ring)
+        before.close()
+        return True
+
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
+        try:
+            return super()._ask(sql, values)
+        except DamagedError:
+            if not self._is_renewed():
+                raise
+            return super()._ask(sql, values)
+
+    def _unseal(self, record: bytes, repository: bytes, place: bytes) -> bytes:
+        if not self._sealer.is_known(record):
+            self._is_renewed()
+        return super()._unseal(record, repository, place)
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._place.alone():
+            self._is_renewed()
+            yield
+
+    def _shrink(self) -> None:
+        # In memory it would take as much as the file. What it writes has no name, and is sealed as all else.
+        self._ask("PRAGMA temp_store = FILE")
+        try:
+            self._ask("VACUUM")
+        finally:
+            self._ask("PRAGMA temp_store = MEMORY")
+        ((busy, _, _),) = self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise WorldError(
+                "STORAGE_BUSY",
+                "another program reads the store of knowledge, so that its log still has what was forgotten",
+                path=str(self._place.store),
+                hint="end that program and forget again",
+            )
+
+    # -- keys -------------------------------------------------------------------------------------
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether a rotation was begun that is not at its end."""
+        return self._ring is not None and self._ring.is_rotating
+
+    def rotate(self, limit: int = 1000) -> bool:
+        """Replace all keys, a step of at most `limit` records at each call, beginning with the first; False: that was the last.
+
+        Everything can be read and written meanwhile. A process that was killed in it goes on where it was.
+        """
+        ring = self._encrypted()
+        with self._writing():
+            if not ring.is_rotating:
+                self._set("resealed", "0 0")
+                ring.begin_rotation()
+                FAILPOINTS.hit("knowledge.after")
+                self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
+            table, last = (int(one) for one in self._meta("resealed", "0 0").split())
+            if table < len(_RESEALED):
+                with self._whole():
+                    last = self._reseal(table, last, limit)
+                    self._set("resealed", f"{table} {last}" if last else f"{table + 1} 0")
+                return True
+            self._end_rotation(ring)
+            return False
+
+    def _reseal(self, table: int, last: int, limit: int) -> int:
+        """Seal the next records of a table anew; the number of the last of them, 0 when there is none."""
+        name, kind, digest, join = _RESEALED[table]
+        rows = self._ask(
+            f"SELECT t.id, {digest}, t.sealed FROM {name} t {join} WHERE t.id > ? ORDER BY t.id LIMIT ?",  # noqa: S608  # our own text
+            (last, limit),
+        )
+        sealer = self._sealer
+        self._db.each(
+            f"UPDATE {name} SET sealed = ? WHERE id = ?",  # noqa: S608  # our own text
+            [
+                (sealer.seal(sealer.open(sealed, repository, place), repository, place), number)
+                for number, repository, sealed in rows
+                if sealer.key_of(sealed) != sealer.current
+                for place in [place_of(kind, number)]
+            ],
+        )
+        return int(rows[-1][0]) if rows else 0
+
+    def _end_rotation(self, ring: KeyRing) -> None:
+        key = ring.file[-1] + self._salt
+        self._ask(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+        FAILPOINTS.hit("knowledge.after")
+        # Pages that are encrypted with the key of before are in the log until then.
+        self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._set("resealed", "0 0")
+        self._note("rotate-key", reason=self._reason, key=str(self._sealer.current))
+        FAILPOINTS.hit("knowledge.before")
+        ring.end_rotation()
+        self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
+
+    def escrow(self, recipient: bytes) -> Event:
+        """Switch recovery on: whoever has the private key of this X25519 public one (32 bytes) can have the master key."""
+        ring = self._encrypted()
+        with self._writing():
+            ring.escrow(recipient)
+            return self._note("escrow", reason=self._reason, key=recipient.hex())
+
+    def _encrypted(self) -> KeyRing:
+        if self._ring is None:
+            raise InputError(
+                "KNOWLEDGE_ENCRYPTION_DIFFERS",
+                "the store is not encrypted, so it has no keys",
+                hint="forget the tenant and index again with encryption on",
+            )
+        return self._ring
+
+
+def erase(
+    folder: Path,
+    tenant: str,
+    *,
+    keys: KeySource | None,
+    now_ms: Callable[[], int],
+    actor: str = "",
+    reason: str = "",
+) -> Event:
+    """Forget a tenant: destroy its keys, then remove its files. It can be done without opening them, and again."""
+    place = _Place.of(folder, tenant)
+    with place.alone():
+        if keys is not None:
+            KeyRing.erase(place.keys, place.tenant, keys)
+        FAILPOINTS.hit("knowledge.after")
+        for ending in ("-wal", "-shm", ""):
+            place.store.with_name(place.store.name + ending).unlink(missing_ok=True)
+        place.keys.unlink(missing_ok=True)
+    return Event(now_ms(), actor, "erase", reason)
+
+
+def recover(
+    folder: Path,
+    tenant: str,
+    *,
+    keys: KeySource,
+    private: bytes,
+    now_ms: Callable[[], int],
+    actor: str = "",
+    reason: str = "",
+) -> Event:
+    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`."""
+    place = _Place.of(folder, tenant)
+    with place.alone():
+        recipient = KeyRing.recover(place.keys, place.tenant, keys, private)
+    return Event(now_ms(), actor, "recover", reason, key=recipient.hex())

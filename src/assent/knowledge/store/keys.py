@@ -1,0 +1,309 @@
+"""The keys of a store: a master in a place of its own (keychain, passphrase, file) wraps random keys in a file beside it.
+
+    master (KeySource) ── wraps ──┬── the file's key: SQLCipher encrypts every page with it
+                                  └── the records' keys, by number: the last seals, earlier ones open what is not sealed anew yet
+
+All are random, 256 bits. Without the master nothing of a tenant can be read ever again: destroying it is what erasing rests on.
+Whoever may recover it (off unless asked for) has it wrapped once more, for an X25519 key.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from assent.errors import InputError
+from assent.knowledge.store._sealing import KEY_BYTES
+
+KEYS_VERSION: Final = 1
+_NONCE_BYTES: Final = 12
+
+
+class KeySource(Protocol):
+    """Where masters are kept: the system's keychain, a file under a passphrase, or one that only its owner may read."""
+
+    def load(self, name: str) -> bytes | None:
+        """32 bytes, or None when there is no key of that name. Raises an error of ours when that can't be said."""
+
+    def keep(self, name: str, key: bytes) -> None:
+        """Keep a key, durably, in place of any of that name."""
+
+    def destroy(self, name: str) -> None:
+        """Have no key of that name any more; where there is none, do nothing."""
+
+
+class MemoryKeys:
+    """A source that forgets all when the process ends."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, bytes] = {}
+
+    def load(self, name: str) -> bytes | None:
+        return self._keys.get(name)
+
+    def keep(self, name: str, key: bytes) -> None:
+        self._keys[name] = key
+
+    def destroy(self, name: str) -> None:
+        self._keys.pop(name, None)
+
+
+class _Escrow(msgspec.Struct, frozen=True):
+    recipient: str
+    ephemeral: str
+    wrapped: str
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    keys_version: int
+    tenant: str
+    master: int
+    file: list[str]
+    records: dict[str, str]
+    escrow: list[_Escrow] = []
+
+
+class KeyRing:
+    """A tenant's keys, as its file of keys has them. What changes them writes the file at once, whole or not at all."""
+
+    def __init__(self, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> None:
+        self._path = path
+        self._tenant = tenant
+        self._source = source
+        self._salt = salt
+        self.master = 1
+        self.file: list[bytes] = []
+        """The file's key; two while it is replaced, the later last."""
+        self.records: dict[int, bytes] = {}
+        """The records' keys; two while they are replaced."""
+        self._escrow: list[bytes] = []
+        self._written: bytes | None = None
+
+    @classmethod
+    def open(cls, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> KeyRing:
+        """The keys of a tenant.
+
+        `InputError` `KNOWLEDGE_KEY_MISSING` when the master or the file is not there, `KNOWLEDGE_KEY_WRONG` when the master does
+        not fit, `KNOWLEDGE_STORE_FOREIGN` when the file is another tenant's.
+        """
+        ring = cls(path, tenant, source, salt)
+        ring.reload()
+        return ring
+
+    @classmethod
+    def create(cls, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> KeyRing:
+        """New keys."""
+        ring = cls(path, tenant, source, salt)
+        ring.file, ring.records = [ring._key()], {1: ring._key()}
+        source.keep(ring._name(1), ring._key())
+        ring.save()
+        return ring
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether a key is being replaced."""
+        return len(self.records) > 1 or len(self.file) > 1
+
+    def reload(self) -> bool:
+        """Read the file again, and whether it had changed."""
+        try:
+            document = self._path.read_bytes()
+        except FileNotFoundError:
+            raise _missing("the file of the store's keys is gone") from None
+        if document == self._written:
+            return False
+        kept = _kept(document)
+        if kept.tenant != self._tenant.hex():
+            raise InputError(
+                "KNOWLEDGE_STORE_FOREIGN",
+                "the file of the store's keys belongs to another tenant",
+                path=str(self._path),
+                hint="put the files of this tenant back",
+            )
+        master = self._source.load(self._name(kept.master))
+        if master is None:
+            raise _missing(
+                "the master key of the store is gone: its tenant was erased, or its keychain is another"
+            )
+        self.master = kept.master
+        self.file = [self._unwrap(master, "file", one) for one in kept.file]
+        self.records = {
+            int(number): self._unwrap(master, f"record {number}", one) for number, one in kept.records.items()
+        }
+        self._escrow = [bytes.fromhex(one.recipient) for one in kept.escrow]
+        self._written = document
+        return True
+
+    def save(self) -> None:
+        """Write the file."""
+        master = self._source.load(self._name(self.master))
+        assert master is not None, "a ring is made or read with its master"
+        kept = _Kept(
+            KEYS_VERSION,
+            self._tenant.hex(),
+            self.master,
+            [self._wrap(master, "file", one) for one in self.file],
+            {
+                str(number): self._wrap(master, f"record {number}", one)
+                for number, one in self.records.items()
+            },
+            [self._wrapped_for(master, one) for one in self._escrow],
+        )
+        document = msgspec.json.encode(kept)
+        draft = self._path.with_suffix(".keys.new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+        ) as file:
+            file.write(document)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
+        _flush_folder(self._path.parent)
+        self._written = document
+
+    def begin_rotation(self) -> None:
+        """A new master, and a new key of records and of the file beside the ones of before."""
+        before = self.master
+        self.master += 1
+        self._source.keep(self._name(self.master), self._key())
+        self.records[max(self.records) + 1] = self._key()
+        self.file.append(self._key())
+        self.save()
+        self._source.destroy(self._name(before))
+
+    def end_rotation(self) -> None:
+        """Keep the last keys alone."""
+        last = max(self.records)
+        self.records, self.file = {last: self.records[last]}, self.file[-1:]
+        self.save()
+        self._source.destroy(self._name(self.master - 1))  # the process may have been killed before it could
+
+    def escrow(self, recipient: bytes) -> None:
+        """Have the master wrapped for an X25519 public key (32 bytes) as well, from now on."""
+        self._escrow = [*(one for one in self._escrow if one != recipient), recipient]
+        self.save()
+
+    @classmethod
+    def erase(cls, path: Path, tenant: bytes, source: KeySource) -> None:
+        """Destroy the master: nothing that was sealed can be opened any more, not even by whom it was wrapped for."""
+        ring = cls(path, tenant, source, bytes)
+        with suppress(InputError, FileNotFoundError):
+            ring.master = _kept(path.read_bytes()).master
+        for number in (ring.master - 1, ring.master, ring.master + 1):
+            source.destroy(ring._name(number))
+        path.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+
+    def _key(self) -> bytes:
+        return self._salt() + self._salt()
+
+    def _name(self, master: int) -> str:
+        return f"knowledge-{self._tenant.hex()[:32]}-{master}"
+
+    def _said(self, what: str) -> bytes:
+        return b"assent.knowledge key\0" + self._tenant + what.encode()
+
+    def _wrap(self, master: bytes, what: str, key: bytes) -> str:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = self._salt()[:_NONCE_BYTES]
+        return base64.b64encode(nonce + AESGCM(master).encrypt(nonce, key, self._said(what))).decode()
+
+    def _unwrap(self, master: bytes, what: str, wrapped: str) -> bytes:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        try:
+            data = base64.b64decode(wrapped, validate=True)
+            return AESGCM(master).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], self._said(what))
+        except (InvalidTag, ValueError):
+            raise InputError(
+                "KNOWLEDGE_KEY_WRONG",
+                "the master key does not open the keys of the store",
+                path=str(self._path),
+                hint="use the keychain or passphrase with which the store was made",
+            ) from None
+
+    def _wrapped_for(self, master: bytes, recipient: bytes) -> _Escrow:
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+        own = X25519PrivateKey.generate()
+        public = own.public_key().public_bytes_raw()
+        shared = _shared(own.exchange(X25519PublicKey.from_public_bytes(recipient)), public + recipient)
+        return _Escrow(recipient.hex(), public.hex(), self._wrap(shared, "escrow", master))
+
+    @classmethod
+    def recover(cls, path: Path, tenant: bytes, source: KeySource, private: bytes) -> bytes:
+        """Keep the master in a source again, by an X25519 private key (32 bytes) that it was wrapped for; the public one of that.
+
+        `InputError` `KNOWLEDGE_KEY_WRONG`: it was wrapped for no such key.
+        """
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+        ring = cls(path, tenant, source, bytes)
+        kept = _kept(path.read_bytes())
+        own = X25519PrivateKey.from_private_bytes(private)
+        recipient = own.public_key().public_bytes_raw()
+        found = [one for one in kept.escrow if one.recipient == recipient.hex()]
+        if not found:
+            raise InputError(
+                "KNOWLEDGE_KEY_WRONG",
+                "the master key of the store was not wrapped for this key",
+                path=str(path),
+                hint="recovery is off unless it was switched on for a recipient before the key was lost",
+            )
+        ephemeral = bytes.fromhex(found[0].ephemeral)
+        shared = _shared(own.exchange(X25519PublicKey.from_public_bytes(ephemeral)), ephemeral + recipient)
+        source.keep(ring._name(kept.master), ring._unwrap(shared, "escrow", found[0].wrapped))
+        ring.reload()
+        return recipient
+
+
+def _kept(document: bytes) -> _Kept:
+    try:
+        kept = msgspec.json.decode(document, type=_Kept)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        kept = None
+    if kept is None or not kept.file or not kept.records:
+        raise InputError(
+            "KNOWLEDGE_STORE_DAMAGED",
+            "the file of the store's keys is damaged",
+            hint="put it back from a backup; without it nothing of the store can be read",
+        )
+    if kept.keys_version > KEYS_VERSION:
+        raise InputError(
+            "KNOWLEDGE_STORE_TOO_NEW",
+            f"the keys of the store are of version {kept.keys_version}, and this release knows {KEYS_VERSION}",
+            hint="use the release of Assent that wrote it, or a later one",
+        )
+    return kept
+
+
+def _shared(secret: bytes, said: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"assent.knowledge escrow\0" + said).derive(secret)
+
+
+def _missing(message: str) -> InputError:
+    return InputError(
+        "KNOWLEDGE_KEY_MISSING",
+        message,
+        hint="give back the key or its file; else forget the tenant and index again",
+    )
+
+
+def _flush_folder(folder: Path) -> None:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)

@@ -1,0 +1,168 @@
+"""What a store of knowledge promises, and what it holds.
+
+An index run is a *generation*: whatever it writes is seen by nobody until it is committed with its manifest's root, and it can
+be taken back until the store is compacted. One process writes at a time; any number read meanwhile, each what was committed last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from assent.knowledge.chunks import LeftOut
+from assent.knowledge.manifest import Cut, Listed, Proof
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Buffer: TypeAlias = "bytes | memoryview | NDArray[np.generic]"
+
+
+Action: TypeAlias = Literal[
+    "enable", "disable", "verify", "rotate-key", "forget", "erase", "escrow", "recover"
+]
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """A change of a repository that was committed, and the root of its manifest from then on (hex)."""
+
+    number: int
+    kind: Literal["", "index", "undo", "forget"]
+    repository: str
+    root: str
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that was done with a store or its keys, to be put on the record by who does it."""
+
+    at_ms: int
+    actor: str
+    action: Action
+    reason: str = ""
+    result: str = ""
+    key: str = ""
+
+
+class Held(NamedTuple):
+    """A file that is in the store. `because` is empty, or says why nothing but the name is there."""
+
+    row: int
+    """Its number; it is another whenever the file is indexed again, and none is used twice."""
+    path: str
+    digest: str
+    language: str
+    label: str
+    chunks: int
+    because: str
+    leaf: bytes
+
+
+class Piece(Protocol):
+    """Named parts, some of them large, that are about files: a segment of an index, or any small document."""
+
+    @property
+    def kind(self) -> str:
+        """`lexical`, `vectors`, or whatever else there is."""
+
+    @property
+    def name(self) -> str:
+        """One of its kind in the repository."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The files that it is about (`Held.row`), in its own order; some of them may be no longer there."""
+
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """The names of its parts, and their bytes."""
+
+    def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
+        """Bytes of a part; only what is asked for is read. `WorldError` `KNOWLEDGE_STALE` after a compaction."""
+
+
+Rewriter: TypeAlias = "Callable[[Piece, NDArray[np.bool_]], Mapping[str, Buffer] | None]"
+"""The parts of a piece without some of its files (`True`: it stays); None: the piece is dropped."""
+
+
+class Run(Protocol):
+    """A generation that is being written, of one repository."""
+
+    def put(self, file: Listed, texts: Sequence[bytes]) -> int:
+        """Keep a file in place of the one with its path; `texts`: of its chunks. Its row."""
+
+    def leave_out(self, file: LeftOut) -> int:
+        """The same for one of which nothing but the name and the reason is kept."""
+
+    def remove(self, path: str) -> bool:
+        """Whether there was such a file, which is no more from this generation on."""
+
+    def put_piece(self, kind: str, name: str, parts: Mapping[str, Buffer], rows: Iterable[int] = ()) -> None:
+        """Keep a piece in place of the one with its name."""
+
+    def remove_piece(self, kind: str, name: str) -> bool:
+        """Whether there was such a piece."""
+
+    def save(self) -> None:
+        """Write what was put so far, so that it takes no memory. It is not seen before `commit`."""
+
+    def commit(self) -> Generation:
+        """Make all of it seen. Leaving without is as if nothing had been written."""
+
+
+class Store(Protocol):
+    """The store of one tenant."""
+
+    def head(self) -> Generation:
+        """What was committed last, of whatever repository; number 0: nothing yet. Cheap."""
+
+    def last(self, repository: str) -> Generation:
+        """What was committed last of a repository."""
+
+    def repositories(self) -> list[str]:
+        """All that something was indexed of."""
+
+    def files(self, repository: str) -> list[Held]:
+        """The files of a repository, in the order of their paths' bytes."""
+
+    def file(self, repository: str, path: str) -> Held | None:
+        """The file of a path."""
+
+    def cuts(self, row: int) -> tuple[Cut, ...]:
+        """The chunks of a file. `WorldError` `KNOWLEDGE_STALE` where it is no more."""
+
+    def text(self, row: int, chunk: int) -> bytes:
+        """The text of a chunk. `WorldError` `KNOWLEDGE_STALE` where it is no more."""
+
+    def pieces(self, repository: str, kind: str) -> list[Piece]:
+        """The pieces of a kind, in the order in which they were put."""
+
+    def index(self, repository: str) -> AbstractContextManager[Run]:
+        """A new generation. `WorldError` `STORAGE_BUSY` when another process writes for too long."""
+
+    def undo(self, number: int) -> Generation:
+        """Take back a generation that was the last of its repository; `InputError` `KNOWLEDGE_UNDO_REFUSED` else."""
+
+    def forget(
+        self, repository: str, paths: Iterable[str] = (), rewriters: Mapping[str, Rewriter] | None = None
+    ) -> Generation:
+        """Remove files for good, with all that was replaced before: none of it is in the file when this returns.
+
+        Pieces that are about them are rewritten by the rewriter of their kind, or dropped. Without paths: compaction.
+        Called again after it was killed, it ends the same. Of a repository that is not known there is nothing to forget.
+        """
+
+    def prove(self, repository: str, path: str, chunk: int) -> Proof | None:
+        """The way from a chunk to the root of its repository."""
+
+    def verify(self) -> Event:
+        """Read all there is against the roots. An error says what is wrong."""
+
+    def events(self) -> list[Event]:
+        """What was done with the store and its keys, oldest first."""
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""

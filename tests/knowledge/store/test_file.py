@@ -1,0 +1,543 @@
+"""The store in a file: nothing can be read at rest, and nothing but what was written is read back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from assent.errors import InputError, WorldError
+from assent.knowledge.lexical import StoredSegment, without
+from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, _file, erase, recover
+from assent.knowledge.store._database import PAGE_BYTES, STEPS, Database
+from assent.knowledge.store._sealing import Sealer, digest_of
+from assent.system import SystemEntropy
+from tests.support.knowledge import indexed, put, put_all
+
+TREE = {"a.py": b"def first():\n    return 1\n", "b.txt": b"words of the other\n"}
+
+
+class _Stores:
+    def __init__(self, folder: Path, keys: MemoryKeys | None) -> None:
+        self.folder = folder
+        self.keys = keys
+        self.opened: list[SqlCipherStore] = []
+
+    def __call__(
+        self,
+        tenant: str = "tenant",
+        *,
+        expected: tuple[int, str] | None = None,
+        actor: str = "",
+        reason: str = "",
+    ) -> SqlCipherStore:
+        store = SqlCipherStore(
+            self.folder,
+            tenant,
+            keys=self.keys,
+            encryption="off" if self.keys is None else "on",
+            now_ms=lambda: 7,
+            salt=SystemEntropy().salt,
+            expected=expected,
+            actor=actor,
+            reason=reason,
+        )
+        self.opened.append(store)
+        return store
+
+    def close(self) -> None:
+        for one in self.opened:
+            one.close()
+
+    def file(self, tenant: str, ending: str = "db") -> Path:
+        return self.folder / f"{digest_of(tenant).hex()[:32]}.{ending}"
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[_Stores]:
+    made = _Stores(tmp_path / "knowledge", MemoryKeys())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[_Stores]:
+    made = _Stores(tmp_path / "plain", None)
+    yield made
+    made.close()
+
+
+def refused(code: str, ask: Callable[[], object]) -> None:
+    with pytest.raises((InputError, WorldError), match=code):
+        ask()
+
+
+def test_a_tenants_files_are_its_owners_alone_and_its_name_leads_nowhere(
+    stores: _Stores, tmp_path: Path
+) -> None:
+    for tenant in ("../../up", "/tmp/x", "a/b", "x" * 1024):  # a name, and no folder
+        indexed(stores(tenant), TREE)
+    assert [one.name for one in tmp_path.iterdir()] == ["knowledge"]
+    assert stat.S_IMODE(stores.folder.stat().st_mode) == 0o700
+    found = [*stores.folder.iterdir()]
+    assert len(found) == 4 * 5  # the store, its log and the log's index, its keys, its lock
+    assert {stat.S_IMODE(one.stat().st_mode) for one in found} == {0o600}
+    for tenant in ("", "a\0b", "x" * 70_000):
+        refused("KNOWLEDGE_NAME_INVALID", partial(stores, tenant))
+
+
+def test_nothing_that_was_indexed_is_in_the_folder(stores: _Stores) -> None:
+    """500 markers in texts, paths, symbols, labels and pieces; after indexing, undo, forget and rotation."""
+    markers = [b"marker%03dqx" % number for number in range(500)]
+    store = stores(actor="marker-actor", reason="marker-reason")
+    with store.index("marker-repository") as run:
+        put_all(run, {f"{one.decode()}/path.py": b"def %s():\n    pass\n" % one for one in markers})
+        put(run, "labelled.txt", b"marker text", "marker-label")
+        run.put_piece("vectors", "marker-name", {"marker-part": b"".join(markers)})
+        run.save()
+        require_absent(stores.folder)
+        run.commit()
+    require_absent(stores.folder)
+    indexed(store, {f"{markers[0].decode()}/path.py": b"again"}, "marker-repository")
+    store.undo(2)
+    store.forget(
+        "marker-repository", [f"{one.decode()}/path.py" for one in markers[:250]], {"lexical": without}
+    )
+    require_absent(stores.folder)
+    while store.rotate(400):
+        require_absent(stores.folder)
+    store.close()
+    require_absent(stores.folder)
+
+
+def require_absent(folder: Path, needle: bytes = b"marker") -> None:
+    for one in folder.iterdir():
+        assert needle not in one.read_bytes(), one.name
+        assert needle.decode() not in one.name
+
+
+def test_what_is_forgotten_is_not_even_in_a_plain_file(plain: _Stores) -> None:
+    store = plain()
+    tree = {f"marker{number}.py": b"# marker %d\n" % number * 40 for number in range(200)}
+    indexed(store, TREE | tree)
+    indexed(store, TREE | dict.fromkeys(tree, b"marker again\n"))
+    found = b"".join(one.read_bytes() for one in plain.folder.iterdir())
+    assert b"marker" in found
+    store.forget("repo", tree, {"lexical": without})
+    require_absent(plain.folder)
+    assert [one.path for one in store.files("repo")] == [*TREE]
+    assert set(StoredSegment(store.pieces("repo", "lexical")[0]).paths) == {*TREE}
+    refused("KNOWLEDGE_ENCRYPTION_DIFFERS", store.rotate)
+
+
+def test_a_plain_store_is_never_taken_for_an_encrypted_one(stores: _Stores, plain: _Stores) -> None:
+    for one in (stores, plain):
+        indexed(one(), TREE)
+    keys, plain.keys, stores.keys = stores.keys, stores.keys, None
+    refused("KNOWLEDGE_ENCRYPTION_DIFFERS", plain)
+    refused("KNOWLEDGE_ENCRYPTION_DIFFERS", stores)
+    with pytest.raises(InputError, match="KNOWLEDGE_ENCRYPTION_DIFFERS"):
+        SqlCipherStore(
+            stores.folder, "tenant", keys=keys, encryption="off", now_ms=lambda: 7, salt=SystemEntropy().salt
+        )
+    with pytest.raises(InputError, match="KNOWLEDGE_ENCRYPTION_DIFFERS"):
+        SqlCipherStore(stores.folder, "tenant", keys=None, now_ms=lambda: 7, salt=SystemEntropy().salt)
+
+
+def test_switching_encryption_is_on_record(stores: _Stores, plain: _Stores) -> None:
+    store = stores(actor="control-plane", reason="asked for")
+    while store.rotate():
+        pass
+    done = [*store.events(), store.verify()]
+    assert [msgspec.to_builtins(one) for one in done] == [
+        {"at_ms": 7, "actor": "control-plane", "action": "enable", "reason": "asked for"},
+        {"at_ms": 7, "actor": "control-plane", "action": "rotate-key", "reason": "asked for", "key": "2"},
+        {"at_ms": 7, "actor": "control-plane", "action": "verify", "result": "0 records"},
+    ]
+    (off,) = plain(actor="control-plane").events()
+    assert (off.actor, off.action) == ("control-plane", "disable")
+
+
+# -- files that are not what was written ---------------------------------------------------------
+
+
+def test_another_key_opens_nothing(stores: _Stores) -> None:
+    indexed(stores(), TREE)
+    stores.close()
+    before, stores.keys = stores.keys, MemoryKeys()
+    refused("KNOWLEDGE_KEY_MISSING", stores)
+    assert before is not None
+    (name,) = before._keys
+    stores.keys.keep(name, bytes(32))
+    refused("KNOWLEDGE_KEY_WRONG", stores)
+    stores.keys = before
+    stores.file("tenant", "keys").unlink()
+    refused("KNOWLEDGE_KEY_MISSING", stores)
+
+
+@pytest.mark.parametrize("size", [9, 100, PAGE_BYTES, 2 * PAGE_BYTES + 7, -PAGE_BYTES, -1])
+def test_a_file_that_was_cut_is_refused(stores: _Stores, size: int) -> None:
+    store = stores()
+    indexed(store, {f"{number}.txt": os.urandom(900).hex().encode() for number in range(99)})  # data
+    store.forget("repo")
+    stores.close()
+    path = stores.file("tenant")
+    os.truncate(path, size if size > 0 else path.stat().st_size + size)
+    refused("KNOWLEDGE_STORE_DAMAGED", lambda: stores().verify())
+
+
+def test_a_changed_page_is_refused(stores: _Stores) -> None:
+    store = stores()
+    indexed(store, {f"{number}.txt": os.urandom(900).hex().encode() for number in range(99)})  # data
+    store.forget("repo")
+    stores.close()
+    path = stores.file("tenant")
+    for at in range(PAGE_BYTES // 2, path.stat().st_size, 5 * PAGE_BYTES):
+        before = path.read_bytes()
+        path.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+        refused("KNOWLEDGE_STORE_DAMAGED", lambda: stores().verify())
+        stores.close()
+        path.write_bytes(before)
+    stores().verify()
+
+
+def test_another_tenants_files_are_refused(stores: _Stores) -> None:
+    for tenant in ("tenant", "other"):
+        indexed(stores(tenant), TREE)
+        stores.close()
+    shutil.copy(stores.file("other"), stores.file("tenant"))
+    refused("KNOWLEDGE_STORE_FOREIGN", stores)
+    shutil.copy(stores.file("other", "keys"), stores.file("tenant", "keys"))
+    refused("KNOWLEDGE_STORE_FOREIGN", stores)
+    stores.file("tenant").unlink()
+    refused("KNOWLEDGE_STORE_FOREIGN", stores)
+
+
+def test_another_tenants_plain_file_is_refused(plain: _Stores) -> None:
+    indexed(plain("other"), TREE)
+    plain.close()
+    shutil.copy(plain.file("other"), plain.file("tenant"))
+    refused("KNOWLEDGE_STORE_FOREIGN", plain)
+    plain.file("tenant").write_bytes(b"something else altogether")
+    refused("KNOWLEDGE_STORE_FOREIGN", plain)
+    plain.file("tenant").unlink()
+    plain.file("tenant").symlink_to(plain.file("other"))
+    refused("KNOWLEDGE_STORE_DAMAGED", plain)
+
+
+def test_a_file_that_is_older_than_the_record_is_refused(stores: _Stores, tmp_path: Path) -> None:
+    first = indexed(stores(), TREE)
+    stores.close()
+    shutil.copytree(stores.folder, tmp_path / "copy")
+    second = indexed(stores(), {"a.py": b"other\n"})
+    known = (second.number, second.root)
+    assert stores(expected=known).head() == second
+    assert stores(expected=(first.number, first.root)).head() == second
+    stores.close()
+    shutil.rmtree(stores.folder)
+    shutil.copytree(tmp_path / "copy", stores.folder)
+    refused("KNOWLEDGE_STORE_ROLLED_BACK", lambda: stores(expected=known))
+    # Another change is not the one that the record knows, whatever its number.
+    assert indexed(stores(), {"a.py": b"a third\n"}).number == second.number
+    refused("KNOWLEDGE_STORE_ROLLED_BACK", lambda: stores(expected=known))
+    shutil.rmtree(stores.folder)
+    refused("KNOWLEDGE_STORE_ROLLED_BACK", lambda: stores(expected=known))
+
+
+def test_a_later_schema_is_refused(plain: _Stores, stores: _Stores) -> None:
+    plain()._ask(f"PRAGMA user_version = {len(STEPS) + 1}")
+    refused("KNOWLEDGE_STORE_TOO_NEW", plain)
+    stores()
+    path = stores.file("tenant", "keys")
+    path.write_bytes(path.read_bytes().replace(b'"keys_version":1', b'"keys_version":2'))
+    refused("KNOWLEDGE_STORE_TOO_NEW", stores)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{}",
+        b"\xff\xff",
+        b'{"keys_version":1,"tenant":"","master":1,"file":[],"records":{},"escrow":[]}',
+    ],
+)
+def test_a_damaged_file_of_keys_is_refused(stores: _Stores, document: bytes) -> None:
+    stores()
+    stores.file("tenant", "keys").write_bytes(document)
+    refused("KNOWLEDGE_STORE_DAMAGED", stores)
+
+
+@pytest.mark.parametrize(
+    ("at", "sql"),
+    [
+        ("text", "UPDATE chunks SET sealed = (SELECT sealed FROM chunks ORDER BY id DESC LIMIT 1)"),
+        ("head", "UPDATE files SET sealed = (SELECT sealed FROM cuts)"),
+        ("text", "UPDATE chunks SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB)"),
+        ("text", "UPDATE chunks SET sealed = CAST(x'414b3200' || substr(sealed, 5) AS BLOB)"),
+        ("text", "UPDATE chunks SET sealed = CAST(x'414b3000' || substr(sealed, 5) AS BLOB)"),
+        ("text", "UPDATE chunks SET sealed = substr(sealed, 1, 9)"),
+        (
+            "text",
+            "UPDATE chunks SET sealed = CAST(substr(sealed, 1, 7) || x'09' || substr(sealed, 9) AS BLOB)",
+        ),
+        ("text", "UPDATE files SET repository = (SELECT max(id) FROM repositories)"),
+    ],
+)
+def test_a_record_at_another_place_or_changed_is_refused(stores: _Stores, at: str, sql: str) -> None:
+    store = stores()
+    indexed(store, TREE)
+    indexed(store, TREE, "elsewhere")
+    held = store.files("repo")[0]
+    store._ask(sql)
+    refused(
+        "KNOWLEDGE_RECORD_REFUSED",
+        lambda: store.text(held.row, 0) if at == "text" else store.files("repo"),
+    )
+
+
+def test_a_record_is_opened_for_its_own_tenant_repository_key_and_place_alone() -> None:
+    key, salt = {1: bytes(32)}, SystemEntropy().salt
+    sealed = Sealer(b"t", key, salt).seal(b"data", b"r", b"p")
+    assert Sealer(b"t", {**key, 2: bytes(32)}, salt).open(sealed, b"r", b"p") == b"data"
+    for sealer, repository, place in (
+        (Sealer(b"u", key, salt), b"r", b"p"),
+        (Sealer(b"t", {1: bytes(31) + b"1"}, salt), b"r", b"p"),
+        (Sealer(b"t", {2: bytes(32)}, salt), b"r", b"p"),
+        (Sealer(b"t", key, salt), b"s", b"p"),
+        (Sealer(b"t", key, salt), b"r", b"q"),
+        (Sealer(b"t", {}, salt), b"r", b"p"),
+    ):
+        with pytest.raises(InputError, match="KNOWLEDGE_RECORD_REFUSED"):
+            sealer.open(sealed, repository, place)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM files WHERE id = (SELECT max(id) FROM files)",
+        "UPDATE generations SET root = zeroblob(32)",
+    ],
+)
+def test_what_does_not_fit_its_root_is_found(plain: _Stores, sql: str) -> None:
+    store = plain()
+    indexed(store, TREE)
+    store._ask(sql)
+    refused("KNOWLEDGE_STORE_DAMAGED", store.verify)
+
+
+@pytest.mark.parametrize("column", ["text", "cuts", "head"])
+def test_what_does_not_fit_its_leaf_is_found(plain: _Stores, column: str) -> None:
+    store = plain()
+    indexed(store, TREE)
+    if column == "text":
+        store._ask("UPDATE chunks SET sealed = CAST(sealed || x'20' AS BLOB)")
+    elif column == "head":
+        store._ask("UPDATE files SET sealed = (SELECT sealed FROM cuts)")
+    else:
+        store._ask("UPDATE cuts SET sealed = (SELECT sealed FROM cuts ORDER BY id LIMIT 1)")
+        store._ask("UPDATE chunks SET sealed = (SELECT sealed FROM chunks ORDER BY id LIMIT 1)")
+    refused("KNOWLEDGE_STORE_DAMAGED", store.verify)
+
+
+def test_a_file_of_a_repository_that_is_not_there_is_none(plain: _Stores) -> None:
+    store = plain()
+    indexed(store, TREE)
+    row = store.files("repo")[0].row
+    store._ask("UPDATE files SET repository = 99")
+    refused("KNOWLEDGE_STALE", lambda: store.text(row, 0))
+
+
+def test_pages_out_of_order_are_found(plain: _Stores) -> None:
+    store = plain()
+    indexed(store, TREE)
+    store._ask("PRAGMA writable_schema = ON")
+    store._ask(
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX files_by_birth ON files (died)' WHERE name = 'files_by_birth'"
+    )
+    store.close()
+    refused("KNOWLEDGE_STORE_DAMAGED", lambda: plain().verify())
+
+
+# -- several at once, and a disk that fails --------------------------------------------------------
+
+
+def test_one_writes_at_a_time_and_others_read(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_file, "_BUSY_S", 0)
+    writer, reader = stores(), stores()
+    done = indexed(writer, TREE)
+    with writer.index("repo") as run:
+        put(run, "c.py", b"c\n")
+        assert reader.head() == done
+        assert len(reader.files("repo")) == 2
+        refused("STORAGE_BUSY", lambda: indexed(reader, TREE))
+        run.commit()
+    assert len(reader.files("repo")) == 3
+    assert indexed(reader, TREE).number == 3
+    assert writer.head() == reader.head()
+
+
+def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, other = stores(), stores()
+    with ExitStack() as first:
+        first.enter_context(writer.index("repo"))
+
+        def pause(_: float) -> None:
+            first.close()
+
+        monkeypatch.setattr(_file, "_pause", pause)
+        assert indexed(other, TREE).number == 1
+
+
+def test_two_that_make_a_store_make_it_once(stores: _Stores) -> None:
+    """Each sees before it waits for the other that the store is new."""
+    store = stores()
+    with store._db.whole():
+        store._migrate()
+    assert [one.action for one in store.events()] == ["enable"]
+
+
+def test_one_thread_writes_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assent.knowledge.store._rows.BUSY_S", 0)
+    store = MemoryStore("tenant", now_ms=lambda: 7)
+    with store.index("repo"):
+        refused("STORAGE_BUSY", lambda: indexed(store, TREE))
+    store.close()
+
+
+def test_who_forgets_is_told_when_a_reader_keeps_it_and_the_next_writer_ends_it(
+    plain: _Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assent.knowledge.store._database._BUSY_S", 0)
+    store, reader = plain(), plain()
+    indexed(store, TREE | {"gone.txt": b"marker\n"})
+    reader._ask("BEGIN")
+    reader.files("repo")
+    refused("STORAGE_BUSY", lambda: store.forget("repo", ["gone.txt"]))
+    assert store.file("repo", "gone.txt") is None
+    reader._ask("ROLLBACK")
+    indexed(store, TREE, "elsewhere")
+    require_absent(plain.folder)
+
+
+def test_a_full_disk_is_told_and_nothing_of_the_run_is_there(plain: _Stores) -> None:
+    store = plain()
+    done = indexed(store, TREE)
+    store._ask("PRAGMA max_page_count = 30")
+    refused("DISK_FULL", lambda: indexed(store, {"large.txt": b"line of text\n" * 90_000}))
+    store._ask("PRAGMA max_page_count = 30000")
+    assert store.head() == done
+    assert len(store.files("repo")) == 2
+    store.verify()
+
+
+def test_a_place_where_no_file_can_be_is_told(plain: _Stores) -> None:
+    plain.file("tenant").mkdir(parents=True)
+    with pytest.raises((InputError, OSError)):
+        plain()
+
+
+def test_a_database_that_somebody_locked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assent.knowledge.store._database._BUSY_S", 0)
+    one, other = (Database(tmp_path / "x.db", None) for _ in range(2))
+    one.ask("BEGIN IMMEDIATE")
+    refused("STORAGE_BUSY", lambda: other.ask("BEGIN IMMEDIATE"))
+    one.back()
+    one.back()
+    one.close()
+    other.close()
+
+
+# -- keys --------------------------------------------------------------------------------------------
+
+
+def test_keys_are_replaced_step_by_step_while_all_is_read_and_written(stores: _Stores) -> None:
+    store, reader = stores(), stores()
+    indexed(store, {f"{number}.py": b"def f%d(): pass\n" % number for number in range(20)})
+    keys = stores.keys
+    assert keys is not None
+    (before,) = keys._keys
+    held = reader.files("repo")
+    assert store.rotate(3)
+    assert before not in keys._keys
+    assert (store.is_rotating, reader.is_rotating) == (True, False)
+    steps = 1
+    while store.rotate(3):
+        steps += 1
+        assert reader.files("repo")[: len(held)] == held
+        assert reader.text(held[0].row, 0) == b"def f0(): pass\n"
+        if steps == 4:
+            indexed(reader, {"new.py": b"new\n"}, "elsewhere")
+    assert steps > 20
+    assert reader.files("repo") == held
+    assert indexed(reader, TREE).number == 3
+    assert stores().files("repo") == store.files("repo")
+    store.verify()
+    sealed = [row[0] for row in store._ask("SELECT sealed FROM chunks UNION ALL SELECT sealed FROM blocks")]
+    assert {store._sealer.key_of(one) for one in sealed} == {2}
+    assert not store.is_rotating
+
+
+def test_a_key_is_recovered_by_whom_it_was_wrapped_for_and_by_nobody_else(stores: _Stores) -> None:
+    """Recovery is off until it is asked for; it outlives a rotation; both are told."""
+    recipient, stranger = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+    public = recipient.public_key().public_bytes_raw()
+    store = stores()
+    indexed(store, TREE)
+    assert b'"escrow":[]' in stores.file("tenant", "keys").read_bytes()
+
+    def recovered(private: X25519PrivateKey) -> object:
+        stores.keys = MemoryKeys()
+        return recover(
+            stores.folder, "tenant", keys=stores.keys, private=private.private_bytes_raw(), now_ms=lambda: 9
+        )
+
+    kept = stores.keys
+    refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(recipient))
+    stores.keys = kept
+    told = store.escrow(public)
+    assert (told.action, told.key) == ("escrow", public.hex())
+    assert store.events()[-1] == store.escrow(public)
+    while store.rotate():
+        pass
+    store.close()
+    refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(stranger))
+    refused("KNOWLEDGE_KEY_MISSING", stores)
+    event = recovered(recipient)
+    assert msgspec.to_builtins(event) == {"at_ms": 9, "actor": "", "action": "recover", "key": public.hex()}
+    assert len(stores().files("repo")) == 2
+
+
+def test_a_tenant_that_was_erased_can_be_read_by_nobody(stores: _Stores, tmp_path: Path) -> None:
+    """The files may have been copied before: without the key they are nothing."""
+    store = stores()
+    indexed(store, TREE)
+    indexed(stores("other"), TREE)
+    store.close()
+    shutil.copytree(stores.folder, tmp_path / "copy")
+    for _ in range(2):
+        event = erase(stores.folder, "tenant", keys=stores.keys, now_ms=lambda: 9, reason="asked")
+        assert (event.action, event.reason) == ("erase", "asked")
+    assert not [one for one in stores.folder.glob(f"{stores.file('tenant').stem}*") if one.suffix != ".lock"]
+    assert len(stores("other").files("repo")) == 2
+    assert stores().files("repo") == []
+    stores.close()
+    for ending in ("db", "keys"):
+        name = stores.file("tenant", ending).name
+        shutil.copy(tmp_path / "copy" / name, stores.folder / name)
+    refused("KNOWLEDGE_KEY", stores)
+
+
+def test_a_plain_tenant_is_erased_with_its_file(plain: _Stores) -> None:
+    indexed(plain(), TREE)
+    plain.close()
+    erase(plain.folder, "tenant", keys=None, now_ms=lambda: 9)
+    assert [one.suffix for one in plain.folder.iterdir()] == [".lock"]

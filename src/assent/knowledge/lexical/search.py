@@ -56,7 +56,7 @@ def search(
         int((one.lengths if mask is None else one.lengths[mask]).sum(dtype=np.uint64))
         for one, mask in zip(segments, masks, strict=True)
     )
-    keys = [key_of(term) for term in [*dict.fromkeys(terms_in(question.encode()))][:TERMS_MAX]]
+    keys = [key for _, key in question_terms(question)]
     found = [[_seen(one, mask, key) for key in keys] for one, mask in zip(segments, masks, strict=True)]
     often = [sum(len(of_one[at][0]) for of_one in found) for at in range(len(keys))]
     scores = [
@@ -64,6 +64,12 @@ def search(
         for one, postings in zip(segments, found, strict=True)
     ]
     return _best(segments, scores, limit)
+
+
+def question_terms(question: str) -> list[tuple[str, int]]:
+    """The terms of a question that are looked for, each with its key in the index."""
+    terms = [*dict.fromkeys(terms_in(question.encode("utf-8", "replace")))][:TERMS_MAX]
+    return [(term.decode(), key_of(term)) for term in terms]
 
 
 def _seen(

@@ -132,6 +132,7 @@ def test_only_bytes_of_candidates_are_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert found[0].score == pytest.approx(1)
     assert len(read) == 8
     assert read == sorted(set(read))
+    assert len(search([segment], vectors[700], model="m", limit=9)) == 9
 
 
 def test_of_equals_the_first_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

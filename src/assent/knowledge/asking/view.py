@@ -55,12 +55,14 @@ class View:
         self._parts = parts
         self._read = read
         self._words = [one.words for one in parts]
+        # What is counted for one question is so for the next.
+        self._visible = [lexical.Seen(one.words, one.visible) for one in parts]
         self._vectors = [(number, one) for number, part in enumerate(parts) for one in part.vectors]
 
     @cached_property
     def is_covered(self) -> bool:
         """Whether each chunk that may be seen has a vector."""
-        return self._seen() == sum(
+        return sum(one.count for one in self._visible) == sum(
             len(one.chunks) if (mask := self._parts[number].visible) is None else int(mask[one.chunks].sum())
             for number, one in self._vectors
         )
@@ -72,9 +74,10 @@ class View:
 
         Without `meaning` they are ranked by words alone. Vectors of another model than the question's are refused.
         """
-        masks = [(where or Where()).mask(one) for one in self._parts]
+        masks = [one.visible if where is None else where.mask(one) for one in self._parts]
+        seen: Sequence[lexical.Seen | _Mask] = self._visible if where is None else masks
         depth = max(DEPTH, 4 * limit)
-        by_words = _ranks(lexical.search(self._words, question, limit=depth, visible=masks))
+        by_words = _ranks(lexical.search(self._words, question, limit=depth, visible=seen))
         near: dict[_Place, _Rank] = {}
         if meaning is not None and self.is_covered:
             near = self._nearest(meaning, depth, masks)
@@ -128,9 +131,6 @@ class View:
             if 0 <= at < len(seen):
                 return part, int(seen[at])
         return None
-
-    def _seen(self) -> int:
-        return sum(self._counted(number, 0, len(one.words.files)) for number, one in enumerate(self._parts))
 
     def _counted(self, part: int, begin: int, end: int) -> int:
         """How many chunks from one up to another may be seen."""

@@ -27,10 +27,8 @@ class Where(msgspec.Struct, frozen=True):
     until_ms: int | None = None
     """Changed before."""
 
-    def mask(self, part: Part) -> NDArray[np.bool_] | None:
-        """Which chunks of a part fit, of those that may be seen; None for all."""
-        if self == Where():
-            return part.visible
+    def mask(self, part: Part) -> NDArray[np.bool_]:
+        """Which chunks of a part fit, of those that may be seen."""
         files = part.words.paths
         fits = np.full(len(files), not self.repositories or part.repository in self.repositories)
         if self.paths:

@@ -1,13 +1,14 @@
 """Chunks found by words: which terms a text has, an index of them, and how chunks are ranked for a question."""
 
 from assent.knowledge.lexical.index import Entry, Ranked, Segment, segment_of
-from assent.knowledge.lexical.search import question_terms, search
+from assent.knowledge.lexical.search import Seen, question_terms, search
 from assent.knowledge.lexical.terms import TERMS_VERSION, Terms, terms_in
 
 __all__ = [
     "TERMS_VERSION",
     "Entry",
     "Ranked",
+    "Seen",
     "Segment",
     "Terms",
     "question_terms",

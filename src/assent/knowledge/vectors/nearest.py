@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CANDIDATES: Final = 512
-"""Vectors whose bytes are read, and at least four times as many as are asked for."""
+"""Vectors whose bytes are read, or as many as are asked for."""
 _BLOCK: Final = 1 << 16
 """Vectors whose bits are compared at once: what comes of them stays in the processor's cache."""
 
@@ -39,15 +39,19 @@ def search(
     """
     query = _query(segments, vector, model)
     masks = [None] * len(segments) if visible is None else visible
-    near = _nearest(segments, codes_of(query[None])[:, 0], max(CANDIDATES, 4 * limit), masks)
-    found = [
-        Ranked(number, int(one.chunks[row]), score)
-        for number, one in enumerate(segments)
-        for rows in [near[number]]
-        for row, score in zip(rows.tolist(), _compared(one, rows, query).tolist(), strict=True)
+    near = _nearest(segments, codes_of(query[None])[:, 0], max(CANDIDATES, limit), masks)
+    of = np.repeat(np.arange(len(segments)), [len(rows) for rows in near])
+    places = np.concatenate([np.zeros(0, np.int64), *near])
+    scores = np.concatenate(
+        [np.zeros(0), *(_compared(one, rows, query) for one, rows in zip(segments, near, strict=True))]
+    )
+    best = np.argsort(-scores, kind="stable")[:limit]
+    return [
+        Ranked(number, int(segments[number].chunks[row]), score)
+        for number, row, score in zip(
+            of[best].tolist(), places[best].tolist(), scores[best].tolist(), strict=True
+        )
     ]
-    found.sort(key=lambda one: (-one.score, one.segment, one.chunk))
-    return found[:limit]
 
 
 def cosines(

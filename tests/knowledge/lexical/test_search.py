@@ -143,9 +143,10 @@ def test_what_was_counted_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None
     ),
     TEXT,
     st.integers(0, 60),
+    st.sampled_from([0, 1, 4]),
 )
 def test_the_best_are_found_without_looking_at_all(
-    entries: list[tuple[str, str, bool]], question: str, cut: int
+    entries: list[tuple[str, str, bool]], question: str, cut: int, few: int
 ) -> None:
     parts = [entries[:cut], entries[cut:]]
     segments = [indexed(*((text, "", path) for text, path, _ in part)) for part in parts]
@@ -156,4 +157,5 @@ def test_the_best_are_found_without_looking_at_all(
         patch.setattr(import_module(SEARCH), "_LOOK", 0)
         expected = search(segments, question, limit=3, visible=masks)
         patch.setattr(import_module(SEARCH), "_LOOK", 9)
+        patch.setattr(import_module(SEARCH), "_FEW", few)
         assert search(segments, question, limit=3, visible=masks) == expected

@@ -31,14 +31,16 @@ TERMS_MAX: Final = 64
 """Terms of a question that are looked for."""
 _OFTEN_MAX: Final = 100_000
 """Terms of which is remembered how often they are."""
-_BLOCK: Final = 1 << 15
+_FEW: Final = 8
+"""Looking a term up for one chunk takes as long as for so many at once."""
+_BLOCK: Final = 1 << 16
 _ROUNDED: Final = 0.9999
 """Sums are of 32 bits: what is left out by them must be worse by more than they may be wrong."""
-_LOOK: Final = 2
+_LOOK: Final = 1.5
 """When the best are looked at: as soon as what is left brings less than so many of the rarest term."""
 _TINY: Final = float(np.finfo(np.float32).tiny)
 
-_Scored: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.float32]]"
+_Scored: TypeAlias = "tuple[NDArray[np.uint32], NDArray[np.float32]]"
 """Chunks of a segment and their scores, before what is less for tests."""
 
 
@@ -117,33 +119,68 @@ def _candidates(seen: Sequence[Seen], terms: Sequence[tuple[float, int]], averag
     has none of the others among the best, they are looked up for the chunks alone that they could still bring there.
     """
     scores = [np.zeros(len(one.segment.lengths), np.float32) for one in seen]
-    near = [one.mask for one in seen]
     left = sum(rare for rare, _ in terms) * (K1 + 1)
     least = 0.0
-    for rare, key in terms:
+    for at, (rare, key) in enumerate(terms):
         # A look at the best takes as long as a term or two: it is taken where they may have more than what is left can bring.
         if left < (K1 + 1) * _LOOK * terms[0][0]:
             least = _least(seen, scores, least)
-            if left < least:
-                near = [_above(one, own, least - left) for one, own in zip(seen, scores, strict=True)]
-        for one, into, only in zip(seen, scores, near, strict=True):
+            near = (
+                [_above(one, own, least - left) for one, own in zip(seen, scores, strict=True)]
+                if left < least
+                else None
+            )
+            if near and sum(map(np.count_nonzero, near)) * _FEW < sum(
+                len(one.segment.postings(key)[0]) for one in seen
+            ):
+                return _completed(
+                    seen, [_picked(*one) for one in zip(near, scores, strict=True)], terms[at:], average, left
+                )
+        for one, into in zip(seen, scores, strict=True):
             chunks, weights = one.segment.postings(key)
-            if only is not one.mask and only is not None:
-                kept = np.flatnonzero(only[chunks])
-                chunks, weights = chunks[kept], weights[kept]
-            into[chunks] += _score(one.segment, rare, chunks, weights, average)
+            # numpy would make these of the chunks each time: with them it takes half as long.
+            places = chunks.astype(np.intp)
+            into[places] += _score(one.segment, rare, places, weights, average)
         left -= rare * (K1 + 1)
-    least = _least(seen, scores, least)
-    found = [
-        np.flatnonzero(_above(one, own, max(least, _TINY))) for one, own in zip(seen, scores, strict=True)
-    ]
-    return [(chunks, own[chunks]) for chunks, own in zip(found, scores, strict=True)]
+    least = max(_least(seen, scores, least), _TINY)
+    return [_picked(_above(one, own, least), own) for one, own in zip(seen, scores, strict=True)]
+
+
+def _picked(near: NDArray[np.bool_], scores: NDArray[np.float32]) -> _Scored:
+    chunks = np.flatnonzero(near).astype(np.uint32)
+    return chunks, scores[chunks]
+
+
+def _completed(
+    seen: Sequence[Seen],
+    found: list[_Scored],
+    terms: Sequence[tuple[float, int]],
+    average: float,
+    left: float,
+) -> list[_Scored]:
+    """The chunks with what the last terms bring them, without those that can't be among the best any more."""
+    for rare, key in terms:
+        for one, (mine, scores) in zip(seen, found, strict=True):
+            chunks, weights = one.segment.postings(key)
+            places = np.searchsorted(chunks, mine)
+            has = np.flatnonzero(chunks.take(places, mode="clip") == mine) if len(chunks) else places[:0]
+            places = places[has]
+            scores[has] += _score(one.segment, rare, chunks[places], weights[places], average)
+        left -= rare * (K1 + 1)
+        values = [scores * one.segment.factors(mine) for one, (mine, scores) in zip(seen, found, strict=True)]
+        # INVARIANT: the best are among them, so that there are as many: nobody comes here before they are known.
+        least = float(np.partition(np.concatenate(values), -CANDIDATES)[-CANDIDATES]) * _ROUNDED - max(
+            left, 0
+        )
+        kept = [scores >= least for _, scores in found]
+        found = [(mine[stay], scores[stay]) for (mine, scores), stay in zip(found, kept, strict=True)]
+    return found
 
 
 def _score(
-    segment: Segment, rare: float, chunks: NDArray[np.uint32], weights: NDArray[np.uint8], average: float
+    segment: Segment, rare: float, chunks: NDArray[np.integer], weights: NDArray[np.uint8], average: float
 ) -> NDArray[np.float32]:
-    score = segment.lengths[chunks].astype(np.float32)
+    score: NDArray[np.float32] = segment.lengths[chunks].astype(np.float32)
     score *= np.float32(K1 * B / average)
     score += np.float32(K1 * (1 - B))
     weight = weights.astype(np.float32)
@@ -156,16 +193,18 @@ def _score(
 def _least(seen: Sequence[Seen], scores: Sequence[NDArray[np.float32]], before: float) -> float:
     """The score that each of the best has at least; `before`: what it was when scores were less. 0: there are not as many."""
     best = np.full(CANDIDATES, before, np.float32)
+    least = best[0]
     for one, own in zip(seen, scores, strict=True):
         for begin in range(0, len(own), _BLOCK):
-            near = own[begin : begin + _BLOCK] > best.min()
+            near = own[begin : begin + _BLOCK] > least
             if one.mask is not None:
                 near &= one.mask[begin : begin + _BLOCK]
             chunks = np.flatnonzero(near) + begin
             if len(chunks):
                 values = own[chunks] * one.segment.factors(chunks)
                 best = np.partition(np.concatenate([best, values]), -CANDIDATES)[-CANDIDATES:]
-    return float(best.min()) * _ROUNDED
+                least = best[0]
+    return float(least) * _ROUNDED
 
 
 def _above(one: Seen, scores: NDArray[np.float32], least: float) -> NDArray[np.bool_]:

@@ -40,6 +40,7 @@ PARTS = (
     "findings_book",
     "findings_store",
     "findings_export",
+    "knowledge_search",
     "plugins",
     "ledger",
     "growth",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assent.knowledge.lexical import Entry, Segment, Terms, search, segment_of, terms_in
+from assent.knowledge.lexical import Entry, Seen, Segment, Terms, search, segment_of, terms_in
 from assent.knowledge.lexical.index import is_test
 
 WORDS = ["alpha", "beta", "gamma", "getAlpha", "beta_gammas", "delta"]
@@ -119,3 +121,41 @@ def test_segments_are_one_index(entries: list[tuple[str, str, str]], question: s
     two = search([indexed(*entries[:cut]), indexed(*entries[cut:])], question, limit=20)
     assert [found.chunk + cut * found.segment for found in two] == [found.chunk for found in one]
     assert [found.score for found in two] == [found.score for found in one]
+
+
+SEARCH = "assent.knowledge.lexical.search"
+
+
+def test_what_was_counted_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module(SEARCH), "_OFTEN_MAX", 2)
+    segment = indexed(("alpha", "", "a.py"), ("alpha beta", "", "b.py"), ("gamma", "", "c.py"))
+    mask = np.array([True, False, True])
+    seen = Seen(segment, mask)
+    for question in ("alpha", "alpha beta gamma", "gamma"):
+        assert search([segment], question, limit=3, visible=[seen]) == search(
+            [segment], question, limit=3, visible=[mask]
+        )
+
+
+@given(
+    st.lists(
+        st.tuples(TEXT, st.sampled_from(["a.py", "tests/b.py"]), st.booleans()), min_size=30, max_size=60
+    ),
+    TEXT,
+    st.integers(0, 60),
+    st.sampled_from([0, 1, 4]),
+)
+def test_the_best_are_found_without_looking_at_all(
+    entries: list[tuple[str, str, bool]], question: str, cut: int, few: int
+) -> None:
+    parts = [entries[:cut], entries[cut:]]
+    segments = [indexed(*((text, "", path) for text, path, _ in part)) for part in parts]
+    masks = [np.array([is_seen for _, _, is_seen in part], np.bool_) for part in parts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module(SEARCH), "CANDIDATES", 3)
+        patch.setattr(import_module(SEARCH), "_BLOCK", 8)
+        patch.setattr(import_module(SEARCH), "_LOOK", 0)
+        expected = search(segments, question, limit=3, visible=masks)
+        patch.setattr(import_module(SEARCH), "_LOOK", 9)
+        patch.setattr(import_module(SEARCH), "_FEW", few)
+        assert search(segments, question, limit=3, visible=masks) == expected

@@ -1,7 +1,7 @@
 """Chunks found by words: which terms a text has, an index of them, and how chunks are ranked for a question."""
 
 from assent.knowledge.lexical.index import Entry, Ranked, Searched, Segment, segment_of
-from assent.knowledge.lexical.search import search
+from assent.knowledge.lexical.search import Seen, question_terms, search
 from assent.knowledge.lexical.stored import StoredSegment, parts_of, without
 from assent.knowledge.lexical.terms import TERMS_VERSION, Terms, terms_in
 
@@ -10,10 +10,12 @@ __all__ = [
     "Entry",
     "Ranked",
     "Searched",
+    "Seen",
     "Segment",
     "StoredSegment",
     "Terms",
     "parts_of",
+    "question_terms",
     "search",
     "segment_of",
     "terms_in",

@@ -21,6 +21,7 @@ SYMBOL_WEIGHT: Final = 4
 PATH_WEIGHT: Final = 4
 """A term of a chunk's symbol, or of its path, counts as so many in its text."""
 WEIGHT_MAX: Final = 255
+TESTS: Final = 0.6
 
 _TEST_FOLDERS: Final = frozenset({"test", "tests", "t", "testing", "__tests__", "spec", "specs"})
 
@@ -61,6 +62,10 @@ class Segment(NamedTuple):
         begin, end = int(self.begins[at]), int(self.begins[at + 1])
         return self.chunks[begin:end], self.weights[begin:end]
 
+    def factors(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
+        """What the scores of some chunks are multiplied with: a test names all that it tries, and counts for less."""
+        return np.where(self.tests[self.files[chunks]], np.float32(TESTS), np.float32(1))
+
 
 class Searched(Protocol):
     """What a search reads of a segment, wherever that is."""
@@ -78,6 +83,8 @@ class Searched(Protocol):
     def tests(self) -> NDArray[np.bool_]: ...
 
     def postings(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]: ...
+
+    def factors(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]: ...
 
 
 class Ranked(NamedTuple):

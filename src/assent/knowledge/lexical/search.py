@@ -7,7 +7,8 @@ be seen, so that scores are those of an index that never had the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 K1: Final = 1.2
 B: Final = 0.75
 """BM25's own (Robertson and Zaragoza, 2009): how soon a term more counts for little, and how much long chunks pay."""
-TESTS: Final = 0.6
-"""A test names all that the code does which it tries: it counts for less."""
 COHERENCE: Final = 0.3
 FADING: Final = 0.8
 """A chunk is helped by the others of its file that fit: by so much of the next best, and each further by so much less."""
@@ -30,6 +29,19 @@ CANDIDATES: Final = 400
 """Chunks whose files are looked at."""
 TERMS_MAX: Final = 64
 """Terms of a question that are looked for."""
+_OFTEN_MAX: Final = 100_000
+"""Terms of which is remembered how often they are."""
+_FEW: Final = 8
+"""Looking a term up for one chunk takes as long as for so many at once."""
+_BLOCK: Final = 1 << 16
+_ROUNDED: Final = 0.9999
+"""Sums are of 32 bits: what is left out by them must be worse by more than they may be wrong."""
+_LOOK: Final = 1.5
+"""When the best are looked at: as soon as what is left brings less than so many of the rarest term."""
+_TINY: Final = float(np.finfo(np.float32).tiny)
+
+_Scored: TypeAlias = "tuple[NDArray[np.uint32], NDArray[np.float32]]"
+"""Chunks of a segment and their scores, before what is less for tests."""
 
 
 def search(
@@ -37,79 +49,176 @@ def search(
     question: str,
     *,
     limit: int,
-    visible: Sequence[NDArray[np.bool_] | None] | None = None,
+    visible: Sequence[NDArray[np.bool_] | Seen | None] | None = None,
 ) -> list[Ranked]:
     """The chunks that fit a question best, the best first; of equals the one that was indexed first.
 
     `visible`: for each segment which of its chunks may be seen; None for all of one, or of all. A chunk without any of the terms
     is not found.
     """
-    masks = [None] * len(segments) if visible is None else visible
-    sizes = [
-        len(one.lengths) if mask is None else int(mask.sum())
-        for one, mask in zip(segments, masks, strict=True)
+    seen = [
+        one if isinstance(one, Seen) else Seen(segment, one)
+        for segment, one in zip(segments, visible or [None] * len(segments), strict=True)
     ]
-    total = sum(sizes)
+    total = sum(one.count for one in seen)
     if not total:
         return []
-    words = sum(
-        int((one.lengths if mask is None else one.lengths[mask]).sum(dtype=np.uint64))
-        for one, mask in zip(segments, masks, strict=True)
-    )
-    keys = [key_of(term) for term in [*dict.fromkeys(terms_in(question.encode()))][:TERMS_MAX]]
-    found = [[_seen(one, mask, key) for key in keys] for one, mask in zip(segments, masks, strict=True)]
-    often = [sum(len(of_one[at][0]) for of_one in found) for at in range(len(keys))]
-    scores = [
-        _scores(one, postings, often, total=total, average=max(words / total, 1.0))
-        for one, postings in zip(segments, found, strict=True)
+    average = max(sum(one.words for one in seen) / total, 1.0)
+    often = [
+        (sum(one.often(key) for one in seen), at, key) for at, (_, key) in enumerate(question_terms(question))
     ]
-    return _best(segments, scores, limit)
+    terms = [
+        (float(np.log(1 + (total - count + 0.5) / (count + 0.5))), key)
+        for count, _, key in sorted(often)
+        if count
+    ]
+    return _best(segments, _candidates(seen, terms, average), limit)
 
 
-def _seen(
-    segment: Searched, mask: NDArray[np.bool_] | None, key: int
-) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    chunks, weights = segment.postings(key)
-    if mask is None or not len(chunks):
-        return chunks, weights
-    kept = mask[chunks]
-    return chunks[kept], weights[kept]
+def question_terms(question: str) -> list[tuple[str, int]]:
+    """The terms of a question that are looked for, each with its key in the index."""
+    terms = [*dict.fromkeys(terms_in(question.encode("utf-8", "replace")))][:TERMS_MAX]
+    return [(term.decode(), key_of(term)) for term in terms]
 
 
-def _scores(
-    segment: Searched,
-    postings: list[tuple[NDArray[np.uint32], NDArray[np.uint8]]],
-    often: list[int],
-    *,
-    total: int,
+class Seen:
+    """Which chunks of a segment may be seen. What is counted over them is remembered: to be kept where more is asked."""
+
+    def __init__(self, segment: Searched, mask: NDArray[np.bool_] | None) -> None:
+        self.segment = segment
+        self.mask = mask
+        self._often: dict[int, int] = {}
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.segment.lengths) if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def words(self) -> int:
+        """The terms of their texts."""
+        lengths = self.segment.lengths if self.mask is None else self.segment.lengths[self.mask]
+        return int(lengths.sum(dtype=np.uint64))
+
+    def often(self, key: int) -> int:
+        """How many of them have a term."""
+        found = self._often.get(key)
+        if found is None:
+            chunks = self.segment.postings(key)[0]
+            found = len(chunks) if self.mask is None else int(np.count_nonzero(self.mask[chunks]))
+            if len(self._often) >= _OFTEN_MAX:
+                self._often.clear()
+            self._often[key] = found
+        return found
+
+
+def _candidates(seen: Sequence[Seen], terms: Sequence[tuple[float, int]], average: float) -> list[_Scored]:
+    """Chunks of each segment with their scores; all of the best are among them (MaxScore, Turtle and Flood 1995).
+
+    The rarest terms are looked up first, because they count most. As soon as those that are left could not bring a chunk that
+    has none of the others among the best, they are looked up for the chunks alone that they could still bring there.
+    """
+    scores = [np.zeros(len(one.segment.lengths), np.float32) for one in seen]
+    left = sum(rare for rare, _ in terms) * (K1 + 1)
+    least = 0.0
+    for at, (rare, key) in enumerate(terms):
+        # A look at the best takes as long as a term or two: it is taken where they may have more than what is left can bring.
+        if left < (K1 + 1) * _LOOK * terms[0][0]:
+            least = _least(seen, scores, least)
+            near = (
+                [_above(one, own, least - left) for one, own in zip(seen, scores, strict=True)]
+                if left < least
+                else None
+            )
+            if near and sum(map(np.count_nonzero, near)) * _FEW < sum(
+                len(one.segment.postings(key)[0]) for one in seen
+            ):
+                return _completed(
+                    seen, [_picked(*one) for one in zip(near, scores, strict=True)], terms[at:], average, left
+                )
+        for one, into in zip(seen, scores, strict=True):
+            chunks, weights = one.segment.postings(key)
+            # numpy would make these of the chunks each time: with them it takes half as long.
+            places = chunks.astype(np.intp)
+            into[places] += _score(one.segment, rare, places, weights, average)
+        left -= rare * (K1 + 1)
+    least = max(_least(seen, scores, least), _TINY)
+    return [_picked(_above(one, own, least), own) for one, own in zip(seen, scores, strict=True)]
+
+
+def _picked(near: NDArray[np.bool_], scores: NDArray[np.float32]) -> _Scored:
+    chunks = np.flatnonzero(near).astype(np.uint32)
+    return chunks, scores[chunks]
+
+
+def _completed(
+    seen: Sequence[Seen],
+    found: list[_Scored],
+    terms: Sequence[tuple[float, int]],
     average: float,
-) -> NDArray[np.float32]:
-    scores = np.zeros(len(segment.lengths), np.float32)
-    for (chunks, weights), count in zip(postings, often, strict=True):
-        if not len(chunks):
-            continue
-        rare = np.log(1 + (total - count + 0.5) / (count + 0.5))
-        weight = weights.astype(np.float32)
-        length = segment.lengths[chunks].astype(np.float32)
-        scores[chunks] += (
-            np.float32(rare * (K1 + 1))
-            * weight
-            / (weight + np.float32(K1 * (1 - B)) + np.float32(K1 * B / average) * length)
+    left: float,
+) -> list[_Scored]:
+    """The chunks with what the last terms bring them, without those that can't be among the best any more."""
+    for rare, key in terms:
+        for one, (mine, scores) in zip(seen, found, strict=True):
+            chunks, weights = one.segment.postings(key)
+            places = np.searchsorted(chunks, mine)
+            has = np.flatnonzero(chunks.take(places, mode="clip") == mine) if len(chunks) else places[:0]
+            places = places[has]
+            scores[has] += _score(one.segment, rare, chunks[places], weights[places], average)
+        left -= rare * (K1 + 1)
+        values = [scores * one.segment.factors(mine) for one, (mine, scores) in zip(seen, found, strict=True)]
+        # INVARIANT: the best are among them, so that there are as many: nobody comes here before they are known.
+        least = float(np.partition(np.concatenate(values), -CANDIDATES)[-CANDIDATES]) * _ROUNDED - max(
+            left, 0
         )
-    scores[segment.tests[segment.files]] *= np.float32(TESTS)
-    return scores
+        kept = [scores >= least for _, scores in found]
+        found = [(mine[stay], scores[stay]) for (mine, scores), stay in zip(found, kept, strict=True)]
+    return found
 
 
-def _best(segments: Sequence[Searched], scores: Sequence[NDArray[np.float32]], limit: int) -> list[Ranked]:
+def _score(
+    segment: Searched, rare: float, chunks: NDArray[np.integer], weights: NDArray[np.uint8], average: float
+) -> NDArray[np.float32]:
+    score: NDArray[np.float32] = segment.lengths[chunks].astype(np.float32)
+    score *= np.float32(K1 * B / average)
+    score += np.float32(K1 * (1 - B))
+    weight = weights.astype(np.float32)
+    score += weight
+    np.divide(weight, score, out=score)
+    score *= np.float32(rare * (K1 + 1))
+    return score
+
+
+def _least(seen: Sequence[Seen], scores: Sequence[NDArray[np.float32]], before: float) -> float:
+    """The score that each of the best has at least; `before`: what it was when scores were less. 0: there are not as many."""
+    best = np.full(CANDIDATES, before, np.float32)
+    least = best[0]
+    for one, own in zip(seen, scores, strict=True):
+        for begin in range(0, len(own), _BLOCK):
+            near = own[begin : begin + _BLOCK] > least
+            if one.mask is not None:
+                near &= one.mask[begin : begin + _BLOCK]
+            chunks = np.flatnonzero(near) + begin
+            if len(chunks):
+                values = own[chunks] * one.segment.factors(chunks)
+                best = np.partition(np.concatenate([best, values]), -CANDIDATES)[-CANDIDATES:]
+                least = best[0]
+    return float(least) * _ROUNDED
+
+
+def _above(one: Seen, scores: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+    near = scores >= np.float32(least)
+    if one.mask is not None:
+        near &= one.mask
+    return near
+
+
+def _best(segments: Sequence[Searched], found: Sequence[_Scored], limit: int) -> list[Ranked]:
     ranked: list[tuple[float, int, int]] = []
-    for number, one in enumerate(scores):
-        top = np.flatnonzero(one)
-        if len(top) > CANDIDATES:
-            least = np.partition(one[top], -CANDIDATES)[-CANDIDATES]
-            top = top[one[top] >= least]
-        ranked += [
-            (-score, number, chunk) for score, chunk in zip(one[top].tolist(), top.tolist(), strict=True)
-        ]
+    for number, (chunks, scores) in enumerate(found):
+        values = -scores * segments[number].factors(chunks)
+        ranked += zip(values.tolist(), [number] * len(chunks), chunks.tolist(), strict=True)
     ranked.sort()
     of_files: dict[str, list[float]] = {}
     files: list[list[float]] = []
@@ -118,12 +227,12 @@ def _best(segments: Sequence[Searched], scores: Sequence[NDArray[np.float32]], l
         mine = of_files.setdefault(segment.paths[segment.files[chunk]], [])
         mine.append(-minus)
         files.append(mine)
-    found = [
+    best = [
         Ranked(number, chunk, -minus + COHERENCE * _help(mine, -minus))
         for (minus, number, chunk), mine in zip(ranked, files, strict=False)
     ]
-    found.sort(key=lambda one: (-one.score, one.segment, one.chunk))
-    return found[:limit]
+    best.sort(key=lambda one: (-one.score, one.segment, one.chunk))
+    return best[:limit]
 
 
 def _help(scores: list[float], own: float) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from assent.knowledge.lexical.index import Segment, is_test
+from assent.knowledge.lexical.index import TESTS, Segment, is_test
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +59,10 @@ class StoredSegment:
         chunks = self._parts.read("chunks", begin * _CHUNK_BYTES, end * _CHUNK_BYTES)
         weights = self._parts.read("weights", begin, end)
         return np.frombuffer(chunks, "<u4"), np.frombuffer(weights, "<u1")
+
+    def factors(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
+        """What the scores of some chunks are multiplied with."""
+        return np.where(self.tests[self.files[chunks]], np.float32(TESTS), np.float32(1))
 
 
 def without(parts: Parts, keep: NDArray[np.bool_]) -> dict[str, bytes]:

@@ -1,0 +1,17 @@
+"""Chunks found by meaning: vectors of a model, what is kept of them, and which are nearest to a question's."""
+
+from assent.knowledge.vectors.codes import DIMENSIONS_MAX, codes_of, quantised
+from assent.knowledge.vectors.nearest import cosines, search
+from assent.knowledge.vectors.segment import CODES_VERSION, Rows, Segment, segment_of
+
+__all__ = [
+    "CODES_VERSION",
+    "DIMENSIONS_MAX",
+    "Rows",
+    "Segment",
+    "codes_of",
+    "cosines",
+    "quantised",
+    "search",
+    "segment_of",
+]

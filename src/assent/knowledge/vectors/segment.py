@@ -1,0 +1,47 @@
+"""Vectors of chunks, in pieces that never change: those that were made at once, of the chunks of one segment of words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from assent.errors import InputError
+from assent.knowledge.vectors.codes import codes_of, quantised
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CODES_VERSION: Final = 1
+"""It grows when the same vector has other bytes or bits: what was indexed before is indexed anew then."""
+
+Rows: TypeAlias = "Callable[[int, int], NDArray[np.int8]]"
+"""Reads the bytes of the vectors from one number up to another, not with it. They need not be in memory."""
+
+
+class Segment(NamedTuple):
+    """The vectors of some chunks. Vectors are counted from 0."""
+
+    model: str
+    """The digest of the model that they are of."""
+    size: int
+    """Components of each."""
+    chunks: NDArray[np.uint32]
+    """The chunk of each vector, as the segment of words counts them, ascending."""
+    codes: NDArray[np.uint64]
+    """The bits of each, as `codes_of` gives them."""
+    rows: Rows
+    """The bytes of each, as `quantised` gives them."""
+
+
+def segment_of(model: str, vectors: NDArray[np.float32], chunks: NDArray[np.uint32]) -> Segment:
+    """What is kept of vectors, in memory. `chunks`: the chunk of each, ascending."""
+    rows = quantised(vectors)
+    if len(chunks) != len(rows) or bool((np.diff(chunks.astype(np.int64)) <= 0).any()):
+        raise InputError(
+            "KNOWLEDGE_VECTOR_INVALID",
+            f"each vector must be of one chunk, and chunks must ascend: there are {len(rows)} vectors "
+            f"and {len(chunks)} chunks",
+        )
+    return Segment(model, rows.shape[1], chunks, codes_of(rows), lambda begin, end: rows[begin:end])

@@ -94,12 +94,12 @@ class Called:
 
     def _beginning(self, text: str) -> list[str]:
         """The triples that begin with less than three signs, and at most one more than are looked for."""
-        first = "SELECT term FROM words_triples WHERE term > ? AND term <= ? LIMIT 1"
+        first = "SELECT term FROM words_triples WHERE term >= ? AND term <= ? LIMIT 1"
         found: list[str] = []
         at, end = text, text + chr(0x10FFFF) * 2
         while len(found) <= _BEGINNING_MAX and (triple := self._db.execute(first, (at, end)).get):
             found.append(triple)
-            at = triple
+            at = triple + "\1"  # Behind `> triple` SQLite would go through all that have it.
         return found
 
     def _change(self, command: str | None, place: int, text: str) -> None:
@@ -120,6 +120,12 @@ def place_of(project: int, rank: int, number: int) -> int:
 def text_of(finding: Finding | _Named) -> str:
     """What a finding is called, as it is looked for."""
     return _plain(f"{finding.title}\n{finding.resource}\n{finding.detector_id}\n\n")
+
+
+def holds(body: bytes, folded: str) -> bool:
+    """Whether a text stands in what a finding's document calls it, whatever its case."""
+    named = _DECODE(body)
+    return any(folded in one.casefold() for one in (named.title, named.resource, named.detector_id))
 
 
 def digest_of(text: str) -> int:

@@ -12,7 +12,7 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.findings.book._bits import has_bit, numbers_in
 from assent.findings.book._book import key_of
-from assent.findings.book._called import NUMBER, Called, place_of
+from assent.findings.book._called import NUMBER, Called, holds, place_of
 from assent.findings.book._comparing import Difference, differing
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import FOR_GOOD, Mutes, until_of
@@ -265,11 +265,14 @@ class Looking:
         self, project: int, wanted: Wanted, after: tuple[int, int] | None
     ) -> Iterator[tuple[Any, Kept]]:
         places = self._places(project, wanted, after)
+        text = (wanted.text or "").casefold()
         while some := [*islice(places, _AT_ONCE)]:
             rows = {row[0]: row for row in self._numbered(some)}
             for number in some:
                 row = rows.get(number)
-                if row is not None and _decided_so(_triage(row[6]), wanted):
+                if row is None or (text and not holds(row[4], text)):
+                    continue
+                if _decided_so(_triage(row[6]), wanted):
                     one = self._kept(row)
                     if self._fits(one, wanted):
                         yield row, one
@@ -480,7 +483,6 @@ class Looking:
             (wanted.suppressed is None or one.is_suppressed == wanted.suppressed)
             and (not wanted.detectors or finding.detector_id in wanted.detectors)
             and (not wanted.tools or tool in wanted.tools)
-            and (wanted.text is None or _holds(finding, wanted.text.casefold()))
         )
 
 
@@ -529,10 +531,6 @@ def entered(finding: Finding, seq: int) -> Finding:
         return finding
     provenance = msgspec.structs.replace(finding.provenance, ledger_entry=str(seq))
     return msgspec.structs.replace(finding, provenance=provenance)
-
-
-def _holds(finding: Finding, text: str) -> bool:
-    return any(text in one.casefold() for one in (finding.title, finding.resource, finding.detector_id))
 
 
 def _number(said: str, *, path: str) -> int:

@@ -260,6 +260,7 @@ def test_a_text_is_found_wherever_it_stands_and_nowhere_else(
         there = [one.reported.finding for one in asked.stream(asked.project(PROJECT)[0], Wanted(**narrowed))]
         patched.setattr(looking, "_SORTED_MAX", data.draw(st.sampled_from([0, 1, 20_000])))
         patched.setattr(called, "_BEGINNING_MAX", data.draw(st.sampled_from([0, 1_000])))
+        patched.setattr(called, "_DETECTORS_MAX", data.draw(st.sampled_from([1, 10])))
         for text in {said, said[:1], said[:2], *(one.title for findings in datasets for one in findings)}:
             fits = [
                 int(one.id[-12:], 16)
@@ -317,6 +318,22 @@ def test_of_those_that_do_not_hold_a_text_none_is_looked_at(
     monkeypatch.setattr(looking, "_SORTED_MAX", 0)
     monkeypatch.setattr(Looking, "_of_rank", None)
     assert numbers(file, text=text) == fits
+
+
+def test_of_other_detectors_than_the_wanted_ones_none_that_holds_a_text_is_looked_at(file: BookFile) -> None:
+    add(file, 1, [finding(n) for n in (1, 2, 3, 4)])
+
+    def found(text: str, *detectors: str) -> list[int]:
+        match = Called(file.db).query(text, detectors)
+        rows: Any = file.db.execute(
+            f"SELECT rowid & {called.NUMBER} FROM words WHERE words MATCH ?", (match,)
+        )
+        return [number for (number,) in rows]
+
+    assert found("it") == [1, 2, 3, 4]
+    assert found("it", "rule-1") == found("RULE", "rule-1") == [1, 4]
+    assert found("it", "rule-1", "rule-2", "rule") == [1, 2, 4]
+    assert found("zq", "rule-1") == []
 
 
 def test_a_short_text_that_nearly_all_hold_is_looked_for_in_order(

@@ -9,7 +9,7 @@ by all that begin with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ _TRIPLES_MAX: Final = 12
 """So many triples of a text are looked for: one that all findings have takes 5 ms in a million."""
 _BEGINNING_MAX: Final = 1_000
 """So many triples that begin with a shorter text are looked for, at 60 µs each: what has more is nearly everywhere."""
+_DETECTORS_MAX: Final = 10
+"""So many detectors are looked for beside a text."""
 _BUFFERED_MAX: Final = 1 << 20
 """So many signs are written at once, in order: SQLite begins a new part of the index where a number is less than the last."""
 _NUMBER_BITS: Final = 40
@@ -82,15 +84,22 @@ class Called:
         """Empty it."""
         self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
 
-    def query(self, text: str) -> str | None:
-        """What `words` is to match where a finding may hold a text; None: it is so short that nearly all do."""
+    def query(self, text: str, detectors: Collection[str] = ()) -> str | None:
+        """What `words` is to match where a finding, of one of some detectors, may hold a text.
+
+        None: it is so short that nearly all do.
+        """
         folded = _plain(text)
         if len(folded) < 3:
             triples = self._beginning(folded)
-            return None if len(triples) > _BEGINNING_MAX else " OR ".join(map(_quoted, triples)) or '""'
-        triples = [*dict.fromkeys(folded[at : at + 3] for at in range(len(folded) - 2))]
-        # From all over the text, so that each of its signs is in one.
-        return " AND ".join(map(_quoted, triples[:: -(-len(triples) // _TRIPLES_MAX)]))
+            if len(triples) > _BEGINNING_MAX:
+                return None
+            match = " OR ".join(map(_quoted, triples)) or '""'
+        else:
+            match = _all_of(folded)
+        # A detector has a line of its own.
+        lines = [_all_of(_plain("\n" + one + "\n")) for one in sorted(detectors)]
+        return f"({match}) AND (({') OR ('.join(lines)}))" if 0 < len(lines) <= _DETECTORS_MAX else match
 
     def _beginning(self, text: str) -> list[str]:
         """The triples that begin with less than three signs, and at most one more than are looked for."""
@@ -136,6 +145,12 @@ def digest_of(text: str) -> int:
 def _plain(text: str) -> str:
     # Where a text has a zero, SQLite takes it to end.
     return text.casefold().replace("\0", "\n")
+
+
+def _all_of(folded: str) -> str:
+    triples = [*dict.fromkeys(folded[at : at + 3] for at in range(len(folded) - 2))]
+    # From all over the text, so that each of its signs is in one.
+    return " AND ".join(map(_quoted, triples[:: -(-len(triples) // _TRIPLES_MAX)]))
 
 
 def _quoted(triple: str) -> str:

@@ -341,7 +341,7 @@ class Looking:
         """Those that may hold the wanted text, in order; None where nearly all do, or few are anything else that is said."""
         if not wanted.text or not ranks or self._is_narrow(project, wanted):
             return None
-        match = Called(self._db).query(wanted.text)
+        match = Called(self._db).query(wanted.text, wanted.detectors)
         if match is None:
             return None
         # Whatever number was asked for, a place is of one of the ranks.

@@ -343,7 +343,10 @@ def test_a_group_has_no_more_records_than_are_counted(monkeypatch: pytest.Monkey
 
 
 def test_a_group_that_is_no_group_has_no_record() -> None:
-    assert told(EACH, {"r": [{"name": "n"}, 7, {"v": 1}]}) == []
+    assert told(EACH, {"r": [{"name": "n"}, None, {"v": 1}]}) == []
+    assert told(EACH, {"r": [7, "x", {"name": "n", "v": [{"t": "a"}]}]}) == ["it is not an object"] * 2 + [
+        "a n"
+    ]
     assert told(EACH, '{"r": [{"name": nul, "v": [{"t": "a"}]}, {"name": "n", "v": [{"t": "b"}]}]}') == [
         "it is broken",
         "b n",

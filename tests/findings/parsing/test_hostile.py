@@ -506,6 +506,14 @@ def large(case: str) -> tuple[str, bytes]:
                 "trivy",
                 b'{"Results":[{"Target":"a","Vulnerabilities":[' + _VULNERABILITY * 16_000 + b"1]}]}",
             )
+        case "member" | "ended":
+            long = (
+                b'{"Results":[{"Target":"a","Vulnerabilities":['
+                + _VULNERABILITY
+                + b'{"V":"'
+                + b"x" * 46 * _MIB
+            )
+            return "trivy", long + b'"}]}]}' * (case == "member")
         case "site":
             alert = (
                 b"<alertitem><pluginid>1</pluginid><name>A</name><riskcode>2</riskcode><desc>"
@@ -546,7 +554,9 @@ def large(case: str) -> tuple[str, bytes]:
             )
 
 
-@pytest.mark.parametrize("case", ["brackets", "objects", "group", "site", "tiny", "runs", "row", "elements"])
+@pytest.mark.parametrize(
+    "case", ["brackets", "objects", "group", "member", "ended", "site", "tiny", "runs", "row", "elements"]
+)
 def test_memory_is_bounded_whatever_a_file_holds(case: str, tmp_path: Path) -> None:
     tool, data = large(case)
     path = tmp_path / "output"

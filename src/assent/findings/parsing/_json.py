@@ -371,6 +371,7 @@ class Cutter:
                 yield from self._within(self._path, ())
             except _EndedError as error:
                 rest = self._rest(ENDED)
+                self._data = b""
                 value, names = error.in_record or (None, ())
                 # No record has begun where it ends between them.
                 yield rest._replace(
@@ -488,7 +489,11 @@ class Cutter:
         begin = self._offset + self._at
         data = self._data[self._at : end]
         self._at = end
+        if len(data) > PIECE_BYTES:
+            # A large one is in memory once while it is looked at.
+            self._data, self._at, self._offset = self._data[end:], 0, self._offset + end
+        end = begin + len(data)
         try:
-            return Cut(begin, self._offset + end, self._made(data), names, document=self._number)
+            return Cut(begin, end, self._made(data), names, document=self._number)
         except BrokenError as error:
-            return Cut(begin, self._offset + end, None, names, str(error), document=self._number)
+            return Cut(begin, end, None, names, str(error), document=self._number)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -250,7 +249,9 @@ class Parser:
         found: list[Cut] = []
         broken: list[Cut] = []
         size = len(data)
-        for inner in Cutter(BytesIO(data).read, records.each, decodes=False, record_bytes=size):
+        # All at once: so the cutter has these bytes themselves, and no copy of them.
+        at_once = iter((data,))
+        for inner in Cutter(lambda _: next(at_once, b""), records.each, decodes=False, record_bytes=size):
             if cut.fault is None or not inner.is_last:
                 found.append(inner._replace(value=None))
             else:

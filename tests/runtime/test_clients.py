@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -530,7 +530,9 @@ async def test_a_client_whose_closing_is_cancelled_lets_go_of_every_connection(
     run = (await client.run(WRITES)).run_id
     there = client._client
     assert there is not None
-    async with aclosing(there.stream(requests.Events(run=run), RunEvent)) as events:
+    async with AsyncExitStack() as stack:
+        events: Any = there.stream(requests.Events(run=run), RunEvent)  # `Any`: it can be closed
+        stack.push_async_callback(events.aclose)
         await anext(events)
         links = [there._link, *there._streams]
         closing = asyncio.create_task(there.close())

@@ -146,8 +146,9 @@ def test_what_scanners_have_found_so_far_is_told_as_long_as_it_is_known(
     def tell(adding: Adding, step: str, *lines: str | None, capability: str = "scan.active") -> str:
         events: list[dict[str, Json]] = [{"kind": "step.started", "capability": capability}]
         events += [{"kind": "step.said", "line": line} for line in lines]
-        for event in (*events, {"kind": "step.succeeded"}):
-            adding({"event": {"step": step, **event}})
+        events.append({"kind": "step.succeeded"})
+        for event in events:
+            adding({"event": {**event, "step": step}})
         told = re.findall(r"found so far +(.*)", capsys.readouterr().err)
         return ", ".join(told)
 

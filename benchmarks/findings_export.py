@@ -23,7 +23,7 @@ from assent.findings.triage import Reported
 from benchmarks._measure import peak_memory_kib
 from benchmarks._part import Part, run_part
 from benchmarks._table import Target, number, show
-from benchmarks.findings_store import _finding
+from benchmarks.findings_store import finding as made
 
 INFO = Info(title="Findings", project="shop", generated_at="2026-11-24T12:00:00Z", tool_version="0")
 FORMS = (Format.SARIF, Format.CSV, Format.JSON, Format.HTML, Format.MARKDOWN)
@@ -86,7 +86,7 @@ def _store(path: Path, count: int) -> None:
     dice = random.Random(1)
     with path.open("wb") as file:
         for each in range(count):
-            finding = _finding(dice, each)
+            finding = made(dice, each, run=f"run_{dice.randrange(50)}")
             if each % 3 == 0:
                 at = msgspec.structs.replace(
                     finding.locations[0], path=f"src/module{each % 997}.py", line=each % 400, snippet="f(x)"

@@ -55,7 +55,7 @@ def add(folder: Path) -> Add:
     def add(
         upload: str = "upload-1", principal: str = "user:ann", capability: str = PUBLISH, data: bytes = DATA
     ) -> Upload:
-        digest, size = Handed(folder).add(
+        digest, size = Handed(folder.parent).add(
             upload, data, principal=principal, capability=capability, offset=0, is_last=True
         )
         return Upload(upload=upload, blob=str(digest), bytes=size)
@@ -65,7 +65,7 @@ def add(folder: Path) -> Add:
 
 def taken(folder: Path, one: Upload, **by: str) -> bytes | str:
     try:
-        return b"".join(Handed(folder).read(one, context(**by)))
+        return b"".join(Handed(folder.parent).read(one, context(**by)))
     except AssentError as error:
         return error.code
 
@@ -80,16 +80,16 @@ def test_only_whoever_handed_a_file_over_has_it_and_only_for_its_purpose(folder:
     assert taken(folder, one.model_copy(update={"upload": "upload-2"})) == gone
     assert taken(folder, one.model_copy(update={"blob": "0" * 64})) == gone
     assert taken(folder, one.model_copy(update={"bytes": one.bytes + 1})) == gone, "its size is not looked at"
-    Handed(folder).drop(one, "agent:ann", PUBLISH)
+    Handed(folder.parent).drop(one, "agent:ann", PUBLISH)
     assert taken(folder, one) == DATA
-    Handed(folder).drop(one, "user:ann", PUBLISH)
+    Handed(folder.parent).drop(one, "user:ann", PUBLISH)
     assert taken(folder, one) == gone
 
 
 def test_two_principals_may_use_one_name_and_one_file_may_wait_twice(folder: Path, add: Add) -> None:
     own, others, again = add(), add(principal="agent:bot", data=b"other"), add("upload-2")
     assert taken(folder, others, principal="agent:bot") == b"other"
-    Handed(folder).drop(own, "user:ann", PUBLISH)
+    Handed(folder.parent).drop(own, "user:ann", PUBLISH)
     assert taken(folder, again) == DATA
 
 
@@ -106,7 +106,9 @@ def test_parts_come_in_order_and_a_file_has_a_limit(
     monkeypatch.setattr(handed_files, "FILE_BYTES_MAX", len(DATA))
     add()
     with pytest.raises(AssentError) as raised:
-        Handed(folder).add("upload-2", DATA, principal="user:ann", capability=PUBLISH, offset=5, is_last=True)
+        Handed(folder.parent).add(
+            "upload-2", DATA, principal="user:ann", capability=PUBLISH, offset=5, is_last=True
+        )
     assert (raised.value.code, raised.value.path) == ("UPLOAD_INVALID", "offset")
     with pytest.raises(AssentError) as raised:
         add("../upload")
@@ -127,7 +129,7 @@ def test_what_the_disk_refuses_leaves_nothing(
     def refuse(_number: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    Handed(folder).drop(add(), "user:ann", PUBLISH)
+    Handed(folder.parent).drop(add(), "user:ann", PUBLISH)
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(AssentError) as raised:
         add()
@@ -152,7 +154,7 @@ def test_so_many_files_of_one_principal_wait_and_no_more(
     folder: Path, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handed_files, "WAITING_FILES_MAX", 2)
-    files = Handed(folder)
+    files = Handed(folder.parent)
     add()
     files.add("upload-2", b"x", principal="user:ann", capability=PUBLISH, offset=0, is_last=False)
     with pytest.raises(AssentError) as raised:
@@ -172,7 +174,7 @@ def test_so_many_bytes_of_one_principal_wait_and_no_more(
     with pytest.raises(AssentError) as raised:
         add("upload-2")
     assert raised.value.code == "UPLOADS_FULL"
-    Handed(folder).drop(one, "user:ann", PUBLISH)
+    Handed(folder.parent).drop(one, "user:ann", PUBLISH)
     add("upload-2")
 
 
@@ -191,7 +193,7 @@ def test_parts_that_are_sent_at_once_are_not_mixed(folder: Path) -> None:
     def send(byte: bytes) -> bool:
         data = byte * 100_000
         try:
-            digest, _ = Handed(folder).add(
+            digest, _ = Handed(folder.parent).add(
                 "upload-1", data, principal="user:ann", capability=PUBLISH, offset=0, is_last=True
             )
         except InputError:
@@ -207,7 +209,7 @@ def test_parts_that_are_sent_at_once_are_not_mixed(folder: Path) -> None:
 
 def test_a_part_waits_for_another_and_begins_anew_where_that_was_the_last(folder: Path, add: Add) -> None:
     add("upload-2")  # makes the folder
-    parts = partial(Handed(folder).add, "upload-1", principal="user:ann", capability=PUBLISH)
+    parts = partial(Handed(folder.parent).add, "upload-1", principal="user:ann", capability=PUBLISH)
     assert parts(b"ab", offset=0, is_last=False) == (None, 2)
     (temporary,) = folder.glob("*.part")
     with temporary.open("ab") as other, ThreadPoolExecutor(1) as pool:
@@ -223,7 +225,7 @@ def test_a_part_waits_for_another_and_begins_anew_where_that_was_the_last(folder
 
 @pytest.mark.parametrize("offset", [7, 1])
 def test_a_part_that_is_refused_leaves_what_was_there_and_no_empty_file(folder: Path, offset: int) -> None:
-    parts = partial(Handed(folder).add, "upload-1", principal="user:ann", capability=PUBLISH)
+    parts = partial(Handed(folder.parent).add, "upload-1", principal="user:ann", capability=PUBLISH)
     with pytest.raises(InputError, match="UPLOAD_INVALID"):
         parts(b"x", offset=offset, is_last=False)
     assert [*folder.iterdir()] == []
@@ -236,7 +238,7 @@ def test_a_part_that_is_refused_leaves_what_was_there_and_no_empty_file(folder: 
 def test_a_file_that_is_too_large_or_can_t_be_kept_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = partial(Handed(folder).add, "upload-1", principal="user:ann", capability=PUBLISH)
+    parts = partial(Handed(folder.parent).add, "upload-1", principal="user:ann", capability=PUBLISH)
     monkeypatch.setattr(handed_files, "FILE_BYTES_MAX", 3)
     parts(b"ab", offset=0, is_last=False)
     with pytest.raises(InputError, match="FILE_TOO_LARGE"):
@@ -249,7 +251,7 @@ def test_a_file_that_is_too_large_or_can_t_be_kept_leaves_nothing(
 
 
 def test_what_no_call_came_for_goes_after_a_day_and_what_waits_stays(folder: Path, add: Add) -> None:
-    files = Handed(folder)
+    files = Handed(folder.parent)
     assert not files.has_any()
     files.sweep(0)
     one, waiting = add(), add("upload-2")

@@ -6,6 +6,8 @@ That a request on it is answered as a command's is stands in `test_owner.py` and
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,8 @@ from assent import system
 from assent.errors import AssentError, WorldError
 from assent.journal import Asked, Link, OwnerGoneError, Ownership, own_or_link
 from assent.journal.owner import _frames as frames
-from assent.journal.owner._owner import socket_path
+from assent.journal.owner import _link
+from assent.journal.owner._owner import connect, socket_path
 from tests.journal.test_owner import Client, _echo, owner, request, serve, sockets, state
 
 __all__ = ["owner", "sockets", "state"]  # fixtures
@@ -57,6 +60,13 @@ async def played(
         async with linked(state, sockets) as link:
             yield link
         await ended
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what a thread does."""
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - no event comes of another's thread
+            await asyncio.sleep(0.01)
 
 
 def greet(owner: Client) -> None:
@@ -118,6 +128,49 @@ async def test_parts_of_an_answer_come_in_order(owner: Ownership, state: Path, s
     serve(owner, handler, sockets)
     async with linked(state, sockets) as link:
         assert [part["part"] async for part in link.parts(request({}))] == [*range(20)]
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_a_connection_that_comes_after_whoever_wanted_it_left_is_closed(
+    owner: Ownership, state: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    """Nobody else could: what connects is a thread, and goes on."""
+    connects, may_connect = threading.Event(), threading.Event()
+    made: list[socket.socket | None] = []
+
+    def late(*args: Any, **how: Any) -> socket.socket | None:
+        connects.set()
+        may_connect.wait()
+        made.append(connect(*args, **how))
+        return made[0]
+
+    monkeypatch.setattr(_link, "connect", late)
+    if listens:
+        serve(owner, _echo, sockets)
+    opening = asyncio.create_task(Link.open(state, runtime_dir=sockets, spawn=system.spawn, silence_s=30.0))
+    try:
+        await asyncio.to_thread(connects.wait)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    finally:
+        may_connect.set()
+    await until(lambda: bool(made) and (made[0] is None) != listens)
+    await until(lambda: made[0] is None or made[0].fileno() == -1)
+
+
+async def test_a_link_whose_closing_is_cancelled_is_closed(
+    owner: Ownership, state: Path, sockets: Path
+) -> None:
+    serve(owner, _echo, sockets)
+    link = await Link.open(state, runtime_dir=sockets, spawn=system.spawn, silence_s=30.0)
+    assert link is not None
+    closing = asyncio.create_task(link.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert link._connection.fileno() == -1
 
 
 @pytest.mark.parametrize("how", ["cancelled", "reads no further"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from assent import Runtime, capability
 from assent.errors import AssentError, InputError
 from assent.invocation import Hook, HookKind
+from assent.runtime.service import requests
+from assent.runtime.service.answers import RunEvent
 from assent.spec.events.kinds import PlanRead
 from assent.spec.principal import Principal
 from assent.spec.states import RunState, StepState
@@ -518,3 +521,23 @@ async def test_watching_ends_with_the_runtime_that_watches(
         assert refused.code == "RUNTIME_CLOSED"
         assert (await other.show(run)).status is RunState.WAITING
         await client.close()
+
+
+async def test_a_client_whose_closing_is_cancelled_lets_go_of_every_connection(
+    rt: Runtime, client: Runtime
+) -> None:
+    """Also of one on which events are told."""
+    run = (await client.run(WRITES)).run_id
+    there = client._client
+    assert there is not None
+    async with AsyncExitStack() as stack:
+        events: Any = there.stream(requests.Events(run=run), RunEvent)  # `Any`: it can be closed
+        stack.push_async_callback(events.aclose)
+        await anext(events)
+        links = [there._link, *there._streams]
+        closing = asyncio.create_task(there.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert [link._connection.fileno() for link in links] == [-1, -1]

@@ -86,8 +86,8 @@ class Handed:
     another process, opens no path that it was told.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, state: Path) -> None:
+        self._folder = state / HANDED
 
     def has_any(self) -> bool:
         """Whether anything is here, also of what is still coming."""

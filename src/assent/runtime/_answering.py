@@ -20,6 +20,7 @@ from assent.runtime.service._keyed import ON_RECORD
 from assent.runtime.service.answers import ServerNews
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import (
+    OF_FINDINGS,
     Asker,
     Driving,
     Events,
@@ -161,7 +162,7 @@ class Answering(Runtime):
     async def _own(self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None) -> A:
         service = self._service
         service.check(request, by)
-        if isinstance(request, Reading):
+        if isinstance(request, (Reading, *OF_FINDINGS)):
             read: A = await asyncio.to_thread(lambda: process.at_once(service.perform(request, by)))
             return read
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from assent.capabilities.handed import HANDED, TAKERS, Handed
+from assent.capabilities.handed import TAKERS, Handed
 from assent.engine import (
     Actor,
     Approve,
@@ -674,7 +674,7 @@ class Core(Outlook):
 
     async def _handed_after_run(self, driven: Driven) -> None:
         """Files that were handed over for the run's calls wait as long as it does, and go when it has ended without them."""
-        handed = Handed(self.settings.state / HANDED)
+        handed = Handed(self.settings.state)
         if driven.blueprint is None or not handed.has_any():
             return
         given = [*driven.values.inputs.values()] if driven.values is not None else []

@@ -6,7 +6,7 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from functools import cache, cached_property, partial, wraps
 from inspect import signature
 from operator import itemgetter
@@ -81,9 +81,10 @@ class Client:
     async def close(self) -> None:
         """Let go of the owner; what it has begun goes on."""
         self._is_closed = True
-        for link in (self._link, *self._streams):
-            await link.close()
-        self.reader.close()
+        async with AsyncExitStack() as parting:  # of each of them, also where this is cancelled
+            parting.callback(self.reader.close)
+            for link in (self._link, *self._streams):
+                parting.push_async_callback(link.close)
 
     async def ask(
         self, kind: type[Request[Any]], said: dict[str, Any], ident: str | None = None

@@ -284,9 +284,6 @@ class Api:
         elif isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
             # Both of these take documents of strangers, and wait for nothing.
             answer = await asyncio.to_thread(look)
-        elif isinstance(request, requests.Doctor):
-            carried_out = self._service.perform(request, caller.asker, ident=ident)
-            answer = await self._looks.until_over(lambda: self._spawn(carried_out, name="doctor"), gone)
         else:
             answer = await self._service.perform(request, caller.asker, ident=ident)
         if isinstance(request, Asking) and answer is None:

@@ -26,17 +26,11 @@ class Looks:
         self._threads = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="assent-look")
 
     async def carry_out(self, look: Callable[[], A], gone: Future[None]) -> A:
-        """What comes of what blocks. `InputError` `RUNTIME_CLOSED` as of `until_over`."""
-        loop = asyncio.get_running_loop()
-        return await self.until_over(
-            lambda: loop.run_in_executor(self._threads, copy_context().run, look), gone
-        )
-
-    async def until_over(self, begin: Callable[[], Future[A]], gone: Future[None]) -> A:
-        """What comes of what begins. It waits no longer once whoever asked has `gone`, or the daemon drains: `RUNTIME_CLOSED`."""
+        """What comes of what blocks. It waits no longer once whoever asked has `gone`, or the daemon drains: `RUNTIME_CLOSED`."""
         end = Event()
         with waiting_until(end):
-            work = begin()
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(self._threads, copy_context().run, look)
         over: set[Future[Any]] = {work, gone, self._drains}
         try:
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)

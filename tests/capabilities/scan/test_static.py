@@ -10,6 +10,7 @@ import pytest
 from assent.capabilities.scan._scanners import BUILT_IN
 from assent.errors import InputError
 from assent.findings.parsing import Tools
+from assent.invocation.context.telling import News, Said, telling
 from assent.journal import Frontier
 from assent.runtime.service import requests
 from assent.runtime.service.service import Service
@@ -91,12 +92,13 @@ async def test_a_scanner_that_writes_no_output_has_failed(yard: Yard) -> None:
 async def test_a_scan_that_is_over_does_not_fail_for_its_parser(
     yard: Yard, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """What the scanner wrote is kept, and can be imported when the parser was mended."""
+    """What the scanner wrote is kept, and can be imported when the parser was mended. The last word of the step is ours."""
     yard.program(
         "bandit",
         "#!/bin/sh\n"
         'case "$*" in *--version*) echo "bandit 1.9.4"; exit;; esac\n'
-        'while [ $# -gt 1 ]; do [ "$1" = -o ] && echo \'{"results": []}\' > "$2"; shift; done\n',
+        'while [ $# -gt 1 ]; do [ "$1" = -o ] && echo \'{"results": []}\' > "$2"; shift; done\n'
+        'echo "9 records: 9 high"\n',
     )
     (yard.work / "app.py").write_text(WEAK)
 
@@ -104,7 +106,13 @@ async def test_a_scan_that_is_over_does_not_fail_for_its_parser(
         raise error
 
     monkeypatch.setattr(Tools, "recognise", breaking)
-    found = await yard.scanned("static", "bandit", "app.py")
+    told: list[News] = []
+    with telling(lambda _run, _n, _at_ms, event: told.append(event)):
+        found = await yard.scanned("static", "bandit", "app.py")
+    assert [one.line for one in told if isinstance(one, Said)] == [
+        "9 records: 9 high",
+        "nothing of it was read",
+    ]
     assert (found["fault"]["message"], found["records"]) == (f"nothing of it was read: {error}", 0)
     assert (found["raw"]["bytes"], found["fault"]["end"], found["normalised"]["bytes"]) == (16, 16, 0)
     assert found["dataset"] == Frontier().root().hex()

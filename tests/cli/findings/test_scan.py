@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from assent.cli.scans._outcome import Adding
+from assent.cli.terminal._output import Output
+from assent.errors import Json
 from assent.sandbox import Sandbox
 from tests.cli.findings.test_acts import ALLOWED, Shell
 from tests.support.nursery import Nursery
@@ -110,6 +114,55 @@ echo '{"errors": [], "generated_at": "", "metrics": {}, "results": [{"filename":
  "issue_severity": "HIGH", "issue_confidence": "HIGH", "issue_text": "bad", "test_id": "B602", "test_name": "shell"}]}' > "$out"
 exit 1
 """
+
+
+SECRETS = """\
+#!/bin/sh
+if [ "$1" = --version ]; then echo "1.5.0"; exit; fi
+echo '{"version": "1.5.0", "plugins_used": [], "filters_used": [], "results": {"src/one.py": [{"type": "Secret Keyword",
+ "filename": "src/one.py", "hashed_secret": "0000000000000000000000000000000000000000", "is_verified": false,
+ "line_number": 1}]}, "generated_at": "2026-11-03T10:00:00Z"}'
+"""
+
+
+def test_a_recipe_tells_what_its_scanners_found_together(scans: Shell, confined: None) -> None:
+    for name, text in (("bandit", BANDIT), ("detect-secrets", SECRETS)):
+        (scans.folder / "bin" / name).write_text(text)
+        (scans.folder / "bin" / name).chmod(0o755)
+    ended = scans("scan", "code", "src", "-p", "shop")
+    assert ended.code == 0, ended
+    (together,) = re.findall(r"^together: (.*)$", ended.err, re.MULTILINE)
+    assert together == "2 high"
+    (so_far,) = re.findall(r"^ *found so far +(.*)$", ended.err, re.MULTILINE)
+    assert so_far == together
+    assert ended.err.index("found so far") < ended.err.index("findings.report")
+
+
+def test_what_scanners_have_found_so_far_is_told_as_long_as_it_is_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing but the last line of a scan counts, and nothing is added up once such a line was left out."""
+
+    def tell(adding: Adding, step: str, *lines: str | None, capability: str = "scan.active") -> str:
+        events: list[dict[str, Json]] = [{"kind": "step.started", "capability": capability}]
+        events += [{"kind": "step.said", "line": line} for line in lines]
+        events.append({"kind": "step.succeeded"})
+        for event in events:
+            adding({"event": {**event, "step": step}})
+        told = re.findall(r"found so far +(.*)", capsys.readouterr().err)
+        return ", ".join(told)
+
+    out = Output({})
+    adding = Adding(out, of_a_call=False)
+    assert tell(adding, "one", "9 records: 9 high", "3 records: 1 high, 2 low") == ""
+    assert tell(adding, "other", "1 record: 1 high", capability="findings.report") == ""
+    assert tell(adding, "two", "1 record: 1 low, 1 resource") == "1 high, 3 low"
+    assert tell(adding, "three") == "1 high, 3 low"
+    out.is_json = True
+    assert tell(adding, "four", "1 record: 1 critical") == ""
+    out.is_json = False
+    assert tell(adding, "five", "1 record: 1 high", None) == ""
+    assert tell(adding, "six", "1 record: 1 high") == ""
 
 
 def test_a_recipe_runs_what_is_here_and_fails_on_what_is_bad(scans: Shell, confined: None) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from assent.findings import Finding, Severity
 from assent.findings.book import BookFile, Dataset, Difference, Looking, Removal, Wanted, Writing
+from assent.findings.book import _called as called
 from assent.findings.book import _looking as looking
 from assent.findings.book._bits import numbers_in
+from assent.findings.book._called import Called
 from assent.findings.merging import RANK
 from assent.findings.triage import ACTIVE, AddTags, Change, SetOwner, SetStatus, Status, Suppress
 
@@ -219,30 +221,47 @@ def test_pages_have_what_fits_the_worst_first_and_of_these_the_newest(file: Book
 SIGNS: Final = st.text('aAbßsSİi"%_\\\n\0 é中', min_size=1, max_size=6)
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.lists(st.tuples(st.integers(1, 4), SIGNS), max_size=4), min_size=1, max_size=4),
-    SIGNS,
-    st.data(),
+TITLED: Final = st.builds(finding, st.integers(1, 4), st.sampled_from(Severity), title=SIGNS)
+NARROWED: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "severities": st.frozensets(st.sampled_from(Severity)),
+        "statuses": st.sampled_from([ACTIVE, frozenset({Status.FALSE_POSITIVE}), frozenset(Status)]),
+        "suppressed": st.booleans(),
+        "detectors": st.frozensets(st.sampled_from(["rule-0", "rule-1"])),
+        "run": st.sampled_from(["run-1", "run-2"]),
+    },
 )
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(TITLED, max_size=4), min_size=1, max_size=4), SIGNS, NARROWED, st.data())
 def test_a_text_is_found_wherever_it_stands_and_nowhere_else(
-    datasets: list[list[tuple[int, str]]], said: str, data: st.DataObject
+    datasets: list[list[Finding]], said: str, narrowed: dict[str, Any], data: st.DataObject
 ) -> None:
-    """Whatever came, came back otherwise, or went."""
+    """By whatever way it is looked for it is what a scan gives; whatever came, came back otherwise, or went."""
     book = BookFile(None)
-    for seq, findings in enumerate(datasets, 1):
-        add(book, seq, (finding(number, title=title) for number, title in findings))
-    removed = data.draw(st.sampled_from(["a dataset", "what is old", "nothing"]))
-    with book.whole():
-        if removed == "a dataset":
-            Writing(book).take_back(data.draw(st.integers(1, len(datasets))))
-        elif removed == "what is old":
-            old = data.draw(st.integers(1, len(datasets)))
-            Writing(book).remove_old(Removal(project=PROJECT, datasets_before_ms=old, findings_before_ms=old))
-    asked = Looking(book, NOW_MS)
-    if asked.projects():
-        there = [one.reported.finding for one in asked.stream(asked.project("shop")[0], Wanted())]
-        for text in {said, *(title for findings in datasets for _, title in findings)}:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(called, "_BUFFERED_MAX", data.draw(st.sampled_from([1, 1 << 20])))
+        for seq, findings in enumerate(datasets, 1):
+            add(book, seq, findings)
+        decide(book, 11, [1], SetStatus(status=Status.FALSE_POSITIVE))
+        decide(book, 12, [2], Suppress(reason="known"))
+        removed = data.draw(st.sampled_from(["a dataset", "what is old", "nothing"]))
+        with book.whole():
+            if removed == "a dataset":
+                Writing(book).take_back(data.draw(st.integers(1, len(datasets))))
+            elif removed == "what is old":
+                old = data.draw(st.integers(1, len(datasets)))
+                Writing(book).remove_old(
+                    Removal(project=PROJECT, datasets_before_ms=old, findings_before_ms=old)
+                )
+        asked = Looking(book, NOW_MS)
+        there = [one.reported.finding for one in asked.stream(asked.project(PROJECT)[0], Wanted(**narrowed))]
+        patched.setattr(looking, "_SORTED_MAX", data.draw(st.sampled_from([0, 1, 20_000])))
+        patched.setattr(called, "_BEGINNING_MAX", data.draw(st.sampled_from([0, 1_000])))
+        patched.setattr(called, "_DETECTORS_MAX", data.draw(st.sampled_from([1, 10])))
+        for text in {said, said[:1], said[:2], *(one.title for findings in datasets for one in findings)}:
             fits = [
                 int(one.id[-12:], 16)
                 for one in there
@@ -250,7 +269,9 @@ def test_a_text_is_found_wherever_it_stands_and_nowhere_else(
                     text.casefold() in each.casefold() for each in (one.title, one.resource, one.detector_id)
                 )
             ]
-            assert numbers(book, text=text) == fits
+            assert numbers(book, text=text, **narrowed) == fits
+    indexed = "SELECT count(*) FROM words WHERE words MATCH '\"://\"'"
+    assert book.db.execute(indexed).get == book.db.execute("SELECT count(*) FROM finding").get
     book.close()
 
 
@@ -270,9 +291,81 @@ def test_nothing_is_left_of_what_a_finding_is_no_more_called(file: BookFile) -> 
         with file.whole():
             writing.take_back(2)
         assert (left(), numbers(file, text="its title"), numbers(file, text="other")) == (1, [1], [])
+        add(file, 3, [finding(1, Severity.HIGH, title="Its title")])
+        assert (left(), numbers(file, text="its title", severities=frozenset({Severity.HIGH}))) == (1, [1])
+        add(file, 4, [finding(1, one, title="Its title") for one in (Severity.INFO, Severity.CRITICAL)])
+        assert (left(), numbers(file, text="its title", severities=frozenset({Severity.CRITICAL}))) == (
+            1,
+            [1],
+        )
+        with file.whole():
+            writing.take_back(4)
+        assert (left(), numbers(file, text="its title", severities=frozenset({Severity.HIGH}))) == (1, [1])
         with file.whole():
             remove()
         assert left() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("q", [3]), ("zq", [3]), ("Z", [3]), ("zz", []), ("e-1", [4, 1]), ("it ", [4, 3, 2, 1])],
+)
+def test_of_those_that_do_not_hold_a_text_none_is_looked_at(
+    file: BookFile, monkeypatch: pytest.MonkeyPatch, text: str, fits: list[int]
+) -> None:
+    """However short it is, and however many hold it."""
+    add(file, 1, [finding(n, title="It zq" if n == 3 else "It is") for n in (1, 2, 3, 4)])
+    monkeypatch.setattr(looking, "_SORTED_MAX", 0)
+    monkeypatch.setattr(Looking, "_of_rank", None)
+    assert numbers(file, text=text) == fits
+
+
+def test_of_other_detectors_than_the_wanted_ones_none_that_holds_a_text_is_looked_at(file: BookFile) -> None:
+    add(file, 1, [finding(n) for n in (1, 2, 3, 4)])
+
+    def found(text: str, *detectors: str) -> list[int]:
+        match = Called(file.db).query(text, detectors)
+        rows: Any = file.db.execute(
+            f"SELECT rowid & {called.NUMBER} FROM words WHERE words MATCH ?", (match,)
+        )
+        return [number for (number,) in rows]
+
+    assert found("it") == [1, 2, 3, 4]
+    assert found("it", "rule-1") == found("RULE", "rule-1") == [1, 4]
+    assert found("it", "rule-1", "rule-2", "rule") == [1, 2, 4]
+    assert found("zq", "rule-1") == []
+
+
+def test_a_short_text_that_nearly_all_hold_is_looked_for_in_order(
+    file: BookFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(file, 1, [finding(n) for n in (1, 2, 3, 4)])
+    monkeypatch.setattr(called, "_BEGINNING_MAX", 2)
+    assert Called(file.db).query("t") is None
+    assert numbers(file, text="t") == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("more", "number", "fits"),
+    [
+        (0, 3, [2, 1]),
+        (0, 1, []),
+        (0, 10**16, [3, 2, 1]),
+        (7, 1, [3, 2, 1]),
+        (10**16, 1, [3, 2, 1]),
+        (-1, 9, []),
+    ],
+)
+def test_a_text_is_looked_for_behind_any_place(
+    file: BookFile, more: int, number: int, fits: list[int]
+) -> None:
+    add(file, 1, [finding(n, Severity.HIGH) for n in (1, 2, 3)])
+    asked, after = Looking(file, NOW_MS), f"{RANK[Severity.HIGH] + more}.{number}"
+    for text in ("", "it", "org", "s"):
+        for severities in (frozenset[Severity](), frozenset({Severity.HIGH})):
+            wanted = Wanted(text=text, severities=severities)
+            page = asked.page(asked.project("shop")[0], wanted, after=after, limit=9)
+            assert [int(one.reported.finding.id[-12:], 16) for one in page.findings] == fits
 
 
 def test_a_text_is_looked_for_in_one_project_and_in_one_run(

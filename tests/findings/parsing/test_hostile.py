@@ -343,7 +343,10 @@ def test_a_group_has_no_more_records_than_are_counted(monkeypatch: pytest.Monkey
 
 
 def test_a_group_that_is_no_group_has_no_record() -> None:
-    assert told(EACH, {"r": [{"name": "n"}, 7, {"v": 1}]}) == []
+    assert told(EACH, {"r": [{"name": "n"}, None, {"v": 1}]}) == []
+    assert told(EACH, {"r": [7, "x", {"name": "n", "v": [{"t": "a"}]}]}) == ["it is not an object"] * 2 + [
+        "a n"
+    ]
     assert told(EACH, '{"r": [{"name": nul, "v": [{"t": "a"}]}, {"name": "n", "v": [{"t": "b"}]}]}') == [
         "it is broken",
         "b n",
@@ -503,6 +506,14 @@ def large(case: str) -> tuple[str, bytes]:
                 "trivy",
                 b'{"Results":[{"Target":"a","Vulnerabilities":[' + _VULNERABILITY * 16_000 + b"1]}]}",
             )
+        case "member" | "ended":
+            long = (
+                b'{"Results":[{"Target":"a","Vulnerabilities":['
+                + _VULNERABILITY
+                + b'{"V":"'
+                + b"x" * 46 * _MIB
+            )
+            return "trivy", long + b'"}]}]}' * (case == "member")
         case "site":
             alert = (
                 b"<alertitem><pluginid>1</pluginid><name>A</name><riskcode>2</riskcode><desc>"
@@ -543,7 +554,9 @@ def large(case: str) -> tuple[str, bytes]:
             )
 
 
-@pytest.mark.parametrize("case", ["brackets", "objects", "group", "site", "tiny", "runs", "row", "elements"])
+@pytest.mark.parametrize(
+    "case", ["brackets", "objects", "group", "member", "ended", "site", "tiny", "runs", "row", "elements"]
+)
 def test_memory_is_bounded_whatever_a_file_holds(case: str, tmp_path: Path) -> None:
     tool, data = large(case)
     path = tmp_path / "output"

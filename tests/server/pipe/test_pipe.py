@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from assent.capabilities.findings import BOOK
+from assent.findings._sqlite import alone
+from assent.runtime.settings.effective import Settings
 from assent.server.pipe import _pipe
 from assent.server.pipe._frames import Frame, encode
+from tests.support.books import nuclei
 from tests.support.pipes import asking, pipe_process, piped, told
 from tests.support.serving import Serving, daemon, key_for
 
@@ -210,6 +214,49 @@ def test_a_signal_ends_it_and_what_waits_stays(root: Path, env: dict[str, str]) 
     said, noted = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, noted
     assert said
+
+
+@pytest.mark.parametrize("operation", ["findings", "doctor"])
+def test_a_signal_ends_it_also_while_a_reading_waits_for_another_process(
+    root: Path, env: dict[str, str], operation: str
+) -> None:
+    """And nobody else is held up by that meanwhile."""
+    (root / "scan.jsonl").write_bytes(nuclei([("rule-a", "high", "shop.example")]))
+    state = Settings.resolve(workspace=root, environ=env, cwd=root).state
+    process = pipe_process(root, env)
+    assert process.stdin is not None
+    source = process.stdout
+    assert source is not None
+
+    def hear(ident: int) -> None:
+        while True:
+            head = source.read(4)
+            (one,) = told(head + source.read(int.from_bytes(head, "big")))
+            if one.get("id") == ident:
+                return
+
+    try:
+        asked = {"capability": "findings.import", "parameters": {"project": "shop", "path": "scan.jsonl"}}
+        for first in (asking(1, "call", asked), asking(1, "projects"), asking(1, "call", asked)):
+            process.stdin.write(first)  # so that a store is there, and behind what was recorded
+            process.stdin.flush()
+            hear(1)
+        with alone(state / f"{BOOK}-lock", "the store", 0):
+            process.stdin.write(asking(2, operation, {}) + asking(3, "runs", {}))
+            process.stdin.flush()
+            hear(3)
+            process.send_signal(signal.SIGTERM)
+            said, noted = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, noted
+        (last,) = (one for one in told(said) if one.get("id") == 2)
+        if operation == "doctor":
+            (check,) = (one for one in last["result"]["checks"] if one["name"] == "store of findings")
+            assert check["status"] != "ok", check
+        else:
+            assert last["error"]["data"]["code"] == "RUNTIME_CLOSED"
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_what_keeps_it_from_starting_is_no_frame(root: Path, env: dict[str, str]) -> None:

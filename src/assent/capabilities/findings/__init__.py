@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from assent.capabilities.findings._desk import ProjectName as ProjectName
     from assent.capabilities.findings._desk import known_tools as known_tools
     from assent.capabilities.findings._desk import project_of as project_of
+    from assent.capabilities.findings._desk import read_manifest as read_manifest
     from assent.capabilities.findings._following import BOOK as BOOK
     from assent.capabilities.findings._following import follow as follow
     from assent.capabilities.findings._following import is_followed as is_followed
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = resolved_when_asked(
     __name__,
     {
-        "._desk": "Desk ProjectName known_tools project_of",
+        "._desk": "Desk ProjectName known_tools project_of read_manifest",
         "._following": "BOOK follow is_followed seq_of standing",
     },
 )

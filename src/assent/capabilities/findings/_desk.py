@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final
@@ -113,20 +114,22 @@ def own_tools(folder: Path | None) -> Tools:
         try:
             if number >= MANIFESTS_MAX:
                 raise _invalid(where, f"stands behind the first {MANIFESTS_MAX}, which is all that are read")
-            parsers[path.stem] = read_parser(_read(path, where), where)
+            data = read_manifest(path, MANIFEST_BYTES_MAX, partial(_invalid, where))
+            parsers[path.stem] = read_parser(data, where)
         except InputError as error:
             faults[path.stem] = error
     return Tools(parsers, faults)
 
 
-def _read(path: Path, where: str) -> bytes:
+def read_manifest(path: Path, most: int, invalid: Callable[[str], InputError]) -> bytes:
+    """A file of a folder of manifests, of `most` bytes. `invalid`: the error of one of which that is wrong. Blocks."""
     try:
         with path.open("rb") as file:
-            data = file.read(MANIFEST_BYTES_MAX + 1)
+            data = file.read(most + 1)
     except OSError as error:
-        raise _invalid(where, f"can't be read: {(error.strerror or str(error)).lower()}") from None
-    if len(data) > MANIFEST_BYTES_MAX:
-        raise _invalid(where, f"has more than {MANIFEST_BYTES_MAX} bytes")
+        raise invalid(f"can't be read: {(error.strerror or str(error)).lower()}") from None
+    if len(data) > most:
+        raise invalid(f"has more than {most} bytes")
     return data
 
 

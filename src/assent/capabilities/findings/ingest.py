@@ -117,6 +117,8 @@ def ingest(  # what a scan hands over, in one line
     except (InputError, *UNFORESEEN) as error:
         report = Report(tool, tool_version)
         normalised = context.attach(())
+        # INVARIANT: the last thing that is told of an output is what was found in it, and nothing that its tool printed.
+        context.progress(0, None, "nothing of it was read")
         fault = Fault(message=f"nothing of it was read: {error}"[:500], begin=0, end=raw.bytes)
         return _told(
             context, project, name, report, form=tool, kept=(raw, normalised), tree=Frontier(), fault=fault

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from assent.capabilities.handed import HANDED, Handed
+from assent.capabilities.handed import Handed
 from assent.errors import InputError, Json
 from assent.findings.assets import (
     AssetType,
@@ -70,7 +70,7 @@ class Shelf(msgspec.Struct, frozen=True):
     @property
     def handed(self) -> Handed:
         """Files that people handed over."""
-        return Handed(self.state / HANDED)
+        return Handed(self.state)
 
     def now(self) -> str:
         """The moment, as the registry keeps it; nobody else has the same one."""

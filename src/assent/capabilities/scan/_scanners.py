@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent.capabilities.exec._programs import in_thread, without_effect
 from assent.capabilities.exec._rules import PATH
+from assent.capabilities.findings import read_manifest
 from assent.capabilities.scan._manifest import Tool, order_of, read_tool
 from assent.capabilities.scan._scope import Scope
 from assent.errors import AssentError, InputError
@@ -226,13 +228,7 @@ class Scanners:
 
 
 def _read(file: Path) -> Tool:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise _invalid(file, f"can't be read: {(error.strerror or '').lower()}") from None
-    if len(data) > FILE_BYTES_MAX:
-        raise _invalid(file, f"has more than {FILE_BYTES_MAX} bytes")
+    data = read_manifest(file, FILE_BYTES_MAX, partial(_invalid, file))
     tool = read_tool(data, file.name if file.parent == BUILT_IN else str(file))
     if tool.tool != file.stem:
         raise _invalid(file, f"calls itself `{tool.tool}`: its file must have that name")

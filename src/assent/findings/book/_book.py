@@ -17,7 +17,7 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.findings.book._bits import has_bit, numbers_in, set_bit
-from assent.findings.book._called import Called, digest_of, text_of
+from assent.findings.book._called import Called, digest_of, place_of, text_of
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import Mutes, until_of
 from assent.findings.book._removal import Removal
@@ -46,11 +46,11 @@ UPDATE finding SET rank = seen.rank, detector = seen.detector, called = seen.cal
 """
 # What is touched and will be called otherwise, or go: as it is, and as it will be.
 _CALLED_OTHERWISE: Final = """
-SELECT finding.n, now.body, older.body FROM touched JOIN finding USING (n)
+SELECT project, finding.n, finding.rank, now.body, older.rank, older.body FROM touched JOIN finding USING (n)
     JOIN seen AS now ON now.n = newest AND now.dataset = :seq
     LEFT JOIN seen AS older ON older.n = (
         SELECT n FROM seen WHERE finding = finding.n AND dataset <> :seq ORDER BY dataset DESC LIMIT 1)
-    WHERE older.called IS NOT finding.called
+    WHERE older.called IS NOT finding.called OR older.rank <> finding.rank
 """
 _DECODE: Final = msgspec.json.Decoder(Finding).decode
 _TRIAGE: Final = msgspec.json.Decoder(Triage).decode
@@ -85,7 +85,6 @@ class Writing:
         self._db = file.db
         self._detectors: dict[tuple[str, str], int] = {}
         self._mutes = Mutes(file.db)
-        self._called = Called(file.db)
         self._resources = Resources(file.db)
 
     def mark(self) -> Mark | None:
@@ -108,6 +107,7 @@ class Writing:
         first = int(db.execute("SELECT max(n) FROM seen").get or 0) + 1
         row = first - 1
         bits, again, new, at = bytearray(), bytearray(), 0, dataset.at_ms
+        index = Called(db)
         for one in records:
             if isinstance(one, Resource):
                 self._resources.add(project, dataset.seq, at, one)
@@ -128,7 +128,7 @@ class Writing:
                 closed, muted = self._decided(key) if is_decided else (0, 0)
                 made = (there, project, key, rank, detector, closed, muted, at, at, row, called)
                 db.execute("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
-                self._called.add(there, text)
+                index.add(place_of(project, rank, there), text)
             else:
                 db.execute(
                     "UPDATE finding SET newest = ?, first_ms = min(first_ms, ?), last_ms = max(last_ms, ?) WHERE n = ?",
@@ -140,15 +140,16 @@ class Writing:
                         "UPDATE finding SET rank = ?, detector = ?, called = ? WHERE n = ?",
                         (rank, detector, called, there),
                     )
-                if now[-1] != called:
+                if now[0] != rank or now[-1] != called:
                     before: Any = db.execute("SELECT body FROM seen WHERE n = ?", (newest,)).get
-                    self._called.remove(there, before)
-                    self._called.add(there, text)
+                    index.remove(place_of(project, now[0], there), before)
+                    index.add(place_of(project, rank, there), text)
             seen = (row, there, dataset.seq, at, rank, detector, called, one.to_json())
             db.execute("INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)", seen)
             set_bit(bits, there)
         for each in numbers_in(int.from_bytes(again, "little")):
-            self._join(each, dataset.seq)
+            self._join(index, project, each, dataset.seq)
+        index.write()
         known = int.from_bytes(bits, "little").bit_count() - new
         said = msgspec.json.encode(dataset.said)
         kept = (
@@ -189,7 +190,7 @@ class Writing:
             db.execute(
                 "INSERT INTO touched SELECT finding FROM seen WHERE n BETWEEN ? AND ? AND dataset = ?", values
             )
-            self._called.change(db.execute(_CALLED_OTHERWISE, {"seq": seq}))
+            Called(db).change(db.execute(_CALLED_OTHERWISE, {"seq": seq}))
             db.execute("DELETE FROM seen WHERE n BETWEEN ? AND ? AND dataset = ?", values)
             db.execute(_LOOK_AGAIN, {"without": at_ms})
             self._mutes.changed(project, "SELECT n FROM touched")
@@ -262,8 +263,11 @@ class Writing:
         if number is None:
             return
         self._resources.remove_project(number)
-        gone = "SELECT finding.n, body, NULL FROM finding JOIN seen ON seen.n = newest WHERE project = ?"
-        self._called.change(self._db.execute(gone, (number,)))
+        gone = (
+            "SELECT project, finding.n, finding.rank, body, NULL, NULL FROM finding JOIN seen ON seen.n = newest"
+            " WHERE project = ?"
+        )
+        Called(self._db).change(self._db.execute(gone, (number,)))
         self._db.execute(
             "DELETE FROM change WHERE id IN (SELECT id FROM triage WHERE project = ?)", (number,)
         )
@@ -310,7 +314,7 @@ class Writing:
         self._file.clear()
         self._detectors.clear()
 
-    def _join(self, finding: int, dataset: int) -> None:
+    def _join(self, index: Called, project: int, finding: int, dataset: int) -> None:
         """Make one row of all that a dataset says of a finding. Behind all of its records, so that each is read once."""
         where = "finding = ? AND dataset = ?"
         rows: Any = self._db.execute(  # `Any`: as the schema says
@@ -318,11 +322,15 @@ class Writing:
             (finding, dataset),
         )
         n, body = next(rows)
-        both = merged(_DECODE(body), (_DECODE(other) for _, other in rows))
+        first = _DECODE(body)
+        both = merged(first, (_DECODE(other) for _, other in rows))
         rank = RANK[both.severity]
         self._db.execute(f"DELETE FROM seen WHERE {where} AND n > ?", (finding, dataset, n))  # noqa: S608 - as above
         self._db.execute("UPDATE seen SET rank = ?, body = ? WHERE n = ?", (rank, both.to_json(), n))
-        self._db.execute("UPDATE finding SET rank = ? WHERE n = ?", (rank, finding))
+        if rank != (before := RANK[first.severity]):
+            self._db.execute("UPDATE finding SET rank = ? WHERE n = ?", (rank, finding))
+            index.remove(place_of(project, before, finding), body)
+            index.add(place_of(project, rank, finding), text_of(both))
 
     def _decided(self, key: bytes) -> tuple[int, int]:
         body = self._db.execute("SELECT body FROM triage WHERE id = ?", (key,)).get

@@ -26,7 +26,7 @@ from assent.findings._sqlite import (
 )
 from assent.findings.book._called import TABLE, Called
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the tables below, and of what is folded into them. A file of another version is made anew."""
 _PAGE_BYTES: Final = 16_384
 """A finding has about 800 bytes: four of them fill a page of SQLite's usual 4096 badly. Folding takes a fifth less."""

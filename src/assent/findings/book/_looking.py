@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from assent.errors import InputError, Json
 from assent.findings.book._bits import has_bit, numbers_in
 from assent.findings.book._book import key_of
-from assent.findings.book._called import Called
+from assent.findings.book._called import NUMBER, Called, holds, place_of
 from assent.findings.book._comparing import Difference, differing
 from assent.findings.book._file import BookFile
 from assent.findings.book._mutes import FOR_GOOD, Mutes, until_of
@@ -265,11 +265,14 @@ class Looking:
         self, project: int, wanted: Wanted, after: tuple[int, int] | None
     ) -> Iterator[tuple[Any, Kept]]:
         places = self._places(project, wanted, after)
+        text = (wanted.text or "").casefold()
         while some := [*islice(places, _AT_ONCE)]:
             rows = {row[0]: row for row in self._numbered(some)}
             for number in some:
                 row = rows.get(number)
-                if row is not None and _decided_so(_triage(row[6]), wanted):
+                if row is None or (text and not holds(row[4], text)):
+                    continue
+                if _decided_so(_triage(row[6]), wanted):
                     one = self._kept(row)
                     if self._fits(one, wanted):
                         yield row, one
@@ -311,47 +314,90 @@ class Looking:
             )
             union = _union(int.from_bytes(one, "little") for (one,) in rows)
             bits = union.to_bytes((union.bit_length() + 7) // 8, "little")
-        few, test = self._few(project, wanted, bits)
+        few = self._few(project, wanted, bits)
         if few is not None:
-            found = sorted(self._ranked(few, ranks, test), reverse=True)
+            found = sorted(self._ranked(few, ranks, wanted), reverse=True)
             yield from (number for rank, number in found if after is None or (rank, number) < after)
             return
-        for rank in ranks:
-            behind = after[1] if after is not None and rank == after[0] else FOR_GOOD
-            for number in self._of_rank(project, wanted, rank, behind):
-                if bits is None or has_bit(bits, number):
-                    yield number
+        numbers = self._called_so(project, wanted, ranks, after)
+        if numbers is None:
+            numbers = chain.from_iterable(
+                self._of_rank(
+                    project, wanted, rank, after[1] if after is not None and rank == after[0] else FOR_GOOD
+                )
+                for rank in ranks
+            )
+        yield from (number for number in numbers if bits is None or has_bit(bits, number))
 
-    def _few(
-        self, project: int, wanted: Wanted, bits: bytes | None
-    ) -> tuple[Iterable[int] | None, tuple[str, str, tuple[str, ...]]]:
-        """What may fit, in no order, where that is little, and what it is narrowed down by; None where it is much."""
+    def _few(self, project: int, wanted: Wanted, bits: bytes | None) -> Iterable[int] | None:
+        """What may fit, in no order, where that is little; None where it is much."""
         if bits is not None and (union := int.from_bytes(bits, "little")).bit_count() <= _SORTED_MAX:
-            return numbers_in(union), _text(wanted)
-        if _must_be_decided(wanted):
-            return self._decided(project, wanted), _text(wanted)
-        if not wanted.text:
-            return None, _ANY
-        found = Called(self._db).holding(project, wanted.text, _SORTED_MAX)
-        # Nearly all of these hold it: to look at the others' documents is less than a test of each.
-        return found if found is None or bits is None else [one for one in found if has_bit(bits, one)], _ANY
+            return numbers_in(union)
+        return self._decided(project, wanted) if _must_be_decided(wanted) else None
 
-    def _of_rank(self, project: int, wanted: Wanted, rank: int, behind: int) -> Iterator[int]:
-        index, tests, values = (
-            "finding_rank",
-            ["project = ?", "finding.rank = ?", "finding.n < ?"],
-            [project, rank, behind],
-        )
+    def _called_so(
+        self, project: int, wanted: Wanted, ranks: list[int], after: tuple[int, int] | None
+    ) -> Iterator[int] | None:
+        """Those that may hold the wanted text, in order; None where nearly all do, or few are anything else that is said."""
+        if not wanted.text or not ranks or self._is_narrow(project, wanted):
+            return None
+        match = Called(self._db).query(wanted.text, wanted.detectors)
+        if match is None:
+            return None
+        # Whatever number was asked for, a place is of one of the ranks.
+        behind = place_of(project, ranks[0] + 1, 0)
+        if after is not None:
+            behind = min(behind, place_of(project, *after))
+        tests, values = self._tests(wanted)
+        tests.append(f"finding.rank IN ({', '.join(map(str, ranks))})")
         detectors = self._detectors(wanted)
+        if detectors is not None:
+            tests.append(f"finding.detector IN ({', '.join(map(str, detectors))})")
+        # Nearly all of these hold it: to look at the others' documents is less than a test of each. As for the words, see below.
+        query = (
+            f"SELECT finding.n FROM words CROSS JOIN finding ON finding.n = words.rowid & {NUMBER}"  # noqa: S608
+            f" WHERE words MATCH ? AND words.rowid >= ? AND words.rowid < ? AND {' AND '.join(tests)}"
+            " ORDER BY words.rowid DESC"
+        )
+        bound = (match, place_of(project, ranks[-1], 0), behind, *values)
+        return (number for (number,) in self._db.execute(query, bound))
+
+    def _is_narrow(self, project: int, wanted: Wanted) -> bool:
+        """Whether so few are of the wanted detectors, or suppressed, that each is rather looked at."""
+        detectors = self._detectors(wanted)
+        asked = ["finding INDEXED BY finding_muted WHERE muted_ms > 0"] if wanted.suppressed else []
+        if detectors is not None and len(detectors) <= _DETECTORS_MAX:
+            of = ", ".join(map(str, detectors))
+            asked.append(f"finding INDEXED BY finding_detector WHERE detector IN ({of})")
+        counted = (
+            f"SELECT count(*) FROM (SELECT 1 FROM {one} AND project = ? LIMIT {_SORTED_MAX + 1})"  # noqa: S608 - as above
+            for one in asked
+        )
+        return any(self._db.execute(one, (project,)).get <= _SORTED_MAX for one in counted)
+
+    def _tests(self, wanted: Wanted) -> tuple[list[str], list[int]]:
+        """What is tested of a finding's own row, and what is bound to it."""
+        tests, values = [], []
         if wanted.suppressed is not None:
             tests.append("muted_ms > 0 AND muted_ms > ?" if wanted.suppressed else "muted_ms <= ?")
             values.append(self.now_ms)
-        if wanted.suppressed:
-            index = "finding_muted"
-        elif wanted.statuses and (wanted.statuses <= ACTIVE or not wanted.statuses & ACTIVE):
+        if wanted.statuses and (wanted.statuses <= ACTIVE or not wanted.statuses & ACTIVE):
             tests.append("closed = ?")
             values.append(int(not wanted.statuses & ACTIVE))
-            index = "finding_open"
+        return tests, values
+
+    def _of_rank(self, project: int, wanted: Wanted, rank: int, behind: int) -> Iterator[int]:
+        tests, values = self._tests(wanted)
+        index = (
+            "finding_muted"
+            if wanted.suppressed
+            else "finding_open"
+            if "closed = ?" in tests
+            else "finding_rank"
+        )
+        tests = ["project = ?", "finding.rank = ?", "finding.n < ?", *tests]
+        values = [project, rank, behind, *values]
+        detectors = self._detectors(wanted)
         joined, test, text = _text(wanted)
         if detectors is not None and len(detectors) <= _DETECTORS_MAX:
             tests.append("finding.detector = ?")
@@ -392,10 +438,8 @@ class Looking:
                     return None
         return found
 
-    def _ranked(
-        self, numbers: Iterable[int], ranks: list[int], narrowed: tuple[str, str, tuple[str, ...]]
-    ) -> Iterator[tuple[int, int]]:
-        joined, test, text = narrowed
+    def _ranked(self, numbers: Iterable[int], ranks: list[int], wanted: Wanted) -> Iterator[tuple[int, int]]:
+        joined, test, text = _text(wanted)
         every = list(numbers)
         for at in range(0, len(every), _AT_ONCE):
             some = every[at : at + _AT_ONCE]
@@ -439,7 +483,6 @@ class Looking:
             (wanted.suppressed is None or one.is_suppressed == wanted.suppressed)
             and (not wanted.detectors or finding.detector_id in wanted.detectors)
             and (not wanted.tools or tool in wanted.tools)
-            and (wanted.text is None or _holds(finding, wanted.text.casefold()))
         )
 
 
@@ -488,10 +531,6 @@ def entered(finding: Finding, seq: int) -> Finding:
         return finding
     provenance = msgspec.structs.replace(finding.provenance, ledger_entry=str(seq))
     return msgspec.structs.replace(finding, provenance=provenance)
-
-
-def _holds(finding: Finding, text: str) -> bool:
-    return any(text in one.casefold() for one in (finding.title, finding.resource, finding.detector_id))
 
 
 def _number(said: str, *, path: str) -> int:

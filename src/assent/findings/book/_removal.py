@@ -44,7 +44,10 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
         gone = bytearray()
         for finding in findings:
             set_bit(gone, finding)
-        those = "SELECT finding.n, body, NULL FROM finding JOIN seen ON seen.n = newest WHERE finding.n = ?"
+        those = (
+            "SELECT project, finding.n, finding.rank, body, NULL, NULL FROM finding JOIN seen ON seen.n = newest"
+            " WHERE finding.n = ?"
+        )
         Called(db).change(db.executemany(those, ((one,) for one in findings)))
         db.executemany("DELETE FROM seen WHERE finding = ?", ((one,) for one in findings))
         db.executemany("DELETE FROM finding WHERE n = ?", ((one,) for one in findings))

@@ -37,7 +37,7 @@ class Cut(NamedTuple):
 
     begin: int
     end: int
-    value: Any  # `Any`: JSON
+    value: Any  # `Any`: JSON; beside a fault it is what came of a value that the file ends in
     names: tuple[str | int, ...] = ()
     fault: str | None = None
     is_last: bool = False
@@ -47,6 +47,7 @@ class Cut(NamedTuple):
 
 
 ENDED: Final = "the file ends in the middle of it"
+BEFORE: Final = "it stands before the document"
 BEHIND: Final = "what follows the document was not read"
 EACH: Final = ("*",)
 _SPACE: Final = re.compile(rb"[\s,\x00\x1e]*+")
@@ -58,6 +59,9 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _WITHOUT_BRACKETS: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _PLAIN: Final = re.compile(rb"[^\s,\]}]++")
+_INDENT: Final = re.compile(rb"\n([ \t]*+)(?=\S)")
+_INDENT_OF_OPENING: Final = re.compile(rb"\n([ \t]*+)(?=[{\[])")
+_CLOSING_OF: Final = {0x7B: 0x7D, 0x5B: 0x5D}
 _OPENING: Final = frozenset(b"{[")
 _CLOSING: Final = frozenset(b"}]")
 _QUOTE: Final = 0x22
@@ -69,11 +73,49 @@ _CHECK: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class _EndedError(Exception):
-    """The file ends where more was to come."""
+    """The file ends where more was to come: `in_record`, what came of the record that it ends in, and what its path stood for."""
+
+    def __init__(self, in_record: tuple[bytes, tuple[str | int, ...]] | None = None) -> None:
+        super().__init__()
+        self.in_record = in_record
 
 
 class BrokenError(Exception):
     """What stands there is not JSON, or not read."""
+
+
+class Ended(dict[str, Any]):  # `Any`: JSON
+    """An object that the file ends in: what it does not hold may have been to come."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            raise LookupError(f"what it stands in ends before its `{name}`")
+        return super().get(name, default)
+
+
+def ended(data: bytes) -> Any:  # `Any`: JSON
+    """What JSON holds that ends in the middle, up to the last of its values that is whole. `BrokenError` as `decoded`."""
+    at = end = 0
+    closing = bytearray()
+    while (found := _TO_SIGN.match(data, at)) is not None:
+        at = found.end()
+        sign = data[at - 1]
+        end = at - (sign == _COMMA)
+        if sign in _OPENING:
+            closing.append(_CLOSING_OF[sign])
+        elif sign != _COMMA:
+            del closing[-1:]
+    return _marked(decoded(data[:end] + closing[::-1]), len(closing))
+
+
+def _marked(value: Any, depth: int) -> Any:
+    """The same, with each object as `Ended` that was open: so many, each the last in the one before."""
+    if not depth or not isinstance(value, dict | list):
+        return value
+    if value:
+        last = next(reversed(value)) if isinstance(value, dict) else -1
+        value[last] = _marked(value[last], depth - 1)
+    return Ended(value) if isinstance(value, dict) else value
 
 
 def _checked(data: bytes) -> bytes:
@@ -129,7 +171,7 @@ class Cutter:
     """Cuts one stream. `path`: where records stand in a document; empty for values one after another.
 
     Of the path's parts `*` is each member, and `a|b` either of these; what they stood for is in the cut's `names`. Without
-    `decodes` a cut's value is its bytes.
+    `decodes` a cut's value is its bytes, and those of the one that the file ends in are there, too.
     """
 
     def __init__(
@@ -142,6 +184,7 @@ class Cutter:
     ) -> None:
         self._read = read
         self._path = tuple(tuple(one.split("|")) for one in path)
+        self._decodes = decodes
         self._made = decoded if decodes else _checked
         self._most = record_bytes
         self._data = b""
@@ -211,6 +254,8 @@ class Cutter:
             found = form.match(self._data, self._at)
             if found is not None and (found.end() < len(self._data) or form is _STRING or self._is_over):
                 return found.end()
+            if found is None and form is _PLAIN:
+                raise BrokenError("a value must stand there")
             if len(self._data) - self._at > self._most:
                 raise BrokenError(f"it is longer than {self._most} bytes")
             # Where it matched is not where it does now: what has been cut is gone.
@@ -272,20 +317,30 @@ class Cutter:
 
     def _value(self, first: int) -> Cut:
         """The value from here on, over lines or in the middle of one; what is broken ends with its line."""
-        begin, is_last = self._offset + self._at, False
+        begin = self._offset + self._at
         try:
             end = self._end_of_value(first)
             value = self._made(self._data[self._at : end])
         except _EndedError:
-            is_last, fault = True, ENDED
+            at = self._at
+            self._to_next_opening()
+            came = None if self._decodes else self._data[at : self._at]
+            return Cut(begin, self._offset + self._at, came, (), ENDED, self._at == len(self._data))
         except BrokenError as error:
-            fault = str(error)
-        else:
-            self._at = end
-            return Cut(begin, self._offset + end, value)
-        self._to_next_line()
-        is_last = is_last and self._peek() is None
-        return Cut(begin, self._offset + self._at, None, (), fault, is_last)
+            self._to_next_line()
+            return Cut(begin, self._offset + self._at, None, (), str(error))
+        self._at = end
+        return Cut(begin, self._offset + end, value)
+
+    def _to_next_opening(self) -> None:
+        """Go to where a value begins behind one that does not end: at a line that stands less deep than the lines in that one."""
+        first = _INDENT.search(self._data, self._at)
+        deep = len(first[1]) if first is not None else 0
+        for found in _INDENT_OF_OPENING.finditer(self._data, self._at):
+            if len(found[1]) < (deep or 1):
+                self._at = found.end()
+                return
+        self._at = len(self._data)
 
     def _to_next_line(self) -> None:
         while (end := self._data.find(b"\n", self._at)) < 0:
@@ -310,11 +365,37 @@ class Cutter:
                 yield self._rest(BEHIND)
                 return
             try:
+                if first not in _OPENING:
+                    yield from self._before()
+                    continue
                 yield from self._within(self._path, ())
-            except (_EndedError, BrokenError) as error:
-                yield self._rest(str(error) or ENDED)
+            except _EndedError as error:
+                rest = self._rest(ENDED)
+                self._data = b""
+                value, names = error.in_record or (None, ())
+                # No record has begun where it ends between them.
+                yield rest._replace(
+                    begin=rest.begin if error.in_record else rest.end,
+                    value=None if self._decodes else value,
+                    names=names,
+                    document=self._number,
+                )
+                return
+            except BrokenError as error:
+                yield self._rest(str(error))
                 return
             self._number += 1
+
+    def _before(self) -> Iterator[Cut]:
+        """What stands before the first document and is none: a word, a text. `null` alone is a tool that found nothing."""
+        begin = end = self._offset + self._at
+        last = b""
+        while (first := self._peek()) is not None and first not in _OPENING:
+            self._skip()
+            end = self._offset + self._at
+            last = self._data[max(self._at - 4, 0) : self._at]
+        if not (first is None and end - begin == 4 and last == b"null"):
+            yield Cut(begin, end, None, (), BEFORE)
 
     def _within(self, path: tuple[tuple[str, ...], ...], names: tuple[str | int, ...]) -> Iterator[Cut]:
         """What the path leads to from the value that begins here, which is behind it then."""
@@ -401,11 +482,18 @@ class Cutter:
                 raise _EndedError
 
     def _record(self, first: int, names: tuple[str | int, ...]) -> Cut:
+        try:
+            end = self._end_of_value(first)
+        except _EndedError:
+            raise _EndedError((self._data[self._at :], names)) from None
         begin = self._offset + self._at
-        end = self._end_of_value(first)
         data = self._data[self._at : end]
         self._at = end
+        if len(data) > PIECE_BYTES:
+            # A large one is in memory once while it is looked at.
+            self._data, self._at, self._offset = self._data[end:], 0, self._offset + end
+        end = begin + len(data)
         try:
-            return Cut(begin, self._offset + end, self._made(data), names, document=self._number)
+            return Cut(begin, end, self._made(data), names, document=self._number)
         except BrokenError as error:
-            return Cut(begin, self._offset + end, None, names, str(error), document=self._number)
+            return Cut(begin, end, None, names, str(error), document=self._number)

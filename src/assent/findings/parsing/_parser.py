@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,8 +27,10 @@ from assent.findings.parsing._json import (
     BrokenError,
     Cut,
     Cutter,
+    Ended,
     Read,
     decoded,
+    ended,
 )
 from assent.findings.parsing._manifest import PARSER_VERSION, Manifest, fault, manifest_file
 from assent.findings.parsing._rows import LineCutter, RowCutter
@@ -128,6 +129,7 @@ class Parser:
             raise fault("`line` is missing: it says which field is what in a line of a text", "line")
         self._sets = [CompiledRecords(manifest, said, number) for number, said in enumerate(manifest.records)]
         self.path = self._sets[0].path
+        self._is_group = any(one.each for one in self._sets)
         for number, one in enumerate(self._sets):
             if one.path != self.path:
                 raise fault(
@@ -145,19 +147,28 @@ class Parser:
         provenance = _provenance(self.manifest.tool, about)
         is_sarif = self.manifest.format == "sarif"
         for cut in self._cuts(read):
-            if cut.fault is not None:
+            if cut.fault is not None and (cut.value is None or not self._is_group):
                 self._note_fault(cut, report)
                 if not (cut.is_last and cut.begin == cut.end):
                     report.records += 1
                     yield self._skipped(BROKEN, cut, report)
+                continue
+            if cut.fault is None and type(cut.value) is bytes and cut.value[0] not in b"{[":
+                # `null` where records stand in is none of them.
+                if cut.value != b"null":
+                    report.records += 1
+                    yield self._skipped(NOT_AN_OBJECT, cut, report)
                 continue
             for records in self._sets:
                 is_record = not records.each and type(cut.value) is not bytes
                 for inner, parents in ((cut, ()),) if is_record else self._inner(records, cut):
                     report.records += 1
                     try:
-                        if inner.fault is not None or type(inner.value) is not dict:
-                            told = Told(skipped=BROKEN if inner.fault else NOT_AN_OBJECT)
+                        if inner.fault is not None:
+                            self._note_fault(inner, report)
+                            told = Told(skipped=BROKEN)
+                        elif type(inner.value) is not dict:
+                            told = Told(skipped=NOT_AN_OBJECT)
                         else:
                             record, around = self._whole(inner) if is_sarif else (inner.value, parents)
                             self._drift(records, record, report)
@@ -166,6 +177,8 @@ class Parser:
                     except UNFORESEEN as error:
                         parsed = self._skipped(f"{BROKEN}: {str(error)[:200]}", inner, report)
                     yield parsed
+            if cut.fault is not None:
+                self._note_fault(cut, report)
         if self._runs.fault is not None:
             self._note_fault(self._runs.fault, report)
 
@@ -182,7 +195,7 @@ class Parser:
             return None
         where, message = getter_of(failed.where), getter_of(failed.message)
         for cut in self._cut(read, words_of(failed.path)):
-            found = cut.value if isinstance(cut.value, dict) else {}
+            found = cut.value if cut.fault is None and isinstance(cut.value, dict) else {}
             if any(is_same(where(found, (), cut.names), one) for one in failed.equals):
                 why = f"the tool says that it failed: {message(found, (), cut.names) or 'not why'}"
                 return Fault(
@@ -201,7 +214,7 @@ class Parser:
             report.fault = Fault(cut.begin, cut.end, str(cut.fault))
 
     def _cuts(self, read: Read) -> Iterable[Cut]:
-        return self._cut(read, self.path, is_group=any(one.each for one in self._sets))
+        return self._cut(read, self.path, is_group=self._is_group)
 
     def _cut(self, read: Read, path: tuple[str, ...], *, is_group: bool = False) -> Iterable[Cut]:
         match self.manifest.format:
@@ -219,46 +232,56 @@ class Parser:
 
     @staticmethod
     def _inner(records: CompiledRecords, cut: Cut) -> Iterator[tuple[Cut, tuple[Any, ...]]]:
-        """The records in what was cut, each with what it stands in."""
-        data = cut.value
+        """The records in what was cut, each with what it stands in. Of one that the file ends in, those before that."""
+        data, group = cut.value, cut._replace(fault=None)
         if not isinstance(data, bytes):
             for value, parents in _walk(data, records.each, ()):
                 if isinstance(value, Aside):
                     made = None if value.fault else msgspec.json.decode(value.data)
-                    inner = cut._replace(begin=value.begin, end=value.end, value=made, fault=value.fault)
+                    inner = group._replace(begin=value.begin, end=value.end, value=made, fault=value.fault)
                 else:
-                    inner = cut._replace(value=value)
+                    inner = cut if isinstance(value, Ended) else group._replace(value=value)
                 yield inner, parents
             return
         if not records.each:
-            yield _made(cut, data), ()
+            yield cut if cut.fault is not None else _made(cut, [data]), ()
             return
-        found = []
-        for inner in Cutter(BytesIO(data).read, records.each, decodes=False, record_bytes=len(data)):
-            found.append(inner._replace(value=None))
+        found: list[Cut] = []
+        broken: list[Cut] = []
+        size = len(data)
+        # All at once: so the cutter has these bytes themselves, and no copy of them.
+        at_once = iter((data,))
+        for inner in Cutter(lambda _: next(at_once, b""), records.each, decodes=False, record_bytes=size):
+            if cut.fault is None or not inner.is_last:
+                found.append(inner._replace(value=None))
+            else:
+                size = inner.begin
+                if inner.value is not None:
+                    broken.append(_placed(inner._replace(value=None), cut))
             if len(found) > VALUES_MAX:
-                yield cut._replace(fault=f"it holds more than {VALUES_MAX} records"), ()
+                yield group._replace(value=None, fault=f"it holds more than {VALUES_MAX} records"), ()
                 return
-        if not found:
-            return
-        # The records are as many as they like: what they stand in is decoded without them.
-        ends = [0, *(one.end for one in found)]
-        begins = [*(one.begin for one in found), len(data)]
-        around = _made(cut, b"0".join(data[end:begin] for end, begin in zip(ends, begins, strict=True)))
-        if around.fault is not None:
-            yield around, ()
-            return
+        around = group
+        if found:
+            # The records are as many as they like: what they stand in is decoded without them.
+            ends = [0, *(one.end for one in found)]
+            begins = [*(one.begin for one in found), size]
+            outside = [data[end:begin] for end, begin in zip(ends, begins, strict=True)]
+            around = _made(group, outside, is_ended=cut.fault is not None)
+            if around.fault is not None:
+                yield around, ()
+                return
         for inner in found:
-            record = inner._replace(
-                begin=cut.begin + inner.begin, end=cut.begin + inner.end, names=(*cut.names, *inner.names)
-            )
+            record = _placed(inner, cut)
             try:
                 parents = _parents(around.value, records.each, inner.names)
             except (LookupError, TypeError):
                 # Of members with one name the last alone is in the value.
                 yield record._replace(fault="what it stands in holds one name twice"), ()
             else:
-                yield _made(record, data[inner.begin : inner.end]), parents
+                yield _made(record, [data[inner.begin : inner.end]]), parents
+        for record in broken:
+            yield record, ()
 
     def _drift(self, records: CompiledRecords, record: dict[str, Any], report: Report) -> None:
         if not record.keys() <= records.names:
@@ -294,14 +317,24 @@ class Parser:
         return Parsed(cut.begin, cut.end, skipped=why)
 
 
-def _made(cut: Cut, data: bytes) -> Cut:
-    """What was cut, with the value that these bytes are."""
-    if len(data) > RECORD_BYTES_MAX:
+def _made(cut: Cut, outside: list[bytes], *, is_ended: bool = False) -> Cut:
+    """What was cut, with the value of what stands outside its records; `is_ended`: the file ends in it."""
+    if sum(map(len, outside)) > RECORD_BYTES_MAX:
         return cut._replace(value=None, fault=f"it is longer than {RECORD_BYTES_MAX} bytes")
     try:
-        return cut._replace(value=decoded(data))
+        if is_ended:
+            *before, last = outside
+            return cut._replace(value=ended(b"0".join(before) + b"[]" + last))
+        return cut._replace(value=decoded(b"0".join(outside)))
     except BrokenError as error:
         return cut._replace(value=None, fault=str(error))
+
+
+def _placed(inner: Cut, cut: Cut) -> Cut:
+    """What was cut out of a cut, with its place in the file."""
+    return inner._replace(
+        begin=cut.begin + inner.begin, end=cut.begin + inner.end, names=(*cut.names, *inner.names)
+    )
 
 
 def _patterns(manifest: Manifest) -> Iterator[tuple[tuple[str | int, ...], str]]:

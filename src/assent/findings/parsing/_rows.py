@@ -58,7 +58,7 @@ def lines(read: Read) -> Iterator[Line]:
 
 
 class RowCutter:
-    """Rows of a CSV, as objects by the names in its first row."""
+    """Rows of a CSV, as objects by the names in its first row; cells beyond those are one more, named for where they stand."""
 
     def __init__(self, read: Read) -> None:
         self._lines = lines(read)
@@ -97,13 +97,19 @@ class RowCutter:
             if is_open
             else _cells(b"\n".join(row).decode(errors="replace"))
         )
+        end = behind[-1].end if behind else first.end
+        is_ended = line is None
         if fault is not None and behind:
-            # A quote that stands for itself costs its own line, and not all up to the next quote.
-            self._back.extendleft(reversed(behind))
+            # A quote that stands for itself costs its own line, and not all up to the next quote. Where none follows, the file
+            # may have ended in a text of many lines, and those that have not all the cells are this text's.
+            whole = (at for at, one in enumerate(behind) if line is not None or self._is_whole(one))
+            own = next(whole, len(behind))
+            self._back.extendleft(reversed(behind[own:]))
             self._again += 1
-        elif line is None:
-            return Cut(first.begin, first.end, None, (), ENDED, is_last=True)
-        end = behind[-1].end if behind and fault is None else first.end
+            end = behind[own - 1].end if own else first.end
+            is_ended = own == len(behind)
+        if is_ended:
+            return Cut(first.begin, end, None, (), ENDED, is_last=True)
         if fault is None and any(_text(one) is None for one in row):
             fault = _NOT_UTF8
         if fault is not None:
@@ -111,8 +117,16 @@ class RowCutter:
         if not self.heads:
             self.heads = [one.strip() for one in cells]
             return None
-        said = {head: cell for head, cell in zip(self.heads, cells, strict=False) if cell != ""}
+        said: dict[str, Any] = {
+            head: cell for head, cell in zip(self.heads, cells, strict=False) if cell != ""
+        }
+        if beyond := [cell for cell in cells[len(self.heads) :] if cell != ""]:
+            said[f"beyond column {len(self.heads)}"] = beyond
         return Cut(first.begin, end, said)
+
+    def _is_whole(self, line: Line) -> bool:
+        """Whether the line alone is a row with all cells."""
+        return len(_cells(line.data.decode(errors="replace"))[1]) == len(self.heads)
 
 
 def _is_open(data: bytes) -> bool:

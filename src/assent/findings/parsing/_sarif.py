@@ -220,7 +220,10 @@ def read_runs(read: Read) -> Runs:
     size = values = 0
     for cut in Cutter(read, _ABOUT_A_RUN, decodes=False):
         if cut.is_last:
-            return Runs(found, fault or cut)
+            return Runs(found, fault or cut._replace(value=None))
+        if not cut.names:
+            # It stands before the first document: who reads the results tells it.
+            continue
         size += cut.end - cut.begin
         values += values_in(cut.value or b"")
         if size > RECORD_BYTES_MAX or values > VALUES_MAX:

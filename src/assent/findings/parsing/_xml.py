@@ -21,6 +21,7 @@ from assent.findings.parsing._json import (
     RECORD_BYTES_MAX,
     VALUES_MAX,
     Cut,
+    Ended,
     Read,
 )
 
@@ -117,11 +118,29 @@ class XmlCutter:
             elif isinstance(error, expat.ExpatError):
                 # All that it can complain about behind the last byte is that there is no more.
                 fault = ENDED if is_whole else f"it is not XML: {expat.errors.messages[error.code]}"
-            begin = self._begin if self._open or self._fault else min(max(parser.CurrentByteIndex, 0), size)
+            begin = min(max(parser.CurrentByteIndex, 0), size)
             # It is broken up to the end, in whatever pieces that comes.
             while piece := self._read(PIECE_BYTES):
                 size += len(piece)
-            yield Cut(begin, size, None, (), fault, is_last=True)
+            if self._open or self._fault:
+                begin = self._begin
+            elif fault == ENDED:
+                begin = size
+            came = self._came(fault, size) if self._open and not self._fault else None
+            yield Cut(begin, size, came, (), fault, is_last=True)
+
+    def _came(self, fault: str, size: int) -> Ended:
+        """What came of all that is open; of a record that is set aside it is only told where it begins."""
+        if self._inner is not None:
+            outer, begin, _ = self._inner
+            name = self._open[outer][0]
+            del self._open[outer:]
+            self._put(name, Aside(begin, size, b"", fault))
+        while len(self._open) > 1:
+            name, members, _ = self._open.pop()
+            if members:
+                self._put(name, Ended(members))
+        return Ended(self._open[0][1])
 
     def _require_short(self, size: int) -> None:
         if size - self._parser.CurrentByteIndex > _TOKEN_BYTES_MAX:

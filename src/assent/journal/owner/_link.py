@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -72,7 +73,15 @@ class Link:
     @classmethod
     async def open(cls, state_dir: Path, *, runtime_dir: Path, spawn: Spawn, silence_s: float) -> Link | None:
         """A connection to the owner; None when nobody listens. `STATE_OWNED` when too many wait for one that takes none."""
-        connection = await asyncio.to_thread(connect, state_dir, runtime_dir=runtime_dir, silence_s=silence_s)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="assent-link")
+        coming = thread.submit(connect, state_dir, runtime_dir=runtime_dir, silence_s=silence_s)
+        thread.shutdown(wait=False)
+        try:
+            connection = await asyncio.wrap_future(coming)
+        except asyncio.CancelledError:
+            # In the thread, which no cancelling ends: the loop may be gone when it comes to a connection.
+            coming.add_done_callback(_let_go)
+            raise
         if connection is None:
             return None
         try:
@@ -90,11 +99,13 @@ class Link:
         tasks = {self._reading, *self._leaving}
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
-        self._connection.close()
-        for mail in self._mail.values():
-            if mail.empty():  # who has something to take finds afterwards that nobody reads
-                mail.put_nowait(None)
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            self._connection.close()
+            for mail in self._mail.values():
+                if mail.empty():  # who has something to take finds afterwards that nobody reads
+                    mail.put_nowait(None)
 
     async def ask(self, request: Request) -> dict[str, Any]:
         """The owner's answer; raises what `forward` raises, and `OwnerGoneError` where that gives None.
@@ -245,6 +256,12 @@ class Link:
                 return None
             self._frames.feed(part)
         return found
+
+
+def _let_go(coming: Future[socket.socket | None]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if not coming.cancelled() and coming.exception() is None and (connection := coming.result()) is not None:
+        connection.close()
 
 
 async def own_or_link(

@@ -154,7 +154,7 @@ class FindingsStore:
         """What calls on findings share."""
         from assent import __version__
         from assent.capabilities.findings import Desk
-        from assent.capabilities.handed import HANDED, Handed
+        from assent.capabilities.handed import Handed
 
         settings = self._settings
         return Desk(
@@ -164,7 +164,7 @@ class FindingsStore:
             unfinished=self.unfinished,
             now_ms=_now_ms,
             release=__version__,
-            handed=Handed(settings.state / HANDED),
+            handed=Handed(settings.state),
             manifests=settings.parsers,
         )
 

@@ -521,10 +521,10 @@ async def _undo_secret(scene: Scene, request: requests.UndoSecret) -> answers.Se
 
 
 async def _hand_over(scene: Scene, request: requests.HandOver) -> answers.HandedOver:
-    from assent.capabilities.handed import HANDED, Handed
+    from assent.capabilities.handed import Handed
 
     scene.settings.create_state()
-    handed = Handed(scene.settings.state / HANDED)
+    handed = Handed(scene.settings.state)
     principal = str(actor_of(scene.settings, scene.by).principal)
 
     def take() -> tuple[str | None, int]:
@@ -548,7 +548,7 @@ async def _doctor(scene: Scene, request: requests.Doctor) -> answers.Doctor:
 
     del request
     settings = scene.settings
-    found = [*checks(settings), *await asyncio.to_thread(findings_checks, settings)]
+    found = [*checks(settings), *findings_checks(settings)]
     return answers.Doctor(has_state=settings.state.is_dir(), settings=[*settings.effective], checks=found)
 
 

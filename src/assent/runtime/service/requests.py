@@ -1006,9 +1006,9 @@ class ResourceContent(OfResource, Stream[answers.Chunk], tag="resource_content",
 
 OF_FINDINGS: Final = (
     Prunable, Findings, Finding, ProveFinding, FindingsDiff, FindingsStats, FindingsExport, Projects, Discovered, Recipe,
-    Datasets,
+    Datasets, Doctor,
 )  # fmt: skip
-"""What looks at the store of findings, and may wait for long: until somebody has brought that up to date."""
+"""What looks at the store of findings, and may wait for long: until that is brought up to date. It is asked in a thread."""
 
 
 class Listen(Stream[answers.ServerNews], tag="listen", frozen=True):

@@ -13,13 +13,15 @@ import signal
 import stat
 from asyncio import Future, Task
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from assent import system
 from assent.errors import AssentError, InputError, Json, WorldError
+from assent.findings.book import waiting_until
 from assent.runtime._answering import Answering
-from assent.runtime.service.requests import Asker, Asking, Beginning, Stream, asker_of
+from assent.runtime.service.requests import Asker, Asking, Beginning, Driving, Stream, asker_of
 from assent.runtime.service.routes import ANSWERED, told
 from assent.server._inputs import ident_of
 from assent.server._streams import coming_part, in_thread
@@ -101,11 +103,14 @@ class _Pipe:
         self._under_way: set[Task[None]] = set()
         self._asked: set[Ident] = set()
         self._streams: dict[Ident | object, _Told] = {}
+        self._over = Event()
+        """What looks at something waits for no other process any more: it is in a thread, which no cancelling ends."""
 
     async def serve(self, chunks: AsyncIterator[bytes], stopped: asyncio.Event) -> None:
         """See `serve` above."""
         reading = system.spawn(self._read(chunks), name="frames")
         stop = system.spawn(stopped.wait(), name="signal")
+        stop.add_done_callback(lambda _: self._over.set())
         try:
             await asyncio.wait({reading, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
@@ -177,7 +182,8 @@ class _Pipe:
             self._streams[name] = _Told(ends, asked.request.waits)
         if asked.id is not None:
             self._asked.add(asked.id)
-        work = system.spawn(self._answer(asked, name, frame.token), name="request of the pipe")
+        with nullcontext() if isinstance(asked.request, Driving) else waiting_until(self._over):
+            work = system.spawn(self._answer(asked, name, frame.token), name="request of the pipe")
         self._under_way.add(work)
         work.add_done_callback(self._under_way.discard)
 

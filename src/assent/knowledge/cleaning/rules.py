@@ -223,8 +223,7 @@ class _Looking:
 
     def _hit(self, rule: Rule, begin: int) -> Hit | None:
         found = automaton(rule.pattern, groups=True).match(self._data, begin)
-        if found is None:
-            return None
+        assert found is not None  # INVARIANT: it was found there, and RE2 saw what stands behind the end
         group = next((one for one in range(1, len(found.groups()) + 1) if found.span(one)[0] >= 0), 0)
         begin, end = found.span(group)
         return Hit(begin, end, rule.id) if self._is_one(rule, self._data[begin:end]) else None
@@ -279,11 +278,9 @@ class _Looking:
             return None
         if data[begin - 1] not in _ENDS and between.rstrip().endswith((b"(", b",")):
             return None  # an expression
-        for rule in _assigned():
-            if automaton(rule.pattern).match(data, name_begin) is not None:
-                value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
-                return Hit(begin, end, rule.id) if end > begin and self._is_one(rule, value) else None
-        raise AssertionError(name)
+        rule = next(one for one in _assigned() if automaton(one.pattern).match(data, name_begin) is not None)
+        value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
+        return Hit(begin, end, rule.id) if value and self._is_one(rule, value) else None
 
 
 def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

@@ -6,7 +6,6 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from threading import Event as Signal
 from typing import Any, Final, Literal, NamedTuple
@@ -72,10 +71,8 @@ class _Place(NamedTuple):
         """No other writer is in here, of whatever process."""
         held = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            for tries in count():
-                with suppress(BlockingIOError):
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
+            tries = 0
+            while not _is_locked(held):
                 if tries * _PAUSE_S >= _BUSY_S:
                     raise WorldError(
                         "STORAGE_BUSY",
@@ -84,9 +81,18 @@ class _Place(NamedTuple):
                         hint="let it finish, or end it, and try again",
                     )
                 _pause(_PAUSE_S)
+                tries += 1
             yield
         finally:
             os.close(held)
+
+
+def _is_locked(held: int) -> bool:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class SqlCipherStore(MemoryStore):

@@ -50,6 +50,8 @@ LEAKS: Final = {
         "findings",
         "runtime/capabilities/_registered.py",
     ): "nobody else makes a version of what findings are made of",
+    ("knowledge", "runtime/_parts.py"): "the keys of the store of knowledge are the roof's",
+    ("knowledge", "runtime/wiring/knowledge.py"): "as above: it opens both",
     (
         "net",
         "runtime/runs/_deliveries.py",

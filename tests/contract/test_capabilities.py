@@ -167,7 +167,7 @@ class TestGitBranch(CapabilityContract):
 
 
 NEEDS_MORE = (
-    "assent.", "findings.", "net.", "notify.", "resource.", "scan.", "sys.exec.", "workflow.",
+    "assent.", "findings.", "knowledge.", "net.", "notify.", "resource.", "scan.", "sys.exec.", "workflow.",
 )  # fmt: skip
 """What needs an application, a server or a sandbox: `tests/conformance` tries it in a whole runtime."""
 

@@ -11,6 +11,7 @@ from assent.capabilities.exec import area as programs
 from assent.capabilities.findings import area as findings
 from assent.capabilities.git import area as git
 from assent.capabilities.info import area as info
+from assent.capabilities.knowledge import area as knowledge
 from assent.capabilities.net import area as net
 from assent.capabilities.notify import area as notify
 from assent.capabilities.resource import area as resource
@@ -23,6 +24,7 @@ AREAS: Final[Mapping[str, Area]] = {
     "findings": findings,
     "git": git,
     "info": info,
+    "knowledge": knowledge,
     "net": net,
     "notify": notify,
     "resource": resource,

@@ -56,6 +56,7 @@ from assent.runtime.wiring._gate import ReloadableGate
 from assent.runtime.wiring._plugins import Plugins
 from assent.runtime.wiring._policy_record import LedgerPolicies
 from assent.runtime.wiring._servers import Servers
+from assent.runtime.wiring.knowledge import library_of
 from assent.spec.events.kinds import ApprovalRefused, IdentityRefused
 from assent.spec.ids import RunId
 from assent.spec.masking import masked, masked_by_name
@@ -65,9 +66,15 @@ from assent.spec.workflow.definition import WorkflowSpec, bind_inputs, require_o
 from assent.spec.workflow.inputs import json_object
 
 if TYPE_CHECKING:
+    from assent.capabilities.knowledge import Library
     from assent.invocation.context.telling import Listener
     from assent.spec.capability import CapabilitySpec
     from assent.spec.decision import PolicyDecision
+
+
+def _close(library: Library) -> None:
+    library.close()
+
 
 CLOCK_MS_MAX: Final = (1 << 63) // 1_000_000
 """The end of the year 2262's first months, where nanoseconds since 1970 no longer fit."""
@@ -119,6 +126,9 @@ class Parts:
         self.app.offer("assent.capabilities.record._erase.Records", self.records.offered)
         self.app.offer("assent.capabilities.schedule._change.Schedules", self.schedules.offered)
         self.app.offer("assent.capabilities.findings._desk.Desk", self._findings.offered)
+        self.app.offer(
+            "assent.capabilities.knowledge._library.Library", partial(library_of, settings), close=_close
+        )
         self._keys = KeyActs(settings, self.schedules.added_by)
         self.app.offer("assent.capabilities.keys._keys.KeyRing", self._keys.offered)
         acts = ServerActs(self.servers, self.reload_servers)

@@ -53,7 +53,7 @@ class View:
         # INVARIANT: the chunks of a file stand together, so that its first one is where its number is first found.
         assert all(bool((one.words.files[1:] >= one.words.files[:-1]).all()) for one in parts)
         self._parts = parts
-        self._read = read
+        self.read = self._read = read
         self._words = [one.words for one in parts]
         # What is counted for one question is so for the next.
         self._visible = [lexical.Seen(one.words, one.visible) for one in parts]

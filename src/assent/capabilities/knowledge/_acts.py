@@ -1,0 +1,276 @@
+"""`knowledge.*`: what the workspace holds is indexed, asked, proved and forgotten.
+
+What is asked and what is found is told and not kept (`UnkeptText`): the ledger has ids of chunks, digests and scores.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from pydantic import Field
+
+from assent.capabilities.knowledge._library import LEXICAL, WHOLE, Indexed, Library
+from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.knowledge.asking import Found, Where
+from assent.spec.capability import SpecModel
+from assent.spec.states import Verdict
+from assent.spec.types import UnkeptText
+from assent.spec.words.sizes import count_text
+
+QUERY_CHARACTERS_MAX: Final = 2_000
+HITS_MAX: Final = 50
+FORGOTTEN_MAX: Final = 10_000
+
+RepositoryName = Annotated[
+    str, Field(min_length=1, max_length=128, description="a repository of `[knowledge]`")
+]
+
+
+class Repository(SpecModel):
+    """Which repository."""
+
+    repository: RepositoryName = WHOLE
+
+
+class IndexEffect:
+    """A repository as it stands becomes a generation, which undo takes back."""
+
+    def preview(self, context: LocalContext, parameters: Repository) -> Preview:
+        """Which folder is read."""
+        folder = context.app.get(Library).folder_of(parameters.repository)
+        return Preview(
+            "text", f"indexes `{folder}` as the repository `{parameters.repository}`", changes=True
+        )
+
+    def prepare(self, context: LocalContext, parameters: Repository) -> Prepared:
+        """Which generation the repository is at, of whose kind a later one can be told."""
+        library = context.app.get(Library)
+        library.folder_of(parameters.repository)
+        return Prepared({"before": library.store.last(parameters.repository).number})
+
+    def execute(self, context: LocalContext, parameters: Repository) -> Indexed:
+        """Read what changed, and keep it cleaned."""
+
+        def check(looked: int) -> None:
+            if context.cancel.is_cancelled:
+                # Nothing of the generation is seen that was not committed.
+                raise NoEffectError("RUN_CANCELLED", "the indexing was cancelled")
+            if looked % 100 == 0:
+                context.progress(looked, message=count_text(looked, "file"))
+
+        return context.app.get(Library).index(parameters.repository, check)
+
+    def reconcile(self) -> Reconciliation:
+        """What is indexed already is not indexed again: the call is made once more."""
+        return Reconciliation(Verdict.NO)
+
+    def compensate(self, context: LocalContext, parameters: Repository) -> None:
+        """Take the generation back, if it is the last one."""
+        store = context.app.get(Library).store
+        before, last = int(str((context.prepared or {})["before"])), store.last(parameters.repository)
+        if last.number > before and last.kind == "index":
+            store.undo(last.number)
+
+
+class Question(SpecModel):
+    """What is asked, and where an answer may stand."""
+
+    query: Annotated[UnkeptText, Field(min_length=1, max_length=QUERY_CHARACTERS_MAX)]
+    limit: Annotated[int, Field(ge=1, le=HITS_MAX)] = 10
+    repositories: tuple[RepositoryName, ...] = ()
+    paths: Annotated[
+        tuple[str, ...], Field(description="patterns, in which `*` stands for any characters, `/` too")
+    ] = ()
+    languages: tuple[str, ...] = ()
+
+
+class Reason(SpecModel):
+    """Why a chunk was found."""
+
+    terms: tuple[UnkeptText, ...]
+    words_rank: int | None
+    words_score: float | None
+    meaning_rank: int | None
+    cosine: float | None
+
+
+class Hit(SpecModel):
+    """A chunk that answers a question."""
+
+    path: str
+    start_line: int
+    end_line: int
+    symbol: UnkeptText
+    language: str
+    text: UnkeptText
+    score: float
+    why: Reason
+    label: str
+    chunk: str
+
+
+class Hits(SpecModel):
+    """The best first, no two of which overlap."""
+
+    hits: tuple[Hit, ...]
+
+
+def search(context: LocalContext, parameters: Question) -> Hits:
+    """What who asks may see is searched, and nothing else."""
+    view = context.app.get(Library).view(frozenset(context.principal.roles))
+    where = Where(parameters.paths, parameters.languages, parameters.repositories)
+    found = view.ask(parameters.query, limit=parameters.limit, where=where)
+    return Hits(hits=tuple(_hit(one) for one in found))
+
+
+def _hit(found: Found) -> Hit:
+    why = Reason(**{**msgspec.structs.asdict(found.why), "terms": tuple(found.why.terms)})
+    return Hit(**{**msgspec.structs.asdict(found), "why": why})
+
+
+class ChunkName(SpecModel):
+    """A chunk, as an answer to the same asker names it: `PATH::N`."""
+
+    chunk: Annotated[str, Field(min_length=1, max_length=5_000)]
+    repository: RepositoryName = WHOLE
+
+
+class Chunk(SpecModel):
+    """A chunk with its text, as it was cleaned."""
+
+    chunk: str
+    path: str
+    start_line: int
+    end_line: int
+    symbol: UnkeptText
+    language: str
+    text: UnkeptText
+    label: str
+
+
+def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
+    """One that who asks may see; of any other it is not told whether it exists."""
+    place = _place(context, parameters)
+    told = context.app.get(Library).view(frozenset(context.principal.roles)).read(*place)
+    return Chunk(
+        chunk=parameters.chunk,
+        path=parameters.chunk.rpartition("::")[0],
+        start_line=told.line,
+        end_line=told.end_line,
+        symbol=told.symbol,
+        language=told.language,
+        text=told.text,
+        label=told.label,
+    )
+
+
+def _place(context: LocalContext, parameters: ChunkName) -> tuple[int, int]:
+    library = context.app.get(Library)
+    place = library.view(frozenset(context.principal.roles)).chunk_of(parameters.chunk, parameters.repository)
+    if place is None:
+        raise NoEffectError(
+            "KNOWLEDGE_CHUNK_UNKNOWN",
+            f"you can see no chunk of that name in the repository `{parameters.repository}`",
+            path="chunk",
+            hint="search again: chunks are counted anew whenever something is indexed",
+        )
+    return place
+
+
+class Verified(SpecModel):
+    """A repository that is what its root says."""
+
+    repository: str
+    generation: int
+    root: str
+    files: int
+
+
+class Verification(SpecModel):
+    """What was read against the roots."""
+
+    repositories: tuple[Verified, ...]
+
+
+def verify(context: LocalContext) -> Verification:
+    """Read all there is against the roots of the repositories."""
+    store = context.app.get(Library).store
+    store.verify()
+    found = []
+    for name in store.repositories():
+        last = store.last(name)
+        count = len(store.files(name))
+        found.append(Verified(repository=name, generation=last.number, root=last.root, files=count))
+    return Verification(repositories=tuple(found))
+
+
+class Forgetting(SpecModel):
+    """Which files are removed for good; without any, only what was replaced before."""
+
+    repository: RepositoryName = WHOLE
+    paths: Annotated[tuple[str, ...], Field(max_length=FORGOTTEN_MAX)] = ()
+
+
+class Forgotten(SpecModel):
+    """What is left."""
+
+    repository: str
+    generation: int
+    root: str
+    forgotten: int
+
+
+class ForgetEffect:
+    """Files go from the store for good, with all that was replaced before; while their source is there, it can be indexed."""
+
+    def preview(self, parameters: Forgetting) -> Preview:
+        """How many."""
+        what = count_text(len(parameters.paths), "file") if parameters.paths else "what was replaced before"
+        return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good")
+
+    def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
+        """Remove them."""
+        from assent.knowledge.lexical import without
+
+        library = context.app.get(Library)
+        library.folder_of(parameters.repository)
+        there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
+        last = library.store.forget(parameters.repository, parameters.paths, {LEXICAL: without})
+        return Forgotten(
+            repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
+        )
+
+    def reconcile(self) -> Reconciliation:
+        """Forgetting again what is forgotten changes nothing."""
+        return Reconciliation(Verdict.NO)
+
+    def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
+        """Index the repository again: what its source has no more stays forgotten."""
+        context.app.get(Library).index(parameters.repository)
+
+
+class Erasure(SpecModel):
+    """Whose knowledge is erased: the name has to be said."""
+
+    tenant: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Erased(SpecModel):
+    """Whose it was."""
+
+    tenant: str
+
+
+def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
+    """Destroy the keys of all that was indexed, then remove the files."""
+    library = context.app.get(Library)
+    if parameters.tenant != library.tenant:
+        raise NoEffectError(
+            "KNOWLEDGE_TENANT_DIFFERS",
+            f"the tenant of this workspace is `{library.tenant}`",
+            path="tenant",
+            hint="name it exactly, if that is what you mean",
+        )
+    library.erase(str(context.principal))
+    return Erased(tenant=parameters.tenant)

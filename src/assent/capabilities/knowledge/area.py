@@ -1,0 +1,100 @@
+"""`[knowledge]` of assent.toml: what of the workspace can be searched, and who may see what of it.
+
+[knowledge.repositories.docs]
+folder = "docs"
+
+[knowledge.labels.staff]
+paths = ["docs/people/*"]
+roles = ["hr"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, tables
+from assent.spec.values.json_fields import number, text
+from assent.spec.words.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.capabilities.area import Check, Ground, Words
+    from assent.errors import Json
+    from assent.invocation import GlobalContext
+    from assent.spec.values.json_fields import Object
+
+STORE: Final = "knowledge"
+"""The folder of the state directory in which the stores are."""
+
+
+def _folder(value: object) -> Json:
+    if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
+        raise ValueError('must be a folder of the workspace: `"docs"`')
+    return value
+
+
+SECTION: Final[Table] = {
+    "tenant": Setting(
+        Matching(
+            "must be a name of 1 to 128 bytes", lambda one: 0 < len(one.encode()) <= 128 and one.isprintable()
+        ),
+        "whose knowledge it is: each tenant has a store and keys of its own",
+        "workspace",
+    ),
+    "repositories": Named(
+        "name of a repository",
+        {"folder": Setting(_folder, "a folder of the workspace, with all below it", is_required=True)},
+        unless="the whole workspace, as `workspace`",
+    ),
+    "labels": Named(
+        "name of a label",
+        {
+            "paths": Setting(
+                Texts('must be a list of patterns: `["people/*"]`'),
+                "which files have it: patterns in which `*` stands for any characters, `/` too",
+                is_required=True,
+            ),
+            "roles": Setting(
+                Texts('must be a list of roles: `["hr"]`', may_be_empty=True),
+                "who may see them: principals with any of these roles, and nobody else; of several labels each is asked",
+                is_required=True,
+            ),
+        },
+    ),
+}
+
+
+def _indexed(found: Object) -> str:
+    files, chunks = number(found, "files") or 0, number(found, "chunks") or 0
+    changed = number(found, "changed") or 0
+    return (
+        f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
+        f" {changed} indexed now\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
+    )
+
+
+WORDS: Final[Words] = {
+    frozenset({"repository", "generation", "root", "files", "chunks", "changed"}): _indexed,
+    frozenset({"repository", "generation", "root", "forgotten"}): lambda found: (
+        f"{text(found, 'repository')}: {count_text(number(found, 'forgotten') or 0, 'file')} removed for good"
+    ),
+}
+PROJECTION: Final = None
+
+
+def offer(_app: GlobalContext, _ground: Ground) -> None:
+    """Nothing: the keys of the stores are the roof's (`runtime/wiring/knowledge_keys.py`), and so it offers the library."""
+
+
+def checks(ground: Ground) -> Iterator[Check]:
+    """The folders that are to be indexed, and whether anything was."""
+    from assent.capabilities.area import Check
+
+    for name, one in tables(ground.said, "repositories").items():
+        folder = str(one.get("folder", "."))
+        if not (ground.workspace / folder).is_dir():
+            hint = f'make it, or mend `folder` under `[knowledge.repositories."{name}"]` of assent.toml'
+            yield Check(f"knowledge: {name}", "warning", f"there is no folder `{folder}`", hint)
+    stores = [*(ground.state / STORE).glob("*.db")]
+    if stores:
+        yield Check("knowledge", "ok", f"{count_text(len(stores), 'store')}, encrypted")

@@ -1,0 +1,164 @@
+"""What the workspace holds is indexed, asked and forgotten by governed calls, and no text of it can be read in the state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assent import Runtime
+from assent.spec.principal import Principal
+from tests.support.bodies import code, user
+from tests.support.shelves import told_in
+
+MARKER = "quartzberg"
+HIDDEN = "feldspartal"
+ADA = user("ada")
+HUGO = user("hugo", "hr")
+QUERY = f"where is the {MARKER} parser"
+
+CONFIG = """\
+policy = "policy.yaml"
+[ledger]
+key = "{root}/keys/ledger.key"
+[knowledge.repositories.code]
+folder = "src"
+[knowledge.repositories.people]
+folder = "people"
+[knowledge.labels.staff]
+paths = ["people/*"]
+roles = ["hr"]
+"""
+POLICY = """\
+version: 1
+rules:
+  - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    work = tmp_path / "work"
+    (work / "src").mkdir(parents=True)
+    (work / "people").mkdir()
+    (work / "assent.toml").write_text(CONFIG.format(root=tmp_path))
+    (work / "policy.yaml").write_text(POLICY)
+    (work / "policy.yaml").chmod(0o600)
+    (work / "src" / "parser.py").write_text(f"def parse_{MARKER}(text):\n    return text.split()\n")
+    (work / "src" / "blob.bin").write_bytes(b"\0\1\2")
+    (work / "src" / "secret.py").write_text('AWS = "AKIAIOSFODNN7EXAMPLE"  # the key\n')
+    (work / "people" / "ada.md").write_text(f"# Ada\n\nAda lives in {HIDDEN}, near the {MARKER} parser.\n")
+    return work
+
+
+@asynccontextmanager
+async def opened(workspace: Path) -> AsyncIterator[Runtime]:
+    async with Runtime.open(workspace=workspace) as rt:
+        yield rt
+
+
+async def called(  # `Any`: JSON
+    rt: Runtime, capability: str, by: Principal = ADA, **parameters: Any
+) -> Any:
+    result = await rt.call(capability, parameters, principal=by)
+    assert result.error is None, result.error
+    return result.outputs
+
+
+async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
+    """Its secrets are in no answer, and no text of it or of the question in the state."""
+    async with opened(workspace) as rt:
+        found = await called(rt, "knowledge.index", repository="code")
+        assert (found["files"], found["changed"], found["left_out"]) == (2, 3, {"not_text": 1})
+        assert sum(found["cleaned"].values()) == 1
+        assert (await called(rt, "knowledge.index", repository="code"))["root"] == found["root"]
+        (first, *_) = (await called(rt, "knowledge.search", query=QUERY))["hits"]
+        assert (first["path"], first["start_line"], first["language"]) == ("src/parser.py", 1, "python")
+        assert MARKER in first["text"]
+        assert MARKER in first["why"]["terms"]
+        read = await called(rt, "knowledge.read_chunk", chunk=first["chunk"], repository="code")
+        assert read["text"] == first["text"]
+        hits = (await called(rt, "knowledge.search", query="AWS key"))["hits"]
+        assert not any("AKIA" in one["text"] for one in hits)
+        verified = await called(rt, "knowledge.verify")
+        assert [one["root"] for one in verified["repositories"]] == [found["root"]]
+        assert told_in(workspace / ".assent", MARKER, HIDDEN, "AKIA", "text.split") == []
+    assert told_in(workspace / ".assent", MARKER, HIDDEN, "AKIA", "text.split") == []
+
+
+async def test_who_has_not_the_role_finds_as_if_it_were_not_there(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        await called(rt, "knowledge.index", repository="code")
+        before = (await called(rt, "knowledge.search", query=QUERY))["hits"]
+        await called(rt, "knowledge.index", repository="people")
+        assert (await called(rt, "knowledge.search", query=QUERY))["hits"] == before
+        hits = (await called(rt, "knowledge.search", HUGO, query=HIDDEN))["hits"]
+        assert [(one["path"], one["label"]) for one in hits] == [("people/ada.md", "staff")]
+        asked = {"chunk": hits[0]["chunk"], "repository": "people"}
+        assert HIDDEN in (await called(rt, "knowledge.read_chunk", HUGO, **asked))["text"]
+        result = await rt.call("knowledge.read_chunk", asked, principal=ADA)
+        assert code(result) == "KNOWLEDGE_CHUNK_UNKNOWN"
+
+
+async def test_what_changed_is_indexed_again_and_undone(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        first = await called(rt, "knowledge.index", repository="code")
+        (workspace / "src" / "parser.py").write_text("def parse_marble(text): ...\n")
+        (workspace / "src" / "secret.py").unlink()
+        changed = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+        outputs: Any = changed.outputs
+        assert (outputs["changed"], outputs["removed"], outputs["files"]) == (1, 1, 1)
+        hits = (await called(rt, "knowledge.search", query="marble"))["hits"]
+        assert [one["path"] for one in hits] == ["src/parser.py"]
+        assert (await called(rt, "knowledge.search", query=MARKER))["hits"] == []
+        await rt.undo(changed.run_id)
+        assert (await called(rt, "knowledge.verify"))["repositories"][0]["root"] == first["root"]
+        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+
+
+async def test_what_is_forgotten_is_gone_until_it_is_indexed_again(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        first = await called(rt, "knowledge.index", repository="code")
+        forgotten = await rt.call(
+            "knowledge.forget", {"repository": "code", "paths": ["src/parser.py", "no"]}, principal=ADA
+        )
+        outputs: Any = forgotten.outputs
+        assert outputs["forgotten"] == 1
+        assert (await called(rt, "knowledge.search", query=MARKER))["hits"] == []
+        await rt.undo(forgotten.run_id)
+        assert (await called(rt, "knowledge.verify"))["repositories"][0]["root"] == first["root"]
+        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+
+
+async def test_a_tenant_is_erased_by_its_name(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        await called(rt, "knowledge.index", repository="code")
+        assert (
+            code(await rt.call("knowledge.erase_tenant", {"tenant": "other"}, principal=ADA))
+            == "KNOWLEDGE_TENANT_DIFFERS"
+        )
+        await called(rt, "knowledge.erase_tenant", tenant="workspace")
+        assert (await called(rt, "knowledge.search", query=MARKER))["hits"] == []
+        await called(rt, "knowledge.index", repository="code")
+        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+
+
+async def test_a_repository_has_to_be_configured(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        for capability in ("knowledge.index", "knowledge.forget"):
+            assert (
+                code(await rt.call(capability, {"repository": "cod"}, principal=ADA))
+                == "KNOWLEDGE_REPOSITORY_UNKNOWN"
+            )
+
+
+async def test_a_denied_search_is_on_the_record(workspace: Path) -> None:
+    no = '  - {id: no, decision: DENY, reason: "for the test", when: {capability: knowledge.search}}\n'
+    (workspace / "policy.yaml").write_text(POLICY.replace("rules:\n", f"rules:\n{no}"))
+    async with opened(workspace) as rt:
+        result = await rt.call("knowledge.search", {"query": QUERY}, principal=ADA)
+        assert code(result) == "POLICY_DENIED"
+        assert told_in(workspace / ".assent", MARKER) == []

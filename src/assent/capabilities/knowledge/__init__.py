@@ -1,0 +1,1 @@
+"""Knowledge of workspaces: what reads them, and where hostile texts are worked on."""

@@ -78,6 +78,7 @@ def test_what_is_no_value_stays(path: str, text: str) -> None:
             b'"a": "{\\"password\\": \\"[removed: assigned-password]\\"}"',
         ),
         ("a.yaml", "token: QWERTYUIOPasdfghjklZXCVBNM", b"token: [removed: assigned-secret]"),
+        ("a.env", "API_KEY=" + "a1B2c3D4" * 400, b"API_KEY=[removed: assigned-secret]"),
         # Two rules see one value, one of them more of it.
         ("a.env", "TOKEN=ghp_" + "a1B2c3D4e" * 4 + ".more9", b"TOKEN=[removed: github-token]"),
     ],

@@ -155,9 +155,9 @@ class Workers:
                     worker = await self._start()
         except BaseException:
             # What it was asked is under way there still, and its answers would be taken for those of the next.
-            broken, worker = worker, None
-            if broken is not None:
-                await _ended(broken)
+            unsure, worker = worker, None
+            if unsure is not None:
+                await _ended(unsure)
             raise
         finally:
             self._idle.put_nowait(worker)

@@ -3,6 +3,8 @@ from __future__ import annotations
 from hmac import new as hmac
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assent.knowledge.cleaning import Mark, clean
 from assent.knowledge.cleaning.marks import COMMENT_BYTES_MAX, MARKS_MAX
@@ -99,6 +101,50 @@ def test_what_is_written_for_models_is_marked_and_stays(text: str, kind: str) ->
 )
 def test_what_is_hidden_and_asks_nothing_is_no_mark(text: str) -> None:
     assert clean("a.html", text.encode()).marks == ()
+
+
+PIECES = [
+    b"-----BEGIN RSA PRIVATE KEY-----",
+    b"MIIEowIBAAKCAQEA",
+    b"password",
+    b"token",
+    b"api_key",
+    b"=",
+    b":",
+    b'"',
+    b"'",
+    b"\\",
+    b"\n",
+    b"\r\n",
+    b" ",
+    b"://",
+    b"@",
+    b"AKIA",
+    b"eyJ",
+    b".",
+    b"LS0tLS1CRUdJTi",
+    b"<!--",
+    b"-->",
+    b"4111",
+    b"DE89",
+    b"\xe2\x80\x8b",
+    b"\xff",
+    b"\0",
+    b"a1B2",
+    b"(",
+    b"kind: Secret",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join), st.sampled_from(["a.py", "a.md", ".env"])
+)
+def test_any_text_keeps_its_lines_and_is_cleaned_the_same_twice(data: bytes, path: str) -> None:
+    found = clean(path, data)
+    assert found.text.count(b"\n") == data.count(b"\n")
+    assert found == clean(path, data)
+    if not found.removed:
+        assert found.text == data
 
 
 def test_marks_are_bounded() -> None:

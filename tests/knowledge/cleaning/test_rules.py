@@ -78,12 +78,29 @@ def test_what_is_no_value_stays(path: str, text: str) -> None:
             b'"a": "{\\"password\\": \\"[removed: assigned-password]\\"}"',
         ),
         ("a.yaml", "token: QWERTYUIOPasdfghjklZXCVBNM", b"token: [removed: assigned-secret]"),
+        ("a.env", "API_KEY=" + "a1B2c3D4" * 400, b"API_KEY=[removed: assigned-secret]"),
         # Two rules see one value, one of them more of it.
         ("a.env", "TOKEN=ghp_" + "a1B2c3D4e" * 4 + ".more9", b"TOKEN=[removed: github-token]"),
     ],
 )
 def test_what_is_a_value_goes_whole(path: str, text: str, left: bytes) -> None:
     assert clean(path, text.encode()).text == left
+
+
+def test_a_rule_that_only_seems_to_end_where_another_does_is_looked_at_whole() -> None:
+    key = b"AKIA" + b"Q2W3E4R5T6Y7U2I3"
+    assert (
+        clean("a.txt", b"cioa1B2c3D4e5F" + key + b"zz").text
+        == b"cioa1B2c3D4e5F[removed: aws-access-key-id]zz"
+    )
+
+
+def test_what_a_rule_needs_is_looked_for_once_in_a_file() -> None:
+    text = b'{"kty": "RSA", "d": "%b", "d": "%b"}' % (b"aB3-" * 10, b"cD4_" * 10)
+    assert (
+        clean("a.jwk", text).text
+        == b'{"kty": "RSA", "d": "[removed: json-web-key]", "d": "[removed: json-web-key]"}'
+    )
 
 
 def test_past_so_many_candidates_every_further_one_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +113,4 @@ def test_a_check_takes_no_bytes_for_what_they_are_not() -> None:
     assert not CHECKS["base64-text"](Found(b"abc=efgh", Kind.DATA, 0))
     assert not CHECKS["base64-text"](Found(b"database", Kind.DATA, 0))
     assert CHECKS["base64-text"](Found(b"abcdefgh" * 5, Kind.DATA, 0))
+    assert not CHECKS["base64-private-key"](Found(b"LS0tLS1CRUdJTi" + b"A" * 21, Kind.DATA, 0))

@@ -103,7 +103,8 @@ def _is_base58(found: Found) -> bool:
 
 
 def _is_private_key(found: Found) -> bool:
-    return b"PRIVATE KEY" in b64decode(found.value[:96])
+    begin = found.value.rstrip(b"=")[:96]
+    return b"PRIVATE KEY" in b64decode(begin[: len(begin) // 4 * 4])
 
 
 def _is_base64_text(found: Found) -> bool:

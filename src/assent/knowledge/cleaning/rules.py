@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -15,7 +16,7 @@ from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
 
 CANDIDATES_MAX: Final = 20_000
 """Texts of one file that look like a secret and are none. What looks so after that many is removed unseen: looking takes time."""
-VALUE_BYTES_MAX: Final = 4096
+VALUE_BYTES_MAX: Final = 1024
 """Bytes of an assigned value that are looked at."""
 _MEMORY_BYTES: Final = 64 << 20
 _DROPPED: Final = "¦"
@@ -223,8 +224,7 @@ class _Looking:
 
     def _hit(self, rule: Rule, begin: int) -> Hit | None:
         found = automaton(rule.pattern, groups=True).match(self._data, begin)
-        if found is None:
-            return None
+        assert found is not None  # INVARIANT: it was found there, and RE2 saw what stands behind the end
         group = next((one for one in range(1, len(found.groups()) + 1) if found.span(one)[0] >= 0), 0)
         begin, end = found.span(group)
         return Hit(begin, end, rule.id) if self._is_one(rule, self._data[begin:end]) else None
@@ -259,7 +259,7 @@ class _Looking:
         """Where the value is that begins with a quote before `at`, or is not quoted."""
         data, last = self._data, self._data[at - 1]
         if last not in _ENDS:
-            end = _end(_ENDS_BARE, data, at - 1)
+            end = _end(_ENDS_BARE, data, at - 1, at - 1 + VALUE_BYTES_MAX)
             while end > at and data[end - 1] in _CLOSING:
                 end -= 1
             return at - 1, end
@@ -279,14 +279,16 @@ class _Looking:
             return None
         if data[begin - 1] not in _ENDS and between.rstrip().endswith((b"(", b",")):
             return None  # an expression
-        for rule in _assigned():
-            if automaton(rule.pattern).match(data, name_begin) is not None:
-                value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
-                return Hit(begin, end, rule.id) if end > begin and self._is_one(rule, value) else None
-        raise AssertionError(name)
+        rule = next(one for one in _assigned() if automaton(one.pattern).match(data, name_begin) is not None)
+        value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
+        if not value or not self._is_one(rule, value):
+            return None
+        if end - begin == VALUE_BYTES_MAX:
+            end = _end(_ENDS_BARE, data, end)  # only so much of what is not quoted was looked at
+        return Hit(begin, end, rule.id)
 
 
-def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
-    found = pattern.match(data, at)
+def _end(pattern: re.Pattern[bytes], data: bytes, at: int, until: int = sys.maxsize) -> int:
+    found = pattern.match(data, at, until)
     assert found is not None  # INVARIANT: each of them takes nothing too
     return found.end()

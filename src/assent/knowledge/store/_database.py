@@ -56,10 +56,10 @@ class DamagedError(InputError):
 
 
 class Database:
-    """One connection, which threads may share. `key`: 32 bytes and a salt of 16, or None for a file that is not encrypted."""
+    """One connection, which threads share by a lock. `key`: 32 bytes and a salt of 16; None: the file is not encrypted."""
 
-    def __init__(self, path: Path | None, key: bytes | None) -> None:
-        self.guard = RLock()
+    def __init__(self, path: Path | None, key: bytes | None, guard: RLock | None = None) -> None:
+        self._guard = RLock() if guard is None else guard
         self._path = path
         if path is not None:
             try:
@@ -88,6 +88,7 @@ class Database:
             self.ask(f"PRAGMA cipher_page_size = {PAGE_BYTES}")
         else:
             self.ask(f"PRAGMA page_size = {PAGE_BYTES}")
+        self.ask("PRAGMA auto_vacuum = INCREMENTAL")
         if path is not None:
             self.ask("PRAGMA journal_mode = WAL")
         for setting in (
@@ -101,13 +102,13 @@ class Database:
 
     def ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: as SQLite keeps it
         """All rows of a statement."""
-        with self.guard, self._told():
+        with self._guard, self._told():
             rows: list[Any] = self._db.execute(sql, values).fetchall()
             return rows
 
     def each(self, sql: str, values: Iterable[Sequence[object]]) -> None:
         """A statement for each of many."""
-        with self.guard, self._told():
+        with self._guard, self._told():
             self._db.executemany(sql, values)
 
     @contextmanager
@@ -146,7 +147,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file."""
-        with self.guard:
+        with self._guard:
             self._db.close()
 
     @contextmanager

@@ -6,7 +6,6 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from threading import Event as Signal
 from typing import Any, Final, Literal, NamedTuple
@@ -21,6 +20,8 @@ from assent.knowledge.store.ports import Event
 
 _PLAIN_HEADER: Final = b"SQLite format 3\0"
 _BUSY_S: Final = 10
+_TRIES: Final = 2
+"""Keys may be replaced once more while those that replaced the last are read."""
 _PAUSE_S: Final = 0.05
 _pause: Final = Signal().wait
 _RESEALED: Final = (
@@ -70,10 +71,8 @@ class _Place(NamedTuple):
         """No other writer is in here, of whatever process."""
         held = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            for tries in count():
-                with suppress(BlockingIOError):
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
+            tries = 0
+            while not _is_locked(held):
                 if tries * _PAUSE_S >= _BUSY_S:
                     raise WorldError(
                         "STORAGE_BUSY",
@@ -82,9 +81,18 @@ class _Place(NamedTuple):
                         hint="let it finish, or end it, and try again",
                     )
                 _pause(_PAUSE_S)
+                tries += 1
             yield
         finally:
             os.close(held)
+
+
+def _is_locked(held: int) -> bool:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class SqlCipherStore(MemoryStore):
@@ -159,7 +167,7 @@ class SqlCipherStore(MemoryStore):
     def _opened(self) -> tuple[Database, Sealer]:
         if self._keys is None:
             self._require_header(_PLAIN_HEADER)
-            return Database(self._place.store, None), Sealer(self._tenant, {}, bytes)
+            return Database(self._place.store, None, self._guard), Sealer(self._tenant, {}, bytes)
         if not self._require_header(self._salt):
             with self._place.alone():
                 if not self._place.keys.exists() and not self._require_header(self._salt):
@@ -174,10 +182,12 @@ class SqlCipherStore(MemoryStore):
         return self._tenant[:16]
 
     def _connected(self, ring: KeyRing) -> Database:
-        for key in ring.file[:0:-1]:
+        # While it is replaced, the file is encrypted with either, and may change from the earlier to the later between two tries.
+        *tries, last = (*ring.file, *ring.file[:0:-1])
+        for key in reversed(tries):
             with suppress(DamagedError):
-                return Database(self._place.store, key + self._salt)
-        return Database(self._place.store, ring.file[0] + self._salt)
+                return Database(self._place.store, key + self._salt, self._guard)
+        return Database(self._place.store, last + self._salt, self._guard)
 
     def _require_header(self, header: bytes) -> bool:
         """Whether there is a file with anything in it; it must begin as it should."""
@@ -214,21 +224,24 @@ class SqlCipherStore(MemoryStore):
             hint="put the file of this tenant back, or remove this one and index again",
         )
 
-    def _is_renewed(self) -> bool:
-        """Whether another process replaced the keys; they are those of now then."""
-        if self._ring is None or not self._ring.reload():
-            return False
-        self._sealer = Sealer(self._tenant, self._ring.records, self._new_salt)
-        before, self._db = self._db, self._connected(self._ring)
-        before.close()
-        return True
+    def _is_renewed(self, *, fails: bool = False) -> bool:
+        """Whether another process replaced the keys, or is about to where something fails; they are those of now then."""
+        with self._guard:
+            if self._ring is None or not (self._ring.reload() or (fails and self._ring.is_rotating)):
+                return False
+            self._sealer = Sealer(self._tenant, self._ring.records, self._new_salt)
+            before, self._db = self._db, self._connected(self._ring)
+            before.close()
+            return True
 
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
-        try:
-            return super()._ask(sql, values)
-        except DamagedError:
-            if not self._is_renewed():
-                raise
+        with self._guard:
+            for _ in range(_TRIES):
+                try:
+                    return super()._ask(sql, values)
+                except DamagedError:
+                    if not self._is_renewed(fails=True):
+                        raise
             return super()._ask(sql, values)
 
     def _unseal(self, record: bytes, repository: bytes, place: bytes) -> bytes:
@@ -245,12 +258,16 @@ class SqlCipherStore(MemoryStore):
             yield
 
     def _shrink(self) -> None:
-        # In memory it would take as much as the file. What it writes has no name, and is sealed as all else.
-        self._ask("PRAGMA temp_store = FILE")
-        try:
-            self._ask("VACUUM")
-        finally:
-            self._ask("PRAGMA temp_store = MEMORY")
+        if self._ring is None:
+            # Pages may have copies of what was moved from them before it was removed. In memory it would take too much.
+            self._ask("PRAGMA temp_store = FILE")
+            try:
+                self._ask("VACUUM")
+            finally:
+                self._ask("PRAGMA temp_store = MEMORY")
+        else:
+            # VACUUM through a temporary file spoils an encrypted one of more than 1 GiB (SQLCipher 4.19).
+            self._ask("PRAGMA incremental_vacuum")
         ((busy, _, _),) = self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy:
             raise WorldError(

@@ -134,6 +134,7 @@ class MemoryStore:
         self._tenant = digest_of(checked_name(tenant, "tenant"))
         self._now_ms = now_ms
         self._actor = actor
+        self._guard = threading.RLock()  # of the connection, and of what was read of it
         self._busy = threading.Lock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._blocks_max = cache_bytes // BLOCK_BYTES
@@ -143,7 +144,7 @@ class MemoryStore:
     # -- what a file does otherwise ---------------------------------------------------------------
 
     def _opened(self) -> tuple[Database, Sealer]:
-        db = Database(None, None)
+        db = Database(None, None, self._guard)
         db.migrate()
         return db, Sealer(self._tenant, {}, bytes)
 
@@ -253,7 +254,7 @@ class MemoryStore:
     def blocks(self, first: int, last: int, repository: bytes) -> list[bytes]:
         """Blocks of a piece, opened; for pieces alone."""
         cache = self._blocks
-        with self._db.guard:
+        with self._guard:
             found = {number: cache[number] for number in range(first, last + 1) if number in cache}
             missing = [number for number in range(first, last + 1) if number not in found]
             if missing:
@@ -551,7 +552,7 @@ class MemoryStore:
 
     def _forget_read(self) -> None:
         """Numbers of what was taken back are given again."""
-        with self._db.guard:
+        with self._guard:
             self._blocks.clear()
             self._names.clear()
 

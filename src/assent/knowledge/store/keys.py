@@ -112,10 +112,7 @@ class KeyRing:
 
     def reload(self) -> bool:
         """Read the file again, and whether it had changed."""
-        try:
-            document = self._path.read_bytes()
-        except FileNotFoundError:
-            raise _missing("the file of the store's keys is gone") from None
+        document = self._read()
         if document == self._written:
             return False
         kept = _kept(document)
@@ -127,6 +124,8 @@ class KeyRing:
                 hint="put the files of this tenant back",
             )
         master = self._source.load(self._name(kept.master))
+        if master is None and self._read() != document:
+            return self.reload()  # it was replaced meanwhile
         if master is None:
             raise _missing(
                 "the master key of the store is gone: its tenant was erased, or its keychain is another"
@@ -139,6 +138,12 @@ class KeyRing:
         self._escrow = [bytes.fromhex(one.recipient) for one in kept.escrow]
         self._written = document
         return True
+
+    def _read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            raise _missing("the file of the store's keys is gone") from None
 
     def save(self) -> None:
         """Write the file."""

@@ -191,7 +191,14 @@ class View:
             limit=depth,
             visible=[masks[number] for number, _ in self._vectors],
         )
-        return _ranks([one._replace(segment=self._vectors[one.segment][0]) for one in found])
+        of_parts = [one._replace(segment=self._vectors[one.segment][0]) for one in found]
+        of_parts.sort(key=lambda one: -self._counting((one.segment, one.chunk), one.score))
+        return _ranks(of_parts)
+
+    def _counting(self, place: _Place, cosine: float) -> float:
+        """What a cosine counts: less in a test, as it does for words."""
+        words = self._words[place[0]]
+        return cosine * lexical.TESTS if words.tests[words.files[place[1]]] else cosine
 
     def _reordered(self, meaning: Meaning, by_words: dict[_Place, _Rank]) -> dict[_Place, _Rank]:
         near: dict[_Place, float] = {}
@@ -204,7 +211,7 @@ class View:
                 if cosine is not None
             }
         ranks = [own.rank for place, own in by_words.items() if place in near]
-        order = sorted(near, key=lambda place: (-near[place], by_words[place].rank))
+        order = sorted(near, key=lambda place: (-self._counting(place, near[place]), by_words[place].rank))
         return {place: _Rank(rank, near[place]) for place, rank in zip(order, ranks, strict=True)}
 
     def _apart(self, order: Sequence[_Place], limit: int) -> list[tuple[_Place, Told]]:

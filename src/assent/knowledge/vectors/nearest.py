@@ -151,8 +151,10 @@ def _compared(segment: Segment, rows: NDArray[np.int64], query: NDArray[np.int8]
     """The cosines of some vectors and a question's. Their products are whole numbers below 2^53: exact in whatever order."""
     if not len(rows):
         return np.zeros(0)
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, breaks)]
+    # Neighbours are read at once.
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    begins, ends = rows[np.append(0, breaks + 1)], rows[np.append(breaks, len(rows) - 1)] + 1
+    runs = zip(begins.tolist(), ends.tolist(), strict=True)
     there = np.concatenate([segment.rows(begin, end) for begin, end in runs]).astype(np.float64)
     own = query.astype(np.float64)
     found: NDArray[np.float64] = (there @ own) / np.sqrt((there * there).sum(axis=1) * (own @ own))

@@ -211,7 +211,7 @@ def status(context: LocalContext) -> Status:
             repository=name,
             folder=library.repositories.get(name),
             generation=last.number,
-            root=last.root,
+            root=last.root if last.number else "",
             files=len(files),
             chunks=sum(file.chunks for file in files),
         )

@@ -102,6 +102,11 @@ class Library:
                 self._store.close()
                 self._store = None
 
+    def look_anew(self) -> None:
+        """What was remembered of the store may be there no more."""
+        with self._guard:
+            self._views.clear()
+
     def erase(self, who: str) -> None:
         """Have nothing of the tenant that could be read ever again."""
         with self._guard:

@@ -73,6 +73,7 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
         Admit(choose.choice(answers)),
         Succeeded(key, attempt, BOUND, Effect.DONE),
         Succeeded(key, attempt, BOUND, Effect.DONE),
+        Succeeded(key, attempt, BOUND, Effect.NONE),
         Failed(key, attempt, "F", effect, None, retry, is_alive=choose.random() < 0.3),
         Failed(key, 0, "F", Effect.NONE),
         Reconciled(key, attempt, verdict, choose.random() < 0.3, True, BOUND, retry),
@@ -104,6 +105,12 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
         ] * 4
     if not record.state.is_finished:
         commands.append(Recover(record.state is RunState.NEEDS_ATTENTION))
+        steps = record.steps.items()
+        read = [
+            one for one, step in steps if step.state is StepState.SUCCEEDED and step.effect is Effect.NONE
+        ]
+        if record.phase is Phase.FORWARD and not record.is_stopping:
+            commands.append(Recover(retry=False, again=tuple(read)))
     return commands
 
 

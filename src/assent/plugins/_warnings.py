@@ -19,6 +19,7 @@ BUILTIN_NAMESPACES: Final = (
     "data.",
     "findings.",
     "io.fs.",
+    "knowledge.",
     "mcp.",
     "net.http.",
     "notify.",

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from assent.errors import Json
 from assent.spec.masking import places
-from assent.spec.schemas.schema import subschemas
+from assent.spec.schemas.references import subschemas
 
 PATH_FORMAT: Final = "workspace-path"
 HOST_PATH_FORMAT: Final = "host-path"

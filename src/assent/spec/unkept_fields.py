@@ -15,7 +15,7 @@ from typing import Any, Final
 from assent._lazy import compiled_when_asked
 from assent.errors import Json, WorldError
 from assent.spec.masking import places
-from assent.spec.schemas.schema import subschemas
+from assent.spec.schemas.references import subschemas
 from assent.spec.values.canonical import canonical_json, commit
 
 KEPT: Final = "kept"

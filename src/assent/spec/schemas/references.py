@@ -1,13 +1,18 @@
-"""What a `$ref` of a JSON Schema names within its own document."""
+"""What stands within a JSON Schema: the schemas in it, and what a `$ref` names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from assent._lazy import compiled_when_asked
 
 _ESCAPED: Final = compiled_when_asked(r"(?:%[0-9A-Fa-f]{2})+")
+_IN_SCHEMA: Final = (
+    "items", "additionalProperties", "unevaluatedProperties", "contains", "not", "if", "then", "else",
+)  # fmt: skip
+_IN_LIST: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
+_IN_MAP: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
 
 
 def referred(document: object, reference: object) -> object:
@@ -28,3 +33,20 @@ def referred(document: object, reference: object) -> object:
         else:
             return None
     return place
+
+
+def subschemas(schema: object) -> Iterator[Any]:  # `Any`: a schema, frozen or not
+    """A schema and every one within it; what stands in the place of one and is none is passed over."""
+    if not isinstance(schema, Mapping):
+        return
+    yield schema
+    for key in _IN_SCHEMA:
+        yield from subschemas(schema.get(key))
+    for key in _IN_LIST:
+        branches = schema.get(key)
+        for one in branches if isinstance(branches, list | tuple) else ():
+            yield from subschemas(one)
+    for key in _IN_MAP:
+        members = schema.get(key)
+        for one in members.values() if isinstance(members, Mapping) else ():
+            yield from subschemas(one)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import PydanticUserError, TypeAdapter
 
 from assent.errors import InputError, Json
 from assent.spec.schemas._foreign import short
-from assent.spec.schemas.references import referred
+from assent.spec.schemas.references import referred, subschemas
 from assent.spec.values.frozen import thaw
 
 DEPTH_MAX: Final = 20
 """References and branches that are followed to what a schema says of one value."""
-
-_IN_SCHEMA: Final = (
-    "items", "additionalProperties", "unevaluatedProperties", "contains", "not", "if", "then", "else",
-)  # fmt: skip
-_IN_LIST: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
-_IN_MAP: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
 
 
 def schema_of(
@@ -112,23 +106,6 @@ def _close(schema: dict[str, Json]) -> None:
         )
     for one in open_ones:
         one["additionalProperties"] = False
-
-
-def subschemas(schema: object) -> Iterator[Any]:  # `Any`: a schema, frozen or not
-    """A schema and every one within it; what stands in the place of one and is none is passed over."""
-    if not isinstance(schema, Mapping):
-        return
-    yield schema
-    for key in _IN_SCHEMA:
-        yield from subschemas(schema.get(key))
-    for key in _IN_LIST:
-        branches = schema.get(key)
-        for one in branches if isinstance(branches, list | tuple) else ():
-            yield from subschemas(one)
-    for key in _IN_MAP:
-        members = schema.get(key)
-        for one in members.values() if isinstance(members, Mapping) else ():
-            yield from subschemas(one)
 
 
 def _require_linear(core: object) -> None:

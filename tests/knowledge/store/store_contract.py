@@ -136,6 +136,24 @@ class StoreContract:
         assert not store.pieces("repo", "lexical")
         store.verify()
 
+    def test_what_is_derived_changes_nothing_of_a_repository(self, opens: Callable[[], Store]) -> None:
+        """The run before can be taken back still, and what was made of its files goes with them for good."""
+        store = opens()
+        indexed(store, TREE)
+        second = indexed(store, {"new.py": b"new = 1\n"})
+        new = store.file("repo", "new.py")
+        assert new is not None
+        with store.index("repo") as run:
+            run.put_piece("vectors", "words/1", {"of": b"new"}, [new.row])
+            derived = run.commit("derived")
+        assert (derived.number, derived.kind, derived.root) == (3, "derived", second.root)
+        assert (store.last("repo"), store.head()) == (second, derived)
+        undone = store.undo(second.number)
+        assert (undone.kind, undone.root) == ("undo", root_of(TREE))
+        store.forget("repo")
+        assert store.pieces("repo", "vectors") == []
+        store.verify()
+
     def test_only_the_last_run_can_be_taken_back_and_that_once(self, opens: Callable[[], Store]) -> None:
         store = opens()
         first = indexed(store, TREE)

@@ -11,7 +11,8 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import Field
 
-from assent.capabilities.knowledge._library import LEXICAL, WHOLE, Indexed, Library
+from assent.capabilities.knowledge._library import WHOLE, Indexed, Library
+from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.sources import Skipped
@@ -62,7 +63,11 @@ class IndexEffect:
             if looked % 100 == 0:
                 context.progress(looked, message=count_text(looked, "file"))
 
-        return context.app.get(Library).index(parameters.repository, check)
+        def told(made: int) -> bool:
+            context.progress(made, message=count_text(made, "vector"))
+            return not context.cancel.is_cancelled
+
+        return context.app.get(Library).index(parameters.repository, check, told)
 
     def reconcile(self) -> Reconciliation:
         """What is indexed already is not indexed again: the call is made once more."""
@@ -70,10 +75,86 @@ class IndexEffect:
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
         """Take the generation back, if it is the last one."""
-        store = context.app.get(Library).store
-        before, last = int(str((context.prepared or {})["before"])), store.last(parameters.repository)
-        if last.number > before and last.kind == "index":
-            store.undo(last.number)
+        _take_back(context, parameters.repository)
+
+
+def _take_back(context: LocalContext, repository: str) -> None:
+    store = context.app.get(Library).store
+    before, last = int(str((context.prepared or {})["before"])), store.last(repository)
+    if last.number > before and last.kind == "index":
+        store.undo(last.number)
+
+
+class ModelFolder(SpecModel):
+    """Which model."""
+
+    folder: Annotated[
+        str | None,
+        Field(
+            pattern="^/", max_length=4_096, description="where it is on this machine; without: words alone"
+        ),
+    ] = None
+
+
+class Model(SpecModel):
+    """A model, and what it is known by."""
+
+    name: str
+    digest: str
+    size: int
+    """Components of its vectors."""
+    converted: str
+    """SHA-256 of what it was converted to."""
+    files: dict[str, str]
+    """SHA-256 of each of its files."""
+
+
+class Used(SpecModel):
+    """The model from now on."""
+
+    model: Model | None
+
+
+class UseModelEffect:
+    """The store has a model from now on, or none; undo has the one of before again."""
+
+    def preview(self, parameters: ModelFolder) -> Preview:
+        """Which folder."""
+        what = (
+            "finds by words alone"
+            if parameters.folder is None
+            else f"uses the model in `{parameters.folder}`"
+        )
+        return Preview("text", f"{what}; the vectors of any other model are made anew", changes=True)
+
+    def prepare(self, context: LocalContext) -> Prepared:
+        """Which change of models was the last."""
+        return Prepared({"before": context.app.get(Library).store.last(MODELS).number})
+
+    def execute(self, context: LocalContext, parameters: ModelFolder) -> Used:
+        """Convert it, and take down what it is."""
+        return Used(model=_model(context.app.get(Library).models.use(parameters.folder)))
+
+    def reconcile(self) -> Reconciliation:
+        """What is used already is not taken down again."""
+        return Reconciliation(Verdict.NO)
+
+    def compensate(self, context: LocalContext) -> None:
+        """Have the model of before."""
+        _take_back(context, MODELS)
+
+
+def _model(kept: Kept | None) -> Model | None:
+    if kept is None:
+        return None
+    record = kept.record
+    return Model(
+        name=record.name,
+        digest=record.digest,
+        size=record.size,
+        converted=record.converted,
+        files=record.files,
+    )
 
 
 class Question(SpecModel):
@@ -123,7 +204,8 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
     view = context.app.get(Library).view(frozenset(context.principal.roles))
     where = Where(parameters.paths, parameters.languages, parameters.repositories)
-    found = view.ask(parameters.query, limit=parameters.limit, where=where)
+    meaning = context.app.get(Library).models.meaning(parameters.query)
+    found = view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where)
     return Hits(hits=tuple(_hit(one) for one in found))
 
 
@@ -182,7 +264,7 @@ def _place(context: LocalContext, parameters: ChunkName) -> tuple[int, int]:
 
 
 class Standing(SpecModel):
-    """How a repository stands; `files` and `chunks` are those that who asks may search."""
+    """How a repository stands; what is counted is what who asks may search."""
 
     repository: str
     folder: str | None
@@ -192,20 +274,26 @@ class Standing(SpecModel):
     root: str
     files: int
     chunks: int
+    vectors: int
+    """How many of the chunks have one of the model."""
 
 
 class Status(SpecModel):
     """What can be searched."""
 
     tenant: str
+    model: Model | None
+    """None: what is asked is found by words alone."""
     repositories: tuple[Standing, ...]
 
 
 def status(context: LocalContext) -> Status:
     """The repositories that are configured, and those that were indexed."""
     library, roles = context.app.get(Library), frozenset(context.principal.roles)
-    found = []
+    view, found = library.view(roles), []
     for name in dict.fromkeys((*library.repositories, *library.store.repositories())):
+        if name == MODELS:
+            continue
         last, files = library.store.last(name), library.seen(name, roles)
         one = Standing(
             repository=name,
@@ -214,9 +302,10 @@ def status(context: LocalContext) -> Status:
             root=last.root if last.number else "",
             files=len(files),
             chunks=sum(file.chunks for file in files),
+            vectors=view.embedded(name),
         )
         found.append(one)
-    return Status(tenant=library.tenant, repositories=tuple(found))
+    return Status(tenant=library.tenant, model=_model(library.models.kept()), repositories=tuple(found))
 
 
 def verify(context: LocalContext) -> Status:
@@ -341,12 +430,10 @@ class ForgetEffect:
 
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""
-        from assent.knowledge.lexical import without
-
         library = context.app.get(Library)
         library.folder_of(parameters.repository)
         there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
-        last = library.store.forget(parameters.repository, parameters.paths, {LEXICAL: without})
+        last = library.store.forget(parameters.repository, parameters.paths, rewriters())
         return Forgotten(
             repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
         )

@@ -8,6 +8,7 @@ from assent.capabilities.describing import describe, reads
 from assent.capabilities.knowledge._acts import (
     ForgetEffect,
     IndexEffect,
+    UseModelEffect,
     erase_tenant,
     plan,
     prove,
@@ -33,6 +34,19 @@ CAPABILITIES: Final = (
         idempotent=True,
         labels=_LABELS,
         timeout=24 * 3600,
+    ),
+    describe(
+        "knowledge.use_model",
+        "Have a model in a folder of this machine make vectors of what is indexed and asked, so that it is found by meaning too",
+        UseModelEffect(),
+        operation="WRITE",
+        risk="HIGH",
+        justification="what is in the folder is run, and has a say in what is found; taking another one is taken back",
+        effect="makes a generation of the store of knowledge",
+        reversible=True,
+        scope="knowledge",
+        idempotent=True,
+        timeout=3600,
     ),
     reads(
         "knowledge.search",

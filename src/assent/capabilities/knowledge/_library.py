@@ -14,6 +14,7 @@ import msgspec
 
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
+from assent.capabilities.knowledge._models import LEXICAL, Models
 from assent.errors import InputError, Json
 from assent.knowledge.chunks import LeftOut, Planned, left_out, plan_file
 from assent.knowledge.cleaning import clean
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from assent.knowledge.asking import Part, Told, View
     from assent.knowledge.lexical import Entry
     from assent.knowledge.store import Held, Piece, Run, Store
+    from assent.knowledge.vectors import Segment
 
 WHOLE: Final = "workspace"
 """The repository that the whole workspace is, where none is named."""
-LEXICAL: Final = "lexical"
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
 VIEWS_MAX: Final = 8
@@ -60,6 +61,10 @@ class Indexed(SpecModel):
     """How many files are not searched, by reason."""
     cleaned: dict[str, int]
     """How often each rule removed something of the files that were indexed now."""
+    model: str = ""
+    """The digest of the model; empty: there is none."""
+    vectors: int = 0
+    """How many of the chunks it has made vectors of; the next run makes the others."""
 
 
 class Library:
@@ -72,8 +77,12 @@ class Library:
         opened: Callable[[], Store],
         erased: Callable[[str], None],
         key: Callable[[], bytes],
+        *,
+        models: Path,
     ) -> None:
-        """`erased` removes the tenant for good, as this principal; `key` is what digests of secrets are made with."""
+        """`models` is where converted models are. `erased` removes the tenant for good, as this
+        principal; `key` is what digests of secrets are made with.
+        """
         self.tenant: Final = str(said["tenant"])
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
@@ -82,6 +91,7 @@ class Library:
             for name, one in tables(said, "labels").items()
         ]
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
+        self.models: Final = Models(lambda: self.store, models)
         self._guard = threading.RLock()
         self._store: Store | None = None
         self._views: OrderedDict[tuple[int, frozenset[str]], View] = OrderedDict()
@@ -155,13 +165,19 @@ class Library:
                 for content in contents_of(folder, one):
                     yield content if isinstance(content, Skipped) else (content.path, content.data)
 
-    def index(self, repository: str, check: Callable[[int], None] = lambda _: None) -> Indexed:
+    def index(
+        self,
+        repository: str,
+        check: Callable[[int], None] = lambda _: None,
+        told: Callable[[int], bool] = lambda _: True,
+    ) -> Indexed:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
 
         `check` is told how many files were looked at, before each of them; what it raises ends it, and nothing of it is seen.
+        Then, when what changed can be found already, its vectors are made: see `Models.make` for `told`.
         """
         self.folder_of(repository)
-        store = self.store
+        store, model = self.store, self.models.embedder()
         known = {one.path: one for one in store.files(repository)}
         missing, reasons, cleaned = dict(known), Counter[str](), Counter[str]()
         changed = looked = 0
@@ -202,17 +218,21 @@ class Library:
                 last = run.commit()
             else:
                 last = store.last(repository)
+        unmade = self.models.make(repository, told)
         files = [one for one in store.files(repository) if not one.because]
+        chunks = sum(one.chunks for one in files)
         return Indexed(
             repository=repository,
             generation=last.number,
             root=last.root,
             files=len(files),
-            chunks=sum(one.chunks for one in files),
+            chunks=chunks,
             changed=changed,
             removed=len(missing),
             left_out=dict(sorted(reasons.items())),
             cleaned=dict(sorted(cleaned.items())),
+            model="" if model is None else model.model,
+            vectors=0 if model is None else chunks - unmade,
         )
 
     # -- asking -----------------------------------------------------------------------------------
@@ -235,7 +255,11 @@ class Library:
                     for repository in store.repositories()
                     for piece in store.pieces(repository, LEXICAL)
                 ]
-                parts = [_part(store, lambda path: self.may_see(path, roles), *one) for one in pieces]
+                near = {one: self.models.vectors_of(one) for one in store.repositories()}
+                parts = [
+                    _part(store, lambda path: self.may_see(path, roles), near[repository], repository, piece)
+                    for repository, piece in pieces
+                ]
                 reader = _Reader(store, self.labels_of, [piece for _, piece in pieces], parts)
                 found = self._views[key] = View(parts, reader)
                 while len(self._views) > VIEWS_MAX:
@@ -283,7 +307,13 @@ class _Batch:
         self._entries, self._rows, self._bytes = [], [], 0
 
 
-def _part(store: Store, may_see: Callable[[str], bool], repository: str, piece: Piece) -> Part:
+def _part(
+    store: Store,
+    may_see: Callable[[str], bool],
+    near: Mapping[str, tuple[Segment, ...]],
+    repository: str,
+    piece: Piece,
+) -> Part:
     import numpy as np
 
     from assent.knowledge.asking import Part
@@ -299,7 +329,7 @@ def _part(store: Store, may_see: Callable[[str], bool], repository: str, piece: 
         repository,
         tuple("" if one is None else one.language for one in files),
         np.zeros(len(files), np.int64),
-        (),
+        near.get(piece.name, ()),
         np.array(seen, np.bool_)[words.files],
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -36,6 +36,7 @@ _SEEN: Final = (
     "born <= (SELECT ifnull(max(number), 0) FROM generations)"
     " AND (died IS NULL OR died > (SELECT ifnull(max(number), 0) FROM generations))"
 )
+_CHANGED: Final = "kind <> 'derived'"
 NOBODY: Final = bytes(32)
 """The repository of what belongs to none."""
 
@@ -173,7 +174,7 @@ class MemoryStore:
 
     def last(self, repository: str) -> Generation:
         return self._generation(
-            "WHERE repository = ? ORDER BY number DESC LIMIT 1", (self._known(repository),)
+            f"WHERE repository = ? AND {_CHANGED} ORDER BY number DESC LIMIT 1", (self._known(repository),)
         )
 
     def _generation(self, where: str, values: Sequence[object] = ()) -> Generation:
@@ -357,7 +358,7 @@ class MemoryStore:
         with self._writing():
             rows = self._ask("SELECT repository FROM generations WHERE number = ?", (number,))
             last = rows and self._ask(
-                "SELECT number, kind FROM generations WHERE repository = ? AND kind <> 'undo' AND undone = 0"
+                f"SELECT number, kind FROM generations WHERE repository = ? AND {_CHANGED} AND kind <> 'undo' AND undone = 0"  # noqa: S608
                 " ORDER BY number DESC LIMIT 1",
                 rows[0],
             )
@@ -372,7 +373,7 @@ class MemoryStore:
                 self._take_back(number)
                 self._ask("UPDATE generations SET undone = 1 WHERE number = ?", (number,))
                 before = self._ask(
-                    "SELECT root FROM generations WHERE repository = ? AND kind <> 'undo' AND undone = 0"
+                    f"SELECT root FROM generations WHERE repository = ? AND {_CHANGED} AND kind <> 'undo' AND undone = 0"  # noqa: S608
                     " ORDER BY number DESC LIMIT 1",
                     (repository,),
                 )
@@ -403,7 +404,7 @@ class MemoryStore:
                 number = self.head().number + 1
                 self._remove_pieces("repository = ? AND died IS NOT NULL", (known,))
                 owner = Owner(known, repository, number)
-                self._rewrite(owner, np.array(sorted(gone), np.int64), rewriters or {})
+                self._rewrite(owner, rewriters or {})
                 root = workspace_root((one.path, one.leaf) for one in self._files(repository, "died IS NULL"))
                 done = self._committed(known, "forget", root)
                 self._set("shrink", "1")
@@ -418,9 +419,12 @@ class MemoryStore:
         self._set("shrink", "0")
         FAILPOINTS.hit("knowledge.after")
 
-    def _rewrite(self, owner: Owner, gone: NDArray[np.int64], rewriters: Mapping[str, Rewriter]) -> None:
+    def _rewrite(self, owner: Owner, rewriters: Mapping[str, Rewriter]) -> None:
+        there = self._ask("SELECT id FROM files WHERE repository = ?", (owner.known,))
+        rows = np.array([row for (row,) in there], np.int64)
         for piece in self._pieces(owner.repository, "repository = ?", (owner.known,)):
-            keep = ~np.isin(piece.rows, gone)
+            # A derived piece may be about files that were taken back since.
+            keep = np.isin(piece.rows, rows)
             if keep.all():
                 continue
             rewriter = rewriters.get(piece.kind)
@@ -499,10 +503,10 @@ class MemoryStore:
         sql = f"UPDATE {table} SET died = ? WHERE repository = ? AND {where} AND died IS NULL RETURNING id"  # noqa: S608
         return bool(self._ask(sql, (owner.born, owner.known, *values)))
 
-    def commit_run(self, owner: Owner) -> Generation:
+    def commit_run(self, owner: Owner, kind: str) -> Generation:
         """Have all of a run seen; for runs alone."""
         root = workspace_root((one.path, one.leaf) for one in self._files(owner.repository, "died IS NULL"))
-        done = self._committed(owner.known, "index", root)
+        done = self._committed(owner.known, kind, root)
         FAILPOINTS.hit("knowledge.before")
         self._ask("COMMIT")
         FAILPOINTS.hit("knowledge.after")
@@ -630,8 +634,8 @@ class _Run:
         self._store.save_run()
         self.has_rests = True
 
-    def commit(self) -> Generation:
-        done = self._store.commit_run(self.owner)
+    def commit(self, kind: Literal["index", "derived"] = "index") -> Generation:
+        done = self._store.commit_run(self.owner, kind)
         self.has_rests = False
         return done
 

@@ -31,7 +31,7 @@ class Generation(msgspec.Struct, frozen=True):
     """A change of a repository that was committed, and the root of its manifest from then on (hex)."""
 
     number: int
-    kind: Literal["", "index", "undo", "forget"]
+    kind: Literal["", "index", "derived", "undo", "forget"]
     repository: str
     root: str
 
@@ -109,8 +109,11 @@ class Run(Protocol):
     def save(self) -> None:
         """Write what was put so far, so that it takes no memory. It is not seen before `commit`."""
 
-    def commit(self) -> Generation:
-        """Make all of it seen. Leaving without is as if nothing had been written."""
+    def commit(self, kind: Literal["index", "derived"] = "index") -> Generation:
+        """Make all of it seen. Leaving without is as if nothing had been written.
+
+        `derived`: nothing but pieces was put, made of what is there. The repository is as it was, and so is what can be undone.
+        """
 
 
 class Store(Protocol):
@@ -120,7 +123,7 @@ class Store(Protocol):
         """What was committed last, of whatever repository; number 0: nothing yet. Cheap."""
 
     def last(self, repository: str) -> Generation:
-        """What was committed last of a repository."""
+        """What was committed last of a repository that changed it."""
 
     def repositories(self) -> list[str]:
         """All that something was indexed of."""

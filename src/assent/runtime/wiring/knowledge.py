@@ -26,6 +26,7 @@ def library_of(settings: Settings) -> Library:
         partial(_store, settings),
         partial(_erase, settings),
         partial(_key, settings),
+        models=settings.state / "models",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from assent.cli import main
+from tests.support.encoder import tiny_model
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -67,6 +68,22 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     proof = of(say, "prove", chunk, "-r", "code")
     assert proof["root"] == standing["root"]
     assert f"root {standing['root']}" in say("prove", chunk, "-r", "code")[1]
+
+
+def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "tiny")
+    allow = "  - {id: model, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.use_model}}"
+    policy = Path("policy.yaml")
+    policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
+    assert "there is no model" in say("model", "list")[2]
+    assert of(say, "model", "list") == []
+    assert say("model", "add", str(model))[0] == 0
+    assert " with a vector\n" in say("index")[1]
+    (listed,) = of(say, "model", "list")
+    assert say("model", "list")[1].startswith(f"tiny  {listed['digest']}\n  32 components\n  ")
+    assert of(say, "search", "quartz")[0]["why"]["meaning_rank"] is not None
+    assert say("model", "remove")[0] == 0
+    assert of(say, "model", "list") == []
 
 
 def test_what_fails_is_told_as_a_run(say: Say) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from assent.capabilities.knowledge._library import WHOLE, Indexed, Library
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
+from assent.errors import RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.sources import Skipped
@@ -74,15 +75,24 @@ class IndexEffect:
         return Reconciliation(Verdict.NO)
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
-        """Take the generation back, if it is the last one."""
-        _take_back(context, parameters.repository)
+        """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
+        _take_back(context, parameters.repository, f"the repository `{parameters.repository}` was")
 
 
-def _take_back(context: LocalContext, repository: str) -> None:
-    store = context.app.get(Library).store
+def _take_back(context: LocalContext, repository: str, what: str) -> None:
+    store, output = context.app.get(Library).store, context.output
     before, last = int(str((context.prepared or {})["before"])), store.last(repository)
-    if last.number > before and last.kind == "index":
-        store.undo(last.number)
+    # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
+    made = int(str(output["generation"])) if isinstance(output, dict) else last.number
+    if made <= before or last.number < made or last.kind == "undo":
+        return
+    if last.number > made:
+        raise RefusedError(
+            "COMPENSATION_CONFLICT",
+            f"{what} changed again, by generation {last.number}",
+            hint="take the later changes back first, or index it anew",
+        )
+    store.undo(made)
 
 
 class ModelFolder(SpecModel):
@@ -113,6 +123,7 @@ class Used(SpecModel):
     """The model from now on."""
 
     model: Model | None
+    generation: int
 
 
 class UseModelEffect:
@@ -133,7 +144,9 @@ class UseModelEffect:
 
     def execute(self, context: LocalContext, parameters: ModelFolder) -> Used:
         """Convert it, and take down what it is."""
-        return Used(model=_model(context.app.get(Library).models.use(parameters.folder)))
+        library = context.app.get(Library)
+        model = _model(library.models.use(parameters.folder))
+        return Used(model=model, generation=library.store.last(MODELS).number)
 
     def reconcile(self) -> Reconciliation:
         """What is used already is not taken down again."""
@@ -141,7 +154,7 @@ class UseModelEffect:
 
     def compensate(self, context: LocalContext) -> None:
         """Have the model of before."""
-        _take_back(context, MODELS)
+        _take_back(context, MODELS, "the model was")
 
 
 def _model(kept: Kept | None) -> Model | None:
@@ -434,6 +447,7 @@ class ForgetEffect:
         library.folder_of(parameters.repository)
         there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
         last = library.store.forget(parameters.repository, parameters.paths, rewriters())
+        library.look_anew()
         return Forgotten(
             repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
         )

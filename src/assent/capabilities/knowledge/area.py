@@ -70,8 +70,12 @@ def _indexed(found: Object) -> str:
     changed = number(found, "changed") or 0
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
-        f" {changed} indexed now\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
+        f" {changed} indexed now{_with_vectors(found)}\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
     )
+
+
+def _with_vectors(found: Object) -> str:
+    return f", {number(found, 'vectors')} with a vector" if text(found, "model") else ""
 
 
 WORDS: Final[Words] = {

@@ -56,13 +56,8 @@ class IndexEffect:
 
     def execute(self, context: LocalContext, parameters: Repository) -> Indexed:
         """Read what changed, and keep it cleaned."""
-
-        def check(looked: int) -> None:
-            _require_wanted(context)
-            if looked % 100 == 0:
-                context.progress(looked, message=count_text(looked, "file"))
-
-        return context.app.get(Library).index(parameters.repository, check)
+        library = context.app.get(Library)
+        return library.index(parameters.repository, lambda: _require_wanted(context), context.progress)
 
     def reconcile(self) -> Reconciliation:
         """What is indexed already is not indexed again: the call is made once more."""

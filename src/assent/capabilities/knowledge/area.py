@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, tables
+from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, flag, tables
 from assent.spec.values.json_fields import number, text
 from assent.spec.words.sizes import count_text
 
@@ -41,6 +41,12 @@ SECTION: Final[Table] = {
         "whose knowledge it is: each tenant has a store and keys of its own",
         "workspace",
         "`workspace`",
+    ),
+    "unconfined": Setting(
+        flag,
+        "clean and cut files where no walls stand, with every right of the user",
+        default=False,
+        is_always_shown=True,
     ),
     "repositories": Named(
         "name of a repository",

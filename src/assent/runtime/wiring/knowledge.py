@@ -11,6 +11,7 @@ from assent.runtime.settings.effective import Settings
 if TYPE_CHECKING:
     from assent.capabilities.knowledge import Library
     from assent.knowledge.store import KeySource, Store
+    from assent.sandbox import Sandbox
 
 _DIGESTS: Final = "digests"
 
@@ -26,6 +27,8 @@ def library_of(settings: Settings) -> Library:
         partial(_store, settings),
         partial(_erase, settings),
         partial(_key, settings),
+        sandbox=partial(_sandbox, settings),
+        now_ms=system.SystemClock().monotonic_ms,
     )
 
 
@@ -34,6 +37,13 @@ def keys_of(settings: Settings) -> KeySource:
     from assent.runtime.wiring.knowledge_keys import FileKeys
 
     return FileKeys(settings.knowledge_keys)
+
+
+def _sandbox(settings: Settings) -> Sandbox:
+    from assent.sandbox import Sandbox
+
+    is_off = settings.areas["knowledge"]["unconfined"] is True
+    return Sandbox.detect(backend=settings.sandbox.backend, unconfined=is_off)
 
 
 def _store(settings: Settings) -> Store:

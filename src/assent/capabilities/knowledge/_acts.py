@@ -59,16 +59,12 @@ class IndexEffect:
     def execute(self, context: LocalContext, parameters: Repository) -> Indexed:
         """Read what changed, and keep it cleaned."""
 
-        def check(looked: int) -> None:
-            _require_wanted(context)
-            if looked % 100 == 0:
-                context.progress(looked, message=count_text(looked, "file"))
-
         def told(made: int) -> bool:
             context.progress(made, message=count_text(made, "vector"))
             return not context.cancel.is_cancelled
 
-        return context.app.get(Library).index(parameters.repository, check, told)
+        library = context.app.get(Library)
+        return library.index(parameters.repository, lambda: _require_wanted(context), context.progress, told)
 
     def reconcile(self) -> Reconciliation:
         """What is indexed already is not indexed again: the call is made once more."""
@@ -485,3 +481,21 @@ def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
         )
     library.erase(str(context.principal))
     return Erased(tenant=parameters.tenant)
+
+
+class Rotated(SpecModel):
+    """How far the change of keys came."""
+
+    is_done: bool
+    """False: it was cancelled. Everything can be read; the next call goes on where it was."""
+
+
+def rotate_key(context: LocalContext) -> Rotated:
+    """Have new keys, in steps between which everything can be read and written."""
+    store, steps = context.app.get(Library).store, 0
+    while store.rotate():
+        steps += 1
+        context.progress(steps, message=count_text(steps, "step"))
+        if context.cancel.is_cancelled:
+            return Rotated(is_done=False)
+    return Rotated(is_done=True)

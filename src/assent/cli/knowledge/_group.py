@@ -18,6 +18,7 @@ _COMMANDS: Final = lazy(
     ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
     ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
     ("model", "_model", "model", "Have a model find by meaning too."),
+    ("key", "_key", "key", "Replace the keys of the store."),
     ("erase", "_acts", "erase", "Destroy the keys of all that was indexed."),
 )
 

@@ -316,13 +316,11 @@ class MemoryStore:
     # -- writing ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Nobody else writes, and nothing is left over of a writer that was killed."""
+    def _writing(self, resumed: str | None = None) -> Iterator[None]:
+        """Nobody else writes, and nothing is left over of a writer that was killed, unless it is of a repository that goes on."""
         with self._alone():
             head = self.head().number
-            if self._ask("SELECT 1 FROM files WHERE born > ? OR died > ? LIMIT 1", (head, head)) or self._ask(
-                "SELECT 1 FROM pieces WHERE born > ? OR died > ? LIMIT 1", (head, head)
-            ):
+            if self.is_begun(head + 1, but=0 if resumed is None else self._known(resumed)):
                 with self._whole():
                     self._take_back(head + 1)
             if self._meta("shrink", "0") == "1":
@@ -337,12 +335,12 @@ class MemoryStore:
             FAILPOINTS.hit("knowledge.before")
         FAILPOINTS.hit("knowledge.after")
 
-    def index(self, repository: str) -> AbstractContextManager[Run]:
-        return self._index(checked_name(repository, "repository"))
+    def index(self, repository: str, *, resumes: bool = False) -> AbstractContextManager[Run]:
+        return self._index(checked_name(repository, "repository"), resumes=resumes)
 
     @contextmanager
-    def _index(self, repository: str) -> Iterator[Run]:
-        with self._writing():
+    def _index(self, repository: str, *, resumes: bool) -> Iterator[Run]:
+        with self._writing(repository if resumes else None):
             self._ask("BEGIN IMMEDIATE")
             try:
                 run = _Run(self, repository)
@@ -350,9 +348,19 @@ class MemoryStore:
             finally:
                 self._db.back()
                 self._forget_read()
-            if run.has_rests:
+            if run.has_rests and not resumes:
                 with self._whole():
                     self._take_back(run.owner.born)
+
+    def is_begun(self, number: int, *, but: int = 0) -> bool:
+        """Whether anything of a generation that is not committed is durable, other than of one repository."""
+        return any(
+            self._ask(
+                f"SELECT 1 FROM {table} WHERE (born >= ? OR died >= ?) AND repository <> ? LIMIT 1",  # noqa: S608
+                (number, number, but),
+            )
+            for table in ("files", "pieces")
+        )
 
     def undo(self, number: int) -> Generation:
         with self._writing():
@@ -503,9 +511,19 @@ class MemoryStore:
         sql = f"UPDATE {table} SET died = ? WHERE repository = ? AND {where} AND died IS NULL RETURNING id"  # noqa: S608
         return bool(self._ask(sql, (owner.born, owner.known, *values)))
 
+    def files_of(self, owner: Owner) -> list[Held]:
+        """The files as a run has left them so far; for runs alone."""
+        return self._files(owner.repository, "died IS NULL")
+
+    def count_of(self, owner: Owner) -> int:
+        """How many files a run has; for runs alone."""
+        return int(
+            self._ask("SELECT count(*) FROM files WHERE born = ? AND died IS NULL", (owner.born,))[0][0]
+        )
+
     def commit_run(self, owner: Owner, kind: str) -> Generation:
         """Have all of a run seen; for runs alone."""
-        root = workspace_root((one.path, one.leaf) for one in self._files(owner.repository, "died IS NULL"))
+        root = workspace_root((one.path, one.leaf) for one in self.files_of(owner))
         done = self._committed(owner.known, kind, root)
         FAILPOINTS.hit("knowledge.before")
         self._ask("COMMIT")
@@ -604,7 +622,11 @@ class _Run:
     def __init__(self, store: MemoryStore, repository: str) -> None:
         self._store = store
         self.owner = store.begin_run(repository)
-        self.has_rests = False
+        self.resumed = store.count_of(self.owner)
+        self.has_rests = store.is_begun(self.owner.born)
+
+    def files(self) -> list[Held]:
+        return self._store.files_of(self.owner)
 
     def put(self, file: Listed, texts: Sequence[bytes]) -> int:
         assert len(file.chunks) == len(texts), "each chunk has a text"

@@ -91,6 +91,17 @@ Rewriter: TypeAlias = "Callable[[Piece, NDArray[np.bool_]], Mapping[str, Buffer]
 class Run(Protocol):
     """A generation that is being written, of one repository."""
 
+    @property
+    def resumed(self) -> int:
+        """How many files were there when it began, of a run before that was cut off."""
+
+    @property
+    def has_rests(self) -> bool:
+        """Whether anything of it is durable, by itself or by a run before."""
+
+    def files(self) -> list[Held]:
+        """The files of the repository as they would be if it were committed now, in the order of their paths' bytes."""
+
     def put(self, file: Listed, texts: Sequence[bytes]) -> int:
         """Keep a file in place of the one with its path; `texts`: of its chunks. Its row."""
 
@@ -143,8 +154,12 @@ class Store(Protocol):
     def pieces(self, repository: str, kind: str) -> list[Piece]:
         """The pieces of a kind, in the order in which they were put."""
 
-    def index(self, repository: str) -> AbstractContextManager[Run]:
-        """A new generation. `WorldError` `STORAGE_BUSY` when another process writes for too long."""
+    def index(self, repository: str, *, resumes: bool = False) -> AbstractContextManager[Run]:
+        """A new generation. `WorldError` `STORAGE_BUSY` when another process writes for too long.
+
+        `resumes`: what the last run had saved when it was cut off is in it, if that was one of the same repository and nothing
+        else was written since; and where this one is left without `commit`, what it saved stays for the next.
+        """
 
     def undo(self, number: int) -> Generation:
         """Take back a generation that was the last of its repository; `InputError` `KNOWLEDGE_UNDO_REFUSED` else."""

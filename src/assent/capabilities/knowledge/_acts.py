@@ -12,6 +12,7 @@ import msgspec
 from pydantic import Field
 
 from assent.capabilities.knowledge._library import LEXICAL, WHOLE, Indexed, Library
+from assent.errors import RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.sources import Skipped
@@ -64,11 +65,20 @@ class IndexEffect:
         return Reconciliation(Verdict.NO)
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
-        """Take the generation back, if it is the last one."""
-        store = context.app.get(Library).store
+        """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
+        store, output = context.app.get(Library).store, context.output
         before, last = int(str((context.prepared or {})["before"])), store.last(parameters.repository)
-        if last.number > before and last.kind == "index":
-            store.undo(last.number)
+        # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
+        made = int(str(output["generation"])) if isinstance(output, dict) else last.number
+        if made <= before or last.number < made or last.kind == "undo":
+            return
+        if last.number > made:
+            raise RefusedError(
+                "COMPENSATION_CONFLICT",
+                f"the repository `{parameters.repository}` was changed again, by generation {last.number}",
+                hint="take the later changes back first, or index it anew",
+            )
+        store.undo(made)
 
 
 class Question(SpecModel):
@@ -342,6 +352,7 @@ class ForgetEffect:
         library.folder_of(parameters.repository)
         there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
         last = library.store.forget(parameters.repository, parameters.paths, {LEXICAL: without})
+        library.look_anew()
         return Forgotten(
             repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
         )

@@ -97,6 +97,7 @@ def test_forgetting_asks(say: Say) -> None:
         ("forget", "src/parser.py", "-r", "code"),
         ("compact", "-r", "code"),
         ("erase", "workspace"),
+        ("key", "rotate"),
     ):
         assert say(*words)[0] == 4, words
     assert len(of(say, "search", "quartz")) == 1

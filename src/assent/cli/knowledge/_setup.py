@@ -1,4 +1,4 @@
-"""`assent knowledge model`: which model of this machine finds by meaning what words do not find."""
+"""`assent knowledge model` and `key`: what a store is set up with."""
 
 from __future__ import annotations
 
@@ -64,3 +64,18 @@ def list_(door: Door) -> int:
 
 for _command in (add, remove, list_):
     model.add_command(_command)
+
+
+key: Final = Group(
+    "key", no_args_is_help=True, help="The keys of what was indexed; `assent doctor` tells where they are."
+)
+
+
+@command("rotate", short_help="Replace all keys.")
+@wait_option
+def rotate(door: Door, *, wait: str | None) -> int:
+    """Replace all keys, in steps: everything can be searched meanwhile. What was interrupted goes on when it is said again."""
+    return call(door, "knowledge.rotate_key", {}, wait_ms=read_wait(wait))
+
+
+key.add_command(rotate)

@@ -4,8 +4,8 @@
 
 The sources are Python's standard library and the installed packages. Stages are CPU time of one process; the whole is by the
 clock, and in CPU time of the process that reads, indexes words and writes: the workers' is that of cleaning and cutting. The
-million are made up as in `knowledge_search`, in ten pieces; they are opened and asked by a process of its own, with words' postings
-and vectors' bytes read from the store. `--quick` has 4 MB and 50 000 chunks.
+million are made up as in `knowledge_search`, in ten pieces; they are opened and asked by a process of its own, with postings
+and vectors read from the store. `--quick` has 4 MB and 50 000 chunks.
 """
 
 from __future__ import annotations

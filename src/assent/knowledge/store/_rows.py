@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 NAME_BYTES_MAX: Final = 1024
 """Of a tenant's or a repository's name."""
 BUSY_S: Final = 10
-BLOCK_BYTES: Final = 64 << 10
-"""A part of a piece is sealed in blocks of this size: what is read of it is whole blocks."""
+BLOCK_BYTES: Final = 15 << 10
+"""A part of a piece is sealed in blocks of this size: what is read of it is whole blocks, each of which fits in a page."""
 _NUMBERS: Final = 24
 """Bits for the number of a chunk in its file, or of a block in its piece, below the bits of that one's own."""
 _SEEN: Final = (
@@ -130,7 +130,7 @@ class MemoryStore:
     """
 
     def __init__(
-        self, tenant: str, *, now_ms: Callable[[], int], actor: str = "", cache_bytes: int = 64 << 20
+        self, tenant: str, *, now_ms: Callable[[], int], actor: str = "", cache_bytes: int = 160 << 20
     ) -> None:
         self._tenant = digest_of(checked_name(tenant, "tenant"))
         self._now_ms = now_ms

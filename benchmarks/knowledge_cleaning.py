@@ -28,7 +28,7 @@ ENDINGS: Final = {".py", ".pyi", ".c", ".h", ".js", ".ts", ".json", ".toml", ".m
 def measure(folder: Path, *, quick: bool) -> Part:
     """Measure everything, print a table, and give the promises."""
     del folder  # nothing is stored
-    files = _files(QUICK_BYTES_MAX if quick else BYTES_MAX)
+    files = real_files(QUICK_BYTES_MAX if quick else BYTES_MAX)
     size_mb = sum(len(data) for _, data in files) / 1e6
     first = size_mb / _taken_s(lambda: [clean(path, data) for path, data in files])
     rounds = 3 if quick else 5
@@ -53,7 +53,7 @@ def measure(folder: Path, *, quick: bool) -> Part:
     return Part("knowledge_cleaning", figures, targets)
 
 
-def _files(bytes_max: int) -> list[tuple[str, bytes]]:
+def real_files(bytes_max: int) -> list[tuple[str, bytes]]:
     roots = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib")]
     found, size = [], 0
     for root in roots:

@@ -32,6 +32,7 @@ PARTS = (
     "manifests",
     "validation",
     "knowledge_cleaning",
+    "knowledge_index",
     "redaction",
     "application",
     "calls",

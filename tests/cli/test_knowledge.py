@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from assent.cli import main
+from tests.support.encoder import tiny_model
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -69,6 +70,22 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     assert f"root {standing['root']}" in say("prove", chunk, "-r", "code")[1]
 
 
+def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "tiny")
+    allow = "  - {id: model, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.use_model}}"
+    policy = Path("policy.yaml")
+    policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
+    assert "there is no model" in say("model", "list")[2]
+    assert of(say, "model", "list") == []
+    assert say("model", "add", str(model))[0] == 0
+    assert " with a vector\n" in say("index")[1]
+    (listed,) = of(say, "model", "list")
+    assert say("model", "list")[1].startswith(f"tiny  {listed['digest']}\n  32 components\n  ")
+    assert of(say, "search", "quartz")[0]["why"]["meaning_rank"] is not None
+    assert say("model", "remove")[0] == 0
+    assert of(say, "model", "list") == []
+
+
 def test_what_fails_is_told_as_a_run(say: Say) -> None:
     code, _, err = say("show", "src/parser.py::7", "-r", "code")
     assert (code, "KNOWLEDGE_CHUNK_UNKNOWN" in err or "KNOWLEDGE_CHUNK_UNKNOWN" in _) == (1, True)
@@ -80,6 +97,7 @@ def test_forgetting_asks(say: Say) -> None:
         ("forget", "src/parser.py", "-r", "code"),
         ("compact", "-r", "code"),
         ("erase", "workspace"),
+        ("key", "rotate"),
     ):
         assert say(*words)[0] == 4, words
     assert len(of(say, "search", "quartz")) == 1

@@ -161,14 +161,17 @@ class Sandbox:
             raise
         return child
 
-    def require(self) -> None:
-        """Raise `WorldError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched the walls off by name."""
+    def require(self, section: str = "sandbox") -> None:
+        """Raise `WorldError` SANDBOX_UNAVAILABLE where nothing holds and nobody has switched the walls off by name.
+
+        `section`: of assent.toml, where that is done.
+        """
         if not self.holds.is_confined and not self._unconfined:
             remedy = next(iter(self.holds.missing.values()), "`assent doctor` shows what is missing")
             raise WorldError(
                 "SANDBOX_UNAVAILABLE",
                 "programs can't be confined on this machine",
-                hint=f"{remedy}. `unconfined = true` under `[sandbox]` runs them without walls",
+                hint=f"{remedy}. `unconfined = true` under `[{section}]` runs them without walls",
             )
 
     def scope_missing(self) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +14,13 @@ import msgspec
 import pytest
 
 from assent import Runtime
-from assent.capabilities.knowledge import _acts, area
+from assent.capabilities.knowledge import Library, _acts, _library, area
+from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, verify
 from assent.knowledge.store import SqlCipherStore
+from assent.sandbox import Holds, Sandbox
 from assent.spec.principal import Principal
 from tests.support.bodies import code, user
 from tests.support.shelves import told_in
@@ -214,6 +218,106 @@ async def test_a_plan_tells_what_would_be_read(workspace: Path) -> None:
         found = await called(rt, "knowledge.plan", repository="code")
         assert (found["files"], found["left_out"], found["folder"]) == (3, {"link": 1}, "src")
         assert [one["path"] for one in found["first_left_out"]] == ["src/link"]
+
+
+async def test_files_are_cleaned_and_cut_behind_walls(workspace: Path) -> None:
+    """By which, is in the outcome; where none stand, nothing is read unless that is switched off by name."""
+    with Sandbox.detect() as sandbox:
+        holds = sandbox.holds
+    async with opened(workspace) as rt:
+        found = await called(rt, "knowledge.index", repository="code")
+        assert found["sandbox"] == holds.backend
+
+
+@pytest.mark.parametrize("is_off", [False, True])
+async def test_where_no_walls_stand_nothing_is_read(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, *, is_off: bool
+) -> None:
+    config = (workspace / "assent.toml").read_text()
+    (workspace / "assent.toml").write_text(
+        config.replace("[knowledge.rep", "[knowledge]\nunconfined = true\n[knowledge.rep", 1)
+        if is_off
+        else config
+    )
+    detect = Sandbox.detect
+
+    def found(**said: Any) -> Sandbox:  # `Any`: as it is configured
+        sandbox = detect(**said)
+        sandbox.holds = Holds("unconfined", {}, {})
+        return sandbox
+
+    monkeypatch.setattr(Sandbox, "detect", found)
+    async with opened(workspace) as rt:
+        result = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+        if is_off:
+            assert result.error is None
+            assert (await called(rt, "knowledge.index", repository="code"))["sandbox"] == "unconfined"
+        else:
+            assert code(result) == "SANDBOX_UNAVAILABLE"
+            assert "[knowledge]" in str(result.error)
+
+
+async def test_a_file_that_ends_its_worker_is_left_out_by_name(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot = (
+        BOOT.removesuffix("main()")
+        + "import os; from assent.capabilities.knowledge import _preparing; "
+        + (
+            "plain = _preparing.prepared; "
+            "_preparing.prepared = lambda path, data, key: os._exit(3) if b'now' in data else plain(path, data, key=key); main()"
+        )
+    )
+    said = Workers.__init__.__kwdefaults__ or {}
+    monkeypatch.setattr(Workers.__init__, "__kwdefaults__", {**said, "boot": boot})
+    (workspace / "src" / "bad.py").write_text("now\n")
+    async with opened(workspace) as rt:
+        found = await called(rt, "knowledge.index", repository="code")
+        assert (found["files"], found["left_out"]) == (2, {"not_prepared": 1, "not_text": 1})
+        again = await called(rt, "knowledge.index", repository="code")
+        assert (again["root"], again["changed"]) == (found["root"], 0)
+
+
+async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And ends in the root of an index that was never cut off."""
+    monkeypatch.setattr(_library, "SEGMENT_BYTES", 1)
+    names = [f"n{number:04}.py" for number in range(2 * AHEAD * BATCH_FILES + 600)]
+    for name in names:
+        (workspace / "src" / name).write_text(f"def {name[:5]}(): pass\n")
+    looked: list[None] = []
+
+    def check() -> None:
+        looked.append(None)
+        if len(looked) == len(names):
+            raise KeyError
+
+    async with opened(workspace) as rt:
+        library = rt.app.get(Library)
+        with pytest.raises(KeyError):
+            await asyncio.to_thread(library.index, "code", check)
+        assert (await called(rt, "knowledge.status"))["repositories"][0]["files"] == 0
+        found = await called(rt, "knowledge.index", repository="code")
+        assert found["resumed"] > 0
+        assert found["resumed"] + found["changed"] == len(names) + 3
+        await called(rt, "knowledge.forget", repository="code", paths=["src/n0000.py"])
+        assert (await called(rt, "knowledge.index", repository="code"))["root"] == found["root"]
+        await called(rt, "knowledge.verify")
+
+
+async def test_it_is_told_how_far_it_is(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "TOLD_EVERY_MS", 0)
+    told: list[tuple[int, int, str]] = []
+    async with opened(workspace) as rt:
+        library = rt.app.get(Library)
+        times = count(0, 500)
+        monkeypatch.setattr(library, "_now_ms", lambda: next(times))
+        for _ in range(2):  # the first time it counts, then it knows
+            await asyncio.to_thread(library.index, "code", tell=lambda *one: told.append(one))
+    assert told == 2 * [
+        (1, 3, "1 of 3 files, 3 bytes, 6 bytes a second, some 1 s left"),
+        (2, 3, "2 of 3 files, 55 bytes, 55 bytes a second, some 0 s left"),
+        (3, 3, "3 of 3 files, 95 bytes, 63 bytes a second, some 0 s left"),
+    ]
 
 
 async def test_only_the_last_generation_is_taken_back(workspace: Path) -> None:

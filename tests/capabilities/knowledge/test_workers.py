@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from assent.capabilities.knowledge._preparing import Batch, Prepared, framed, prepared, serve
-from assent.capabilities.knowledge._workers import BATCH_BYTES, BATCH_FILES, BOOT, Workers, _told, batches
+from assent.capabilities.knowledge._workers import (
+    AHEAD,
+    BATCH_BYTES,
+    BATCH_FILES,
+    BOOT,
+    Crew,
+    Workers,
+    _told,
+    batches,
+)
 from assent.errors import WorldError
 from assent.knowledge.chunks import LeftOut
 from assent.sandbox import Ended, Holds, LimitName, Sandbox, Usage
@@ -76,6 +85,15 @@ async def test_what_workers_give_is_what_this_process_would_give() -> None:
         (b"bytearray(2 << 30)", "its worker ended with status 1"),
         (b"say(b'\\xff\\xff\\xff\\xff')", "its worker answered too much"),
         (b"say(b'\\0\\0\\0\\1\\xc1')", "its worker answered what is no answer"),
+        (b"say(b'\\0\\0\\0\\1\\x90')", "its worker answered what is no answer"),
+        (
+            b"say(_preparing.framed(_preparing.prepared('b.md', b'')))",
+            "its worker answered what is no answer",
+        ),
+        (
+            b"say(_preparing.framed(_preparing.prepared('b.md', b'\\0')))",
+            "its worker answered what is no answer",
+        ),
     ],
 )
 async def test_a_worker_that_breaks_costs_one_file(what: bytes, because: str) -> None:
@@ -135,6 +153,24 @@ async def test_nothing_runs_where_no_walls_stand() -> None:
             with pytest.raises(WorldError) as raised:
                 await workers.prepare(FILES)
             assert raised.value.code == "SANDBOX_UNAVAILABLE"
+
+
+def test_a_thread_has_files_prepared_ahead_and_in_their_order() -> None:
+    """More of them than are under way at once; what is asked of nobody any more ends with the workers."""
+    files = [(f"{number}.py", b"def f%d(): pass\n" % number) for number in range(AHEAD * BATCH_FILES * 2)]
+    with Sandbox.detect() as sandbox:
+        crew = Crew(workers := Workers(sandbox, count=1))
+        try:
+            assert [*crew.prepared(files)] == [prepared(path, data) for path, data in files]
+            assert workers.count == 1
+            assert next(crew.prepared(files)) == prepared(*files[0])
+        finally:
+            crew.close()
+
+
+def test_there_are_as_many_as_there_are_processors() -> None:
+    with Sandbox.detect() as sandbox:
+        assert Workers(sandbox).count == os.cpu_count()
 
 
 def test_a_worker_answers_until_nobody_asks() -> None:

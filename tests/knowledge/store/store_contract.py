@@ -120,6 +120,54 @@ class StoreContract:
         assert (again.number, again.root) == (2, done.root)
         store.verify()
 
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_a_run_that_was_cut_off_is_gone_on_with(self, opens: Callable[[], Store], *, fails: bool) -> None:
+        store = opens()
+        before = indexed(store, TREE)
+
+        def cut_off() -> None:
+            with store.index("repo", resumes=True) as run:
+                assert (run.resumed, run.has_rests) == (0, False)
+                put(run, "a.py", b"other = 1\n")
+                run.remove("b/c.md")
+                run.save()
+                put(run, "lost.py", b"lost = 1\n")
+                if fails:
+                    raise KeyError
+
+        if fails:
+            with pytest.raises(KeyError):
+                cut_off()
+        else:
+            cut_off()
+        assert store.head() == before
+        with opens().index("repo", resumes=True) as run:
+            assert (run.resumed, run.has_rests) == (1, True)
+            assert [one.path for one in run.files()] == sorted(TREE.keys() - {"b/c.md"}, key=str.encode)
+            done = run.commit()
+        text = TREE | {"a.py": b"other = 1\n"}
+        del text["b/c.md"]
+        assert done.root == indexed(store, text, "again").root
+        store.verify()
+        store.undo(done.number)
+        assert store.last("repo").root == before.root
+
+    @pytest.mark.parametrize("other", ["another", "repo"])
+    def test_a_run_is_gone_on_with_by_one_of_its_repository_alone(
+        self, opens: Callable[[], Store], other: str
+    ) -> None:
+        """And only where that is asked for; what was removed alone is a rest, too."""
+        store = opens()
+        indexed(store, TREE)
+        with store.index("repo", resumes=True) as run:
+            run.remove("a.py")
+            run.save()
+        with store.index(other, resumes=other != "repo") as run:
+            assert not run.has_rests
+        with store.index("repo", resumes=True) as run:
+            assert not run.has_rests
+            assert len(run.files()) == len(TREE)
+
     def test_a_run_is_taken_back(self, opens: Callable[[], Store]) -> None:
         store = opens()
         first = indexed(store, TREE)
@@ -134,6 +182,24 @@ class StoreContract:
         assert empty.root == root_of({})
         assert not store.files("repo")
         assert not store.pieces("repo", "lexical")
+        store.verify()
+
+    def test_what_is_derived_changes_nothing_of_a_repository(self, opens: Callable[[], Store]) -> None:
+        """The run before can be taken back still, and what was made of its files goes with them for good."""
+        store = opens()
+        indexed(store, TREE)
+        second = indexed(store, {"new.py": b"new = 1\n"})
+        new = store.file("repo", "new.py")
+        assert new is not None
+        with store.index("repo") as run:
+            run.put_piece("vectors", "words/1", {"of": b"new"}, [new.row])
+            derived = run.commit("derived")
+        assert (derived.number, derived.kind, derived.root) == (3, "derived", second.root)
+        assert (store.last("repo"), store.head()) == (second, derived)
+        undone = store.undo(second.number)
+        assert (undone.kind, undone.root) == ("undo", root_of(TREE))
+        store.forget("repo")
+        assert store.pieces("repo", "vectors") == []
         store.verify()
 
     def test_only_the_last_run_can_be_taken_back_and_that_once(self, opens: Callable[[], Store]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 
 import numpy as np
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from assent.errors import InputError
-from assent.knowledge.vectors import Segment, codes_of, cosines, nearest, quantised, search, segment_of
+from assent.knowledge.vectors import (
+    Segment,
+    codes_of,
+    cosines,
+    nearest,
+    parts_of,
+    quantised,
+    search,
+    segment_of,
+    stored,
+    without,
+)
 
 Floats = NDArray[np.float32]
 
@@ -176,8 +188,44 @@ def test_what_is_hidden_has_no_part_in_anything(
         whole = [indexed(vectors[part], numbers[part].tolist()) for part in parts]
         found = search(whole, question, model="m", limit=2, visible=masks)
         kept = [np.array(seen[part], np.bool_) for part in parts]
-        without = [
+        others = [
             indexed(vectors[part][mask], numbers[part][mask].tolist())
             for part, mask in zip(parts, kept, strict=True)
         ]
-        assert found == search(without, question, model="m", limit=2)
+        assert found == search(others, question, model="m", limit=2)
+
+
+class Bytes:
+    """Parts in memory."""
+
+    def __init__(self, parts: Mapping[str, bytes]) -> None:
+        self._parts = parts
+
+    def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
+        return self._parts[part][begin:end]
+
+
+def test_a_stored_segment_is_the_same_and_of_its_model_alone() -> None:
+    vectors = drawn(4, 70)
+    segment = indexed(vectors, [0, 2, 3, 6])
+    parts = Bytes(parts_of(segment, np.array([3, 1, 3])))
+    again = stored(parts, "m")
+    assert again is not None
+    question = drawn(1, 70, 1)[0]
+    assert search([again], question, model="m", limit=4) == search([segment], question, model="m", limit=4)
+    assert stored(parts, "other") is None
+
+
+def test_vectors_go_with_their_files() -> None:
+    """What stays is counted as the segment of words counts it from then on."""
+    vectors = drawn(4, 70)
+    parts = Bytes(parts_of(indexed(vectors, [0, 2, 3, 6]), np.array([3, 1, 3])))
+    left = without(parts, np.array([True, False, True]))
+    assert left is not None
+    again = stored(Bytes(left), "m")
+    assert again is not None
+    question = drawn(1, 70, 1)[0]
+    kept = indexed(vectors[[0, 1, 3]], [0, 2, 5])
+    assert search([again], question, model="m", limit=4) == search([kept], question, model="m", limit=4)
+    assert without(parts, np.array([False, False, False])) is None
+    assert without(Bytes(left), np.array([True, False])) is not None

@@ -11,7 +11,8 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import Field
 
-from assent.capabilities.knowledge._library import LEXICAL, WHOLE, Indexed, Library
+from assent.capabilities.knowledge._library import WHOLE, Indexed, Library
+from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.errors import RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
@@ -58,12 +59,12 @@ class IndexEffect:
     def execute(self, context: LocalContext, parameters: Repository) -> Indexed:
         """Read what changed, and keep it cleaned."""
 
-        def check(looked: int) -> None:
-            _require_wanted(context)
-            if looked % 100 == 0:
-                context.progress(looked, message=count_text(looked, "file"))
+        def told(made: int) -> bool:
+            context.progress(made, message=count_text(made, "vector"))
+            return not context.cancel.is_cancelled
 
-        return context.app.get(Library).index(parameters.repository, check)
+        library = context.app.get(Library)
+        return library.index(parameters.repository, lambda: _require_wanted(context), context.progress, told)
 
     def reconcile(self) -> Reconciliation:
         """What is indexed already is not indexed again: the call is made once more."""
@@ -71,19 +72,98 @@ class IndexEffect:
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
         """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
-        store, output = context.app.get(Library).store, context.output
-        before, last = int(str((context.prepared or {})["before"])), store.last(parameters.repository)
-        # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
-        made = int(str(output["generation"])) if isinstance(output, dict) else last.number
-        if made <= before or last.number < made or last.kind == "undo":
-            return
-        if last.number > made:
-            raise RefusedError(
-                "COMPENSATION_CONFLICT",
-                f"the repository `{parameters.repository}` was changed again, by generation {last.number}",
-                hint="take the later changes back first, or index it anew",
-            )
-        store.undo(made)
+        _take_back(context, parameters.repository, f"the repository `{parameters.repository}` was")
+
+
+def _take_back(context: LocalContext, repository: str, what: str) -> None:
+    store, output = context.app.get(Library).store, context.output
+    before, last = int(str((context.prepared or {})["before"])), store.last(repository)
+    # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
+    made = int(str(output["generation"])) if isinstance(output, dict) else last.number
+    if made <= before or last.number < made or last.kind == "undo":
+        return
+    if last.number > made:
+        raise RefusedError(
+            "COMPENSATION_CONFLICT",
+            f"{what} changed again, by generation {last.number}",
+            hint="take the later changes back first, or index it anew",
+        )
+    store.undo(made)
+
+
+class ModelFolder(SpecModel):
+    """Which model."""
+
+    folder: Annotated[
+        str | None,
+        Field(
+            pattern="^/", max_length=4_096, description="where it is on this machine; without: words alone"
+        ),
+    ] = None
+
+
+class Model(SpecModel):
+    """A model, and what it is known by."""
+
+    name: str
+    digest: str
+    size: int
+    """Components of its vectors."""
+    converted: str
+    """SHA-256 of what it was converted to."""
+    files: dict[str, str]
+    """SHA-256 of each of its files."""
+
+
+class Used(SpecModel):
+    """The model from now on."""
+
+    model: Model | None
+    generation: int
+
+
+class UseModelEffect:
+    """The store has a model from now on, or none; undo has the one of before again."""
+
+    def preview(self, parameters: ModelFolder) -> Preview:
+        """Which folder."""
+        what = (
+            "finds by words alone"
+            if parameters.folder is None
+            else f"uses the model in `{parameters.folder}`"
+        )
+        return Preview("text", f"{what}; the vectors of any other model are made anew", changes=True)
+
+    def prepare(self, context: LocalContext) -> Prepared:
+        """Which change of models was the last."""
+        return Prepared({"before": context.app.get(Library).store.last(MODELS).number})
+
+    def execute(self, context: LocalContext, parameters: ModelFolder) -> Used:
+        """Convert it, and take down what it is."""
+        library = context.app.get(Library)
+        model = _model(library.models.use(parameters.folder))
+        return Used(model=model, generation=library.store.last(MODELS).number)
+
+    def reconcile(self) -> Reconciliation:
+        """What is used already is not taken down again."""
+        return Reconciliation(Verdict.NO)
+
+    def compensate(self, context: LocalContext) -> None:
+        """Have the model of before."""
+        _take_back(context, MODELS, "the model was")
+
+
+def _model(kept: Kept | None) -> Model | None:
+    if kept is None:
+        return None
+    record = kept.record
+    return Model(
+        name=record.name,
+        digest=record.digest,
+        size=record.size,
+        converted=record.converted,
+        files=record.files,
+    )
 
 
 class Question(SpecModel):
@@ -133,7 +213,8 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
     view = context.app.get(Library).view(frozenset(context.principal.roles))
     where = Where(parameters.paths, parameters.languages, parameters.repositories)
-    found = view.ask(parameters.query, limit=parameters.limit, where=where)
+    meaning = context.app.get(Library).models.meaning(parameters.query)
+    found = view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where)
     return Hits(hits=tuple(_hit(one) for one in found))
 
 
@@ -192,7 +273,7 @@ def _place(context: LocalContext, parameters: ChunkName) -> tuple[int, int]:
 
 
 class Standing(SpecModel):
-    """How a repository stands; `files` and `chunks` are those that who asks may search."""
+    """How a repository stands; what is counted is what who asks may search."""
 
     repository: str
     folder: str | None
@@ -202,20 +283,26 @@ class Standing(SpecModel):
     root: str
     files: int
     chunks: int
+    vectors: int
+    """How many of the chunks have one of the model."""
 
 
 class Status(SpecModel):
     """What can be searched."""
 
     tenant: str
+    model: Model | None
+    """None: what is asked is found by words alone."""
     repositories: tuple[Standing, ...]
 
 
 def status(context: LocalContext) -> Status:
     """The repositories that are configured, and those that were indexed."""
     library, roles = context.app.get(Library), frozenset(context.principal.roles)
-    found = []
+    view, found = library.view(roles), []
     for name in dict.fromkeys((*library.repositories, *library.store.repositories())):
+        if name == MODELS:
+            continue
         last, files = library.store.last(name), library.seen(name, roles)
         one = Standing(
             repository=name,
@@ -224,9 +311,10 @@ def status(context: LocalContext) -> Status:
             root=last.root if last.number else "",
             files=len(files),
             chunks=sum(file.chunks for file in files),
+            vectors=view.embedded(name),
         )
         found.append(one)
-    return Status(tenant=library.tenant, repositories=tuple(found))
+    return Status(tenant=library.tenant, model=_model(library.models.kept()), repositories=tuple(found))
 
 
 def verify(context: LocalContext) -> Status:
@@ -351,12 +439,10 @@ class ForgetEffect:
 
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""
-        from assent.knowledge.lexical import without
-
         library = context.app.get(Library)
         library.folder_of(parameters.repository)
         there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
-        last = library.store.forget(parameters.repository, parameters.paths, {LEXICAL: without})
+        last = library.store.forget(parameters.repository, parameters.paths, rewriters())
         library.look_anew()
         return Forgotten(
             repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
@@ -395,3 +481,21 @@ def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
         )
     library.erase(str(context.principal))
     return Erased(tenant=parameters.tenant)
+
+
+class Rotated(SpecModel):
+    """How far the change of keys came."""
+
+    is_done: bool
+    """False: it was cancelled. Everything can be read; the next call goes on where it was."""
+
+
+def rotate_key(context: LocalContext) -> Rotated:
+    """Have new keys, in steps between which everything can be read and written."""
+    store, steps = context.app.get(Library).store, 0
+    while store.rotate():
+        steps += 1
+        context.progress(steps, message=count_text(steps, "step"))
+        if context.cancel.is_cancelled:
+            return Rotated(is_done=False)
+    return Rotated(is_done=True)

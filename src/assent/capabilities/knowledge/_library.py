@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -14,26 +14,30 @@ import msgspec
 
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
-from assent.capabilities.knowledge._preparing import prepared
-from assent.errors import InputError, Json
-from assent.knowledge.chunks import LeftOut, Planned
+from assent.capabilities.knowledge._models import LEXICAL, Models
+from assent.errors import AssentError, InputError, Json
+from assent.invocation import NoEffectError
+from assent.knowledge.chunks import LeftOut, Planned, left_out
 from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.sources import Reason, Skipped, Source, contents_of, files_of
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
 from assent.spec.words.globs import glob_matches
+from assent.spec.words.sizes import count_text, size_text
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    from assent.capabilities.knowledge._workers import Crew
     from assent.knowledge.asking import Part, Told, View
     from assent.knowledge.lexical import Entry
-    from assent.knowledge.store import Held, Piece, Run, Store
+    from assent.knowledge.store import Held, Piece, Run, SqlCipherStore, Store
+    from assent.sandbox import Sandbox
 
 WHOLE: Final = "workspace"
 """The repository that the whole workspace is, where none is named."""
-LEXICAL: Final = "lexical"
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
+TOLD_EVERY_MS: Final = 2_000
 VIEWS_MAX: Final = 8
 """Views that are kept: of an asker's roles and a state of the index."""
 
@@ -55,11 +59,19 @@ class Indexed(SpecModel):
     files: int
     chunks: int
     changed: int
+    resumed: int
+    """Files that a run before had kept when it was cut off; the other counts are without them."""
     removed: int
     left_out: dict[str, int]
     """How many files are not searched, by reason."""
     cleaned: dict[str, int]
     """How often each rule removed something of the files that were indexed now."""
+    sandbox: str
+    """By what the workers are held that clean and cut: `native`, `bubblewrap` or `unconfined`."""
+    model: str = ""
+    """The digest of the model; empty: there is none."""
+    vectors: int = 0
+    """How many of the chunks it has made vectors of; the next run makes the others."""
 
 
 class Library:
@@ -69,11 +81,19 @@ class Library:
         self,
         said: Mapping[str, Json],
         files: Callable[[], ConfinedFiles],
-        opened: Callable[[], Store],
+        opened: Callable[[], SqlCipherStore],
         erased: Callable[[str], None],
         key: Callable[[], bytes],
+        *,
+        models: Path,
+        sandbox: Callable[[], Sandbox],
+        now_ms: Callable[[], int],
     ) -> None:
-        """`erased` removes the tenant for good, as this principal; `key` is what digests of secrets are made with."""
+        """`erased` removes the tenant for good, as this principal; `key` is what digests of secrets are made with.
+
+        `models` is where converted models are; `sandbox` makes one that holds the workers; `now_ms` is a
+        clock that never steps back.
+        """
         self.tenant: Final = str(said["tenant"])
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
@@ -82,12 +102,14 @@ class Library:
             for name, one in tables(said, "labels").items()
         ]
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
+        self.models: Final = Models(lambda: self.store, models)
+        self._sandbox, self._now_ms = sandbox, now_ms
         self._guard = threading.RLock()
-        self._store: Store | None = None
+        self._store: SqlCipherStore | None = None
         self._views: OrderedDict[tuple[int, frozenset[str]], View] = OrderedDict()
 
     @property
-    def store(self) -> Store:
+    def store(self) -> SqlCipherStore:
         """The tenant's store."""
         with self._guard:
             if self._store is None:
@@ -160,60 +182,123 @@ class Library:
                 for content in contents_of(folder, one):
                     yield content if isinstance(content, Skipped) else (content.path, content.data)
 
-    def index(self, repository: str, check: Callable[[int], None] = lambda _: None) -> Indexed:
+    def index(
+        self,
+        repository: str,
+        check: Callable[[], None] = lambda: None,
+        tell: Callable[[int, int, str], None] = lambda *_: None,
+        told: Callable[[int], bool] = lambda _: True,
+    ) -> Indexed:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
 
-        `check` is told how many files were looked at, before each of them; what it raises ends it, and nothing of it is seen.
+        What a run that was cut off has kept is not done again. `check` is called before each file; what it raises ends the run,
+        and nothing of it is seen. `tell` is told now and then how many files were looked at, of how many, and that in words.
+        Then, when what changed can be found already, its vectors are made: see `Models.make` for `told`.
         """
         self.folder_of(repository)
-        store = self.store
-        known = {one.path: one for one in store.files(repository)}
-        missing, reasons, cleaned = dict(known), Counter[str](), Counter[str]()
-        changed = looked = 0
-        with store.index(repository) as run:
+        model = self.models.embedder()
+        reasons, cleaned = Counter[str](), Counter[str]()
+        changed = 0
+        with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
+            known = {one.path: one for one in run.files()}
+            missing, digests = dict(known), deque[str]()
+
+            def due() -> Iterator[tuple[str, bytes]]:
+                nonlocal changed
+                for one in self._told(repository, check, tell):
+                    if isinstance(one, Skipped):
+                        reasons[one.reason.value] += 1
+                        if one.reason is not Reason.IGNORED:
+                            changed += _leave_out(run, known.get(one.path), one)
+                            missing.pop(one.path, None)
+                        continue
+                    path, data = one
+                    missing.pop(path, None)
+                    left = left_out(path, data)
+                    if left is not None:
+                        reasons["not_text"] += 1
+                        changed += _leave_out(run, known.get(path), left)
+                        continue
+                    digest = sha256(data).hexdigest()
+                    held = known.get(path)
+                    if held is None or held.digest != digest or held.because:
+                        digests.append(digest)
+                        yield path, data
+
             batch = _Batch(run)
-            for one in self._contents(repository):
-                looked += 1
-                check(looked)
-                if isinstance(one, Skipped):
-                    reasons[one.reason.value] += 1
-                    if one.reason is not Reason.IGNORED:
-                        changed += _leave_out(run, known.get(one.path), one)
-                        missing.pop(one.path, None)
+            for found in crew.prepared(due()):
+                digest = digests.popleft()
+                if found.left_out is not None:
+                    reasons["not_prepared"] += 1
+                    changed += _leave_out(run, known.get(found.left_out.path), found.left_out)
                     continue
-                path, data = one
-                missing.pop(path, None)
-                digest, held = sha256(data).hexdigest(), known.get(path)
-                if held is not None and held.digest == digest and not held.because:
-                    continue
-                found = prepared(path, data, key=self._key())
-                if found.planned is None or found.cleaned is None:
-                    assert found.left_out is not None  # INVARIANT: one of both
-                    reasons["not_text"] += 1
-                    changed += _leave_out(run, held, found.left_out)
-                    continue
-                cleaned.update({removed.rule: removed.count for removed in found.cleaned.removed})
-                batch.add(found.planned, found.cleaned.text, digest, found.cleaned.label)
+                text = found.cleaned
+                assert text is not None
+                assert found.planned is not None, "an answer is either"
+                cleaned.update({removed.rule: removed.count for removed in text.removed})
+                batch.add(found.planned, text.text, digest, text.label)
                 changed += 1
             for path in missing:
                 run.remove(path)
             batch.end()
-            if changed or missing:
+            if changed or missing or run.has_rests:
                 last = run.commit()
             else:
-                last = store.last(repository)
-        files = [one for one in store.files(repository) if not one.because]
+                last = self.store.last(repository)
+            resumed = run.resumed
+        unmade = self.models.make(repository, told)
+        files = [one for one in self.store.files(repository) if not one.because]
+        chunks = sum(one.chunks for one in files)
         return Indexed(
             repository=repository,
             generation=last.number,
             root=last.root,
             files=len(files),
-            chunks=sum(one.chunks for one in files),
+            chunks=chunks,
             changed=changed,
+            resumed=resumed,
             removed=len(missing),
             left_out=dict(sorted(reasons.items())),
             cleaned=dict(sorted(cleaned.items())),
+            model="" if model is None else model.model,
+            vectors=0 if model is None else chunks - unmade,
+            sandbox=level,
         )
+
+    @contextmanager
+    def _crew(self) -> Iterator[tuple[Crew, str]]:
+        from assent.capabilities.knowledge._workers import Crew, Workers
+
+        try:
+            sandbox = self._sandbox()
+            sandbox.require("knowledge")
+        except AssentError as error:
+            raise NoEffectError(error.code, error.message, hint=error.hint) from error
+        with sandbox:
+            crew = Crew(workers := Workers(sandbox, key=self._key()))
+            try:
+                yield crew, workers.level
+            finally:
+                crew.close()
+
+    def _told(
+        self, repository: str, check: Callable[[], None], tell: Callable[[int, int, str], None]
+    ) -> Iterator[tuple[str, bytes] | Skipped]:
+        """What stands in a repository, and now and then how far that is."""
+        total = len(self.store.files(repository))
+        if not total:
+            with self.folder() as folder:
+                total = sum(1 for _ in self.sources(repository, folder))
+        begun_ms = told_ms = self._now_ms()
+        size = 0
+        for count, one in enumerate(self._contents(repository), 1):
+            check()
+            yield one
+            size += 0 if isinstance(one, Skipped) else len(one[1])
+            now_ms = self._now_ms()
+            if now_ms - told_ms >= TOLD_EVERY_MS:
+                told_ms = now_ms
+                tell(count, max(count, total), _far(count, max(count, total), size, now_ms - begun_ms))
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -233,10 +318,13 @@ class Library:
                 pieces, parts = [], []
                 for repository in store.repositories():
                     held = {one.row: one for one in store.files(repository)}
+                    near = self.models.vectors_of(repository)
                     rows = {row for row, one in held.items() if self.may_see(one.path, roles)}
                     for piece in store.pieces(repository, LEXICAL):
                         pieces.append(piece)
-                        parts.append(_part(repository, piece, held, rows))
+                        parts.append(
+                            _part(repository, piece, held, rows)._replace(vectors=near.get(piece.name, ()))
+                        )
                 reader = _Reader(store, self.labels_of, pieces, parts)
                 found = self._views[key] = View(parts, reader)
                 while len(self._views) > VIEWS_MAX:
@@ -329,6 +417,13 @@ def _leave_out(run: Run, held: Held | None, left: LeftOut) -> int:
         return 0
     run.leave_out(LeftOut(left.path, left.because))
     return 1
+
+
+def _far(count: int, total: int, size: int, elapsed_ms: int) -> str:
+    """How far it is: `1200 of 4000 files, 18 MiB, 7.2 MiB a second, some 12 s left`."""
+    left_s = elapsed_ms * (total - count) // (count * 1_000)
+    rate = size_text(size * 1_000 // elapsed_ms)
+    return f"{count} of {count_text(total, 'file')}, {size_text(size)}, {rate} a second, some {left_s} s left"
 
 
 def control_of(workspace: Path, hidden: Sequence[Path], read_only: Sequence[Path]) -> ConfinedFiles:

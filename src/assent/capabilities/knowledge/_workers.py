@@ -12,10 +12,13 @@ import os
 import signal
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -24,13 +27,14 @@ from assent.errors import AssentError
 from assent.knowledge.chunks import LeftOut
 from assent.sandbox import Child, Confinement, Ended, Sandbox, SandboxLimits, Scratch
 
-WORKERS: Final = 2
 FILE_S: Final = 30.0
 """What one file may take."""
 START_S: Final = 60.0
 """What a process may take until its first answer, beside what the file may."""
 BATCH_BYTES: Final = 1 << 20
 BATCH_FILES: Final = 256
+AHEAD: Final = 2
+"""Batches for each worker that are under way while one is used."""
 ANSWER_BYTES_MAX: Final = 64 << 20
 """The largest answer: a text of the largest size, and its chunks."""
 BOOT: Final = (
@@ -38,7 +42,11 @@ BOOT: Final = (
 )
 _FOREVER_S: Final = 10 * 365 * 86_400
 _MEMORY_BYTES: Final = 1 << 30
+_NO_ANSWER: Final = "its worker answered what is no answer"
 _OURS: Final = (sys.prefix, sys.base_prefix)
+
+
+T = TypeVar("T")
 
 
 class _BrokenError(Exception):
@@ -75,8 +83,8 @@ class _Worker:
     def send(self, batch: Batch) -> None:
         self._writes.write(framed(batch))
 
-    async def answer(self, file_s: float) -> Prepared:
-        """The next answer; `_BrokenError` when none comes."""
+    async def answer(self, path: str, file_s: float) -> Prepared:
+        """The next answer, which is to be of this file; `_BrokenError` when none comes."""
         limit_s = file_s + START_S * self._is_new
         try:
             async with asyncio.timeout(limit_s):
@@ -87,9 +95,11 @@ class _Worker:
         except TimeoutError:
             raise _BrokenError(f"its worker took more than {limit_s:.0f} s") from None
         except msgspec.DecodeError:
-            raise _BrokenError("its worker answered what is no answer") from None
+            raise _BrokenError(_NO_ANSWER) from None
         except (asyncio.IncompleteReadError, ConnectionError):
             raise _BrokenError(_told(await self.end(is_dead=True))) from None
+        if not _is_of(found, path):
+            raise _BrokenError(_NO_ANSWER)
         self._is_new = False
         return found
 
@@ -109,20 +119,23 @@ class Workers:
         self,
         sandbox: Sandbox,
         *,
-        count: int = WORKERS,
+        count: int = 0,
         file_s: float = FILE_S,
         key: bytes = b"",
         boot: str = BOOT,
     ) -> None:
-        """`boot`: the first line of a worker, for tests of what goes wrong there."""
+        """`count`: as many as there are processors unless said.
+
+        `boot`: the first line of a worker, for tests of what goes wrong there.
+        """
         self._sandbox = sandbox
         self._file_s = file_s
         self._key = key
         self._boot = boot
         self._empty: Scratch | None = None
         self._idle: asyncio.Queue[_Worker | None] = asyncio.Queue()
-        self._count = count
-        for _ in range(count):
+        self.count: Final = count or os.cpu_count() or 1
+        for _ in range(self.count):
             self._idle.put_nowait(None)
 
     @property
@@ -132,7 +145,7 @@ class Workers:
 
     async def start(self) -> None:
         """Start all of them now, so that the first file waits for none."""
-        await asyncio.gather(*(self.prepare([]) for _ in range(self._count)))
+        await asyncio.gather(*(self.prepare([]) for _ in range(self.count)))
 
     async def prepare(self, files: Sequence[tuple[str, bytes]]) -> list[Prepared]:
         """Each file cleaned and cut, or left out by name, in their order. As many calls run at once as there are workers.
@@ -147,7 +160,7 @@ class Workers:
                 worker.send(Batch([*files[len(found) :]], self._key))
                 try:
                     while len(found) < len(files):
-                        found.append(await worker.answer(self._file_s))
+                        found.append(await worker.answer(files[len(found)][0], self._file_s))
                 except _BrokenError as error:
                     broken, worker = worker, None
                     await _ended(broken)
@@ -193,6 +206,53 @@ class Workers:
         if self._empty is not None:
             self._empty.remove()
             self._empty = None
+
+
+class Crew:
+    """Workers for a thread that waits: their pipes are served by a loop in a thread of its own, which `close` ends with them."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="assent-knowledge", daemon=True)
+        self._thread.start()
+
+    def prepared(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Prepared]:
+        """The files in their order, of which some batches are read and prepared while the one before them is used.
+
+        Raises as `Workers.prepare` does.
+        """
+        ahead: deque[Future[list[Prepared]]] = deque()
+        for batch in batches(files):
+            ahead.append(self._asked(self._workers.prepare(batch)))
+            if len(ahead) > AHEAD * self._workers.count:
+                yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
+
+    def close(self) -> None:
+        """End the workers, with what they still do."""
+        self._asked(self._end()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._workers.close()
+
+    def _asked(self, work: Coroutine[object, object, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _is_of(found: Prepared, path: str) -> bool:
+    """Whether an answer is one, and of a file: what came over a worker is not trusted to say so by itself."""
+    if found.left_out is not None:
+        return found.left_out.path == path
+    return found.planned is not None and found.planned.path == path and found.cleaned is not None
 
 
 def batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, tables
+from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, flag, path, tables
 from assent.spec.values.json_fields import number, text
 from assent.spec.words.sizes import count_text
 
@@ -41,6 +41,23 @@ SECTION: Final[Table] = {
         "whose knowledge it is: each tenant has a store and keys of its own",
         "workspace",
         "`workspace`",
+    ),
+    "unconfined": Setting(
+        flag,
+        "clean and cut files where no walls stand, with every right of the user",
+        default=False,
+        is_always_shown=True,
+    ),
+    "key": Setting(
+        Matching("must be `file` or `keychain`", {"file", "keychain"}.__contains__),
+        "where the master key is: in a file beside the one that signs the ledger, or in the system's keychain (extra `keyring`)",
+        "file",
+        "`file`",
+    ),
+    "passphrase_file": Setting(
+        path,
+        "for keys in files: a file of mode 0600 with the passphrase that seals them",
+        unless="they are plain",
     ),
     "repositories": Named(
         "name of a repository",
@@ -70,8 +87,12 @@ def _indexed(found: Object) -> str:
     changed = number(found, "changed") or 0
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
-        f" {changed} indexed now\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
+        f" {changed} indexed now{_with_vectors(found)}\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
     )
+
+
+def _with_vectors(found: Object) -> str:
+    return f", {number(found, 'vectors')} with a vector" if text(found, "model") else ""
 
 
 WORDS: Final[Words] = {

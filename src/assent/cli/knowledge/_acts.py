@@ -31,7 +31,7 @@ repository_option: Final = click.option(
 )
 
 
-def _asked(
+def asked(
     door: Door,
     capability: str,
     parameters: dict[str, Any],
@@ -62,7 +62,7 @@ def plan(door: Door, *, repository: str) -> int:
         ]
         return "\n".join(lines)
 
-    return _asked(
+    return asked(
         door, "plan", {"repository": repository}, lambda found: door.out.tell(found, lambda: text(found))
     )
 
@@ -110,7 +110,7 @@ def search(door: Door, /, query: str, *, limit: int, **where: tuple[str, ...]) -
             door.out.answer("\n\n".join(map(_chunk_text, hits)))
 
     parameters = {"query": query, "limit": limit, **{name: [*said] for name, said in where.items()}}
-    return _asked(door, "search", parameters, tell)
+    return asked(door, "search", parameters, tell)
 
 
 def _chunk_text(hit: Any) -> str:  # `Any`: as above
@@ -125,7 +125,7 @@ def _chunk_text(hit: Any) -> str:  # `Any`: as above
 @repository_option
 def show(door: Door, chunk: str, *, repository: str) -> int:
     """Print CHUNK (`PATH::N`, as `search --json` names it)."""
-    return _asked(
+    return asked(
         door,
         "read_chunk",
         {"chunk": chunk, "repository": repository},
@@ -136,13 +136,13 @@ def show(door: Door, chunk: str, *, repository: str) -> int:
 @command("status", short_help="Tell what can be searched.")
 def status(door: Door) -> int:
     """List the repositories, with what of them you may search."""
-    return _asked(door, "status", {}, lambda found: _tell_standing(door, found))
+    return asked(door, "status", {}, lambda found: _tell_standing(door, found))
 
 
 @command("verify", short_help="Read all that was indexed against its roots.")
 def verify(door: Door) -> int:
     """Read every record of the store and hold it against the roots of the manifests. An error says what is wrong."""
-    return _asked(door, "verify", {}, lambda found: _tell_standing(door, found))
+    return asked(door, "verify", {}, lambda found: _tell_standing(door, found))
 
 
 def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
@@ -168,7 +168,7 @@ def prove(door: Door, chunk: str, *, repository: str) -> int:
             f"digest {found['chunk']['digest']}\nroot {found['root']}"
         )
 
-    return _asked(
+    return asked(
         door,
         "prove",
         {"chunk": chunk, "repository": repository},

@@ -17,6 +17,8 @@ _COMMANDS: Final = lazy(
     ("prove", "_acts", "prove", "Show that a chunk is in the manifest that the ledger names."),
     ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
     ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
+    ("model", "_setup", "model", "Have a model find by meaning too."),
+    ("key", "_setup", "key", "Replace the keys of the store."),
     ("erase", "_acts", "erase", "Destroy the keys of all that was indexed."),
 )
 

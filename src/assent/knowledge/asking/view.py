@@ -62,10 +62,18 @@ class View:
     @cached_property
     def is_covered(self) -> bool:
         """Whether each chunk that may be seen has a vector."""
-        return sum(one.count for one in self._visible) == sum(
-            len(one.chunks) if (mask := self._parts[number].visible) is None else int(mask[one.chunks].sum())
-            for number, one in self._vectors
-        )
+        vectors = sum(self.embedded(one) for one in {part.repository for part in self._parts})
+        return sum(one.count for one in self._visible) == vectors
+
+    def embedded(self, repository: str) -> int:
+        """How many chunks of a repository may be seen and have a vector."""
+        masks = ((self._parts[number].visible, one.chunks) for number, one in self._of(repository))
+        return sum(len(chunks) if mask is None else int(mask[chunks].sum()) for mask, chunks in masks)
+
+    def _of(self, repository: str) -> list[tuple[int, vectors.Segment]]:
+        return [
+            (number, one) for number, one in self._vectors if self._parts[number].repository == repository
+        ]
 
     def ask(
         self, question: str, *, limit: int, meaning: Meaning | None = None, where: Where | None = None

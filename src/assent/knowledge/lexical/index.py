@@ -17,8 +17,7 @@ from assent.knowledge.lexical.terms import Terms
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SYMBOL_WEIGHT: Final = 4
-PATH_WEIGHT: Final = 4
+NAME_WEIGHT: Final = 4
 """A term of a chunk's symbol, or of its path, counts as so many in its text."""
 WEIGHT_MAX: Final = 255
 TESTS: Final = 0.6
@@ -102,11 +101,14 @@ def segment_of(entries: Iterable[Entry], terms: Terms) -> Segment:
     names: list[NDArray[np.uint32]] = []
     files: list[int] = []
     paths: dict[str, int] = {}
+    of_paths: list[list[int]] = []
     for text, symbol, path in entries:
         texts.append(np.array(terms.numbers(text), np.uint32))
-        own = terms.numbers(symbol.encode()) * SYMBOL_WEIGHT + terms.numbers(path.encode()) * PATH_WEIGHT
-        names.append(np.array(own, np.uint32))
-        files.append(paths.setdefault(path, len(paths)))
+        file = paths.setdefault(path, len(paths))
+        if file == len(of_paths):
+            of_paths.append(terms.numbers(path.encode()))
+        names.append(np.array(terms.numbers(symbol.encode()) + of_paths[file], np.uint32))
+        files.append(file)
     counts = [len(one) for one in (*texts, *names)]
     chunks = np.repeat(np.tile(np.arange(len(texts), dtype=np.uint64), 2), counts)
     keys = np.array(terms.keys(), np.uint64)
@@ -114,8 +116,14 @@ def segment_of(entries: Iterable[Entry], terms: Terms) -> Segment:
     ranks = np.empty(len(keys), np.uint64)
     ranks[order] = np.arange(len(keys), dtype=np.uint64)
     numbers = np.concatenate([*texts, *names, np.zeros(0, np.uint32)])
-    # One sort of both together: by term, then by chunk.
-    pairs, often = np.unique(ranks[numbers] << np.uint64(32) | chunks, return_counts=True)
+    # One sort of all together: by term, then by chunk; the last bit says whether it stands in a name.
+    every = ranks[numbers] << np.uint64(33) | chunks << np.uint64(1)
+    every[sum(counts[: len(texts)]) :] |= np.uint64(1)
+    every.sort()
+    heads = np.flatnonzero(np.diff(every >> np.uint64(1), prepend=np.uint64(2**64 - 1)))
+    weights = np.where(every & np.uint64(1), np.uint32(NAME_WEIGHT), np.uint32(1))
+    often = np.add.reduceat(weights, heads) if len(heads) else weights
+    pairs = every[heads] >> np.uint64(1)
     used, begins = np.unique(pairs >> np.uint64(32), return_index=True)
     return Segment(
         terms=keys[order][used],

@@ -116,7 +116,7 @@ class SqlCipherStore(MemoryStore):
         expected: tuple[int, str] | None = None,
         actor: str = "",
         reason: str = "",
-        cache_bytes: int = 64 << 20,
+        cache_bytes: int = 160 << 20,
     ) -> None:
         if (keys is None) != (encryption == "off"):
             raise InputError(

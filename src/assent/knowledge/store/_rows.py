@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 NAME_BYTES_MAX: Final = 1024
 """Of a tenant's or a repository's name."""
 BUSY_S: Final = 10
-BLOCK_BYTES: Final = 64 << 10
-"""A part of a piece is sealed in blocks of this size: what is read of it is whole blocks."""
+BLOCK_BYTES: Final = 15 << 10
+"""A part of a piece is sealed in blocks of this size: what is read of it is whole blocks, each of which fits in a page."""
 _NUMBERS: Final = 24
 """Bits for the number of a chunk in its file, or of a block in its piece, below the bits of that one's own."""
 _SEEN: Final = (
     "born <= (SELECT ifnull(max(number), 0) FROM generations)"
     " AND (died IS NULL OR died > (SELECT ifnull(max(number), 0) FROM generations))"
 )
+_CHANGED: Final = "kind <> 'derived'"
 NOBODY: Final = bytes(32)
 """The repository of what belongs to none."""
 
@@ -129,7 +130,7 @@ class MemoryStore:
     """
 
     def __init__(
-        self, tenant: str, *, now_ms: Callable[[], int], actor: str = "", cache_bytes: int = 64 << 20
+        self, tenant: str, *, now_ms: Callable[[], int], actor: str = "", cache_bytes: int = 160 << 20
     ) -> None:
         self._tenant = digest_of(checked_name(tenant, "tenant"))
         self._now_ms = now_ms
@@ -173,7 +174,7 @@ class MemoryStore:
 
     def last(self, repository: str) -> Generation:
         return self._generation(
-            "WHERE repository = ? ORDER BY number DESC LIMIT 1", (self._known(repository),)
+            f"WHERE repository = ? AND {_CHANGED} ORDER BY number DESC LIMIT 1", (self._known(repository),)
         )
 
     def _generation(self, where: str, values: Sequence[object] = ()) -> Generation:
@@ -315,13 +316,11 @@ class MemoryStore:
     # -- writing ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Nobody else writes, and nothing is left over of a writer that was killed."""
+    def _writing(self, resumed: str | None = None) -> Iterator[None]:
+        """Nobody else writes, and nothing is left over of a writer that was killed, unless it is of a repository that goes on."""
         with self._alone():
             head = self.head().number
-            if self._ask("SELECT 1 FROM files WHERE born > ? OR died > ? LIMIT 1", (head, head)) or self._ask(
-                "SELECT 1 FROM pieces WHERE born > ? OR died > ? LIMIT 1", (head, head)
-            ):
+            if self.is_begun(head + 1, but=0 if resumed is None else self._known(resumed)):
                 with self._whole():
                     self._take_back(head + 1)
             if self._meta("shrink", "0") == "1":
@@ -336,12 +335,12 @@ class MemoryStore:
             FAILPOINTS.hit("knowledge.before")
         FAILPOINTS.hit("knowledge.after")
 
-    def index(self, repository: str) -> AbstractContextManager[Run]:
-        return self._index(checked_name(repository, "repository"))
+    def index(self, repository: str, *, resumes: bool = False) -> AbstractContextManager[Run]:
+        return self._index(checked_name(repository, "repository"), resumes=resumes)
 
     @contextmanager
-    def _index(self, repository: str) -> Iterator[Run]:
-        with self._writing():
+    def _index(self, repository: str, *, resumes: bool) -> Iterator[Run]:
+        with self._writing(repository if resumes else None):
             self._ask("BEGIN IMMEDIATE")
             try:
                 run = _Run(self, repository)
@@ -349,15 +348,25 @@ class MemoryStore:
             finally:
                 self._db.back()
                 self._forget_read()
-            if run.has_rests:
+            if run.has_rests and not resumes:
                 with self._whole():
                     self._take_back(run.owner.born)
+
+    def is_begun(self, number: int, *, but: int = 0) -> bool:
+        """Whether anything of a generation that is not committed is durable, other than of one repository."""
+        return any(
+            self._ask(
+                f"SELECT 1 FROM {table} WHERE (born >= ? OR died >= ?) AND repository <> ? LIMIT 1",  # noqa: S608
+                (number, number, but),
+            )
+            for table in ("files", "pieces")
+        )
 
     def undo(self, number: int) -> Generation:
         with self._writing():
             rows = self._ask("SELECT repository FROM generations WHERE number = ?", (number,))
             last = rows and self._ask(
-                "SELECT number, kind FROM generations WHERE repository = ? AND kind <> 'undo' AND undone = 0"
+                f"SELECT number, kind FROM generations WHERE repository = ? AND {_CHANGED} AND kind <> 'undo' AND undone = 0"  # noqa: S608
                 " ORDER BY number DESC LIMIT 1",
                 rows[0],
             )
@@ -372,7 +381,7 @@ class MemoryStore:
                 self._take_back(number)
                 self._ask("UPDATE generations SET undone = 1 WHERE number = ?", (number,))
                 before = self._ask(
-                    "SELECT root FROM generations WHERE repository = ? AND kind <> 'undo' AND undone = 0"
+                    f"SELECT root FROM generations WHERE repository = ? AND {_CHANGED} AND kind <> 'undo' AND undone = 0"  # noqa: S608
                     " ORDER BY number DESC LIMIT 1",
                     (repository,),
                 )
@@ -403,7 +412,7 @@ class MemoryStore:
                 number = self.head().number + 1
                 self._remove_pieces("repository = ? AND died IS NOT NULL", (known,))
                 owner = Owner(known, repository, number)
-                self._rewrite(owner, np.array(sorted(gone), np.int64), rewriters or {})
+                self._rewrite(owner, rewriters or {})
                 root = workspace_root((one.path, one.leaf) for one in self._files(repository, "died IS NULL"))
                 done = self._committed(known, "forget", root)
                 self._set("shrink", "1")
@@ -418,9 +427,12 @@ class MemoryStore:
         self._set("shrink", "0")
         FAILPOINTS.hit("knowledge.after")
 
-    def _rewrite(self, owner: Owner, gone: NDArray[np.int64], rewriters: Mapping[str, Rewriter]) -> None:
+    def _rewrite(self, owner: Owner, rewriters: Mapping[str, Rewriter]) -> None:
+        there = self._ask("SELECT id FROM files WHERE repository = ?", (owner.known,))
+        rows = np.array([row for (row,) in there], np.int64)
         for piece in self._pieces(owner.repository, "repository = ?", (owner.known,)):
-            keep = ~np.isin(piece.rows, gone)
+            # A derived piece may be about files that were taken back since.
+            keep = np.isin(piece.rows, rows)
             if keep.all():
                 continue
             rewriter = rewriters.get(piece.kind)
@@ -499,10 +511,20 @@ class MemoryStore:
         sql = f"UPDATE {table} SET died = ? WHERE repository = ? AND {where} AND died IS NULL RETURNING id"  # noqa: S608
         return bool(self._ask(sql, (owner.born, owner.known, *values)))
 
-    def commit_run(self, owner: Owner) -> Generation:
+    def files_of(self, owner: Owner) -> list[Held]:
+        """The files as a run has left them so far; for runs alone."""
+        return self._files(owner.repository, "died IS NULL")
+
+    def count_of(self, owner: Owner) -> int:
+        """How many files a run has; for runs alone."""
+        return int(
+            self._ask("SELECT count(*) FROM files WHERE born = ? AND died IS NULL", (owner.born,))[0][0]
+        )
+
+    def commit_run(self, owner: Owner, kind: str) -> Generation:
         """Have all of a run seen; for runs alone."""
-        root = workspace_root((one.path, one.leaf) for one in self._files(owner.repository, "died IS NULL"))
-        done = self._committed(owner.known, "index", root)
+        root = workspace_root((one.path, one.leaf) for one in self.files_of(owner))
+        done = self._committed(owner.known, kind, root)
         FAILPOINTS.hit("knowledge.before")
         self._ask("COMMIT")
         FAILPOINTS.hit("knowledge.after")
@@ -600,7 +622,11 @@ class _Run:
     def __init__(self, store: MemoryStore, repository: str) -> None:
         self._store = store
         self.owner = store.begin_run(repository)
-        self.has_rests = False
+        self.resumed = store.count_of(self.owner)
+        self.has_rests = store.is_begun(self.owner.born)
+
+    def files(self) -> list[Held]:
+        return self._store.files_of(self.owner)
 
     def put(self, file: Listed, texts: Sequence[bytes]) -> int:
         assert len(file.chunks) == len(texts), "each chunk has a text"
@@ -630,8 +656,8 @@ class _Run:
         self._store.save_run()
         self.has_rests = True
 
-    def commit(self) -> Generation:
-        done = self._store.commit_run(self.owner)
+    def commit(self, kind: Literal["index", "derived"] = "index") -> Generation:
+        done = self._store.commit_run(self.owner, kind)
         self.has_rests = False
         return done
 

@@ -31,7 +31,7 @@ class Generation(msgspec.Struct, frozen=True):
     """A change of a repository that was committed, and the root of its manifest from then on (hex)."""
 
     number: int
-    kind: Literal["", "index", "undo", "forget"]
+    kind: Literal["", "index", "derived", "undo", "forget"]
     repository: str
     root: str
 
@@ -91,6 +91,17 @@ Rewriter: TypeAlias = "Callable[[Piece, NDArray[np.bool_]], Mapping[str, Buffer]
 class Run(Protocol):
     """A generation that is being written, of one repository."""
 
+    @property
+    def resumed(self) -> int:
+        """How many files were there when it began, of a run before that was cut off."""
+
+    @property
+    def has_rests(self) -> bool:
+        """Whether anything of it is durable, by itself or by a run before."""
+
+    def files(self) -> list[Held]:
+        """The files of the repository as they would be if it were committed now, in the order of their paths' bytes."""
+
     def put(self, file: Listed, texts: Sequence[bytes]) -> int:
         """Keep a file in place of the one with its path; `texts`: of its chunks. Its row."""
 
@@ -109,8 +120,11 @@ class Run(Protocol):
     def save(self) -> None:
         """Write what was put so far, so that it takes no memory. It is not seen before `commit`."""
 
-    def commit(self) -> Generation:
-        """Make all of it seen. Leaving without is as if nothing had been written."""
+    def commit(self, kind: Literal["index", "derived"] = "index") -> Generation:
+        """Make all of it seen. Leaving without is as if nothing had been written.
+
+        `derived`: nothing but pieces was put, made of what is there. The repository is as it was, and so is what can be undone.
+        """
 
 
 class Store(Protocol):
@@ -120,7 +134,7 @@ class Store(Protocol):
         """What was committed last, of whatever repository; number 0: nothing yet. Cheap."""
 
     def last(self, repository: str) -> Generation:
-        """What was committed last of a repository."""
+        """What was committed last of a repository that changed it."""
 
     def repositories(self) -> list[str]:
         """All that something was indexed of."""
@@ -140,8 +154,12 @@ class Store(Protocol):
     def pieces(self, repository: str, kind: str) -> list[Piece]:
         """The pieces of a kind, in the order in which they were put."""
 
-    def index(self, repository: str) -> AbstractContextManager[Run]:
-        """A new generation. `WorldError` `STORAGE_BUSY` when another process writes for too long."""
+    def index(self, repository: str, *, resumes: bool = False) -> AbstractContextManager[Run]:
+        """A new generation. `WorldError` `STORAGE_BUSY` when another process writes for too long.
+
+        `resumes`: what the last run had saved when it was cut off is in it, if that was one of the same repository and nothing
+        else was written since; and where this one is left without `commit`, what it saved stays for the next.
+        """
 
     def undo(self, number: int) -> Generation:
         """Take back a generation that was the last of its repository; `InputError` `KNOWLEDGE_UNDO_REFUSED` else."""

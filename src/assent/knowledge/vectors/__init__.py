@@ -3,6 +3,7 @@
 from assent.knowledge.vectors.codes import DIMENSIONS_MAX, codes_of, quantised
 from assent.knowledge.vectors.nearest import cosines, search
 from assent.knowledge.vectors.segment import CODES_VERSION, Rows, Segment, segment_of
+from assent.knowledge.vectors.stored import parts_of, stored, without
 
 __all__ = [
     "CODES_VERSION",
@@ -11,7 +12,10 @@ __all__ = [
     "Segment",
     "codes_of",
     "cosines",
+    "parts_of",
     "quantised",
     "search",
     "segment_of",
+    "stored",
+    "without",
 ]

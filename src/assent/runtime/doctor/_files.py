@@ -26,6 +26,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield _guarded("path resolution", lambda: _openat2(settings))
     yield _guarded("state directory", lambda: _state(settings))
     yield _guarded("signing key", lambda: _key(settings))
+    yield _guarded("knowledge key", lambda: _knowledge_key(settings))
     yield _guarded("socket folder", lambda: Check("socket folder", "ok", str(settings.runtime_dir())))
     yield _guarded("approvers", lambda: _approvers(settings))
     yield from reach_checks(settings)
@@ -98,6 +99,18 @@ def _key(settings: Settings) -> Check:
         hint = "move it, and set `key` under `[ledger]`"
         return Check(name, "warning", "lies beside the ledger it signs", hint)
     return found
+
+
+def _knowledge_key(settings: Settings) -> Check:
+    name, said, folder = "knowledge key", settings.areas["knowledge"], settings.knowledge_keys
+    if said["key"] == "keychain":
+        return Check(name, "ok", "in the system's keychain")
+    how = "mode 0600" if said["passphrase_file"] is None else "under a passphrase"
+    if not folder.exists():
+        return Check(
+            name, "ok", f"not there yet: the first `knowledge index` makes a file ({how}) in `{folder}`"
+        )
+    return Check(name, "ok", f"a file ({how}) in `{folder}`: keep a copy of it elsewhere")
 
 
 def _approvers(settings: Settings) -> Check:

@@ -302,10 +302,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def hidden_files(self) -> tuple[Path, ...]:
         """What no capability, archive or program may read, a folder with all it holds; none of it need exist."""
         vault, homes = self.secrets.vault, self.configuration_homes
+        phrase = self.areas["knowledge"]["passphrase_file"]
         return _each(
             self.state,
             self.key_path,
             self.knowledge_keys,
+            Path(str(phrase)) if phrase is not None else None,
             *(home / name for home in homes for name in ("keys", "secrets")),
             *(path for secret in self.secrets.secrets.values() for path in secret.files),
             vault.token_file,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from assent import system
+from assent.errors import InputError
 from assent.runtime.settings.effective import Settings
 
 if TYPE_CHECKING:
     from assent.capabilities.knowledge import Library
-    from assent.knowledge.store import KeySource, Store
+    from assent.knowledge.store import KeySource, SqlCipherStore
+    from assent.sandbox import Sandbox
 
 _DIGESTS: Final = "digests"
 
@@ -26,17 +29,42 @@ def library_of(settings: Settings) -> Library:
         partial(_store, settings),
         partial(_erase, settings),
         partial(_key, settings),
+        models=settings.state / "models",
+        sandbox=partial(_sandbox, settings),
+        now_ms=system.SystemClock().monotonic_ms,
     )
 
 
 def keys_of(settings: Settings) -> KeySource:
-    """Where the master keys are: in files of mode 0600 beside the key that signs the ledger, and not in the state."""
-    from assent.runtime.wiring.knowledge_keys import FileKeys
+    """Where the master keys are: in files beside the key that signs the ledger, sealed or not, or in the system's keychain."""
+    from assent.runtime.wiring._secret_files import read_secret_file
+    from assent.runtime.wiring.knowledge_keys import FileKeys, KeychainKeys, PassphraseKeys
 
-    return FileKeys(settings.knowledge_keys)
+    said = settings.areas["knowledge"]
+    if said["key"] == "keychain":
+        return KeychainKeys()
+    if said["passphrase_file"] is None:
+        return FileKeys(settings.knowledge_keys)
+    place = Path(str(said["passphrase_file"]))
+    passphrase = read_secret_file(place)
+    if not passphrase:
+        raise InputError(
+            "KNOWLEDGE_KEY_MISSING",
+            "the file of the passphrase is not there, or is empty",
+            path=str(place),
+            hint="put the passphrase there, with mode 0600",
+        )
+    return PassphraseKeys(settings.knowledge_keys, passphrase, system.SystemEntropy())
 
 
-def _store(settings: Settings) -> Store:
+def _sandbox(settings: Settings) -> Sandbox:
+    from assent.sandbox import Sandbox
+
+    is_off = settings.areas["knowledge"]["unconfined"] is True
+    return Sandbox.detect(backend=settings.sandbox.backend, unconfined=is_off)
+
+
+def _store(settings: Settings) -> SqlCipherStore:
     from assent.capabilities.knowledge.area import STORE
     from assent.knowledge.store import SqlCipherStore
 

@@ -1,0 +1,252 @@
+"""The model of a store: which one it is, and the vectors that it made of what was indexed.
+
+A store has one model at a time. Its record is a piece of a repository of its own, which no configuration can name, so that
+taking another model is a generation as everything else, and can be taken back. Vectors of another model are never looked at.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from assent.errors import WorldError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from assent.knowledge.asking import Meaning
+    from assent.knowledge.embedding import Embedder, ModelRecord
+    from assent.knowledge.manifest import Cut
+    from assent.knowledge.store import Piece, Rewriter, Store
+    from assent.knowledge.vectors import Segment
+
+MODELS: Final = "assent: models"
+"""The repository of the record: no name in a configuration has a space."""
+LEXICAL: Final = "lexical"
+VECTORS: Final = "vectors"
+VECTORS_AT_ONCE: Final = 2_048
+"""Vectors that are made before they are kept, and searched with: what is lost when the process ends."""
+_TEXTS_AT_ONCE: Final = 64
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A model that was added: its folder, and what it was then."""
+
+    folder: str
+    record: ModelRecord
+
+
+class Models:
+    """The model of a store. `cache` is where converted models are."""
+
+    def __init__(self, store: Callable[[], Store], cache: Path) -> None:
+        self._store = store
+        self._cache = cache
+        self._guard = threading.Lock()
+        self._opened: tuple[str, Embedder] | None = None
+
+    def kept(self) -> Kept | None:
+        """What was added; None: what is asked is found by words alone."""
+        from assent.knowledge.embedding import ModelRecord
+
+        for piece in self._store().pieces(MODELS, "model"):
+            folder, record = msgspec.json.decode(piece.read("record"), type=tuple[str, ModelRecord])
+            return Kept(folder, record)
+        return None
+
+    def use(self, folder: str | None) -> Kept | None:
+        """Have the model in a folder from now on, as it is there now, or none.
+
+        `InputError` `KNOWLEDGE_MODEL_INVALID`, `KNOWLEDGE_EXTRA_MISSING`.
+        """
+        from assent.knowledge.embedding import add_model
+
+        found = None if folder is None else Kept(folder, add_model(Path(folder), self._cache))
+        if found != self.kept():
+            with self._store().index(MODELS) as run:
+                if found is None:
+                    run.remove_piece("model", "model")
+                else:
+                    told = msgspec.json.encode((found.folder, found.record))
+                    run.put_piece("model", "model", {"record": told})
+                run.commit()
+        return found
+
+    def embedder(self) -> Embedder | None:
+        """The model, ready. `InputError` `KNOWLEDGE_MODEL_CHANGED` where it is not what was added."""
+        from assent.knowledge.embedding import open_model
+
+        kept = self.kept()
+        if kept is None:
+            return None
+        with self._guard:
+            if self._opened is None or self._opened[0] != kept.record.digest:
+                self._opened = (
+                    kept.record.digest,
+                    open_model(Path(kept.folder), kept.record, self._cache, threads=2),
+                )
+            return self._opened[1]
+
+    def meaning(self, question: str) -> Meaning | None:
+        """A question as the model understands it; None without a model."""
+        from assent.knowledge.asking import Meaning
+
+        model = self.embedder()
+        return None if model is None else Meaning(model.model, model.embed([question])[0])
+
+    # -- vectors ----------------------------------------------------------------------------------
+
+    def vectors_of(self, repository: str) -> dict[str, tuple[Segment, ...]]:
+        """The vectors of the model, by the name of the piece of words whose chunks they are of."""
+        kept = self.kept()
+        if kept is None:
+            return {}
+        return {name: tuple(each) for name, each in self._segments(repository, kept.record.digest)[0].items()}
+
+    def _segments(self, repository: str, model: str) -> tuple[dict[str, list[Segment]], list[Piece]]:
+        """What fits a piece of words that is there, and what is of no use any more."""
+        from assent.knowledge.vectors import stored
+
+        store = self._store()
+        words = {one.name for one in store.pieces(repository, LEXICAL)}
+        found: dict[str, list[Segment]] = {}
+        useless: list[Piece] = []
+        for piece in store.pieces(repository, VECTORS):
+            name, segment = piece.name.rpartition("/")[0], stored(piece, model)
+            if name in words and segment is not None:
+                found.setdefault(name, []).append(segment)
+            else:
+                useless.append(piece)
+        return found, useless
+
+    def make(self, repository: str, told: Callable[[int], bool]) -> int:
+        """Make the vectors that are missing, of what was indexed last first, and how many are missing then.
+
+        They are kept `VECTORS_AT_ONCE` at a time. `told` hears how many were made, and says whether to go on: what is made
+        until then is kept, and the next call makes the others.
+        """
+        store, model = self._store(), self.embedder()
+        found, useless = self._segments(repository, "" if model is None else model.model)
+        if useless:
+            with store.index(repository) as run:
+                for piece in useless:
+                    run.remove_piece(VECTORS, piece.name)
+                run.commit("derived")
+        if model is None:
+            return 0
+        todo = [
+            (piece, chunks)
+            for piece in reversed(store.pieces(repository, LEXICAL))
+            for chunks in self._missing(repository, piece, found.get(piece.name, []))
+        ]
+        missing, made = sum(len(chunks) for _, chunks in todo), 0
+        # What was compacted or forgotten meanwhile is nothing to have vectors of: the next call looks again.
+        with suppress(_StaleError):
+            for piece, chunks in todo:
+                vectors = self._vectors(repository, piece, chunks, model, partial(_after, told, made))
+                if not len(vectors):
+                    break
+                self._keep(repository, piece, chunks[: len(vectors)], vectors, model.model)
+                made += len(vectors)
+        return missing - made
+
+    def _missing(
+        self, repository: str, piece: Piece, there: Sequence[Segment]
+    ) -> Iterator[NDArray[np.int64]]:
+        """The chunks of a piece that are searched and have no vector, some at a time."""
+        import numpy as np
+
+        held = np.array([one.row for one in self._store().files(repository)], np.int64)
+        wanted = np.isin(piece.rows, held)[_files_of(piece)]
+        for one in there:
+            wanted[one.chunks] = False
+        numbers = np.flatnonzero(wanted)
+        for begin in range(0, len(numbers), VECTORS_AT_ONCE):
+            yield numbers[begin : begin + VECTORS_AT_ONCE]
+
+    def _vectors(
+        self,
+        repository: str,
+        piece: Piece,
+        chunks: NDArray[np.int64],
+        model: Embedder,
+        told: Callable[[int], bool],
+    ) -> NDArray[np.float32]:
+        """The vectors of the first so many of some chunks, as long as they are wanted."""
+        import numpy as np
+
+        store, files = self._store(), _files_of(piece)
+        paths = {one.row: one.path for one in store.files(repository)}
+        found = [np.zeros((0, model.size), np.float32)]
+        row = -1
+        cuts: tuple[Cut, ...] = ()
+        for begin in range(0, len(chunks), _TEXTS_AT_ONCE):
+            if not told(begin):
+                break
+            texts = []
+            for chunk in chunks[begin : begin + _TEXTS_AT_ONCE].tolist():
+                number = chunk - int(np.searchsorted(files, files[chunk]))
+                try:
+                    if row != piece.rows[files[chunk]]:
+                        row = int(piece.rows[files[chunk]])
+                        cuts = store.cuts(row)
+                    text = store.text(row, number).decode()
+                except WorldError as error:
+                    raise _StaleError from error
+                texts.append(f"{paths[row]} {cuts[number].symbol}\n{text}")
+            found.append(model.embed(texts))
+        return np.concatenate(found)
+
+    def _keep(
+        self,
+        repository: str,
+        piece: Piece,
+        chunks: NDArray[np.int64],
+        vectors: NDArray[np.float32],
+        model: str,
+    ) -> None:
+        import numpy as np
+
+        from assent.knowledge.vectors import parts_of, segment_of
+
+        store = self._store()
+        with store.index(repository) as run:
+            # INVARIANT: nobody else writes now; whoever has forgotten files meanwhile has counted the chunks anew.
+            if not any(
+                one.name == piece.name and np.array_equal(one.rows, piece.rows)
+                for one in store.pieces(repository, LEXICAL)
+            ):
+                raise _StaleError
+            counts = np.bincount(_files_of(piece), minlength=len(piece.rows))
+            parts = parts_of(segment_of(model, vectors, chunks.astype(np.uint32)), counts)
+            run.put_piece(VECTORS, f"{piece.name}/{store.head().number}", parts, piece.rows)
+            run.commit("derived")
+
+
+def _after(told: Callable[[int], bool], made: int, more: int) -> bool:
+    return told(made + more)
+
+
+class _StaleError(Exception):
+    """What vectors were made of is no more."""
+
+
+def rewriters() -> Mapping[str, Rewriter]:
+    """How pieces are written anew without files that are forgotten."""
+    from assent.knowledge import lexical, vectors
+
+    return {LEXICAL: lexical.without, VECTORS: vectors.without}
+
+
+def _files_of(piece: Piece) -> NDArray[np.uint32]:
+    """The file of each chunk of a piece of words."""
+    import numpy as np
+
+    return np.frombuffer(piece.read("files"), "<u4")

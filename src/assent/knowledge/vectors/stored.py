@@ -1,0 +1,78 @@
+"""Segments of vectors as bytes in named parts, beside the stored segment of words whose chunks they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+import numpy as np
+
+from assent.knowledge.vectors.segment import CODES_VERSION, Segment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class _Head(msgspec.Struct, frozen=True):
+    model: str
+    size: int
+    codes_version: int = CODES_VERSION
+
+
+_HEADS: Final = msgspec.json.Decoder(_Head)
+
+
+class Parts(Protocol):
+    """Where the parts of a segment are."""
+
+    def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
+        """Bytes of a part."""
+
+
+def parts_of(segment: Segment, chunks: NDArray[np.integer]) -> dict[str, bytes]:
+    """A segment as bytes. `chunks`: how many chunks each file of the segment of words has."""
+    return {
+        "head": msgspec.json.encode(_Head(segment.model, segment.size)),
+        "files": chunks.astype("<u4").tobytes(),
+        "chunks": segment.chunks.astype("<u4").tobytes(),
+        "codes": segment.codes.astype("<u8").tobytes(),
+        "rows": segment.rows(0, len(segment.chunks)).tobytes(),
+    }
+
+
+def stored(parts: Parts, model: str) -> Segment | None:
+    """A segment that is somewhere else, whose bytes are read when they are asked for; None: of another model."""
+    head = _HEADS.decode(parts.read("head"))
+    if (head.model, head.codes_version) != (model, CODES_VERSION):
+        return None
+    chunks, codes = _array(parts, "chunks", "<u4"), _array(parts, "codes", "<u8")
+
+    def rows(begin: int, end: int) -> NDArray[np.int8]:
+        data = parts.read("rows", begin * head.size, end * head.size)
+        return np.frombuffer(data, np.int8).reshape(-1, head.size)
+
+    return Segment(head.model, head.size, chunks, codes.reshape(-1, len(chunks)), rows)
+
+
+def without(parts: Parts, keep: NDArray[np.bool_]) -> Mapping[str, bytes] | None:
+    """A stored segment without some of the files (`True`: it stays), as the segment of words has them; None: nothing stays."""
+    head = _HEADS.decode(parts.read("head"))
+    counts, chunks = _array(parts, "files", "<u4"), _array(parts, "chunks", "<u4")
+    staying = np.repeat(keep, counts)
+    kept = staying[chunks]
+    if not kept.any():
+        return None
+    numbers = np.cumsum(staying) - 1
+    rows = _array(parts, "rows", "<i1").reshape(-1, head.size)[kept]
+    return {
+        "head": parts.read("head"),
+        "files": counts[keep].tobytes(),
+        "chunks": numbers[chunks[kept]].astype("<u4").tobytes(),
+        "codes": _array(parts, "codes", "<u8").reshape(-1, len(chunks))[:, kept].tobytes(),
+        "rows": rows.tobytes(),
+    }
+
+
+def _array(parts: Parts, name: str, kind: str) -> NDArray[Any]:  # `Any`: of the kind that is said
+    return np.frombuffer(parts.read(name), kind)

@@ -1,0 +1,125 @@
+"""The keys of what was indexed are where the configuration says, and are replaced without anything being lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from assent import Runtime
+from assent.capabilities.knowledge import _acts
+from assent.cli import main
+from assent.invocation import CancelToken
+from assent.runtime.wiring.knowledge_keys import KeychainKeys
+from tests.support.bodies import code, user
+
+ADA = user("ada")
+POLICY = """\
+version: 1
+rules:
+  - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
+"""
+
+
+def workspace_of(tmp_path: Path, knowledge: str = "") -> Path:
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    ledger = f'[ledger]\nkey = "{tmp_path}/keys/ledger.key"\n'
+    (work / "assent.toml").write_text(f'policy = "policy.yaml"\n{ledger}[knowledge]\n{knowledge}\n')
+    (work / "policy.yaml").write_text(POLICY)
+    (work / "policy.yaml").chmod(0o600)
+    (work / "a.md").write_text("the quartz lies here\n")
+    return work
+
+
+def keys_in(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "keys" / "ledger.key.knowledge"
+    return sorted(one.name for one in folder.iterdir() if "knowledge" in one.name)
+
+
+async def found(rt: Runtime) -> int:
+    result = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
+    assert result.error is None, result.error
+    outputs: Any = result.outputs
+    return len(outputs["hits"])
+
+
+async def test_keys_are_replaced(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path)
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+        (before,) = keys_in(tmp_path)
+        result = await rt.call("knowledge.rotate_key", principal=ADA)
+        assert result.outputs == {"is_done": True}
+        (after,) = keys_in(tmp_path)
+        assert before != after
+        assert await found(rt) == 1
+    async with Runtime.open(workspace=work) as rt:
+        assert await found(rt) == 1
+        assert (await rt.call("knowledge.verify", principal=ADA)).error is None
+
+
+def test_what_is_cancelled_goes_on_the_next_time() -> None:
+    steps = [True, True, False]
+    store = SimpleNamespace(rotate=lambda: steps.pop(0))
+    app = SimpleNamespace(get=lambda _: SimpleNamespace(store=store))
+    context: Any = SimpleNamespace(app=app, cancel=CancelToken(), progress=lambda *_, **__: None)
+    context.cancel.cancel()
+    assert not _acts.rotate_key(context).is_done
+    context.cancel = CancelToken()
+    assert _acts.rotate_key(context).is_done
+    assert steps == []
+
+
+async def test_keys_are_sealed_under_a_passphrase(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path, f'passphrase_file = "{tmp_path}/phrase"')
+    phrase = tmp_path / "phrase"
+    async with Runtime.open(workspace=work) as rt:
+        result = await rt.call("knowledge.index", principal=ADA)
+        assert code(result) == "KNOWLEDGE_KEY_MISSING"
+    phrase.write_text("a long one")
+    phrase.chmod(0o600)
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+        assert await found(rt) == 1
+    phrase.write_text("another one")
+    async with Runtime.open(workspace=work) as rt:
+        result = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
+        assert code(result) == "KNOWLEDGE_KEY_WRONG"
+
+
+async def test_keys_are_kept_in_the_keychain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, bytes] = {}
+    monkeypatch.setattr(KeychainKeys, "load", lambda _, name: kept.get(name))
+    monkeypatch.setattr(KeychainKeys, "keep", lambda _, name, key: kept.update({name: key}))
+    work = workspace_of(tmp_path, 'key = "keychain"')
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+        assert await found(rt) == 1
+    assert any(name.startswith("knowledge-") for name in kept)
+    assert not (tmp_path / "keys" / "ledger.key.knowledge").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("", "not there yet: the first `knowledge index` makes a file (mode 0600)"),
+        ('passphrase_file = "phrase"', "makes a file (under a passphrase)"),
+        ('key = "keychain"', "in the system's keychain"),
+    ],
+)
+def test_doctor_tells_where_keys_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, seen: str
+) -> None:
+    work = workspace_of(tmp_path, said)
+    main(["doctor", "--workspace", str(work)])
+    assert seen in " ".join(capsys.readouterr().out.split())
+
+
+def test_doctor_tells_that_a_key_was_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = workspace_of(tmp_path)
+    (tmp_path / "keys" / "ledger.key.knowledge").mkdir(parents=True)
+    main(["doctor", "--workspace", str(work)])
+    assert "a file (mode 0600) in `" in " ".join(capsys.readouterr().out.split())

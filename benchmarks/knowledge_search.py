@@ -72,7 +72,7 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
     rows, found = [], {}
 
     def row(name: str, ask: Callable[[int], object]) -> float:
-        found[name] = _ms(ask, len(questions))
+        found[name] = _ms(ask, range(len(questions)))
         rows.append([name, *map(number, found[name])])
         return found[name][0]
 
@@ -91,9 +91,11 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
             [one.vectors[0] for one in parts], asked[at].vector, model="made up", limit=LIMIT
         ),
     )
-    masked = row(
-        f"{count * segments}: words and meaning, one in ten hidden", of(View(hidden, _told), has_meaning=True)
-    )
+    open_view = of(large, has_meaning=True)
+    hidden_view = of(View(hidden, _told), has_meaning=True)
+    row(f"{count * segments}: words and meaning, one in ten hidden", hidden_view)
+    # By turns, so that a machine that gets slower meets both.
+    masked = median(_ms(hidden_view, [at])[0] / _ms(open_view, [at])[0] for at in range(len(questions)))
     brute = row(f"baseline, {count}: all float32 compared", partial(_brute, every, asked))
     plain = row(f"baseline, {count}: FTS5, any of the words", partial(_matched, texts_db, questions))
     show("questions answered, CPU time", ["what", "p50 ms", "p95 ms"], rows)
@@ -116,7 +118,7 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
         Target(f"{count} chunks by words: p50 ms", by_words, 8, at_least=False),
         Target(f"{count} chunks by words and meaning: p50 ms", fused, 12, at_least=False),
         Target(f"{count * segments} chunks by words and meaning: p50 ms", of_million, 20, at_least=False),
-        Target("a mask of what is hidden: share of the time", masked / of_million, 1.1, at_least=False),
+        Target("a mask of what is hidden: times as long", masked, 1.1, at_least=False),
     ]
     data = {
         "ms": found,
@@ -126,13 +128,13 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
     return _part.Part("knowledge_search", data, targets)
 
 
-def _ms(ask: Callable[[int], object], count: int) -> tuple[float, float]:
+def _ms(ask: Callable[[int], object], numbers: Sequence[int]) -> tuple[float, float]:
     times = []
-    for at in range(count):
+    for at in numbers:
         began = process_time()
         ask(at)
         times.append((process_time() - began) * 1e3)
-    return median(times), sorted(times)[int(count * 0.95)]
+    return median(times), sorted(times)[int(len(times) * 0.95)]
 
 
 def _told(_part: int, _chunk: int) -> Told:

@@ -50,6 +50,7 @@ LEAKS: Final = {
         "findings",
         "runtime/capabilities/_registered.py",
     ): "nobody else makes a version of what findings are made of",
+    ("knowledge", "cli/knowledge/_acts.py"): "all repositories are those that its table names",
     ("knowledge", "runtime/_parts.py"): "the keys of the store of knowledge are the roof's",
     ("knowledge", "runtime/wiring/knowledge.py"): "as above: it opens both",
     (

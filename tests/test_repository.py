@@ -180,6 +180,7 @@ SMALL: Final = {
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
     "cli.findings._group": _LOADED_LATER,
+    "cli.knowledge._group": _LOADED_LATER,
     "cli.plugins._group": _LOADED_LATER,
     "cli.scans._group": _LOADED_LATER,
     "server._looks": _SUBJECT,

@@ -59,6 +59,12 @@ COMMANDS: Final = lazy(
         "findings",
         "Import what scanners wrote; list, decide about and export findings.",
     ),
+    (
+        "knowledge",
+        "knowledge._group",
+        "knowledge",
+        "Index what the workspace holds, and search it.",
+    ),
     ("scan", "scans._group", "scan", "List scanners, and run one within the written scope."),
     (
         "resource",

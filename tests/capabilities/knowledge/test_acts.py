@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from assent import Runtime
+from assent.knowledge.manifest import Proof, verify
 from assent.spec.principal import Principal
 from tests.support.bodies import code, user
 from tests.support.shelves import told_in
@@ -84,7 +86,7 @@ async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
         hits = (await called(rt, "knowledge.search", query="AWS key"))["hits"]
         assert not any("AKIA" in one["text"] for one in hits)
         verified = await called(rt, "knowledge.verify")
-        assert [one["root"] for one in verified["repositories"]] == [found["root"]]
+        assert [one["root"] for one in verified["repositories"]] == [found["root"], ""]
         assert told_in(workspace / ".assent", MARKER, HIDDEN, "AKIA", "text.split") == []
     assert told_in(workspace / ".assent", MARKER, HIDDEN, "AKIA", "text.split") == []
 
@@ -162,3 +164,48 @@ async def test_a_denied_search_is_on_the_record(workspace: Path) -> None:
         result = await rt.call("knowledge.search", {"query": QUERY}, principal=ADA)
         assert code(result) == "POLICY_DENIED"
         assert told_in(workspace / ".assent", MARKER) == []
+
+
+async def test_a_chunk_is_proved_to_the_root(workspace: Path) -> None:
+    """With the manifest's own check, from what the answer says."""
+    async with opened(workspace) as rt:
+        found = await called(rt, "knowledge.index", repository="code")
+        (hit, *_) = (await called(rt, "knowledge.search", query=MARKER))["hits"]
+        proof = await called(rt, "knowledge.prove", chunk=hit["chunk"], repository="code")
+        assert verify(msgspec.convert({**proof, "chunk": [*proof["chunk"].values()]}, Proof), found["root"])
+        result = await rt.call(
+            "knowledge.prove", {"chunk": "src/no.py::0", "repository": "code"}, principal=ADA
+        )
+        assert code(result) == "KNOWLEDGE_CHUNK_UNKNOWN"
+
+
+async def test_who_may_not_see_a_file_is_not_told_that_there_is_one(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        await called(rt, "knowledge.index", repository="people")
+        counts = [
+            (await called(rt, "knowledge.status", who))["repositories"][1]["files"] for who in (ADA, HUGO)
+        ]
+        assert counts == [0, 1]
+
+
+async def test_what_changed_back_is_what_it_was(workspace: Path) -> None:
+    """The root is that of the files, whatever they were in between, and also of those that are not text."""
+    async with opened(workspace) as rt:
+        first = await called(rt, "knowledge.index", repository="code")
+        blob = (workspace / "src" / "blob.bin").read_bytes()
+        (workspace / "src" / "blob.bin").write_text("text by now\n")
+        (workspace / "src" / "empty.txt").write_text("")
+        second = await called(rt, "knowledge.index", repository="code")
+        assert (second["left_out"], second["files"]) == ({}, 4)
+        (workspace / "src" / "blob.bin").write_bytes(blob)
+        (workspace / "src" / "empty.txt").unlink()
+        third = await called(rt, "knowledge.index", repository="code")
+        assert (third["root"], second["root"] != first["root"]) == (first["root"], True)
+
+
+async def test_a_plan_tells_what_would_be_read(workspace: Path) -> None:
+    (workspace / "src" / "link").symlink_to("..")
+    async with opened(workspace) as rt:
+        found = await called(rt, "knowledge.plan", repository="code")
+        assert (found["files"], found["left_out"], found["folder"]) == (3, {"link": 1}, "src")
+        assert [one["path"] for one in found["first_left_out"]] == ["src/link"]

@@ -147,6 +147,14 @@ def test_until_all_have_a_vector_meaning_orders_what_words_found() -> None:
     assert paths(view_of([one for one in rows if one.near is None]), meaning=MEANING) == ["a.py", "c.py"]
 
 
+@pytest.mark.parametrize("others", [[], [Row("c.py", "alpha")]])
+def test_a_test_counts_for_less_by_meaning_too(others: list[Row]) -> None:
+    rows = [Row("src/a.py", "alpha", 0.8), Row("tests/b.py", "alpha", 0.9), *others]
+    found = view_of(rows).ask("alpha", limit=9, meaning=MEANING)
+    ranks = {one.path: one.why.meaning_rank for one in found}
+    assert (ranks["src/a.py"] or 0) < (ranks["tests/b.py"] or 0)
+
+
 @pytest.mark.parametrize("is_seen", [True, False])
 def test_coverage_is_that_of_what_may_be_seen(*, is_seen: bool) -> None:
     rows = [*ROWS, Row("z.py", "alpha", None, is_seen)]

@@ -5,6 +5,7 @@ What is asked and what is found is told and not kept (`UnkeptText`): the ledger 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from pydantic import Field
 from assent.capabilities.knowledge._library import LEXICAL, WHOLE, Indexed, Library
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
+from assent.knowledge.sources import Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
@@ -21,6 +23,9 @@ from assent.spec.words.sizes import count_text
 QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
 FORGOTTEN_MAX: Final = 10_000
+LEFT_OUT_SHOWN_MAX: Final = 1_000
+BYTES_PER_S: Final = 10_000_000
+"""What is indexed in a second on a common machine, for what a plan expects."""
 
 RepositoryName = Annotated[
     str, Field(min_length=1, max_length=128, description="a repository of `[knowledge]`")
@@ -53,9 +58,7 @@ class IndexEffect:
         """Read what changed, and keep it cleaned."""
 
         def check(looked: int) -> None:
-            if context.cancel.is_cancelled:
-                # Nothing of the generation is seen that was not committed.
-                raise NoEffectError("RUN_CANCELLED", "the indexing was cancelled")
+            _require_wanted(context)
             if looked % 100 == 0:
                 context.progress(looked, message=count_text(looked, "file"))
 
@@ -178,31 +181,138 @@ def _place(context: LocalContext, parameters: ChunkName) -> tuple[int, int]:
     return place
 
 
-class Verified(SpecModel):
-    """A repository that is what its root says."""
+class Standing(SpecModel):
+    """How a repository stands; `files` and `chunks` are those that who asks may search."""
 
     repository: str
+    folder: str | None
+    """None: it is configured no more."""
     generation: int
+    """0: it was never indexed."""
     root: str
     files: int
+    chunks: int
 
 
-class Verification(SpecModel):
-    """What was read against the roots."""
+class Status(SpecModel):
+    """What can be searched."""
 
-    repositories: tuple[Verified, ...]
+    tenant: str
+    repositories: tuple[Standing, ...]
 
 
-def verify(context: LocalContext) -> Verification:
-    """Read all there is against the roots of the repositories."""
-    store = context.app.get(Library).store
-    store.verify()
+def status(context: LocalContext) -> Status:
+    """The repositories that are configured, and those that were indexed."""
+    library, roles = context.app.get(Library), frozenset(context.principal.roles)
     found = []
-    for name in store.repositories():
-        last = store.last(name)
-        count = len(store.files(name))
-        found.append(Verified(repository=name, generation=last.number, root=last.root, files=count))
-    return Verification(repositories=tuple(found))
+    for name in dict.fromkeys((*library.repositories, *library.store.repositories())):
+        last, files = library.store.last(name), library.seen(name, roles)
+        one = Standing(
+            repository=name,
+            folder=library.repositories.get(name),
+            generation=last.number,
+            root=last.root if last.number else "",
+            files=len(files),
+            chunks=sum(file.chunks for file in files),
+        )
+        found.append(one)
+    return Status(tenant=library.tenant, repositories=tuple(found))
+
+
+def verify(context: LocalContext) -> Status:
+    """Read all there is against the roots of the repositories."""
+    context.app.get(Library).store.verify()
+    return status(context)
+
+
+class Left(SpecModel):
+    """A file or folder that is not read, and why."""
+
+    path: str
+    because: str
+
+
+class Planned(SpecModel):
+    """What an index run would read. Whether a file is text shows only when it is read."""
+
+    repository: str
+    folder: str
+    files: int
+    bytes: int
+    seconds: float
+    left_out: dict[str, int]
+    first_left_out: tuple[Left, ...]
+
+
+def plan(context: LocalContext, parameters: Repository) -> Planned:
+    """Look at the folder, and read nothing of its files."""
+    library = context.app.get(Library)
+    files = size = 0
+    left: list[Left] = []
+    counts = Counter[str]()
+    with library.folder() as folder:
+        for one in library.sources(parameters.repository, folder):
+            _require_wanted(context)
+            if isinstance(one, Skipped):
+                counts[one.reason.value] += 1
+                if len(left) < LEFT_OUT_SHOWN_MAX:
+                    left.append(Left(path=one.path, because=one.because))
+            else:
+                files, size = files + 1, size + one.stamp.size
+    return Planned(
+        repository=parameters.repository,
+        folder=library.folder_of(parameters.repository),
+        files=files,
+        bytes=size,
+        seconds=round(size / BYTES_PER_S, 1),
+        left_out=dict(sorted(counts.items())),
+        first_left_out=tuple(left),
+    )
+
+
+class ProvenCut(SpecModel):
+    """A chunk as the manifest has it."""
+
+    digest: str
+    line: int
+    end_line: int
+    symbol: UnkeptText
+
+
+class Proven(SpecModel):
+    """What shows that a chunk was indexed: hashes on the way from it to the root of its repository."""
+
+    chunk: ProvenCut
+    number: int
+    chunks: int
+    in_file: tuple[str, ...]
+    chunks_root: str
+    path: str
+    digest: str
+    language: str
+    label: str
+    file: int
+    files: int
+    in_workspace: tuple[str, ...]
+    root: str
+
+
+def prove(context: LocalContext, parameters: ChunkName) -> Proven:
+    """The way from a chunk that who asks may see to the root that the ledger has."""
+    library = context.app.get(Library)
+    place = _place(context, parameters)
+    path, number = library.view(frozenset(context.principal.roles)).place(*place)
+    found = library.store.prove(parameters.repository, path, number)
+    if found is None:
+        raise NoEffectError("KNOWLEDGE_STALE", "the chunk was indexed again meanwhile", hint="search again")
+    said = msgspec.structs.asdict(found)
+    return Proven(**{**said, "chunk": ProvenCut(**msgspec.structs.asdict(found.chunk))})
+
+
+def _require_wanted(context: LocalContext) -> None:
+    if context.cancel.is_cancelled:
+        # Nothing of a generation is seen that was not committed.
+        raise NoEffectError("RUN_CANCELLED", "the call was cancelled")
 
 
 class Forgetting(SpecModel):

@@ -9,8 +9,11 @@ from assent.capabilities.knowledge._acts import (
     ForgetEffect,
     IndexEffect,
     erase_tenant,
+    plan,
+    prove,
     read_chunk,
     search,
+    status,
     verify,
 )
 
@@ -42,6 +45,25 @@ CAPABILITIES: Final = (
         "Read a chunk that a search has found",
         read_chunk,
         labels=_LABELS,
+    ),
+    reads(
+        "knowledge.prove",
+        "Show by hashes that a chunk is in the manifest whose root the ledger has",
+        prove,
+        labels=_LABELS,
+    ),
+    reads(
+        "knowledge.status",
+        "Tell what can be searched, and when that was indexed",
+        status,
+        labels=_LABELS,
+    ),
+    reads(
+        "knowledge.plan",
+        "Tell what indexing a repository would read, and what not",
+        plan,
+        labels=_LABELS,
+        timeout=3600,
     ),
     reads(
         "knowledge.verify",

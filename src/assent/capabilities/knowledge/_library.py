@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from assent.errors import InputError, Json
 from assent.knowledge.chunks import LeftOut, Planned, left_out, plan_file
 from assent.knowledge.cleaning import clean
 from assent.knowledge.manifest import Cut, Listed
-from assent.knowledge.sources import Reason, Skipped, contents_of, files_of
+from assent.knowledge.sources import Reason, Skipped, Source, contents_of, files_of
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
 from assent.spec.words.globs import glob_matches
@@ -120,22 +121,39 @@ class Library:
             )
         return folder
 
+    def seen(self, repository: str, roles: frozenset[str]) -> list[Held]:
+        """The files of a repository that who has these roles may search."""
+        return [
+            one for one in self.store.files(repository) if not one.because and self.may_see(one.path, roles)
+        ]
+
+    def may_see(self, path: str, roles: frozenset[str]) -> bool:
+        """Whether who has these roles has one of each label of a file."""
+        return all(not roles.isdisjoint(one.roles) for one in self.labels_of(path))
+
     # -- indexing ---------------------------------------------------------------------------------
 
-    def found(self, repository: str) -> Iterator[tuple[str, bytes] | Skipped]:
-        """What stands in a repository now: each file that is read, and what is not."""
-        place = self.folder_of(repository)
+    @contextmanager
+    def folder(self) -> Iterator[ConfinedFolder]:
+        """The workspace, as long as something of it is read."""
         files = self._files()
         try:
-            folder = ConfinedFolder(files)
-            for one in files_of(folder, ignores_of(folder), within=(place,)):
-                if isinstance(one, Skipped):
-                    yield one
-                else:
-                    for content in contents_of(folder, one):
-                        yield content if isinstance(content, Skipped) else (content.path, content.data)
+            yield ConfinedFolder(files)
         finally:
             files.close()
+
+    def sources(self, repository: str, folder: ConfinedFolder) -> Iterator[Source | Skipped]:
+        """The files of a repository, and what is not read."""
+        return files_of(folder, ignores_of(folder), within=(self.folder_of(repository),))
+
+    def _contents(self, repository: str) -> Iterator[tuple[str, bytes] | Skipped]:
+        with self.folder() as folder:
+            for one in self.sources(repository, folder):
+                if isinstance(one, Skipped):
+                    yield one
+                    continue
+                for content in contents_of(folder, one):
+                    yield content if isinstance(content, Skipped) else (content.path, content.data)
 
     def index(self, repository: str, check: Callable[[int], None] = lambda _: None) -> Indexed:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
@@ -149,7 +167,7 @@ class Library:
         changed = looked = 0
         with store.index(repository) as run:
             batch = _Batch(run)
-            for one in self.found(repository):
+            for one in self._contents(repository):
                 looked += 1
                 check(looked)
                 if isinstance(one, Skipped):
@@ -217,7 +235,7 @@ class Library:
                     for repository in store.repositories()
                     for piece in store.pieces(repository, LEXICAL)
                 ]
-                parts = [_part(store, self.labels_of, *one, roles) for one in pieces]
+                parts = [_part(store, lambda path: self.may_see(path, roles), *one) for one in pieces]
                 reader = _Reader(store, self.labels_of, [piece for _, piece in pieces], parts)
                 found = self._views[key] = View(parts, reader)
                 while len(self._views) > VIEWS_MAX:
@@ -265,13 +283,7 @@ class _Batch:
         self._entries, self._rows, self._bytes = [], [], 0
 
 
-def _part(
-    store: Store,
-    labels_of: Callable[[str], list[Label]],
-    repository: str,
-    piece: Piece,
-    roles: frozenset[str],
-) -> Part:
+def _part(store: Store, may_see: Callable[[str], bool], repository: str, piece: Piece) -> Part:
     import numpy as np
 
     from assent.knowledge.asking import Part
@@ -281,10 +293,7 @@ def _part(
     held = {one.row: one for one in store.files(repository)}
     files = [held.get(int(row)) for row in piece.rows]
     # What was indexed again since, or removed, is no more.
-    seen = [
-        one is not None and all(not roles.isdisjoint(label.roles) for label in labels_of(one.path))
-        for one in files
-    ]
+    seen = [one is not None and may_see(one.path) for one in files]
     return Part(
         words,
         repository,

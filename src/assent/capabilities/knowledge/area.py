@@ -40,6 +40,7 @@ SECTION: Final[Table] = {
         ),
         "whose knowledge it is: each tenant has a store and keys of its own",
         "workspace",
+        "`workspace`",
     ),
     "repositories": Named(
         "name of a repository",

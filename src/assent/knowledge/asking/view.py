@@ -53,7 +53,7 @@ class View:
         # INVARIANT: the chunks of a file stand together, so that its first one is where its number is first found.
         assert all(bool((one.words.files[1:] >= one.words.files[:-1]).all()) for one in parts)
         self._parts = parts
-        self.read = self._read = read
+        self._read = read
         self._words = [one.words for one in parts]
         # What is counted for one question is so for the next.
         self._visible = [lexical.Seen(one.words, one.visible) for one in parts]
@@ -112,11 +112,20 @@ class View:
             for place, told in chosen
         ]
 
+    def read(self, part: int, chunk: int) -> Told:
+        """A chunk that may be seen, by what `chunk_of` gave."""
+        return self._read(part, chunk)
+
     def id_of(self, part: int, chunk: int) -> str:
         """The id of a chunk that may be seen."""
         file = int(self._parts[part].words.files[chunk])
         number = self._begins[part][file] + self._counted(part, self._first(part, file), chunk)
         return f"{self._path((part, chunk))}::{number}"
+
+    def place(self, part: int, chunk: int) -> tuple[str, int]:
+        """The path of a chunk's file, and its number there."""
+        file = int(self._parts[part].words.files[chunk])
+        return self._path((part, chunk)), chunk - self._first(part, file)
 
     def chunk_of(self, ident: str, repository: str) -> tuple[int, int] | None:
         """The part and the number of a chunk, by its id; None where there is none that may be seen."""
@@ -182,7 +191,14 @@ class View:
             limit=depth,
             visible=[masks[number] for number, _ in self._vectors],
         )
-        return _ranks([one._replace(segment=self._vectors[one.segment][0]) for one in found])
+        of_parts = [one._replace(segment=self._vectors[one.segment][0]) for one in found]
+        of_parts.sort(key=lambda one: -self._counting((one.segment, one.chunk), one.score))
+        return _ranks(of_parts)
+
+    def _counting(self, place: _Place, cosine: float) -> float:
+        """What a cosine counts: less in a test, as it does for words."""
+        words = self._words[place[0]]
+        return cosine * lexical.TESTS if words.tests[words.files[place[1]]] else cosine
 
     def _reordered(self, meaning: Meaning, by_words: dict[_Place, _Rank]) -> dict[_Place, _Rank]:
         near: dict[_Place, float] = {}
@@ -195,7 +211,7 @@ class View:
                 if cosine is not None
             }
         ranks = [own.rank for place, own in by_words.items() if place in near]
-        order = sorted(near, key=lambda place: (-near[place], by_words[place].rank))
+        order = sorted(near, key=lambda place: (-self._counting(place, near[place]), by_words[place].rank))
         return {place: _Rank(rank, near[place]) for place, rank in zip(order, ranks, strict=True)}
 
     def _apart(self, order: Sequence[_Place], limit: int) -> list[tuple[_Place, Told]]:

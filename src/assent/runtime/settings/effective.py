@@ -305,10 +305,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return _each(
             self.state,
             self.key_path,
+            self.knowledge_keys,
             *(home / name for home in homes for name in ("keys", "secrets")),
             *(path for secret in self.secrets.secrets.values() for path in secret.files),
             vault.token_file,
         )
+
+    @property
+    def knowledge_keys(self) -> Path:
+        """The folder of the keys of what is indexed: beside the one that signs the ledger, and not in the state."""
+        return self.key_path.with_name(f"{self.key_path.name}.knowledge")
 
     def is_hidden(self, file: os.stat_result) -> bool:
         """Whether an open file is one of these, under whatever name."""

@@ -33,7 +33,7 @@ def keys_of(settings: Settings) -> KeySource:
     """Where the master keys are: in files of mode 0600 beside the key that signs the ledger, and not in the state."""
     from assent.runtime.wiring.knowledge_keys import FileKeys
 
-    return FileKeys(settings.key_path.with_name(f"{settings.key_path.name}.knowledge"))
+    return FileKeys(settings.knowledge_keys)
 
 
 def _store(settings: Settings) -> Store:

@@ -1,0 +1,28 @@
+"""`assent knowledge`: its commands, each loaded when it is called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from assent.cli._command import Group, lazy
+
+_COMMANDS: Final = lazy(
+    "assent.cli.knowledge",
+    ("plan", "_acts", "plan", "Show what indexing would read, and what not."),
+    ("index", "_acts", "index", "Index repositories of the workspace."),
+    ("search", "_acts", "search", "Find the places that answer a question."),
+    ("show", "_acts", "show", "Print a chunk that a search has found."),
+    ("status", "_acts", "status", "Tell what can be searched."),
+    ("verify", "_acts", "verify", "Read all that was indexed against its roots."),
+    ("prove", "_acts", "prove", "Show that a chunk is in the manifest that the ledger names."),
+    ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
+    ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
+    ("erase", "_acts", "erase", "Destroy the keys of all that was indexed."),
+)
+
+knowledge: Final = Group(
+    "knowledge",
+    lazy=_COMMANDS,
+    no_args_is_help=True,
+    help="What the workspace holds: indexed, searched by who may see it, proved and forgotten.",
+)

@@ -1,0 +1,85 @@
+"""`assent knowledge`: a folder is indexed, asked, proved and forgotten from a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from assent.cli import main
+
+Say: TypeAlias = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+    def say(*words: str) -> tuple[int, str, str]:
+        code = main(["knowledge", *words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    assert main(["init"]) == 0
+    capsys.readouterr()
+    (folder / "src").mkdir()
+    (folder / "src" / "parser.py").write_text("def parse_quartz(text):\n    return text.split()\n")
+    (folder / "src" / "long.txt").write_text("".join(f"line {n} of marble\n" for n in range(12)))
+    (folder / "src" / "link").symlink_to("..")
+    with (folder / "assent.toml").open("a") as file:
+        file.write('\n[knowledge.repositories.code]\nfolder = "src"\n')
+    return say
+
+
+def of(say: Say, *words: str) -> Any:  # `Any`: JSON
+    code, out, err = say(*words, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_it_is_planned_indexed_and_asked(say: Say) -> None:
+    planned = of(say, "plan", "-r", "code")
+    assert (planned["files"], planned["left_out"]) == (2, {"link": 1})
+    assert say("plan", "-r", "code")[1].splitlines()[2:] == [
+        "  1 left out: link",
+        "  src/link: it is a link; links are not followed",
+    ]
+    assert "code: 0 files in 0 chunks, generation 0  not indexed\n" in say("status")[1]
+    code, out, err = say("index")
+    assert (code, "code: 2 files in " in out, "assent undo run_" in err) == (0, True, True)
+    hits = of(say, "search", "where is quartz parsed")
+    assert [*hits[0]] == [
+        "path", "start_line", "end_line", "symbol", "language", "text", "score", "why", "label", "chunk",
+    ]  # fmt: skip
+    assert [one["path"] for one in hits] == ["src/parser.py"]
+    assert say("search", "quartz")[1].startswith(
+        "src/parser.py:1-2  parse_quartz\n    def parse_quartz(text):\n"
+    )
+    assert say("search", "marble", "--language", "text")[1].endswith("    … 4 more lines\n")
+    assert of(say, "search", "quartz", "--path", "src/*.txt") == []
+    assert "nothing was found" in say("search", "granite")[2]
+    chunk = hits[0]["chunk"]
+    assert of(say, "show", chunk, "-r", "code")["text"] == hits[0]["text"]
+    assert "parse_quartz" in say("show", chunk, "-r", "code")[1]
+    (standing,) = of(say, "verify")["repositories"]
+    assert of(say, "status")["repositories"] == [standing]
+    proof = of(say, "prove", chunk, "-r", "code")
+    assert proof["root"] == standing["root"]
+    assert f"root {standing['root']}" in say("prove", chunk, "-r", "code")[1]
+
+
+def test_what_fails_is_told_as_a_run(say: Say) -> None:
+    code, _, err = say("show", "src/parser.py::7", "-r", "code")
+    assert (code, "KNOWLEDGE_CHUNK_UNKNOWN" in err or "KNOWLEDGE_CHUNK_UNKNOWN" in _) == (1, True)
+
+
+def test_forgetting_asks(say: Say) -> None:
+    assert say("index", "code")[0] == 0
+    for words in (
+        ("forget", "src/parser.py", "-r", "code"),
+        ("compact", "-r", "code"),
+        ("erase", "workspace"),
+    ):
+        assert say(*words)[0] == 4, words
+    assert len(of(say, "search", "quartz")) == 1

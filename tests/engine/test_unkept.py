@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -340,3 +341,25 @@ async def test_a_plan_does_not_read_it(place: Place, shelf: Shelf) -> None:
         plan = await rt.plan(workflow(find(query="public")))
         assert plan.steps[0].read is None
     assert shelf.asked == []
+
+
+async def test_a_saved_plan_has_marks_and_can_not_be_run(place: Place, shelf: Shelf) -> None:
+    """It can be shown; whoever has the text runs the workflow."""
+    async with opened(place, shelf) as rt:
+        document = workflow(put("held"), inputs=INPUTS)
+        service = Service(place.settings(), rt._core)
+        plan = await service.perform(requests.Plan(text=json.dumps(document), inputs={"q": QUERY}))
+        require_unkept(rt, place.root)
+        with pytest.raises(AssentError) as caught:
+            await service.perform(requests.Run(plan=plan.plan_id))
+        assert caught.value.code == "TEXT_NOT_KEPT"
+
+
+async def test_a_schedule_takes_none(place: Place, shelf: Shelf) -> None:
+    async with opened(place, shelf) as rt:
+        document = workflow(put("held"), inputs={"q": {"type": "string", "kept": False, "required": False}})
+        with pytest.raises(InputError) as caught:
+            await rt.add_schedule(document, {"q": QUERY}, name="daily", every="1d")
+        assert (caught.value.code, caught.value.path) == ("TEXT_NOT_KEPT", "inputs")
+        assert (await rt.add_schedule(document, name="daily", every="1d")).status is RunState.SUCCEEDED
+        require_unkept(rt, place.root)

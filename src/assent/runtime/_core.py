@@ -66,7 +66,10 @@ from assent.spec.ids import (
     step_of_request,
 )
 from assent.spec.states import PRIORITY, Mode, Resolution, RunState, StepState
+from assent.spec.unkept_fields import is_marked, not_kept
 from assent.spec.workflow.definition import WorkflowSpec, require_outside_session
+from assent.spec.workflow.inputs import kept
+from assent.system import SystemEntropy
 
 RESUMED_AT_ONCE: Final = 32
 """Runs that `resume` drives at the same time."""
@@ -527,7 +530,7 @@ class Core(Outlook):
         return {
             **{name: value for name, value in said.items() if value is not None},
             "workflow": spec.to_json(),
-            "inputs": self.check_spec(spec, {} if inputs is None else inputs),
+            "inputs": _kept_by_schedule(spec, self.check_spec(spec, {} if inputs is None else inputs)),
             "environment": environment or self.settings.environment,
         }
 
@@ -574,6 +577,8 @@ class Core(Outlook):
         spec = WorkflowSpec.from_dict(workflow)
         if str(actor.principal) != saved.principal:
             raise anothers(saved, str(actor.principal))
+        if is_marked(saved.inputs):
+            raise not_kept("the inputs", f"plan {plan_id}")
         now, read = await self.look_ahead(
             saved.plan_id,
             spec,
@@ -761,3 +766,15 @@ def absent(fault: str) -> InputError:
         hint="register it in the process that owns the state, or make it a plugin, or end that process and let this one own it; "
         "`state=` gives a program a state of its own",
     )
+
+
+def _kept_by_schedule(spec: WorkflowSpec, inputs: dict[str, Json]) -> dict[str, Json]:
+    """The inputs of a schedule, which are kept for as long as it stands."""
+    if is_marked(dict(kept(spec.inputs, inputs, SystemEntropy().salt))):
+        raise InputError(
+            "TEXT_NOT_KEPT",
+            f"a schedule keeps its inputs, and `{spec.name}` says that some of them are not kept",
+            path="inputs",
+            hint="leave them out, or declare them without `kept: false`",
+        )
+    return inputs

@@ -92,9 +92,8 @@ from assent.spec.ids import (
 )
 from assent.spec.language.template import Name
 from assent.spec.states import Effect, Mode, Resolution, RunState, StepState, Undo
-from assent.spec.unkept_fields import UnkeptFields
-from assent.spec.values.frozen import thaw
 from assent.spec.words.durations import write_duration
+from assent.spec.workflow.inputs import kept as kept_inputs
 
 Message: TypeAlias = "tuple[Wish | Admitted | BaseException | None, Future[None] | None]"
 """What the run is told, and who waits until that is durable. None: only that it has to look again."""
@@ -241,7 +240,7 @@ class RunActor:
         return bool(self._busy or self._launches or self._preparing.tasks)
 
     def begin(
-        self, created: ev.RunCreated, inputs: Json, key: str | None = None, told: Json = None
+        self, created: ev.RunCreated, inputs: dict[str, Json], key: str | None = None, told: Json = None
     ) -> ev.RunCreated:
         """The first event of a new run, with its payloads bound; it becomes durable with whatever follows at once.
 
@@ -261,15 +260,14 @@ class RunActor:
         self._outbox.add([event])
         return event
 
-    def _bind_inputs(self, inputs: Json) -> Commitment:
+    def _bind_inputs(self, inputs: dict[str, Json]) -> Commitment:
         """Keep what the run is begun with, without the texts that its workflow, or what is called, says are not kept."""
         workflow = self.blueprint.workflow
         if workflow is None:
             call = self.blueprint.steps.get(CALL_STEP)
             return self._outbox.hand_over(self._veiled(inputs, call.capability if call is not None else None))
-        schema = {"properties": {name: thaw(one.schema) for name, one in workflow.inputs.items()}}
-        kept = UnkeptFields(schema).veiled(inputs, self._services.entropy.salt)
-        if kept is not inputs:
+        kept = dict(kept_inputs(workflow.inputs, inputs, self._services.entropy.salt))
+        if kept != inputs:
             self.values.keep_inputs(kept)
         return self._outbox.bind(kept)
 

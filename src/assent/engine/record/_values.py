@@ -47,9 +47,8 @@ class Values:
         """The steps whose outputs have texts that were not kept, and that nobody here knows."""
         return [StepKey(name[1]) for name in self._lacking if name[0] == "steps"]
 
-    def keep_inputs(self, kept: Json) -> None:
+    def keep_inputs(self, kept: Mapping[str, Json]) -> None:
         """Of the run's own inputs this is what is kept."""
-        assert isinstance(kept, dict)  # INVARIANT: inputs are an object
         self._kept_inputs = kept
 
     def kept(self, key: StepKey) -> Json:

@@ -202,7 +202,7 @@ class _ReplayActor(RunActor):
         return tuple(self._turns)
 
     def begin(
-        self, created: ev.RunCreated, inputs: Json, key: str | None = None, told: Json = None
+        self, created: ev.RunCreated, inputs: dict[str, Json], key: str | None = None, told: Json = None
     ) -> ev.RunCreated:
         event = super().begin(created, inputs, key, told)
         self._script.observe(event)

@@ -33,6 +33,7 @@ from assent.spec.decision import PolicyDecision
 from assent.spec.states import Mode
 from assent.spec.values.frozen import thaw
 from assent.spec.words.globs import glob_matches
+from assent.spec.workflow.inputs import kept as kept_inputs
 
 if TYPE_CHECKING:
     from assent.plugins import PluginSource, Sources
@@ -112,7 +113,8 @@ async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
         saved = SavedPlan(
             plan_id=plan,
             document={"workflow": spec.to_json()},
-            inputs=request.inputs,
+            # What its inputs do not keep, its file does not either: it can be shown, and not run.
+            inputs=dict(kept_inputs(spec.inputs, request.inputs, system.SystemEntropy().salt)),
             principal=str(actor.principal),
             environment=request.environment,
             digest=found.digest,

@@ -14,6 +14,7 @@ from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_la
 from assent.spec.masking import hides
 from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
+from assent.spec.unkept_fields import Salt, UnkeptFields
 from assent.spec.values.canonical import parse_json, require_json
 from assent.spec.values.frozen import freeze, thaw
 from assent.spec.words.articles import with_article
@@ -254,6 +255,13 @@ def bind(inputs: Mapping[str, InputSpec], given: Mapping[str, Json]) -> dict[str
             faults.add(InputError("INVALID_INPUT", f"input `{place}` {message}", path=place))
     faults.raise_if_any()
     return bound
+
+
+def kept(inputs: Mapping[str, InputSpec], given: Mapping[str, Json], salt: Salt) -> Mapping[str, Json]:
+    """The inputs of a run as they may be kept: with marks for texts that are declared `kept: false`; `given` where none is."""
+    schema: dict[str, Json] = {"properties": {name: thaw(one.schema) for name, one in inputs.items()}}
+    veiled: Mapping[str, Json] = UnkeptFields(schema).veiled(given, salt)
+    return veiled
 
 
 def _literals(name: str, spec: InputSpec, value: Json) -> list[Json]:

@@ -64,16 +64,24 @@ class IndexEffect:
 
         return context.app.get(Library).index(parameters.repository, check)
 
-    def reconcile(self) -> Reconciliation:
-        """What is indexed already is not indexed again: the call is made once more."""
-        return Reconciliation(Verdict.NO)
+    def reconcile(self, context: LocalContext, parameters: Repository) -> Reconciliation:
+        """Without a later generation it did nothing. What is indexed already is not indexed again."""
+        before, last = _before(context), context.app.get(Library).store.last(parameters.repository).number
+        return Reconciliation(Verdict.NO if last == before else Verdict.UNKNOWN)
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
-        """Take the generation back, if it is the last one."""
-        store = context.app.get(Library).store
-        before, last = int(str((context.prepared or {})["before"])), store.last(parameters.repository)
-        if last.number > before and last.kind == "index":
-            store.undo(last.number)
+        """Take its own generation back; the store refuses that where a later one has come."""
+        store, before = context.app.get(Library).store, _before(context)
+        made = context.output["generation"] if isinstance(context.output, dict) else None
+        if made is None:  # A crash left it unknown: if there is one, it is the last.
+            last = store.last(parameters.repository)
+            made = last.number if last.kind == "index" else before
+        if int(str(made)) > before:
+            store.undo(int(str(made)))
+
+
+def _before(context: LocalContext) -> int:
+    return int(str((context.prepared or {})["before"]))
 
 
 class Question(SpecModel):
@@ -325,6 +333,7 @@ class Forgetting(SpecModel):
 class Forgotten(SpecModel):
     """What is left."""
 
+    tenant: str
     repository: str
     generation: int
     root: str
@@ -348,12 +357,12 @@ class ForgetEffect:
         there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
         last = library.store.forget(parameters.repository, parameters.paths, {LEXICAL: without})
         return Forgotten(
-            repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
+            tenant=library.tenant,
+            repository=parameters.repository,
+            generation=last.number,
+            root=last.root,
+            forgotten=len(there),
         )
-
-    def reconcile(self) -> Reconciliation:
-        """Forgetting again what is forgotten changes nothing."""
-        return Reconciliation(Verdict.NO)
 
     def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
         """Index the repository again: what its source has no more stays forgotten."""

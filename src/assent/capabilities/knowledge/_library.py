@@ -49,6 +49,7 @@ class Label(msgspec.Struct, frozen=True):
 class Indexed(SpecModel):
     """What an index run came to. Nothing of it is text of a file."""
 
+    tenant: str
     repository: str
     generation: int
     root: str
@@ -204,6 +205,7 @@ class Library:
                 last = store.last(repository)
         files = [one for one in store.files(repository) if not one.because]
         return Indexed(
+            tenant=self.tenant,
             repository=repository,
             generation=last.number,
             root=last.root,

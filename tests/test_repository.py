@@ -177,6 +177,7 @@ SMALL: Final = {
     "capabilities.agent.area": "what the roof knows of an area; the rest is loaded with the first call",
     "capabilities.data._merge": _SUBJECT,
     "capabilities.info._machine": _LOADED_LATER,
+    "capabilities.knowledge._process": "runs in processes in which nothing else of the house is loaded",
     "cli.demo.files.edits": "copied into the demo's folder",
     "cli.demo.files.flip": "copied into the demo's folder",
     "cli.findings._group": _LOADED_LATER,

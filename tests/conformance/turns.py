@@ -20,6 +20,7 @@ _KEEPS_TRUST: Final = "changes the lock of MCP servers, which no other call can 
 _KEEPS_RESOURCES: Final = (
     "changes the registry of resources, which takes one change after the other by itself"
 )
+_KEEPS_KNOWLEDGE: Final = "changes the store of knowledge, which takes one change after the other by itself"
 _NOTHING: Final = "touches nothing at all"
 _ELSEWHERE: Final = "the agent's own program acts, without a turn here"
 _FOUND: Final = "keeps what it found in the record, and throws away what its scanner writes"
@@ -33,6 +34,9 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "findings.gc": _RECORD,
     "findings.import": _RECORD,
     "findings.triage": _RECORD,
+    "knowledge.erase_tenant": _KEEPS_KNOWLEDGE,
+    "knowledge.forget": _KEEPS_KNOWLEDGE,
+    "knowledge.index": _KEEPS_KNOWLEDGE,
     "net.http.delete": _TELLS,
     "net.http.delete_compensated": _TELLS,
     "net.http.get": _ASKS,

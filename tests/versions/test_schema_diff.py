@@ -108,6 +108,8 @@ TABLE: list[tuple[str, Schema, Schema, ChangeKind, bool, bool]] = [
     ("description", {**TEXT, "description": "a"}, TEXT, ChangeKind.DESCRIPTION_CHANGED, False, False),
     ("secret", TEXT, {**TEXT, "writeOnly": True}, ChangeKind.SECRECY_CHANGED, False, False),
     ("secret no more", {**TEXT, "writeOnly": True}, TEXT, ChangeKind.SECRECY_CHANGED, False, False),
+    ("not kept", TEXT, {**TEXT, "kept": False}, ChangeKind.SECRECY_CHANGED, False, False),
+    ("kept again", {**TEXT, "kept": False}, TEXT, ChangeKind.SECRECY_CHANGED, False, False),
     ("unknown construct", TEXT, {"not": {"const": 1}, **TEXT}, ChangeKind.NOT_COMPARABLE, True, True),
     ("unknown keyword", TEXT, {**TEXT, "sparkles": 1}, ChangeKind.NOT_COMPARABLE, True, True),
     ("pattern of names", of(), named("^x"), ChangeKind.EXTRA_FIELDS, True, False),

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from assent.errors import Json
+from assent.spec.unkept_fields import KEPT
 from assent.spec.values.canonical import canonical_json
 from assent.spec.workflow.inputs import violations
 from assent.versions._schema_shape import NOTES, Alternative
@@ -289,6 +290,9 @@ def note_changes(old: Alternative, new: Alternative, path: str) -> Iterator[Foun
             yield Found(path, ChangeKind.DEFAULT_CHANGED, f"its default was {was} and is {now}")
         elif key == "writeOnly":
             reason = "it is a secret now" if other == [True] else "it is no longer a secret"
+            yield Found(path, ChangeKind.SECRECY_CHANGED, reason)
+        elif key == KEPT:
+            reason = "it is told and not kept now" if other == [False] else "it is kept now"
             yield Found(path, ChangeKind.SECRECY_CHANGED, reason)
         else:
             yield Found(path, ChangeKind.DESCRIPTION_CHANGED, f"its {key} changed")

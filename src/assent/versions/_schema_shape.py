@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from assent.spec.schemas.references import referred
+from assent.spec.unkept_fields import KEPT
 from assent.spec.values.canonical import canonical_json
 
 KINDS: Final = ("null", "boolean", "number", "string", "array", "object")
@@ -23,12 +24,12 @@ REFERENCES_MAX: Final = 32
 """References that may lead from one to the next."""
 
 ANNOTATIONS: Final = frozenset({
-    "title", "description", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment",
+    "title", "description", "examples", "example", "deprecated", "readOnly", "writeOnly", KEPT, "$comment",
     "discriminator", "contentEncoding", "contentMediaType", "contentSchema", "default",
 })  # fmt: skip
 """Keywords that refuse no value."""
 
-NOTES: Final = ("title", "description", "examples", "deprecated", "default", "writeOnly")
+NOTES: Final = ("title", "description", "examples", "deprecated", "default", "writeOnly", KEPT)
 """Annotations whose changes are told."""
 
 _NAME: Final = "x-name"

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from assent import Runtime
+from assent.capabilities.knowledge import _acts, area
+from assent.errors import Json
+from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, verify
+from assent.knowledge.store import SqlCipherStore
 from assent.spec.principal import Principal
 from tests.support.bodies import code, user
 from tests.support.shelves import told_in
@@ -209,3 +214,98 @@ async def test_a_plan_tells_what_would_be_read(workspace: Path) -> None:
         found = await called(rt, "knowledge.plan", repository="code")
         assert (found["files"], found["left_out"], found["folder"]) == (3, {"link": 1}, "src")
         assert [one["path"] for one in found["first_left_out"]] == ["src/link"]
+
+
+async def test_only_the_last_generation_is_taken_back(workspace: Path) -> None:
+    """And of a call that found nothing new there is nothing to take back."""
+    async with opened(workspace) as rt:
+        first = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+        same = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+        (workspace / "src" / "parser.py").write_text("def parse_marble(text): ...\n")
+        second = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+        assert (await rt.undo(same.run_id)).status == "undone"
+        assert code(await rt.undo(first.run_id)) == "COMPENSATION_CONFLICT"
+        assert len((await called(rt, "knowledge.search", query="marble"))["hits"]) == 1
+        assert second.status == "succeeded"
+
+
+async def test_what_was_compacted_can_be_searched(workspace: Path) -> None:
+    runs: list[str] = []
+    async with opened(workspace) as rt:
+        for text in ("one", "two", "three"):
+            (workspace / "src" / "parser.py").write_text(f"def parse_{MARKER}_{text}(): ...\n")
+            runs.append((await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)).run_id)
+            assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+        await called(rt, "knowledge.forget", repository="code")
+        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+        assert (await rt.undo(runs[-1])).status == "needs_attention"
+
+
+async def test_many_files_are_told_of_while_they_are_read(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In more than one piece, where their text is large."""
+    monkeypatch.setattr("assent.capabilities.knowledge._library.SEGMENT_BYTES", 200)
+    monkeypatch.setattr("assent.capabilities.knowledge._acts.LEFT_OUT_SHOWN_MAX", 1)
+    monkeypatch.setattr("assent.capabilities.knowledge._library.VIEWS_MAX", 1)
+    for number in range(150):
+        (workspace / "src" / f"f{number}.txt").write_text(f"{MARKER} number{number}\n")
+        (workspace / "src" / f"l{number}").symlink_to("..")
+    (workspace / "src" / ".gitignore").write_text("f1.txt\n")
+    async with opened(workspace) as rt:
+        found = await called(rt, "knowledge.index", repository="code")
+        assert (found["files"], found["left_out"]) == (152, {"ignored": 1, "link": 150, "not_text": 1})
+        hits = (await called(rt, "knowledge.search", query="number77"))["hits"]
+        assert hits[0]["path"] == "src/f77.txt"
+        await called(rt, "knowledge.search", HUGO, query="number77")
+        assert len((await called(rt, "knowledge.plan", repository="code"))["first_left_out"]) == 1
+        step: dict[str, Json] = {
+            "name": "a",
+            "capability": "knowledge.index",
+            "inputs": {"repository": "code"},
+        }
+        plan = await rt.plan({"name": "w", "steps": [step]})
+        assert plan.steps[0].preview.diff == "indexes `src` as the repository `code`"
+
+
+def test_a_label_needs_roles_and_a_folder_is_of_the_workspace(tmp_path: Path) -> None:
+    for folder in ("../x", "/etc", ""):
+        with pytest.raises(ValueError, match="folder of the workspace"):
+            area._folder(folder)
+
+
+def test_the_doctor_tells_of_folders_that_are_not_there(workspace: Path) -> None:
+    said: dict[str, Json] = {
+        "repositories": {
+            "people": {"folder": "people"},
+            "code": {"folder": "src"},
+            "gone": {"folder": "gone"},
+        }
+    }
+    place: Any = SimpleNamespace(said=said, workspace=workspace, state=workspace / "state")
+    assert [(one.name, one.status) for one in area.checks(place)] == [("knowledge: gone", "warning")]
+    (place.state / area.STORE).mkdir(parents=True)
+    (place.state / area.STORE / "a.db").touch()
+    assert [one.status for one in area.checks(place)] == ["warning", "ok"]
+
+
+async def test_what_is_indexed_again_meanwhile_is_not_proved(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(workspace) as rt:
+        await called(rt, "knowledge.index", repository="code")
+        (hit, *_) = (await called(rt, "knowledge.search", query=MARKER))["hits"]
+        monkeypatch.setattr(SqlCipherStore, "prove", lambda *_: None)
+        result = await rt.call(
+            "knowledge.prove", {"chunk": hit["chunk"], "repository": "code"}, principal=ADA
+        )
+        assert code(result) == "KNOWLEDGE_STALE"
+
+
+def test_a_call_that_is_cancelled_ends() -> None:
+    context: Any = SimpleNamespace(cancel=CancelToken())
+    _acts._require_wanted(context)
+    context.cancel.cancel()
+    with pytest.raises(NoEffectError) as caught:
+        _acts._require_wanted(context)
+    assert caught.value.code == "RUN_CANCELLED"

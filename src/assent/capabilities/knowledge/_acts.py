@@ -12,6 +12,7 @@ import msgspec
 from pydantic import Field
 
 from assent.capabilities.knowledge._library import LEXICAL, WHOLE, Indexed, Library
+from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.sources import Skipped
@@ -70,14 +71,21 @@ class IndexEffect:
         return Reconciliation(Verdict.NO if last == before else Verdict.UNKNOWN)
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
-        """Take its own generation back; the store refuses that where a later one has come."""
-        store, before = context.app.get(Library).store, _before(context)
-        made = context.output["generation"] if isinstance(context.output, dict) else None
-        if made is None:  # A crash left it unknown: if there is one, it is the last.
-            last = store.last(parameters.repository)
-            made = last.number if last.kind == "index" else before
-        if int(str(made)) > before:
-            store.undo(int(str(made)))
+        """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
+        store, output = context.app.get(Library).store, context.output
+        before, last = _before(context), store.last(parameters.repository)
+        # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
+        made = int(str(output["generation"])) if isinstance(output, dict) else last.number
+        if made <= before or last.number < made or (last.number == made and last.kind == "undo"):
+            return
+        try:
+            store.undo(made)
+        except InputError as error:
+            raise RefusedError(
+                "COMPENSATION_CONFLICT",
+                f"the repository `{parameters.repository}` was changed again, by generation {last.number}",
+                hint="take the later changes back first, or index it anew",
+            ) from error
 
 
 def _before(context: LocalContext) -> int:
@@ -356,6 +364,7 @@ class ForgetEffect:
         library.folder_of(parameters.repository)
         there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
         last = library.store.forget(parameters.repository, parameters.paths, {LEXICAL: without})
+        library.look_anew()
         return Forgotten(
             tenant=library.tenant,
             repository=parameters.repository,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -14,9 +14,9 @@ import msgspec
 
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
+from assent.capabilities.knowledge._preparing import prepared
 from assent.errors import InputError, Json
-from assent.knowledge.chunks import LeftOut, Planned, left_out, plan_file
-from assent.knowledge.cleaning import clean
+from assent.knowledge.chunks import LeftOut, Planned
 from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.sources import Reason, Skipped, Source, contents_of, files_of
 from assent.spec.capability import SpecModel
@@ -103,6 +103,11 @@ class Library:
                 self._store.close()
                 self._store = None
 
+    def look_anew(self) -> None:
+        """What was remembered of the store may be there no more."""
+        with self._guard:
+            self._views.clear()
+
     def erase(self, who: str) -> None:
         """Have nothing of the tenant that could be read ever again."""
         with self._guard:
@@ -179,22 +184,17 @@ class Library:
                     continue
                 path, data = one
                 missing.pop(path, None)
-                left = left_out(path, data)
-                if left is not None:
-                    reasons["not_text"] += 1
-                    changed += _leave_out(run, known.get(path), left)
-                    continue
-                digest = sha256(data).hexdigest()
-                held = known.get(path)
+                digest, held = sha256(data).hexdigest(), known.get(path)
                 if held is not None and held.digest == digest and not held.because:
                     continue
-                text = clean(path, data, key=self._key())
-                cleaned.update({removed.rule: removed.count for removed in text.removed})
-                planned = plan_file(path, text.text)
-                assert isinstance(
-                    planned, Planned
-                )  # INVARIANT: cleaning makes nothing larger, and nothing binary
-                batch.add(planned, text.text, digest, text.label)
+                found = prepared(path, data, key=self._key())
+                if found.planned is None or found.cleaned is None:
+                    assert found.left_out is not None  # INVARIANT: one of both
+                    reasons["not_text"] += 1
+                    changed += _leave_out(run, held, found.left_out)
+                    continue
+                cleaned.update({removed.rule: removed.count for removed in found.cleaned.removed})
+                batch.add(found.planned, found.cleaned.text, digest, found.cleaned.label)
                 changed += 1
             for path in missing:
                 run.remove(path)
@@ -232,13 +232,14 @@ class Library:
             key = (store.head().number, roles)
             found = self._views.get(key)
             if found is None:
-                pieces = [
-                    (repository, piece)
-                    for repository in store.repositories()
-                    for piece in store.pieces(repository, LEXICAL)
-                ]
-                parts = [_part(store, lambda path: self.may_see(path, roles), *one) for one in pieces]
-                reader = _Reader(store, self.labels_of, [piece for _, piece in pieces], parts)
+                pieces, parts = [], []
+                for repository in store.repositories():
+                    held = {one.row: one for one in store.files(repository)}
+                    rows = {row for row, one in held.items() if self.may_see(one.path, roles)}
+                    for piece in store.pieces(repository, LEXICAL):
+                        pieces.append(piece)
+                        parts.append(_part(repository, piece, held, rows))
+                reader = _Reader(store, self.labels_of, pieces, parts)
                 found = self._views[key] = View(parts, reader)
                 while len(self._views) > VIEWS_MAX:
                     self._views.popitem(last=False)
@@ -285,25 +286,17 @@ class _Batch:
         self._entries, self._rows, self._bytes = [], [], 0
 
 
-def _part(store: Store, may_see: Callable[[str], bool], repository: str, piece: Piece) -> Part:
+def _part(repository: str, piece: Piece, held: Mapping[int, Held], visible: Collection[int]) -> Part:
     import numpy as np
 
     from assent.knowledge.asking import Part
     from assent.knowledge.lexical import StoredSegment
 
-    words = StoredSegment(piece)
-    held = {one.row: one for one in store.files(repository)}
-    files = [held.get(int(row)) for row in piece.rows]
-    # What was indexed again since, or removed, is no more.
-    seen = [one is not None and may_see(one.path) for one in files]
-    return Part(
-        words,
-        repository,
-        tuple("" if one is None else one.language for one in files),
-        np.zeros(len(files), np.int64),
-        (),
-        np.array(seen, np.bool_)[words.files],
-    )
+    words, rows = StoredSegment(piece), piece.rows.tolist()
+    # What was indexed again since, or removed, has no row any more.
+    seen = np.array([row in visible for row in rows], np.bool_)
+    languages = tuple(held[row].language if row in held else "" for row in rows)
+    return Part(words, repository, languages, np.zeros(len(rows), np.int64), (), seen[words.files])
 
 
 class _Reader:

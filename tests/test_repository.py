@@ -195,7 +195,6 @@ SMALL: Final = {
     "policy._permissions": "asked before the gate is loaded",
     "runtime.runs._captured_changes": _SUBJECT,
     "runtime.service.schema": _LOADED_LATER,
-    "capabilities.knowledge._process": "runs in processes of its own, and takes their streams away",
     "sandbox._programs": "runs in processes in which nothing else of the house is loaded",
     "spec.events._calls": "the events of one subject, beside those of others",
     "spec.events._deliveries": "the events of one subject, beside those of others",

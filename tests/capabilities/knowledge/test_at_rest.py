@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from assent.runtime.wiring.knowledge import _recorded
 from tests.support.knowledge_places import ADA, called, furnish, opened, refused, write
 from tests.support.shelves import told_in
 
@@ -239,3 +240,16 @@ async def test_each_tenant_has_a_record_of_its_own(tmp_path: Path) -> None:
     (work / "assent.toml").write_text(said)
     async with opened(work) as rt:
         assert len((await called(rt, "search", query="first"))["hits"]) == 1
+
+
+def test_where_nothing_was_recorded_any_store_will_do(tmp_path: Path) -> None:
+    assert _recorded(tmp_path, "workspace") is None
+
+
+async def test_a_repository_of_no_files_has_no_generation(tmp_path: Path) -> None:
+    work = furnish(tmp_path)
+    async with opened(work) as rt:
+        assert (await called(rt, "index", repository="code"))["generation"] == 0
+        await called(rt, "forget", repository="code")
+    assert _recorded(work / ".assent", "workspace") is None
+    assert _recorded(work / ".assent", "elsewhere") is None

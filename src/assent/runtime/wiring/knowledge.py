@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from assent import system
-from assent.journal import PAGE, OneOf, at_once
+from assent.journal import PAGE, OneOf, Where, at_once
 from assent.runtime._ledger import reading
 from assent.runtime.settings.effective import Settings
 from assent.spec.ids import RunId
@@ -63,7 +63,7 @@ def _recorded(state: Path, tenant: str) -> tuple[int, str] | None:
     with reading(state) as journal:
         if journal is None:
             return None
-        where = {"capability": OneOf(_ACTS), "status": "succeeded"}
+        where: Where = {"capability": OneOf(_ACTS), "status": "succeeded"}
         for row in at_once(journal.rows("steps", where, limit=PAGE, newest_first=True)):
             # By their fields: the kinds of events are imported by nobody who looks at none.
             events: list[Any] = [leaf.event for leaf in at_once(journal.events(RunId(str(row["run_id"]))))]

@@ -209,9 +209,11 @@ class StoreContract:
         for refused in (first.number, 9):
             with pytest.raises(InputError, match="KNOWLEDGE_UNDO_REFUSED"):
                 store.undo(refused)
-        store.undo(second.number)
-        store.forget("repo")
-        for refused in (first.number, second.number, store.head().number):
+        done = store.undo(second.number)
+        assert store.undo(second.number) == done
+        forgotten = store.forget("repo")
+        assert store.undo(second.number) == forgotten
+        for refused in (first.number, forgotten.number):
             with pytest.raises(InputError, match="KNOWLEDGE_UNDO_REFUSED"):
                 store.undo(refused)
 

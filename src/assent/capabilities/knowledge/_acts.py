@@ -13,7 +13,7 @@ from pydantic import Field
 
 from assent.capabilities.knowledge._library import WHOLE, Indexed, Library
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
-from assent.errors import RefusedError
+from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.sources import Skipped
@@ -66,9 +66,10 @@ class IndexEffect:
         library = context.app.get(Library)
         return library.index(parameters.repository, lambda: _require_wanted(context), context.progress, told)
 
-    def reconcile(self) -> Reconciliation:
-        """What is indexed already is not indexed again: the call is made once more."""
-        return Reconciliation(Verdict.NO)
+    def reconcile(self, context: LocalContext, parameters: Repository) -> Reconciliation:
+        """Without a later generation it did nothing. What is indexed already is not indexed again."""
+        before, last = _before(context), context.app.get(Library).store.last(parameters.repository).number
+        return Reconciliation(Verdict.NO if last == before else Verdict.UNKNOWN)
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
         """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
@@ -77,18 +78,23 @@ class IndexEffect:
 
 def _take_back(context: LocalContext, repository: str, what: str) -> None:
     store, output = context.app.get(Library).store, context.output
-    before, last = int(str((context.prepared or {})["before"])), store.last(repository)
+    before, last = _before(context), store.last(repository)
     # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
     made = int(str(output["generation"])) if isinstance(output, dict) else last.number
-    if made <= before or last.number < made or last.kind == "undo":
+    if made <= before or last.number < made or (last.number == made and last.kind == "undo"):
         return
-    if last.number > made:
+    try:
+        store.undo(made)
+    except InputError as error:
         raise RefusedError(
             "COMPENSATION_CONFLICT",
             f"{what} changed again, by generation {last.number}",
             hint="take the later changes back first, or index it anew",
-        )
-    store.undo(made)
+        ) from error
+
+
+def _before(context: LocalContext) -> int:
+    return int(str((context.prepared or {})["before"]))
 
 
 class ModelFolder(SpecModel):
@@ -423,6 +429,7 @@ class Forgetting(SpecModel):
 class Forgotten(SpecModel):
     """What is left."""
 
+    tenant: str
     repository: str
     generation: int
     root: str
@@ -445,12 +452,12 @@ class ForgetEffect:
         last = library.store.forget(parameters.repository, parameters.paths, rewriters())
         library.look_anew()
         return Forgotten(
-            repository=parameters.repository, generation=last.number, root=last.root, forgotten=len(there)
+            tenant=library.tenant,
+            repository=parameters.repository,
+            generation=last.number,
+            root=last.root,
+            forgotten=len(there),
         )
-
-    def reconcile(self) -> Reconciliation:
-        """Forgetting again what is forgotten changes nothing."""
-        return Reconciliation(Verdict.NO)
 
     def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
         """Index the repository again: what its source has no more stays forgotten."""

@@ -100,6 +100,7 @@ CAPABILITIES: Final = (
         scope="knowledge",
         idempotent=True,
         timeout=3600,
+        without={"reconcile": "forgetting again what is forgotten changes nothing"},
     ),
     describe(
         "knowledge.rotate_key",

@@ -53,6 +53,7 @@ class Label(msgspec.Struct, frozen=True):
 class Indexed(SpecModel):
     """What an index run came to. Nothing of it is text of a file."""
 
+    tenant: str
     repository: str
     generation: int
     root: str
@@ -250,6 +251,7 @@ class Library:
         files = [one for one in self.store.files(repository) if not one.because]
         chunks = sum(one.chunks for one in files)
         return Indexed(
+            tenant=self.tenant,
             repository=repository,
             generation=last.number,
             root=last.root,

@@ -98,10 +98,11 @@ def _is_locked(held: int) -> bool:
 class SqlCipherStore(MemoryStore):
     """A store that lasts. Without `keys` nothing is encrypted, which must be said by name, each time: `encryption="off"`.
 
-    `expected`: the number and root (hex) of a generation that the record knows; a file without it was rolled back. `actor` and
-    `reason`: who does what is done with the store, for its events. `salt` gives 16 bytes that nobody can know, and never twice:
-    keys and nonces are made of them. Raises, besides what keys raise, `InputError` `KNOWLEDGE_STORE_FOREIGN`,
-    `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+    `expected`: the number and root (hex) of a generation that the record knows; a file without it was rolled back, and one that
+    has none was made anew. `actor` and `reason`: who does what is done with the store, for its events. `salt` gives 16 bytes
+    that nobody can know, and never twice: keys and nonces are made of them. Raises, besides what keys raise, `InputError`
+    `KNOWLEDGE_STORE_FOREIGN`, `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and
+    `KNOWLEDGE_ENCRYPTION_DIFFERS`.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class SqlCipherStore(MemoryStore):
     def _judge(self, expected: tuple[int, str] | None) -> None:
         if self._meta("tenant", "") != self._tenant.hex():
             raise self._foreign()
-        if expected is None:
+        if expected is None or not self.head().number:
             return
         number, root = expected
         if not self._ask(

@@ -364,11 +364,16 @@ class MemoryStore:
 
     def undo(self, number: int) -> Generation:
         with self._writing():
-            rows = self._ask("SELECT repository FROM generations WHERE number = ?", (number,))
-            last = rows and self._ask(
-                f"SELECT number, kind FROM generations WHERE repository = ? AND {_CHANGED} AND kind <> 'undo' AND undone = 0"  # noqa: S608
-                " ORDER BY number DESC LIMIT 1",
-                rows[0],
+            rows = self._ask("SELECT repository, undone FROM generations WHERE number = ?", (number,))
+            if rows and rows[0][1]:
+                return self.head()
+            last = (
+                rows
+                and self._ask(
+                    f"SELECT number, kind FROM generations WHERE repository = ? AND {_CHANGED} AND kind <> 'undo' AND undone = 0"  # noqa: S608
+                    " ORDER BY number DESC LIMIT 1",
+                    rows[0][:1],
+                )
             )
             if not last or last[0] != (number, "index"):
                 raise InputError(
@@ -376,7 +381,7 @@ class MemoryStore:
                     f"generation {number} can't be taken back: it is not the last of its repository, or was compacted",
                     hint="index again: what is there then is what the source has",
                 )
-            (repository,) = rows[0]
+            repository = rows[0][0]
             with self._whole():
                 self._take_back(number)
                 self._ask("UPDATE generations SET undone = 1 WHERE number = ?", (number,))

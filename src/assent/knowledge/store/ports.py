@@ -162,7 +162,10 @@ class Store(Protocol):
         """
 
     def undo(self, number: int) -> Generation:
-        """Take back a generation that was the last of its repository; `InputError` `KNOWLEDGE_UNDO_REFUSED` else."""
+        """Take back a generation that is the last of its repository; `InputError` `KNOWLEDGE_UNDO_REFUSED` else.
+
+        One that was taken back stays so: whoever was killed in it asks again.
+        """
 
     def forget(
         self, repository: str, paths: Iterable[str] = (), rewriters: Mapping[str, Rewriter] | None = None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from assent import system
 from assent.errors import InputError
+from assent.journal import PAGE, OneOf, Where, at_once
+from assent.runtime._ledger import reading
 from assent.runtime.settings.effective import Settings
+from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
     from assent.capabilities.knowledge import Library
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from assent.sandbox import Sandbox
 
 _DIGESTS: Final = "digests"
+_ERASED: Final = "knowledge.erase_tenant"
+_ACTS: Final = ("knowledge.index", "knowledge.forget", _ERASED)
 
 
 def library_of(settings: Settings) -> Library:
@@ -68,13 +74,34 @@ def _store(settings: Settings) -> SqlCipherStore:
     from assent.capabilities.knowledge.area import STORE
     from assent.knowledge.store import SqlCipherStore
 
+    tenant = str(settings.areas["knowledge"]["tenant"])
     return SqlCipherStore(
         settings.state / STORE,
-        str(settings.areas["knowledge"]["tenant"]),
+        tenant,
         keys=keys_of(settings),
         now_ms=system.SystemClock().now_ms,
         salt=system.SystemEntropy().salt,
+        expected=_recorded(settings.state, tenant),
     )
+
+
+def _recorded(state: Path, tenant: str) -> tuple[int, str] | None:
+    """The last generation of a tenant that the ledger has, and its root: a store without it was rolled back."""
+    with reading(state) as journal:
+        if journal is None:
+            return None
+        where: Where = {"capability": OneOf(_ACTS), "status": "succeeded"}
+        for row in at_once(journal.rows("steps", where, limit=PAGE, newest_first=True)):
+            # By their fields: the kinds of events are imported by nobody who looks at none.
+            events: list[Any] = [leaf.event for leaf in at_once(journal.events(RunId(str(row["run_id"]))))]
+            for event in events:
+                if event.kind != "step.succeeded" or event.step != row["step"]:
+                    continue
+                said = json.loads(at_once(journal.payload(event.output)) or b"{}")
+                if said.get("tenant") == tenant:
+                    erased = row["capability"] == _ERASED or not said["generation"]
+                    return None if erased else (said["generation"], said["root"])
+    return None
 
 
 def _erase(settings: Settings, who: str) -> None:

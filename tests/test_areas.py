@@ -51,6 +51,11 @@ LEAKS: Final = {
         "runtime/capabilities/_registered.py",
     ): "nobody else makes a version of what findings are made of",
     ("knowledge", "cli/knowledge/_acts.py"): "all repositories are those that its table names",
+    ("knowledge", "runtime/doctor/_files.py"): "where its keys are, and whether they are there",
+    (
+        "knowledge",
+        "runtime/settings/effective.py",
+    ): "the file of a passphrase is out of everybody's sight",
     ("knowledge", "runtime/_parts.py"): "the keys of the store of knowledge are the roof's",
     ("knowledge", "runtime/wiring/knowledge.py"): "as above: it opens both",
     (

@@ -58,6 +58,7 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
     )
     undo_asked = question(UNDO_STEP, asked.digest) if request.decision == "REQUIRE_APPROVAL" else None
     answers: list[tuple[StepEvent, ...]] = [(asked,), (asked,), (denied(key),), (ev.StepSkipped(step=key),)]
+    answers.append((ev.StepsExpanded(step=key, count=0, items=BOUND),))
     answers.append((ev.WaitStarted(step=key, signal=choose.choice([None, "go"])),))
     if step is not None and step.state is StepState.AWAITING_APPROVAL and step.approval is not None:
         digest = step.approval.request.digest
@@ -107,7 +108,9 @@ def anything(record: RunRecord, key: StepKey, choose: Random, at_ms: int) -> lis
         commands.append(Recover(record.state is RunState.NEEDS_ATTENTION))
         steps = record.steps.items()
         read = [
-            one for one, step in steps if step.state is StepState.SUCCEEDED and step.effect is Effect.NONE
+            one
+            for one, step in steps
+            if step.state is StepState.SUCCEEDED and step.effect is Effect.NONE and step.wait is None
         ]
         if record.phase is Phase.FORWARD and not record.is_stopping:
             commands.append(Recover(retry=False, again=tuple(read)))

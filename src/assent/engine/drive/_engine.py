@@ -8,6 +8,7 @@ from asyncio import Task
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -685,10 +686,10 @@ class Engine:
         inputs = await values.load_object(record.created.inputs)
         blueprint = Blueprint.of_document(await values.load_object(record.created.document), inputs)
         values = Values(self._services.journal, inputs)
-        await values.restore(record, blueprint.steps)
-        await _add_calls(record.steps.values(), blueprint, values)
         # Not resolved anew: a label that moved since must not change what the rest of the run does.
         catalogue = self._catalogue_of(record.created)
+        await values.restore(record, blueprint.steps, partial(_has_unkept, catalogue))
+        await _add_calls(record.steps.values(), blueprint, values)
         timers = self.make_timers(run)
         facts = _facts(run, record.created, requester_of(record.created, self._services.roles()))
         scope = RunScope(
@@ -820,6 +821,16 @@ class Engine:
             raise InputError(
                 "RUNTIME_CLOSED", "the runtime is not open", hint="open it anew, then resume the run"
             )
+
+
+def _has_unkept(catalogue: Catalogue, step: StepRecord) -> bool:
+    """Whether what a step called tells texts that are not kept. What is not here any more is asked for, and missed, then."""
+    if step.intent is None:
+        return False
+    with suppress(AssentError):
+        intent = step.intent
+        return catalogue.exact(intent.capability, intent.version, intent.asked_version).unkept.told.some
+    return True
 
 
 async def _add_calls(steps: Iterable[StepRecord], blueprint: Blueprint, values: Values) -> None:

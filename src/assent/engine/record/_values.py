@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from assent.engine.record._record import RunRecord
+from assent.engine.record._record import RunRecord, StepRecord
 from assent.errors import AssentError, InternalError, Json, WorldError
 from assent.journal.ports import JournalReader
 from assent.spec.ids import Commitment, StepKey, iteration_of, name_of
@@ -194,10 +194,13 @@ class Values:
             raise InternalError("RECORD_CORRUPT", "a journaled payload is not an object")
         return value
 
-    async def restore(self, record: RunRecord, steps: Iterable[StepKey]) -> None:
+    async def restore(
+        self, record: RunRecord, steps: Iterable[StepKey], has_unkept: Callable[[StepRecord], bool]
+    ) -> None:
         """Load the outputs of every step that has one, and what came with signals: a run goes on after its process ended.
 
-        `steps` are all that it is known to have.
+        `steps` are all that it is known to have. `has_unkept`: what a step called says that it tells texts which are not kept;
+        whatever else tells a text that looks like a mark has told that text.
         """
         for name, given in self.inputs.items():
             if is_marked(given):
@@ -212,8 +215,9 @@ class Values:
                 # Also of a step that is being taken back: how that is done may refer to outputs.
                 output = await self.load(step.output)
                 self.put_output(step.key, output)
-                if self._lacks and is_marked(output):
-                    self._lacking["steps", step.key] = None
+                if self._lacks and is_marked(output) and has_unkept(step):
+                    # With the `foreach` step that gathers it.
+                    self._lacking |= dict.fromkeys((("steps", step.key), ("steps", name_of(step.key))))
         if record.final is not None:
             await self.tell_of_end(record, steps)
 

@@ -363,3 +363,21 @@ async def test_a_schedule_takes_none(place: Place, shelf: Shelf) -> None:
         assert (caught.value.code, caught.value.path) == ("TEXT_NOT_KEPT", "inputs")
         assert (await rt.add_schedule(document, name="daily", every="1d")).status is RunState.SUCCEEDED
         require_unkept(rt, place.root)
+
+
+async def test_what_only_looks_like_a_mark_is_never_done_again(place: Place, shelf: Shelf) -> None:
+    """Anybody can write one: where a call does not say that it keeps less than it tells, it is what it told."""
+    mark = f"not kept:{'ab' * 16}:{'cd' * 32}"
+    document = workflow(
+        put("forged", value=mark),
+        put("held", depends_on=["forged"]),
+        put("told", value="${{ steps.forged.output.value }}", depends_on=["held"]),
+    )
+    run = await interrupted(place, shelf, {**document, "inputs": INPUTS}, "held")
+    async with opened(place, shelf) as rt:
+        (result,) = await rt.resume(run)
+        assert result.status is RunState.SUCCEEDED
+        assert place.box.values["told"] == mark
+        assert place.box.count("execute", "forged") == 1
+        recovered = [event for event in rt.recorded(run) if isinstance(event, ev.RunRecovered)]
+        assert [event.again for event in recovered] == [()]

@@ -253,6 +253,10 @@ TAMPERED = (
     "DELETE FROM place",
     "DELETE FROM mute",
     "DELETE FROM dataset",
+    "INSERT INTO words (words) VALUES ('delete-all')",
+    "INSERT INTO words (rowid, text) SELECT max(doc), 'anew' FROM words_triples",
+    "INSERT INTO words (rowid, text) SELECT max(doc) + 1, term FROM words_triples",
+    "INSERT INTO words (words, rowid, text) SELECT 'delete', doc, term FROM words_triples LIMIT 1",
 )
 
 

@@ -35,6 +35,7 @@ WRITE_CACHE_KIB: Final = 64 << 10
 _LOG_BYTES: Final = 64 << 20
 """As much of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
 _ENDS: Final[ContextVar[tuple[Event, ...]]] = ContextVar("ends", default=())
+_WORK_ENDS: Final[ContextVar[tuple[Event, ...]]] = ContextVar("work ends", default=())
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -213,10 +214,30 @@ def waiting_until(end: Event) -> Iterator[None]:
         _ENDS.reset(before)
 
 
+@contextmanager
+def working_until(*ends: Event) -> Iterator[None]:
+    """Inside, work that looks at `require_wanted` ends, too, once one of these is set; without any, one of `waiting_until`."""
+    before = _WORK_ENDS.set((*_WORK_ENDS.get(), *(ends or _ENDS.get())))
+    try:
+        yield
+    finally:
+        _WORK_ENDS.reset(before)
+
+
+def require_wanted() -> bool:
+    """Always False, as SQLite asks of what it calls now and then to go on; `InputError` `RUNTIME_CLOSED` once work is to end."""
+    return _require_none(_WORK_ENDS.get())
+
+
+def _require_none(ends: tuple[Event, ...]) -> bool:
+    if any(end.is_set() for end in ends):
+        raise InputError("RUNTIME_CLOSED", "the runtime is closing, or nobody waits for the answer any more")
+    return False
+
+
 def _wait(tries: int, busy_s: int) -> bool:
     """Wait a little for who writes; False: long enough. In Python, so that it can be interrupted, as SQLite's own can't."""
-    if any(end.is_set() for end in _ENDS.get()):
-        raise InputError("RUNTIME_CLOSED", "the runtime is closing, or nobody waits for the answer any more")
+    _require_none(_ENDS.get())
     if tries * _PAUSE_S >= busy_s:
         return False
     _pause(_PAUSE_S)

@@ -280,7 +280,8 @@ class Api:
             return process.at_once(self._service.perform(request, caller.asker, ident=ident))
 
         if isinstance(request, requests.OF_FINDINGS):
-            answer = await self._looks.carry_out(look, gone)
+            folds = isinstance(request, requests.Doctor)
+            answer = await self._looks.carry_out(look, gone, folds=folds)
         elif isinstance(request, Reading | requests.CheckPolicy | requests.TestPolicy):
             # Both of these take documents of strangers, and wait for nothing.
             answer = await asyncio.to_thread(look)
@@ -380,7 +381,8 @@ class Api:
             await self._agents.reloaded()
 
     async def hang_up(self) -> None:
-        """Let the agents go."""
+        """Let the agents go, and end readings where they are."""
+        self._looks.close()
         if self._agents is not None:
             await self._agents.close()
 
@@ -388,6 +390,7 @@ class Api:
         """Wait until everything that was begun has come to rest, also what nobody waits for any more."""
         while self._under_way:
             await asyncio.wait([*self._under_way])
+        await self._looks.settle()
         if self._agents is not None:
             await self._agents.settle()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import apsw
@@ -16,7 +18,7 @@ from assent.capabilities.findings import BOOK, follow
 from assent.capabilities.findings.ingest import said_in
 from assent.errors import AssentError, Json, RefusedError, WorldError
 from assent.findings import read_finding
-from assent.findings.book import BookFile, Mark, Wanted
+from assent.findings.book import BookFile, Mark, Wanted, waiting_until
 from assent.findings.migrations import Moved, Step
 from assent.runtime._ledger import reading
 from assent.runtime.doctor._files import findings_checks
@@ -251,6 +253,10 @@ TAMPERED = (
     "DELETE FROM place",
     "DELETE FROM mute",
     "DELETE FROM dataset",
+    "INSERT INTO words (words) VALUES ('delete-all')",
+    "INSERT INTO words (rowid, text) SELECT max(doc), 'anew' FROM words_triples",
+    "INSERT INTO words (rowid, text) SELECT max(doc) + 1, term FROM words_triples",
+    "INSERT INTO words (words, rowid, text) SELECT 'delete', doc, term FROM words_triples LIMIT 1",
 )
 
 
@@ -304,6 +310,26 @@ async def test_a_store_that_goes_on_while_it_is_compared_is_looked_at_again(
         assert findings_checks(place.settings())[0].status == "ok"
     (place.root / "none").mkdir()
     assert FindingsStore(Place(place.root / "none").settings()).is_as_recorded()
+
+
+async def test_comparing_a_store_ends_with_who_asked_and_folding_it_does_not(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is folded to be kept serves whoever comes next."""
+    monkeypatch.setattr("assent.findings.book._file._STEPS", 1)
+    async with place.open(box=False) as runtime:
+        await imported(runtime, place, "a.example")
+        kept(place)
+        await imported(runtime, place, "b.example")
+        end = Event()
+        end.set()
+        with waiting_until(end):
+            (told,) = findings_checks(place.settings())
+        assert told.status == "fault"
+        assert "nobody waits for the answer" in told.seen
+        with closing(apsw.Connection(str(place.settings().state / BOOK))) as db:
+            assert db.execute("SELECT count(*) FROM finding").get == 2
+        assert findings_checks(place.settings())[0].status == "ok"
 
 
 async def test_what_was_erased_is_gone_from_the_store_and_what_was_decided_of_it_is_not(place: Place) -> None:

@@ -1,6 +1,6 @@
 """The read model of findings: what every dataset brought and what was decided, folded from the acts that the ledger has."""
 
-from assent.findings._sqlite import waiting_until
+from assent.findings._sqlite import waiting_until, working_until
 from assent.findings.book._book import Dataset, Mark, Writing
 from assent.findings.book._comparing import Difference
 from assent.findings.book._digest import contents
@@ -27,4 +27,5 @@ __all__ = [
     "entered",
     "forget",
     "waiting_until",
+    "working_until",
 ]

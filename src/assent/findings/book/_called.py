@@ -34,6 +34,8 @@ _NUMBER_BITS: Final = 40
 _RANK_BITS: Final = 3
 NUMBER: Final = (1 << _NUMBER_BITS) - 1
 """The bits of a place that are the finding's number."""
+PLACE: Final = f"(((project << {_RANK_BITS}) + rank) << {_NUMBER_BITS}) + finding.n"
+"""What `place_of` gives, in SQL."""
 
 
 class _Named(msgspec.Struct):

@@ -19,6 +19,7 @@ from assent.findings._sqlite import (
     connected,
     connected_unchanging,
     emptied,
+    require_wanted,
     schema_by,
     schema_of,
     told,
@@ -86,12 +87,15 @@ CREATE TABLE change (seq INTEGER NOT NULL, id BLOB NOT NULL, before BLOB, after 
 """
 
 _WHAT: Final = "the store of findings"
+_STEPS: Final = 100_000
+"""After so many steps of a statement SQLite asks whether it is to go on: a few milliseconds, or a thousand findings folded."""
 
 
 def _made(db: Connection) -> Connection:
     """A connection to a file with its tables, which are made where there are none."""
     try:
         _make(db)
+        db.set_progress_handler(require_wanted, _STEPS)
     except BaseException:
         db.close(force=True)
         raise

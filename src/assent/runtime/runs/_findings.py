@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from assent import system
 from assent.errors import InputError, WorldError
-from assent.findings.book import BookFile, Looking, Removal, Removed, Writing, contents, forget, waiting_until
+from assent.findings.book import (
+    BookFile,
+    Looking,
+    Removal,
+    Removed,
+    Writing,
+    contents,
+    forget,
+    waiting_until,
+    working_until,
+)
 from assent.journal import JournalReader, at_once, rows_at_once
 from assent.runtime._find_run import UNFINISHED
 from assent.runtime._ledger import LedgerReader, reading
@@ -110,20 +120,20 @@ class FindingsStore:
             return Writing(file).stands(seq, without=[one for one in found if one is not None])
 
     def is_as_recorded(self) -> bool | None:
-        """Whether the store says what the ledger comes to, which is folded once more; None where it went on meanwhile."""
+        """Whether the store says what the ledger comes to, which is folded once more; None where it went on meanwhile.
+
+        Nothing is kept of that fold, so it ends where waiting would: `RUNTIME_CLOSED`.
+        """
         from assent.capabilities.findings import follow
 
         with self.opened() as (file, journal):
             if journal is None:
                 return True
-            other = BookFile(None)
-            try:
+            with closing(BookFile(None)) as other, working_until():
                 follow(journal, journal.blob, other)
                 if Writing(other).mark() != Writing(file).mark():
                     return None
                 return contents(other) == contents(file)
-            finally:
-                other.close()
 
     def needed(self) -> frozenset[str]:
         """The runs whose acts stand: without their payloads findings, or what was decided about them, would be gone."""

@@ -184,7 +184,6 @@ SMALL: Final = {
     "cli.knowledge._group": _LOADED_LATER,
     "cli.plugins._group": _LOADED_LATER,
     "cli.scans._group": _LOADED_LATER,
-    "server._looks": _SUBJECT,
     "findings.book._digest": _SUBJECT,
     "engine.waiting._inbox": "hides why a queue of the library is not used",
     "engine.steps._retry": "a rule without a shell, tried alone",

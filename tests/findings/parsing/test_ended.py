@@ -134,6 +134,34 @@ def test_groups_one_after_another_are_read_where_one_of_them_is_cut() -> None:
     assert told(LINES, b'{"name": "n"}\n7\nnull\n"x')[0] == ["it is not an object"]
 
 
+@pytest.mark.parametrize("piece", [1, 3, None])
+@pytest.mark.parametrize(
+    ("data", "said", "is_ended"),
+    [
+        (b"[", [], True),
+        (b'[{"n": 1},\n', [None], True),
+        (b'[{"n": 1}', [None], True),
+        (b'[{"n": 1}]\n[{"n": 2}, ', [None, None], True),
+        (b'[{"n": 1}, {"n"', [None, BROKEN], True),
+        (b'[{"n": 1},]', [None], False),
+        (b'[]\n[{"n": 1}]\n{"n": 2},\n', [None, None], False),
+    ],
+)
+def test_an_array_that_the_file_ends_in_is_told_where_it_ends(
+    data: bytes, said: list[str | None], is_ended: bool, piece: int | None
+) -> None:
+    text = EACH.replace('path = "r.*"\neach = "v.*"\n', "").replace('"t"', '"n"').replace("^.name", "n")
+    found, report = parsed(read_parser(text.encode(), "t.toml"), data, piece)
+    assert [one.skipped for one in found] == said
+    begin = data.rindex(b"{") if BROKEN in said else len(data)
+    assert (report.fault and report.fault[:3]) == ((begin, len(data), ENDED) if is_ended else None)
+
+
+def test_behind_a_broken_line_nobody_says_that_its_array_was_not_closed() -> None:
+    _, report = told(LINES, b'[{"t": "a"},\n{"t": nul}]')
+    assert report.fault.why.startswith("it is not JSON")
+
+
 @pytest.mark.parametrize(
     ("before", "behind", "begin", "end"),
     [

@@ -290,10 +290,15 @@ class Cutter:
             else:
                 cut = self._value(first)
                 yield cut
+                if cut.is_last:
+                    return
                 broken += cut.fault is not None
                 if broken > BROKEN_MAX:
                     yield self._rest(f"more than {BROKEN_MAX} records are broken, and the rest was not read")
                     return
+        if is_array and not broken:
+            # No record has begun where it ends between them. The line of a broken one may have closed the array.
+            yield self._rest(ENDED)
 
     def _line(self) -> Cut | None:
         """A value that is the line from here on; None where the line is no one value."""

@@ -298,3 +298,32 @@ def test_a_text_of_many_lines_that_the_file_ends_in_makes_no_rows() -> None:
     assert [one.skipped for one in found] == [BROKEN]
     assert report.fault is not None
     assert (report.fault.end, report.fault.why) == (len(cut), ENDED)
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "is_ended"),
+    [
+        (b"r,f1,low\nr,f2", ["t f1", BROKEN], True),
+        (b"r,f1", [BROKEN], True),
+        (b'r,f1,low\n"r\nr",f2', ["t f1", BROKEN], True),
+        (b"r,f1,low\nr,\xc3", ["t f1", BROKEN], True),
+        (b"r,f1,low\nr,f2\n", ["t f1", "t f2"], False),
+        (b"r,f1,low\nr,f2,lo", ["t f1", "t f2"], False),
+        (b"r,f1,low\nr,f2,", ["t f1", "t f2"], False),
+        (b"r,f1,low\nr,f2,low,x", ["t f1", "t f2"], False),
+        (b"r,f1\nr,f2", ["t f1", "t f2"], False),
+        (b"", [], False),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, None])
+def test_a_row_that_the_file_ends_in_is_none(
+    data: bytes, said: list[str], is_ended: bool, piece: int | None
+) -> None:
+    text = EACH.replace("[[records]]", 'format = "csv"\n[[records]]').replace(
+        'path = "r.*"\neach = "v.*"\n', ""
+    )
+    text = text.replace('title = "t"', 'title = "rule"').replace("^.name", "file")
+    data = b"rule,file,level\n" + data
+    found, report = parsed(read_parser(text.encode(), "t.toml"), data, piece)
+    assert [one.skipped or (one.finding and f"t {one.finding.resource}") for one in found] == said
+    assert (report.fault and report.fault[:3]) == ((found[-1].begin, len(data), ENDED) if is_ended else None)

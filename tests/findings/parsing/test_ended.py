@@ -327,3 +327,13 @@ def test_a_row_that_the_file_ends_in_is_none(
     found, report = parsed(read_parser(text.encode(), "t.toml"), data, piece)
     assert [one.skipped or (one.finding and f"t {one.finding.resource}") for one in found] == said
     assert (report.fault and report.fault[:3]) == ((found[-1].begin, len(data), ENDED) if is_ended else None)
+
+
+@pytest.mark.parametrize("data", [b"[", b'{"v": [{"t": "a"}]}\n{"v": [', GROUP, b'{"v": [{"t": "a"}, {"t"'])
+def test_nothing_stands_behind_the_end_of_a_file(data: bytes) -> None:
+    assert told(LINES, data)[1].fault.hint == "the records before it were read"
+    assert told(EACH, b'{"r": [' + data)[1].fault.hint == "the records before it were read"
+
+
+def test_behind_a_group_that_is_cut_others_were_read() -> None:
+    assert told(LINES, GROUP + b'\n{"name": "m", "v": [{"t": "c"}]}')[1].fault.hint is None

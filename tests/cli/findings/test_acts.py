@@ -206,6 +206,7 @@ def test_a_broken_file_gives_its_records_and_fails(shell: Shell) -> None:
     fault = found["fault"]["error"]
     assert fault.keys() == {"code", "message", "path", "hint", "details"}
     assert (fault["code"], fault["path"]) == ("OUTPUT_BROKEN", f"cut.jsonl:{fault['details']['begin']}")
+    assert fault["hint"] == "the records before it were read"
     assert len(shell.listed()) == 1
     assert "broken at cut.jsonl:" in shell("findings", "import", "cut.jsonl", "-p", "shop").out
 

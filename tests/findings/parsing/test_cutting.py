@@ -496,9 +496,10 @@ def test_a_line_that_is_too_long_has_its_whole_place(size: int) -> None:
     long = b"x" * (2 * LINE_BYTES_MAX)
     found = [*lines(pieces(b"a\n" + long + b"\nb\r\n" + long, size))]
     end = 2 + len(long)
-    assert [(first, last, is_long) for first, last, _, is_long in found] == [
+    assert [(first, last, is_long) for first, last, _, is_long, _ in found] == [
         (0, 1, False), (2, end, True), (end + 1, end + 3, False), (end + 4, end + 4 + len(long), True),
     ]  # fmt: skip
+    assert [one.is_ended for one in found] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("size", [1, 1_000])

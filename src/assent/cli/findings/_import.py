@@ -52,7 +52,8 @@ def import_(
     """Read what scanners wrote in FILE..., and add it to PROJECT. `-` is standard input.
 
     Each file is a call of `findings.import`, which the policy decides about and `assent undo RUN` takes back. It is read with
-    your own rights and may lie anywhere. One that is cut short or broken gives what stands before and behind; exit code 1.
+    your own rights and may lie anywhere. One that is cut short gives what stands before that, and one that is broken what
+    stands before and behind; exit code 1.
     """
     said: dict[str, Any] = {"project": project_said(door, project)}
     said |= {key: value for key, value in (("tool", tool), ("tool_version", tool_version)) if value}

@@ -119,7 +119,7 @@ class _Seen:
     def first_lines(self) -> list[str]:
         """The beginning of a text."""
         found = []
-        for _, _, data, _ in lines(BytesIO(self._head).read):
+        for _, _, data, *_ in lines(BytesIO(self._head).read):
             found.append(data.decode("utf-8", "replace"))
             if len(found) == _LINES:
                 break

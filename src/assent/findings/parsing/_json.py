@@ -73,11 +73,12 @@ _CHECK: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class _EndedError(Exception):
-    """The file ends where more was to come: `in_record`, what came of the record that it ends in, and what its path stood for."""
+    """The file ends where more was to come: `came` of the record that it ends in, and what the path up to there stood for."""
 
-    def __init__(self, in_record: tuple[bytes, tuple[str | int, ...]] | None = None) -> None:
+    def __init__(self, came: bytes | None = None, names: tuple[str | int, ...] = ()) -> None:
         super().__init__()
-        self.in_record = in_record
+        self.came = came
+        self.names = names
 
 
 class BrokenError(Exception):
@@ -290,10 +291,15 @@ class Cutter:
             else:
                 cut = self._value(first)
                 yield cut
+                if cut.is_last:
+                    return
                 broken += cut.fault is not None
                 if broken > BROKEN_MAX:
                     yield self._rest(f"more than {BROKEN_MAX} records are broken, and the rest was not read")
                     return
+        if is_array and not broken:
+            # No record has begun where it ends between them. The line of a broken one may have closed the array.
+            yield self._rest(ENDED)
 
     def _line(self) -> Cut | None:
         """A value that is the line from here on; None where the line is no one value."""
@@ -372,12 +378,11 @@ class Cutter:
             except _EndedError as error:
                 rest = self._rest(ENDED)
                 self._data = b""
-                value, names = error.in_record or (None, ())
                 # No record has begun where it ends between them.
                 yield rest._replace(
-                    begin=rest.begin if error.in_record else rest.end,
-                    value=None if self._decodes else value,
-                    names=names,
+                    begin=rest.end if error.came is None else rest.begin,
+                    value=None if self._decodes else error.came,
+                    names=error.names,
                     document=self._number,
                 )
                 return
@@ -399,6 +404,13 @@ class Cutter:
 
     def _within(self, path: tuple[tuple[str, ...], ...], names: tuple[str | int, ...]) -> Iterator[Cut]:
         """What the path leads to from the value that begins here, which is behind it then."""
+        try:
+            yield from self._led(path, names)
+        except _EndedError as error:
+            error.names = error.names or names
+            raise
+
+    def _led(self, path: tuple[tuple[str, ...], ...], names: tuple[str | int, ...]) -> Iterator[Cut]:
         first = self._peek()
         if first is None:
             raise _EndedError
@@ -485,7 +497,7 @@ class Cutter:
         try:
             end = self._end_of_value(first)
         except _EndedError:
-            raise _EndedError((self._data[self._at :], names)) from None
+            raise _EndedError(self._data[self._at :], names) from None
         begin = self._offset + self._at
         data = self._data[self._at : end]
         self._at = end

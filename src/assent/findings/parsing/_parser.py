@@ -211,7 +211,8 @@ class Parser:
     @staticmethod
     def _note_fault(cut: Cut, report: Report) -> None:
         if report.fault is None:
-            report.fault = Fault(cut.begin, cut.end, str(cut.fault))
+            hint = "the records before it were read" if cut.is_last else None
+            report.fault = Fault(cut.begin, cut.end, str(cut.fault), hint)
 
     def _cuts(self, read: Read) -> Iterable[Cut]:
         return self._cut(read, self.path, is_group=self._is_group)
@@ -257,7 +258,7 @@ class Parser:
             else:
                 size = inner.begin
                 if inner.value is not None:
-                    broken.append(_placed(inner._replace(value=None), cut))
+                    broken.append(_placed(inner._replace(value=None, is_last=cut.is_last), cut))
             if len(found) > VALUES_MAX:
                 yield group._replace(value=None, fault=f"it holds more than {VALUES_MAX} records"), ()
                 return

@@ -31,6 +31,8 @@ class Line(NamedTuple):
     data: bytes
     is_long: bool
     """Too long, and cut."""
+    is_ended: bool = True
+    """False: the file ends before the line does."""
 
 
 def lines(read: Read) -> Iterator[Line]:
@@ -54,7 +56,7 @@ def lines(read: Read) -> Iterator[Line]:
             # Its place goes on, and its bytes are let go of.
             offset, held = offset + len(held), b""
     if held or offset > begin:
-        yield Line(begin, offset + len(held), held.rstrip(b"\r"), offset > begin)
+        yield Line(begin, offset + len(held), held.rstrip(b"\r"), offset > begin, False)
 
 
 class RowCutter:
@@ -66,6 +68,8 @@ class RowCutter:
         """Lines that are read once more."""
         self._again = 0
         self.heads: list[str] = []
+        self._are_full = True
+        """The rows up to here have all cells."""
 
     def __iter__(self) -> Iterator[Cut]:
         while (line := self._next()) is not None:
@@ -98,7 +102,9 @@ class RowCutter:
             else _cells(b"\n".join(row).decode(errors="replace"))
         )
         end = behind[-1].end if behind else first.end
-        is_ended = line is None
+        last = behind[-1] if behind else first
+        is_short = fault is None and len(cells) < len(self.heads)
+        is_ended = line is None or (is_short and self._are_full and not last.is_ended)
         if fault is not None and behind:
             # A quote that stands for itself costs its own line, and not all up to the next quote. Where none follows, the file
             # may have ended in a text of many lines, and those that have not all the cells are this text's.
@@ -117,6 +123,7 @@ class RowCutter:
         if not self.heads:
             self.heads = [one.strip() for one in cells]
             return None
+        self._are_full = self._are_full and not is_short
         said: dict[str, Any] = {
             head: cell for head, cell in zip(self.heads, cells, strict=False) if cell != ""
         }
@@ -152,7 +159,7 @@ class LineCutter:
         self._pattern = pattern
 
     def __iter__(self) -> Iterator[Cut]:
-        for begin, end, data, is_long in lines(self._read):
+        for begin, end, data, is_long, *_ in lines(self._read):
             text = _text(data)
             if text is None or is_long:
                 yield Cut(begin, end, None, (), _TOO_LONG if is_long else _NOT_UTF8)

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from assent.findings.finding import LISTED_MAX
 from assent.findings.parsing._json import (
+    ENDED,
     RECORD_BYTES_MAX,
     VALUES_MAX,
     BrokenError,
     Cut,
     Cutter,
+    Ended,
     Read,
     decoded,
+    ended,
     values_in,
 )
 
@@ -44,10 +48,20 @@ _ADDRESS: Final = ("http://", "https://")
 
 
 class Run:
-    """What a run says of itself: the tool, its rules, its files."""
+    """What a run says of itself: the tool, its rules, its files.
+
+    `LookupError` where the file ends in the run before what a result needs of it.
+    """
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
+
+    def end(self, cut: Cut) -> None:
+        """The file ends in this run. Of its tool what stands whole is kept, for its rules may be in order."""
+        self.said = Ended(self.said)
+        if cut.names[1:] == ("tool",):
+            with suppress(BrokenError):
+                self.said["tool"] = ended(cut.value or b"")
 
     @cached_property
     def about(self) -> Object:
@@ -56,14 +70,20 @@ class Run:
         name = _NOT_IN_TOOL.sub("-", str(driver.get("name", "")).lower()).strip("-_")
         return {
             "name": _NAMES.get(name, name) or None,
-            "version": driver.get("semanticVersion") or driver.get("version"),
+            "version": dict.get(driver, "semanticVersion") or dict.get(driver, "version"),
         }
 
     @cached_property
     def _components(self) -> list[Object]:
         """What has rules: the tool's driver, and then its extensions."""
         tool = _object(self.said.get("tool"))
-        return [_object(tool.get("driver")), *map(_object, _list(tool.get("extensions")))]
+        return [_object(tool.get("driver")), *map(_object, _list(dict.get(tool, "extensions")))]
+
+    def _require_tool(self) -> None:
+        """`LookupError`: what was looked for in the tool is not there, and the file ends in the tool."""
+        is_ended = isinstance(self.said.get("tool"), Ended)
+        if is_ended:
+            raise LookupError("what it stands in ends before its `rule`")
 
     @cached_property
     def _rules(self) -> list[dict[str, Object]]:
@@ -71,8 +91,8 @@ class Run:
         return [
             {
                 rule["id"]: rule
-                for rule in map(_object, _list(one.get("rules")))
-                if isinstance(rule.get("id"), str)
+                for rule in map(_object, _list(dict.get(one, "rules")))
+                if not isinstance(rule, Ended) and isinstance(rule.get("id"), str)
             }
             for one in self._components
         ]
@@ -83,8 +103,8 @@ class Run:
         ident = named.get("id", result.get("ruleId"))
         own = self._number_of(_object(named.get("toolComponent")))
         index = named.get("index", result.get("ruleIndex"))
-        rules = _list(self._components[own].get("rules"))
-        if type(index) is int and 0 <= index < len(rules):
+        rules = _list(dict.get(self._components[own], "rules"))
+        if type(index) is int and 0 <= index < len(rules) and not isinstance(rules[index], Ended):
             rule = _object(rules[index])
             if not isinstance(ident, str) or rule.get("id") in _and_above(ident):
                 return rule
@@ -92,6 +112,9 @@ class Run:
             for known in (self._rules[own], *self._rules):
                 if wanted in known:
                     return known[wanted]
+                self._require_tool()
+        if type(index) is int:
+            self._require_tool()
         return {}
 
     @cached_property
@@ -101,7 +124,7 @@ class Run:
             (key, one[key]): number
             for number, one in reversed([*enumerate(self._components)])
             for key in ("guid", "name")
-            if isinstance(one.get(key), str)
+            if isinstance(dict.get(one, key), str)
         }
 
     def _number_of(self, component: Object) -> int:
@@ -113,13 +136,21 @@ class Run:
             named = component.get(key)
             if isinstance(named, str) and (key, named) in self._numbers:
                 return self._numbers[key, named]
+        if component:
+            self._require_tool()
         return 0
+
+    def _listed(self, name: str, index: object) -> Object:
+        """What a list of the run has at a place."""
+        found = _list(self.said.get(name)) if type(index) is int else []
+        return _object(found[index]) if type(index) is int and 0 <= index < len(found) else {}
 
     @cached_property
     def _overrides(self) -> dict[str, str]:
         """The levels that the run was told to give to rules, by their ids."""
         found: dict[str, str] = {}
-        for invocation in map(_object, _list(self.said.get("invocations"))):
+        # Hardly a tool writes these: where the file ends before them, results are read without.
+        for invocation in map(_object, _list(dict.get(self.said, "invocations"))):
             for one in map(_object, _list(invocation.get("ruleConfigurationOverrides"))):
                 ident = _object(one.get("descriptor")).get("id")
                 level = _object(one.get("configuration")).get("level")
@@ -168,9 +199,8 @@ class Run:
     def _file(self, artifact: Object) -> Object:
         """The file as the run names it: what a base (`uriBaseId`) stands for is another on each machine, and no part of it."""
         uri = artifact.get("uri")
-        index, files = artifact.get("index"), _list(self.said.get("artifacts"))
-        if not isinstance(uri, str) and type(index) is int and 0 <= index < len(files):
-            uri = _object(_object(files[index]).get("location")).get("uri")
+        if not isinstance(uri, str):
+            uri = _object(self._listed("artifacts", artifact.get("index")).get("location")).get("uri")
         if not isinstance(uri, str) or not uri:
             return {}
         return (
@@ -187,9 +217,8 @@ class Run:
             component = _object(taxon.get("toolComponent"))
             ident = str(taxon.get("id", ""))
             name = component.get("name")
-            index, taxonomies = component.get("index"), _list(self.said.get("taxonomies"))
-            if name is None and type(index) is int and 0 <= index < len(taxonomies):
-                name = _object(taxonomies[index]).get("name")
+            if name is None:
+                name = self._listed("taxonomies", component.get("index")).get("name")
             if "cwe" in f"{name} {ident}".lower():
                 found.append(ident if "cwe" in ident.lower() else f"CWE-{ident}")
         return found
@@ -220,6 +249,8 @@ def read_runs(read: Read) -> Runs:
     size = values = 0
     for cut in Cutter(read, _ABOUT_A_RUN, decodes=False):
         if cut.is_last:
+            if cut.names and cut.fault == ENDED:
+                found.setdefault((cut.document, cut.names[0]), Run()).end(cut)
             return Runs(found, fault or cut._replace(value=None))
         if not cut.names:
             # It stands before the first document: who reads the results tells it.

@@ -61,7 +61,8 @@ async def answers(work: Path, tree: Tree, later: Tree, queries: list[str], asker
                 for hit in hits[:2]:
                     told.append(await called(rt, "read_chunk", asker, chunk=hit["chunk"], repository="code"))
             (standing,) = (await called(rt, "status", asker))["repositories"]
-            found.append([told, standing["files"], standing["chunks"]])
+            planned = await called(rt, "plan", asker, repository="code")
+            found.append([told, standing["files"], standing["chunks"], planned])
     return found
 
 

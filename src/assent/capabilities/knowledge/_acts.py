@@ -349,14 +349,16 @@ class Planned(SpecModel):
 
 
 def plan(context: LocalContext, parameters: Repository) -> Planned:
-    """Look at the folder, and read nothing of its files."""
-    library = context.app.get(Library)
+    """Look at the folder, and read nothing of its files; of those that who asks may not see nothing is told."""
+    library, roles = context.app.get(Library), frozenset(context.principal.roles)
     files = size = 0
     left: list[Left] = []
     counts = Counter[str]()
     with library.folder() as folder:
         for one in library.sources(parameters.repository, folder):
             _require_wanted(context)
+            if not library.may_see(one.path, roles):
+                continue
             if isinstance(one, Skipped):
                 counts[one.reason.value] += 1
                 if len(left) < LEFT_OUT_SHOWN_MAX:

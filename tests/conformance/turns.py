@@ -37,6 +37,8 @@ TAKES_NONE: Final[Mapping[str, str]] = {
     "knowledge.erase_tenant": _KEEPS_KNOWLEDGE,
     "knowledge.forget": _KEEPS_KNOWLEDGE,
     "knowledge.index": _KEEPS_KNOWLEDGE,
+    "knowledge.rotate_key": _KEEPS_KNOWLEDGE,
+    "knowledge.use_model": _KEEPS_KNOWLEDGE,
     "net.http.delete": _TELLS,
     "net.http.delete_compensated": _TELLS,
     "net.http.get": _ASKS,

@@ -375,6 +375,7 @@ _ENDED: Final = ("succeeded", "failed", "rolled_back", "cancelled", "undone")
 _STATE_FILES: Final = {
     ".gitignore",
     "plans",
+    "knowledge",
     "keys",
     "blobs",
     "ledger.db",

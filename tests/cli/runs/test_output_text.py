@@ -23,6 +23,8 @@ TOLD_BY_FIELD = {
     "assent.mcp.trust",
     "assent.mcp.untrust",
     "knowledge.erase_tenant",
+    "knowledge.rotate_key",
+    "knowledge.use_model",
     "knowledge.status",
     "knowledge.search",
     "knowledge.read_chunk",

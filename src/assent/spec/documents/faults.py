@@ -342,6 +342,7 @@ def _of_pydantic(kind: str, steps: Steps, one: Any) -> _Finding:  # `Any`: pydan
 
 
 _PATTERNS: Final[Mapping[str, str]] = {
+    "^/": "an absolute path, from `/` on",
     r"^[0-9a-f]{64}$": "a SHA-256 in 64 lower-case hex digits",
     r"^[0-9a-f]{40}$": "a commit's id in 40 lower-case hex digits",
     r"^[0-9]{1,15}(?:\.[0-9]{1,3})? *(?:B|[kKMGT]i?B)$": "a size like `10 MiB`",

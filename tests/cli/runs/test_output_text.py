@@ -24,6 +24,7 @@ TOLD_BY_FIELD = {
     "assent.mcp.untrust",
     "knowledge.erase_tenant",
     "knowledge.rotate_key",
+    "knowledge.verify",
     "knowledge.use_model",
     "knowledge.status",
     "knowledge.search",

@@ -15,6 +15,7 @@ import pytest
 
 from assent import Runtime
 from assent.capabilities.knowledge import Library, _acts, _library, area
+from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
@@ -112,6 +113,30 @@ async def test_who_has_not_the_role_finds_as_if_it_were_not_there(workspace: Pat
         assert HIDDEN in (await called(rt, "knowledge.read_chunk", HUGO, **asked))["text"]
         result = await rt.call("knowledge.read_chunk", asked, principal=ADA)
         assert code(result) == "KNOWLEDGE_CHUNK_UNKNOWN"
+
+
+@pytest.mark.parametrize("capability", ["read_chunk", "prove"])
+async def test_what_is_indexed_meanwhile_gives_nobody_what_is_hidden(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capability: str
+) -> None:
+    """A chunk is found and read in one view: in the next one, what is hidden may stand in its place."""
+    async with opened(workspace) as rt:
+        await called(rt, "knowledge.index", repository="code")
+        (first, *_) = (await called(rt, "knowledge.search", query=QUERY))["hits"]
+        view = Library.view
+
+        def moved(self: Library, roles: frozenset[str]) -> object:
+            found = view(self, roles)
+            if self.store.files("code"):
+                self.store.forget("code", ["src/parser.py", "src/secret.py", "src/blob.bin"], rewriters())
+                self.index("people")
+            return found
+
+        monkeypatch.setattr(Library, "view", moved)
+        asked = {"chunk": first["chunk"], "repository": "code"}
+        result = await rt.call(f"knowledge.{capability}", asked, principal=ADA)
+        assert code(result) == "KNOWLEDGE_STALE"
+        assert HIDDEN not in str(result.to_json())
 
 
 async def test_what_changed_is_indexed_again_and_undone(workspace: Path) -> None:

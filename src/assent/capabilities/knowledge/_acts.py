@@ -6,7 +6,7 @@ What is asked and what is found is told and not kept (`UnkeptText`): the ledger 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from pydantic import Field
@@ -21,6 +21,9 @@ from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
 from assent.spec.words.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.knowledge.asking import View
 
 QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
@@ -251,8 +254,8 @@ class Chunk(SpecModel):
 
 def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
     """One that who asks may see; of any other it is not told whether it exists."""
-    place = _place(context, parameters)
-    told = context.app.get(Library).view(frozenset(context.principal.roles)).read(*place)
+    view, place = _place(context, parameters)
+    told = view.read(*place)
     return Chunk(
         chunk=parameters.chunk,
         path=parameters.chunk.rpartition("::")[0],
@@ -265,9 +268,10 @@ def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
     )
 
 
-def _place(context: LocalContext, parameters: ChunkName) -> tuple[int, int]:
-    library = context.app.get(Library)
-    place = library.view(frozenset(context.principal.roles)).chunk_of(parameters.chunk, parameters.repository)
+def _place(context: LocalContext, parameters: ChunkName) -> tuple[View, tuple[int, int]]:
+    """Where a chunk stands in what its asker may see now. In another view, of a later index, other chunks stand there."""
+    view = context.app.get(Library).view(frozenset(context.principal.roles))
+    place = view.chunk_of(parameters.chunk, parameters.repository)
     if place is None:
         raise NoEffectError(
             "KNOWLEDGE_CHUNK_UNKNOWN",
@@ -275,7 +279,7 @@ def _place(context: LocalContext, parameters: ChunkName) -> tuple[int, int]:
             path="chunk",
             hint="search again: chunks are counted anew whenever something is indexed",
         )
-    return place
+    return view, place
 
 
 class Standing(SpecModel):
@@ -405,10 +409,9 @@ class Proven(SpecModel):
 
 def prove(context: LocalContext, parameters: ChunkName) -> Proven:
     """The way from a chunk that who asks may see to the root that the ledger has."""
-    library = context.app.get(Library)
-    place = _place(context, parameters)
-    path, number = library.view(frozenset(context.principal.roles)).place(*place)
-    found = library.store.prove(parameters.repository, path, number)
+    view, place = _place(context, parameters)
+    path, number = view.place(*place)
+    found = context.app.get(Library).store.prove(parameters.repository, path, number)
     if found is None:
         raise NoEffectError("KNOWLEDGE_STALE", "the chunk was indexed again meanwhile", hint="search again")
     said = msgspec.structs.asdict(found)

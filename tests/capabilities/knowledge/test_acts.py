@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from assent import Runtime
 from assent.capabilities.knowledge import Library, _acts, _library, area
 from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Workers
@@ -22,13 +19,12 @@ from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, verify
 from assent.knowledge.store import SqlCipherStore
 from assent.sandbox import Holds, Sandbox
-from assent.spec.principal import Principal
 from tests.support.bodies import code, user
+from tests.support.knowledge_places import ADA, called, opened
 from tests.support.shelves import told_in
 
 MARKER = "quartzberg"
 HIDDEN = "feldspartal"
-ADA = user("ada")
 HUGO = user("hugo", "hr")
 QUERY = f"where is the {MARKER} parser"
 
@@ -66,36 +62,22 @@ def workspace(tmp_path: Path) -> Path:
     return work
 
 
-@asynccontextmanager
-async def opened(workspace: Path) -> AsyncIterator[Runtime]:
-    async with Runtime.open(workspace=workspace) as rt:
-        yield rt
-
-
-async def called(  # `Any`: JSON
-    rt: Runtime, capability: str, by: Principal = ADA, **parameters: Any
-) -> Any:
-    result = await rt.call(capability, parameters, principal=by)
-    assert result.error is None, result.error
-    return result.outputs
-
-
 async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
     """Its secrets are in no answer, and no text of it or of the question in the state."""
     async with opened(workspace) as rt:
-        found = await called(rt, "knowledge.index", repository="code")
-        assert (found["files"], found["changed"], found["left_out"]) == (2, 3, {"not_text": 1})
+        found = await called(rt, "index", repository="code")
+        assert (found["files"], found["changed"], found["left_out"]) == (2, 2, {"not_text": 1})
         assert sum(found["cleaned"].values()) == 1
-        assert (await called(rt, "knowledge.index", repository="code"))["root"] == found["root"]
-        (first, *_) = (await called(rt, "knowledge.search", query=QUERY))["hits"]
+        assert (await called(rt, "index", repository="code"))["root"] == found["root"]
+        (first, *_) = (await called(rt, "search", query=QUERY))["hits"]
         assert (first["path"], first["start_line"], first["language"]) == ("src/parser.py", 1, "python")
         assert MARKER in first["text"]
         assert MARKER in first["why"]["terms"]
-        read = await called(rt, "knowledge.read_chunk", chunk=first["chunk"], repository="code")
+        read = await called(rt, "read_chunk", chunk=first["chunk"], repository="code")
         assert read["text"] == first["text"]
-        hits = (await called(rt, "knowledge.search", query="AWS key"))["hits"]
+        hits = (await called(rt, "search", query="AWS key"))["hits"]
         assert not any("AKIA" in one["text"] for one in hits)
-        verified = await called(rt, "knowledge.verify")
+        verified = await called(rt, "verify")
         assert [one["root"] for one in verified["repositories"]] == [found["root"], ""]
         assert told_in(workspace / ".assent", MARKER, HIDDEN, "AKIA", "text.split") == []
     assert told_in(workspace / ".assent", MARKER, HIDDEN, "AKIA", "text.split") == []
@@ -103,14 +85,14 @@ async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
 
 async def test_who_has_not_the_role_finds_as_if_it_were_not_there(workspace: Path) -> None:
     async with opened(workspace) as rt:
-        await called(rt, "knowledge.index", repository="code")
-        before = (await called(rt, "knowledge.search", query=QUERY))["hits"]
-        await called(rt, "knowledge.index", repository="people")
-        assert (await called(rt, "knowledge.search", query=QUERY))["hits"] == before
-        hits = (await called(rt, "knowledge.search", HUGO, query=HIDDEN))["hits"]
+        await called(rt, "index", repository="code")
+        before = (await called(rt, "search", query=QUERY))["hits"]
+        await called(rt, "index", repository="people")
+        assert (await called(rt, "search", query=QUERY))["hits"] == before
+        hits = (await called(rt, "search", HUGO, query=HIDDEN))["hits"]
         assert [(one["path"], one["label"]) for one in hits] == [("people/ada.md", "staff")]
         asked = {"chunk": hits[0]["chunk"], "repository": "people"}
-        assert HIDDEN in (await called(rt, "knowledge.read_chunk", HUGO, **asked))["text"]
+        assert HIDDEN in (await called(rt, "read_chunk", HUGO, **asked))["text"]
         result = await rt.call("knowledge.read_chunk", asked, principal=ADA)
         assert code(result) == "KNOWLEDGE_CHUNK_UNKNOWN"
 
@@ -121,8 +103,8 @@ async def test_what_is_indexed_meanwhile_gives_nobody_what_is_hidden(
 ) -> None:
     """A chunk is found and read in one view: in the next one, what is hidden may stand in its place."""
     async with opened(workspace) as rt:
-        await called(rt, "knowledge.index", repository="code")
-        (first, *_) = (await called(rt, "knowledge.search", query=QUERY))["hits"]
+        await called(rt, "index", repository="code")
+        (first, *_) = (await called(rt, "search", query=QUERY))["hits"]
         view = Library.view
 
         def moved(self: Library, roles: frozenset[str]) -> object:
@@ -141,45 +123,45 @@ async def test_what_is_indexed_meanwhile_gives_nobody_what_is_hidden(
 
 async def test_what_changed_is_indexed_again_and_undone(workspace: Path) -> None:
     async with opened(workspace) as rt:
-        first = await called(rt, "knowledge.index", repository="code")
+        first = await called(rt, "index", repository="code")
         (workspace / "src" / "parser.py").write_text("def parse_marble(text): ...\n")
         (workspace / "src" / "secret.py").unlink()
         changed = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
         outputs: Any = changed.outputs
         assert (outputs["changed"], outputs["removed"], outputs["files"]) == (1, 1, 1)
-        hits = (await called(rt, "knowledge.search", query="marble"))["hits"]
+        hits = (await called(rt, "search", query="marble"))["hits"]
         assert [one["path"] for one in hits] == ["src/parser.py"]
-        assert (await called(rt, "knowledge.search", query=MARKER))["hits"] == []
+        assert (await called(rt, "search", query=MARKER))["hits"] == []
         await rt.undo(changed.run_id)
-        assert (await called(rt, "knowledge.verify"))["repositories"][0]["root"] == first["root"]
-        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+        assert (await called(rt, "verify"))["repositories"][0]["root"] == first["root"]
+        assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
 
 
 async def test_what_is_forgotten_is_gone_until_it_is_indexed_again(workspace: Path) -> None:
     async with opened(workspace) as rt:
-        first = await called(rt, "knowledge.index", repository="code")
+        first = await called(rt, "index", repository="code")
         forgotten = await rt.call(
             "knowledge.forget", {"repository": "code", "paths": ["src/parser.py", "no"]}, principal=ADA
         )
         outputs: Any = forgotten.outputs
         assert outputs["forgotten"] == 1
-        assert (await called(rt, "knowledge.search", query=MARKER))["hits"] == []
+        assert (await called(rt, "search", query=MARKER))["hits"] == []
         await rt.undo(forgotten.run_id)
-        assert (await called(rt, "knowledge.verify"))["repositories"][0]["root"] == first["root"]
-        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+        assert (await called(rt, "verify"))["repositories"][0]["root"] == first["root"]
+        assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
 
 
 async def test_a_tenant_is_erased_by_its_name(workspace: Path) -> None:
     async with opened(workspace) as rt:
-        await called(rt, "knowledge.index", repository="code")
+        await called(rt, "index", repository="code")
         assert (
             code(await rt.call("knowledge.erase_tenant", {"tenant": "other"}, principal=ADA))
             == "KNOWLEDGE_TENANT_DIFFERS"
         )
-        await called(rt, "knowledge.erase_tenant", tenant="workspace")
-        assert (await called(rt, "knowledge.search", query=MARKER))["hits"] == []
-        await called(rt, "knowledge.index", repository="code")
-        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+        await called(rt, "erase_tenant", tenant="workspace")
+        assert (await called(rt, "search", query=MARKER))["hits"] == []
+        await called(rt, "index", repository="code")
+        assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
 
 
 async def test_a_repository_has_to_be_configured(workspace: Path) -> None:
@@ -203,9 +185,9 @@ async def test_a_denied_search_is_on_the_record(workspace: Path) -> None:
 async def test_a_chunk_is_proved_to_the_root(workspace: Path) -> None:
     """With the manifest's own check, from what the answer says."""
     async with opened(workspace) as rt:
-        found = await called(rt, "knowledge.index", repository="code")
-        (hit, *_) = (await called(rt, "knowledge.search", query=MARKER))["hits"]
-        proof = await called(rt, "knowledge.prove", chunk=hit["chunk"], repository="code")
+        found = await called(rt, "index", repository="code")
+        (hit, *_) = (await called(rt, "search", query=MARKER))["hits"]
+        proof = await called(rt, "prove", chunk=hit["chunk"], repository="code")
         assert verify(msgspec.convert({**proof, "chunk": [*proof["chunk"].values()]}, Proof), found["root"])
         result = await rt.call(
             "knowledge.prove", {"chunk": "src/no.py::0", "repository": "code"}, principal=ADA
@@ -215,32 +197,30 @@ async def test_a_chunk_is_proved_to_the_root(workspace: Path) -> None:
 
 async def test_who_may_not_see_a_file_is_not_told_that_there_is_one(workspace: Path) -> None:
     async with opened(workspace) as rt:
-        await called(rt, "knowledge.index", repository="people")
-        counts = [
-            (await called(rt, "knowledge.status", who))["repositories"][1]["files"] for who in (ADA, HUGO)
-        ]
+        await called(rt, "index", repository="people")
+        counts = [(await called(rt, "status", who))["repositories"][1]["files"] for who in (ADA, HUGO)]
         assert counts == [0, 1]
 
 
 async def test_what_changed_back_is_what_it_was(workspace: Path) -> None:
     """The root is that of the files, whatever they were in between, and also of those that are not text."""
     async with opened(workspace) as rt:
-        first = await called(rt, "knowledge.index", repository="code")
+        first = await called(rt, "index", repository="code")
         blob = (workspace / "src" / "blob.bin").read_bytes()
         (workspace / "src" / "blob.bin").write_text("text by now\n")
         (workspace / "src" / "empty.txt").write_text("")
-        second = await called(rt, "knowledge.index", repository="code")
+        second = await called(rt, "index", repository="code")
         assert (second["left_out"], second["files"]) == ({}, 4)
         (workspace / "src" / "blob.bin").write_bytes(blob)
         (workspace / "src" / "empty.txt").unlink()
-        third = await called(rt, "knowledge.index", repository="code")
+        third = await called(rt, "index", repository="code")
         assert (third["root"], second["root"] != first["root"]) == (first["root"], True)
 
 
 async def test_a_plan_tells_what_would_be_read(workspace: Path) -> None:
     (workspace / "src" / "link").symlink_to("..")
     async with opened(workspace) as rt:
-        found = await called(rt, "knowledge.plan", repository="code")
+        found = await called(rt, "plan", repository="code")
         assert (found["files"], found["left_out"], found["folder"]) == (3, {"link": 1}, "src")
         assert [one["path"] for one in found["first_left_out"]] == ["src/link"]
 
@@ -250,7 +230,7 @@ async def test_files_are_cleaned_and_cut_behind_walls(workspace: Path) -> None:
     with Sandbox.detect() as sandbox:
         holds = sandbox.holds
     async with opened(workspace) as rt:
-        found = await called(rt, "knowledge.index", repository="code")
+        found = await called(rt, "index", repository="code")
         assert found["sandbox"] == holds.backend
 
 
@@ -276,7 +256,7 @@ async def test_where_no_walls_stand_nothing_is_read(
         result = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
         if is_off:
             assert result.error is None
-            assert (await called(rt, "knowledge.index", repository="code"))["sandbox"] == "unconfined"
+            assert (await called(rt, "index", repository="code"))["sandbox"] == "unconfined"
         else:
             assert code(result) == "SANDBOX_UNAVAILABLE"
             assert "[knowledge]" in str(result.error)
@@ -297,9 +277,9 @@ async def test_a_file_that_ends_its_worker_is_left_out_by_name(
     monkeypatch.setattr(Workers.__init__, "__kwdefaults__", {**said, "boot": boot})
     (workspace / "src" / "bad.py").write_text("now\n")
     async with opened(workspace) as rt:
-        found = await called(rt, "knowledge.index", repository="code")
+        found = await called(rt, "index", repository="code")
         assert (found["files"], found["left_out"]) == (2, {"not_prepared": 1, "not_text": 1})
-        again = await called(rt, "knowledge.index", repository="code")
+        again = await called(rt, "index", repository="code")
         assert (again["root"], again["changed"]) == (found["root"], 0)
 
 
@@ -320,13 +300,13 @@ async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: py
         library = rt.app.get(Library)
         with pytest.raises(KeyError):
             await asyncio.to_thread(library.index, "code", check)
-        assert (await called(rt, "knowledge.status"))["repositories"][0]["files"] == 0
-        found = await called(rt, "knowledge.index", repository="code")
+        assert (await called(rt, "status"))["repositories"][0]["files"] == 0
+        found = await called(rt, "index", repository="code")
         assert found["resumed"] > 0
         assert found["resumed"] + found["changed"] == len(names) + 3
-        await called(rt, "knowledge.forget", repository="code", paths=["src/n0000.py"])
-        assert (await called(rt, "knowledge.index", repository="code"))["root"] == found["root"]
-        await called(rt, "knowledge.verify")
+        await called(rt, "forget", repository="code", paths=["src/n0000.py"])
+        assert (await called(rt, "index", repository="code"))["root"] == found["root"]
+        await called(rt, "verify")
 
 
 async def test_it_is_told_how_far_it_is(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +334,7 @@ async def test_only_the_last_generation_is_taken_back(workspace: Path) -> None:
         second = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
         assert (await rt.undo(same.run_id)).status == "undone"
         assert code(await rt.undo(first.run_id)) == "COMPENSATION_CONFLICT"
-        assert len((await called(rt, "knowledge.search", query="marble"))["hits"]) == 1
+        assert len((await called(rt, "search", query="marble"))["hits"]) == 1
         assert second.status == "succeeded"
 
 
@@ -364,9 +344,9 @@ async def test_what_was_compacted_can_be_searched(workspace: Path) -> None:
         for text in ("one", "two", "three"):
             (workspace / "src" / "parser.py").write_text(f"def parse_{MARKER}_{text}(): ...\n")
             runs.append((await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)).run_id)
-            assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
-        await called(rt, "knowledge.forget", repository="code")
-        assert len((await called(rt, "knowledge.search", query=MARKER))["hits"]) == 1
+            assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
+        await called(rt, "forget", repository="code")
+        assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
         assert (await rt.undo(runs[-1])).status == "needs_attention"
 
 
@@ -382,12 +362,12 @@ async def test_many_files_are_told_of_while_they_are_read(
         (workspace / "src" / f"l{number}").symlink_to("..")
     (workspace / "src" / ".gitignore").write_text("f1.txt\n")
     async with opened(workspace) as rt:
-        found = await called(rt, "knowledge.index", repository="code")
+        found = await called(rt, "index", repository="code")
         assert (found["files"], found["left_out"]) == (152, {"ignored": 1, "link": 150, "not_text": 1})
-        hits = (await called(rt, "knowledge.search", query="number77"))["hits"]
+        hits = (await called(rt, "search", query="number77"))["hits"]
         assert hits[0]["path"] == "src/f77.txt"
-        await called(rt, "knowledge.search", HUGO, query="number77")
-        assert len((await called(rt, "knowledge.plan", repository="code"))["first_left_out"]) == 1
+        await called(rt, "search", HUGO, query="number77")
+        assert len((await called(rt, "plan", repository="code"))["first_left_out"]) == 1
         step: dict[str, Json] = {
             "name": "a",
             "capability": "knowledge.index",
@@ -422,8 +402,8 @@ async def test_what_is_indexed_again_meanwhile_is_not_proved(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(workspace) as rt:
-        await called(rt, "knowledge.index", repository="code")
-        (hit, *_) = (await called(rt, "knowledge.search", query=MARKER))["hits"]
+        await called(rt, "index", repository="code")
+        (hit, *_) = (await called(rt, "search", query=MARKER))["hits"]
         monkeypatch.setattr(SqlCipherStore, "prove", lambda *_: None)
         result = await rt.call(
             "knowledge.prove", {"chunk": hit["chunk"], "repository": "code"}, principal=ADA

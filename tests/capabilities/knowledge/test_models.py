@@ -16,12 +16,11 @@ from assent.capabilities.knowledge._models import MODELS, VECTORS, Models, rewri
 from assent.errors import InputError
 from assent.knowledge.embedding import LocalEmbedder
 from assent.knowledge.store import MemoryStore
-from assent.spec.principal import Principal
 from tests.support.bodies import code, user
 from tests.support.encoder import SIZE, tiny_model
 from tests.support.knowledge import indexed
+from tests.support.knowledge_places import ADA, called
 
-ADA = user("ada")
 HUGO = user("hugo", "hr")
 CONFIG = """\
 policy = "policy.yaml"
@@ -53,14 +52,6 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return tiny_model(tmp_path / "tiny")
-
-
-async def called(  # `Any`: JSON
-    rt: Runtime, capability: str, by: Principal = ADA, **parameters: Any
-) -> Any:
-    result = await rt.call(f"knowledge.{capability}", parameters, principal=by)
-    assert result.error is None, result.error
-    return result.outputs
 
 
 async def test_a_model_is_added_and_has_a_say_in_what_is_found(workspace: Path, model: Path) -> None:

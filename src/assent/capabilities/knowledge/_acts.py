@@ -29,7 +29,7 @@ QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
 FORGOTTEN_MAX: Final = 10_000
 LEFT_OUT_SHOWN_MAX: Final = 1_000
-BYTES_PER_S: Final = 10_000_000
+BYTES_PER_S: Final = 4_000_000
 """What is indexed in a second on a common machine, for what a plan expects."""
 
 RepositoryName = Annotated[

@@ -60,6 +60,7 @@ class Indexed(SpecModel):
     files: int
     chunks: int
     changed: int
+    """Files that were indexed now."""
     resumed: int
     """Files that a run before had kept when it was cut off; the other counts are without them."""
     removed: int
@@ -199,18 +200,18 @@ class Library:
         self.folder_of(repository)
         model = self.models.embedder()
         reasons, cleaned = Counter[str](), Counter[str]()
-        changed = 0
+        changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
             missing, digests = dict(known), deque[str]()
 
             def due() -> Iterator[tuple[str, bytes]]:
-                nonlocal changed
+                nonlocal left_now
                 for one in self._told(repository, check, tell):
                     if isinstance(one, Skipped):
                         reasons[one.reason.value] += 1
                         if one.reason is not Reason.IGNORED:
-                            changed += _leave_out(run, known.get(one.path), one)
+                            left_now += _leave_out(run, known.get(one.path), one)
                             missing.pop(one.path, None)
                         continue
                     path, data = one
@@ -218,7 +219,7 @@ class Library:
                     left = left_out(path, data)
                     if left is not None:
                         reasons["not_text"] += 1
-                        changed += _leave_out(run, known.get(path), left)
+                        left_now += _leave_out(run, known.get(path), left)
                         continue
                     digest = sha256(data).hexdigest()
                     held = known.get(path)
@@ -231,7 +232,7 @@ class Library:
                 digest = digests.popleft()
                 if found.left_out is not None:
                     reasons["not_prepared"] += 1
-                    changed += _leave_out(run, known.get(found.left_out.path), found.left_out)
+                    left_now += _leave_out(run, known.get(found.left_out.path), found.left_out)
                     continue
                 text = found.cleaned
                 assert text is not None
@@ -242,7 +243,7 @@ class Library:
             for path in missing:
                 run.remove(path)
             batch.end()
-            if changed or missing or run.has_rests:
+            if changed or left_now or missing or run.has_rests:
                 last = run.commit()
             else:
                 last = self.store.last(repository)

@@ -307,6 +307,8 @@ def test_a_text_of_many_lines_that_the_file_ends_in_makes_no_rows() -> None:
         (b"r,f1", [BROKEN], True),
         (b'r,f1,low\n"r\nr",f2', ["t f1", BROKEN], True),
         (b"r,f1,low\nr,\xc3", ["t f1", BROKEN], True),
+        (b'r,f1,low\nr,"f2\n', ["t f1", BROKEN], True),
+        (b'r,f1,low\nr,f2,"lo\r\n\n', ["t f1", BROKEN], True),
         (b"r,f1,low\nr,f2\n", ["t f1", "t f2"], False),
         (b"r,f1,low\nr,f2,lo", ["t f1", "t f2"], False),
         (b"r,f1,low\nr,f2,", ["t f1", "t f2"], False),

@@ -115,7 +115,8 @@ class RowCutter:
             end = behind[own - 1].end if own else first.end
             is_ended = own == len(behind)
         if is_ended:
-            return Cut(first.begin, end, None, (), ENDED, is_last=True)
+            # The end of its last line is in the cell that is open.
+            return Cut(first.begin, last.end + last.is_ended, None, (), ENDED, is_last=True)
         if fault is None and any(_text(one) is None for one in row):
             fault = _NOT_UTF8
         if fault is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from assent.errors import InputError, WorldError
-from assent.sandbox import Ended, NetworkScope, Sandbox, _detect, _tree
+from assent.sandbox import Ended, NetworkScope, Sandbox, SandboxLimits, _detect, _tree
 from assent.sandbox._detect import why_no_scope
 from assent.sandbox._launcher import Launcher
 from assent.sandbox._plan import Machine
@@ -351,6 +351,21 @@ async def test_a_scope_that_does_not_hold_is_refused_and_told(
         await another.run(["true"], ground.confinement(scope=NetworkScope(), network=True))
     assert refused.value.code == "SANDBOX_UNAVAILABLE"
     assert "Linux 5.19" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("wall_s", [1e-4, 0.01, 0.02, 0.04, 0.08])
+async def test_a_program_whose_time_is_up_before_it_is_guarded_is_told_as_that(
+    sandbox: Sandbox, ground: Ground, wall_s: float
+) -> None:
+    missing = sandbox.scope_missing()
+    if missing is not None:
+        pytest.skip(f"no scope holds on this machine: {missing}")
+    limits = SandboxLimits(wall_s=wall_s)
+    for _ in range(8):
+        ended = await sandbox.run(
+            ["sleep", "3"], ground.confinement(scope=NetworkScope(), network=True, limits=limits)
+        )
+        assert ended.limit == "wall_s"
 
 
 def test_where_no_scope_can_hold_it_is_said_why(launcher: Launcher) -> None:

@@ -24,6 +24,7 @@ import os
 import resource
 import select
 import signal
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
@@ -36,6 +37,8 @@ _LOOKS_PER_WALK: Final = 10
 _BLOCK_BYTES: Final = 512
 _PLAN_BYTES_MAX: Final = 32 << 20
 _TOLD_BYTES_MAX: Final = 1 << 16
+_NUMBER: Final = struct.Struct("i")
+"""A process or a descriptor, as it is told to who guards the network."""
 _IGNORED: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that the launcher ignores; an `exec` would leave that to the program. For those with a handler it takes the default."""
 Plan = dict[str, Any]  # `Any`: a plan is JSON that `_plan.py` has made; its parts are documented above
@@ -365,25 +368,35 @@ class _Guarding:
         if os.getppid() != parent:
             os._exit(0)
         _kernel.become_unreadable()
-        child, handed = os.read(asked, 32), os.read(self._handed, 32)
+        # Of one size each: the question at the end may stand right behind the first of them.
+        child, handed = os.read(asked, _NUMBER.size), os.read(self._handed, _NUMBER.size)
         if child and handed:
-            guard = Guard(rules, _kernel.take_descriptor(int(child), int(handed)))
+            guard = Guard(rules, self._taken_from(*_NUMBER.unpack(child), *_NUMBER.unpack(handed)))
             guard.start()
             os.write(self._taker, b"+")
             while os.read(asked, 1):
                 _tell(teller, {"denied": guard.denied()})
         os._exit(0)
 
+    @staticmethod
+    def _taken_from(child: int, listener: int) -> int:
+        try:
+            return _kernel.take_descriptor(child, listener)
+        except OSError:
+            if _tree.has_ended(child):
+                os._exit(0)  # before it became the program
+            raise
+
     def begin(self, child: int) -> None:
         """Guard this process and all that it starts. It may have ended by now."""
         os.close(self._hander)
         os.close(self._taken)
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._asker, b"%d" % child)
+            os.write(self._asker, _NUMBER.pack(child))
 
     def hand(self, listener: int) -> None:
         """From below: say where questions are heard, and wait until somebody hears them."""
-        os.write(self._hander, b"%d" % listener)
+        os.write(self._hander, _NUMBER.pack(listener))
         if not os.read(self._taken, 1):
             os._exit(126)
         for descriptor in (listener, self._hander, self._taken, self._asker, self._told):

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 # Fields of /proc/PID/stat, counted from the state, which follows the name's closing bracket (proc_pid_stat(5)).
+_STATE: Final = 0
 _PARENT: Final = 1
 _TIMES: Final = slice(11, 15)  # utime, stime, and the same of children that were waited for
 _THREADS: Final = 17
@@ -70,6 +71,12 @@ def _stat(process: int) -> list[bytes] | None:
             return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process runs no more, be it that nobody has waited for it yet."""
+    fields = _stat(process)
+    return fields is None or fields[_STATE] in {b"Z", b"X"}
 
 
 def use_of(root: int, *, most: int) -> Use:

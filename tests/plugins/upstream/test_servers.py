@@ -335,7 +335,9 @@ async def test_what_a_program_may_still_do_has_not_been_left_undone(gateway: Gat
         bread = asyncio.create_task(call(rt, title="bread"))
         assert (await milk).status == "in_doubt"
         step = await bread
-        assert (step.status, step.error["code"]) == ("failed", "STEP_TIMEOUT")
+        # On a busy machine the first call's question can be the one that finds the server ended, and then ends this one sooner.
+        assert step.status == "failed"
+        assert step.error["code"] in {"STEP_TIMEOUT", "MCP_SERVER_FAILED"}
         assert (await call(rt, "find_note", title="bread")).output["structured"] == {"ids": []}
         await asyncio.sleep(LATER_S)
     assert not kept.exists() or "bread" not in kept.read_text()

@@ -123,3 +123,14 @@ def test_doctor_tells_that_a_key_was_made(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "keys" / "ledger.key.knowledge").mkdir(parents=True)
     main(["doctor", "--workspace", str(work)])
     assert "a file (mode 0600) in `" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path)
+    async with Runtime.open(workspace=work) as rt:
+        assert await found(rt) == 0
+        said: list[Any] = [(await rt.call("knowledge.index", principal=ADA)).outputs for _ in range(2)]
+        assert [one["key"] for one in said] == [
+            f"a file (mode 0600) in `{tmp_path}/keys/ledger.key.knowledge`",
+            "",
+        ]

@@ -88,11 +88,21 @@ def _indexed(found: Object) -> str:
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
         f" {changed} indexed now{_with_vectors(found)}\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
+        f"{_with_key(text(found, 'key'))}"
     )
 
 
 def _with_vectors(found: Object) -> str:
     return f", {number(found, 'vectors')} with a vector" if text(found, "model") else ""
+
+
+def _with_key(place: str | None) -> str:
+    if not place:
+        return ""
+    return (
+        f"\nthe key is {place}\n  whoever copies the state directory without it can read nothing that was indexed"
+        "\n  whoever loses it has to index again: keep a copy of it elsewhere"
+    )
 
 
 WORDS: Final[Words] = {

@@ -36,6 +36,7 @@ def library_of(settings: Settings) -> Library:
         partial(_erase, settings),
         partial(_key, settings),
         models=settings.state / "models",
+        key_place=key_place(settings),
         sandbox=partial(_sandbox, settings),
         now_ms=system.SystemClock().monotonic_ms,
     )
@@ -61,6 +62,15 @@ def keys_of(settings: Settings) -> KeySource:
             hint="put the passphrase there, with mode 0600",
         )
     return PassphraseKeys(settings.knowledge_keys, passphrase, system.SystemEntropy())
+
+
+def key_place(settings: Settings) -> str:
+    """Where the master key is or will be, in words."""
+    said = settings.areas["knowledge"]
+    if said["key"] == "keychain":
+        return "in the system's keychain"
+    how = "mode 0600" if said["passphrase_file"] is None else "under a passphrase"
+    return f"a file ({how}) in `{settings.knowledge_keys}`"
 
 
 def _sandbox(settings: Settings) -> Sandbox:

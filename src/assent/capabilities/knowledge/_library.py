@@ -74,8 +74,10 @@ class Indexed(SpecModel):
     """The digest of the model; empty: there is none."""
     vectors: int = 0
     """How many of the chunks it has made vectors of; the next run makes the others."""
+    encryption: str = "on"
+    """`on` or `off`."""
     key: str = ""
-    """Where the master key is, of the first run of a store alone."""
+    """Where the master key is, of the first run of an encrypted store alone."""
 
 
 class Library:
@@ -100,6 +102,7 @@ class Library:
         holds the workers; `now_ms` is a clock that never steps back.
         """
         self.tenant: Final = str(said["tenant"])
+        self.encryption: Final = str(said["encryption"])
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
         self.labels: Final = [
@@ -269,7 +272,8 @@ class Library:
             cleaned=dict(sorted(cleaned.items())),
             model="" if model is None else model.model,
             vectors=0 if model is None else chunks - unmade,
-            key=self._key_place if is_first else "",
+            encryption=self.encryption,
+            key=self._key_place if is_first and self.encryption == "on" else "",
             sandbox=level,
         )
 

@@ -27,6 +27,9 @@ STORE: Final = "knowledge"
 """The folder of the state directory in which the stores are."""
 
 
+OPEN: Final = "encryption is off: whoever has the state directory can read what is indexed"
+
+
 def _folder(value: object) -> Json:
     if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
         raise ValueError('must be a folder of the workspace: `"docs"`')
@@ -47,6 +50,12 @@ SECTION: Final[Table] = {
         "clean and cut files where no walls stand, with every right of the user",
         default=False,
         is_always_shown=True,
+    ),
+    "encryption": Setting(
+        Matching("must be `on` or `off`", {"on", "off"}.__contains__),
+        "`off`: the store can be read by whoever has the state directory",
+        "on",
+        "`on`",
     ),
     "key": Setting(
         Matching("must be `file` or `keychain`", {"file", "keychain"}.__contains__),
@@ -88,7 +97,7 @@ def _indexed(found: Object) -> str:
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
         f" {changed} indexed now{_with_vectors(found)}\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
-        f"{_with_key(text(found, 'key'))}"
+        f"{_with_key(text(found, 'key'), is_plain=found.get('encryption') == 'off')}"
     )
 
 
@@ -96,7 +105,9 @@ def _with_vectors(found: Object) -> str:
     return f", {number(found, 'vectors')} with a vector" if text(found, "model") else ""
 
 
-def _with_key(place: str | None) -> str:
+def _with_key(place: str | None, *, is_plain: bool) -> str:
+    if is_plain:
+        return f"\n{OPEN}"
     if not place:
         return ""
     return (
@@ -129,4 +140,5 @@ def checks(ground: Ground) -> Iterator[Check]:
             yield Check(f"knowledge: {name}", "warning", f"there is no folder `{folder}`", hint)
     stores = [*(ground.state / STORE).glob("*.db")]
     if stores:
-        yield Check("knowledge", "ok", f"{count_text(len(stores), 'store')}, encrypted")
+        how = "not encrypted" if ground.said.get("encryption") == "off" else "encrypted"
+        yield Check("knowledge", "ok", f"{count_text(len(stores), 'store')}, {how}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from assent.capabilities.area import Check
+from assent.capabilities.knowledge.area import OPEN
 from assent.errors import AssentError
 from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
 from assent.runtime.doctor._plugins import reach_checks, server_checks
@@ -104,6 +105,8 @@ def _key(settings: Settings) -> Check:
 
 def _knowledge_key(settings: Settings) -> Check:
     name, place = "knowledge key", key_place(settings)
+    if settings.areas["knowledge"]["encryption"] == "off":
+        return Check(name, "warning", OPEN, 'set `encryption = "on"` under `[knowledge]` of assent.toml')
     if settings.areas["knowledge"]["key"] == "keychain":
         return Check(name, "ok", place)
     if not settings.knowledge_keys.exists():

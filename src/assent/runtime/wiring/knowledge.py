@@ -85,10 +85,12 @@ def _store(settings: Settings) -> SqlCipherStore:
     from assent.knowledge.store import SqlCipherStore
 
     tenant = str(settings.areas["knowledge"]["tenant"])
+    is_plain = settings.areas["knowledge"]["encryption"] == "off"
     return SqlCipherStore(
         settings.state / STORE,
         tenant,
-        keys=keys_of(settings),
+        keys=None if is_plain else keys_of(settings),
+        encryption="off" if is_plain else "on",
         now_ms=system.SystemClock().now_ms,
         salt=system.SystemEntropy().salt,
         expected=_recorded(settings.state, tenant),

@@ -91,6 +91,7 @@ class Library:
         erased: Callable[[str], None],
         key: Callable[[], bytes],
         *,
+        recovered: Callable[[str, str], str],
         models: Path,
         key_place: str,
         sandbox: Callable[[], Sandbox],
@@ -98,8 +99,9 @@ class Library:
     ) -> None:
         """`erased` removes the tenant for good, as this principal; `key` is what digests of secrets are made with.
 
-        `models` is where converted models are; `key_place` is where the master key is, in words; `sandbox` makes one that
-        holds the workers; `now_ms` is a clock that never steps back.
+        `recovered` has its master key again, by the key in a file and as this principal, and gives the recipient. `models` is
+        where converted models are; `key_place` is where the master key is, in words; `sandbox` makes one that holds the
+        workers; `now_ms` is a clock that never steps back.
         """
         self.tenant: Final = str(said["tenant"])
         self.encryption: Final = str(said["encryption"])
@@ -110,6 +112,7 @@ class Library:
             for name, one in tables(said, "labels").items()
         ]
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
+        self._recovered = recovered
         self.models: Final = Models(lambda: self.store, models)
         self._key_place, self._sandbox, self._now_ms = key_place, sandbox, now_ms
         self._guard = threading.RLock()
@@ -142,6 +145,12 @@ class Library:
         with self._guard:
             self.close()
             self._erased(who)
+
+    def recover(self, key_file: str, who: str) -> str:
+        """Have the master key again; whose key did it."""
+        with self._guard:
+            self.close()
+            return self._recovered(key_file, who)
 
     def folder_of(self, repository: str) -> str:
         """Where a repository stands. `InputError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""

@@ -153,7 +153,9 @@ def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
             f" {count_text(one['chunks'], 'chunk')}, generation {one['generation']}  {one['root'] or 'not indexed'}"
             for one in found["repositories"]
         ]
-        return "\n".join([*lines, *([OPEN] if found["encryption"] == "off" else [])])
+        lines += [OPEN] if found["encryption"] == "off" else []
+        lines += [f"the master key can be recovered by {one}" for one in found["recipients"]]
+        return "\n".join(lines)
 
     door.out.tell(found, text)
 

@@ -18,7 +18,7 @@ _COMMANDS: Final = lazy(
     ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
     ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
     ("model", "_setup", "model", "Have a model find by meaning too."),
-    ("key", "_setup", "key", "Replace the keys of the store."),
+    ("key", "_setup", "key", "Replace or recover the keys of the store."),
     ("erase", "_acts", "erase", "Destroy the keys of all that was indexed."),
 )
 

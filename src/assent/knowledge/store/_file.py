@@ -337,12 +337,20 @@ class SqlCipherStore(MemoryStore):
         ring.end_rotation()
         self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
 
-    def escrow(self, recipient: bytes) -> Event:
-        """Switch recovery on: whoever has the private key of this X25519 public one (32 bytes) can have the master key."""
+    def escrow(self, recipients: Sequence[str]) -> Event:
+        """Have recovery on for these X25519 public keys (hex) alone, whose private ones give the master key back; none: off.
+
+        `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+        """
         ring = self._encrypted()
         with self._writing():
-            ring.escrow(recipient)
-            return self._note("escrow", reason=self._reason, key=recipient.hex())
+            ring.escrow(recipients)
+            return self._note("escrow", reason=self._reason, key=" ".join(ring.recipients))
+
+    @property
+    def recipients(self) -> list[str]:
+        """For whom recovery is on."""
+        return [] if self._ring is None else self._ring.recipients
 
     def _encrypted(self) -> KeyRing:
         if self._ring is None:
@@ -389,4 +397,4 @@ def recover(
     place = _Place.of(folder, tenant)
     with place.alone():
         recipient = KeyRing.recover(place.keys, place.tenant, keys, private)
-    return Event(now_ms(), actor, "recover", reason, key=recipient.hex())
+    return Event(now_ms(), actor, "recover", reason, key=recipient)

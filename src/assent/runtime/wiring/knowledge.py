@@ -35,6 +35,7 @@ def library_of(settings: Settings) -> Library:
         partial(_store, settings),
         partial(_erase, settings),
         partial(_key, settings),
+        recovered=partial(_recover, settings),
         models=settings.state / "models",
         key_place=key_place(settings),
         sandbox=partial(_sandbox, settings),
@@ -127,6 +128,22 @@ def _erase(settings: Settings, who: str) -> None:
         now_ms=system.SystemClock().now_ms,
         actor=who,
     )
+
+
+def _recover(settings: Settings, key_file: str, who: str) -> str:
+    from assent.capabilities.knowledge.area import STORE
+    from assent.knowledge.store import recover
+    from assent.runtime.wiring._secret_files import read_secret_file
+    from assent.runtime.wiring.knowledge_keys import private_key
+
+    return recover(
+        settings.state / STORE,
+        str(settings.areas["knowledge"]["tenant"]),
+        keys=keys_of(settings),
+        private=private_key(read_secret_file(Path(key_file)), key_file),
+        now_ms=system.SystemClock().now_ms,
+        actor=who,
+    ).key
 
 
 def _key(settings: Settings) -> bytes:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from assent.invocation import GlobalContext
     from assent.spec.values.json_fields import Object
 
+WHOLE: Final = "workspace"
+"""The repository that the whole workspace is, where none is named."""
 STORE: Final = "knowledge"
 """The folder of the state directory in which the stores are."""
 

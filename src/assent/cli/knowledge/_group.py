@@ -8,6 +8,7 @@ from assent.cli._command import Group, lazy
 
 _COMMANDS: Final = lazy(
     "assent.cli.knowledge",
+    ("add", "_repositories", "add", "Write a folder into assent.toml, to be indexed."),
     ("plan", "_acts", "plan", "Show what indexing would read, and what not."),
     ("index", "_acts", "index", "Index repositories of the workspace."),
     ("search", "_acts", "search", "Find the places that answer a question."),

@@ -231,6 +231,7 @@ OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.InspectPlugin: "reads a path of that machine",
     ask.AddServer: "writes assent.toml, which is for whoever has that machine",
     ask.RemoveServer: "writes assent.toml, too",
+    ask.AddRepository: "writes assent.toml, too",
     ask.Reply: "is said by the door that hears the question, in the request whose client is asked",
     ask.Listen: "is heard by the door of an agent, which tells the agent's client",
     ask.AcceptTail: "is for a state that no owner can open, and so no daemon",

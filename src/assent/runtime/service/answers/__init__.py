@@ -71,6 +71,7 @@ from assent.runtime.service.answers._findings import (
     Scanners,
     ShownFinding,
 )
+from assent.runtime.service.answers._knowledge import RepositoryWritten
 from assent.runtime.service.answers._owner import (
     Admission,
     Backlog,

@@ -27,6 +27,10 @@ WHOLE: Final = "workspace"
 """The repository that the whole workspace is, where none is named."""
 STORE: Final = "knowledge"
 """The folder of the state directory in which the stores are."""
+ROOTS: Final = frozenset({"knowledge.index", "knowledge.forget"})
+"""What makes roots: each outcome says one, and chunks are proved by it."""
+ACTS: Final = ROOTS | {"knowledge.erase_tenant"}
+"""What the record says of a store, and so what nobody else makes a version of."""
 
 
 def _folder(value: object) -> Json:

@@ -15,7 +15,7 @@ _COMMANDS: Final = lazy(
     ("show", "_acts", "show", "Print a chunk that a search has found."),
     ("status", "_acts", "status", "Tell what can be searched."),
     ("verify", "_acts", "verify", "Read all that was indexed against its roots."),
-    ("prove", "_acts", "prove", "Show that a chunk is in the manifest that the ledger names."),
+    ("prove", "_acts", "prove", "Show that a chunk was indexed, by the entry of the ledger that binds it."),
     ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
     ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
     ("model", "_setup", "model", "Have a model find by meaning too."),

@@ -850,6 +850,16 @@ class PublicKey(Reading[answers.PublicKey], tag="public_key", frozen=True):
     """The ledger's public key."""
 
 
+class ProveKnowledge(Reading[answers.KnowledgeProof], tag="prove_knowledge", frozen=True):
+    """Which entry of the ledger binds the root of a chunk's proof: what `knowledge.prove` gave for a chunk of this repository.
+
+    `KNOWLEDGE_ROOT_UNRECORDED`, `ENTRY_UNSIGNED`, `PROOF_INVALID`, `PROOF_MALFORMED`.
+    """
+
+    repository: str
+    manifest: dict[str, Json]
+
+
 class VerifyProof(Reading[answers.Proven], tag="verify_proof", frozen=True):
     """What a proof shows, checked with the ledger's public key alone."""
 

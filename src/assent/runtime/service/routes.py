@@ -156,6 +156,7 @@ ROUTES: Final = (
     Route("GET", "/v1/audit/approvals", ask.AuditApprovals, "lines"),
     Route("POST", "/v1/audit/verify", ask.VerifyLedger),
     Route("GET", "/v1/audit/proofs/{seq}", ask.Prove),
+    Route("POST", "/v1/audit/knowledge_proof", ask.ProveKnowledge),
     Route("POST", "/v1/audit/verify_proof", ask.VerifyProof),
     Route("GET", "/v1/audit/key", ask.PublicKey),
     Route("GET", "/v1/audit/checkpoint", ask.Checkpoint, "text"),

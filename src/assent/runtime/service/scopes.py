@@ -34,7 +34,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools, requests.Servers,
         requests.Listen, requests.Findings, requests.Finding, requests.ProveFinding, requests.FindingsDiff,
         requests.FindingsStats, requests.FindingsExport, requests.Projects, requests.Datasets, requests.Discovered,
-        requests.Recipe, requests.Resources, requests.Resource, requests.ResourceContent,
+        requests.ProveKnowledge, requests.Recipe, requests.Resources, requests.Resource, requests.ResourceContent,
     ),
     PLAN: (
         requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy,

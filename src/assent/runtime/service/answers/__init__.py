@@ -15,14 +15,17 @@ from assent.runtime.service.answers._approvals import (
     Delivery,
 )
 from assent.runtime.service.answers._audit import (
+    Bound,
     Checkpoint,
     Exported,
+    KnowledgeProof,
     Ledger,
     LedgerFault,
     LedgerTail,
     LogLine,
     Proof,
     Proven,
+    ProvenChunk,
     PublicKey,
     TailAccepted,
     Tile,

@@ -123,3 +123,60 @@ def test_doctor_tells_that_a_key_was_made(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "keys" / "ledger.key.knowledge").mkdir(parents=True)
     main(["doctor", "--workspace", str(work)])
     assert "a file (mode 0600) in `" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path)
+    async with Runtime.open(workspace=work) as rt:
+        assert await found(rt) == 0
+        said: list[Any] = [(await rt.call("knowledge.index", principal=ADA)).outputs for _ in range(2)]
+        assert [one["key"] for one in said] == [
+            f"a file (mode 0600) in `{tmp_path}/keys/ledger.key.knowledge`",
+            "",
+        ]
+
+
+async def test_encryption_is_switched_by_name_and_by_making_the_store_anew(tmp_path: Path) -> None:
+    """The steps of `golden/security/encryption-toggle.trace`, each on the ledger."""
+    outputs: list[Any] = []
+    for said, header in (("", None), ('encryption = "off"', b"SQLite format 3\0"), ("", None)):
+        work = workspace_of(tmp_path, said)
+        async with Runtime.open(workspace=work) as rt:
+            if outputs:
+                for verb in ("search", "index", "use_model", "status", "rotate_key"):
+                    question = {"query": "quartz"} if verb == "search" else {}
+                    refused = await rt.call(f"knowledge.{verb}", question, principal=ADA)
+                    assert code(refused) == "KNOWLEDGE_ENCRYPTION_DIFFERS", verb
+                erased = await rt.call("knowledge.erase_tenant", {"tenant": "workspace"}, principal=ADA)
+                assert erased.error is None
+                assert keys_in(tmp_path) == []
+            result = await rt.call("knowledge.index", principal=ADA)
+            outputs.append(result.outputs)
+            assert await found(rt) == 1
+            status: Any = (await rt.call("knowledge.status", principal=ADA)).outputs
+            assert status["encryption"] == outputs[-1]["encryption"]
+            rotated = await rt.call("knowledge.rotate_key", principal=ADA)
+            assert (rotated.error is None) is (header is None)
+        (store,) = (work / ".assent" / "knowledge").glob("*.db")
+        assert store.read_bytes().startswith(header or b"") is True
+        assert (b"SQLite format 3" in store.read_bytes()) is (header is not None)
+    assert [(one["encryption"], bool(one["key"])) for one in outputs] == [
+        ("on", True),
+        ("off", False),
+        ("on", True),
+    ]
+
+
+def test_encryption_that_is_off_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace_of(tmp_path, 'encryption = "off"'))
+    said = "encryption is off: whoever has the state directory can read what is indexed"
+    for words in (["knowledge", "index"], ["knowledge", "status"], ["doctor"]):
+        main(words)
+        assert said in capsys.readouterr().out
+    main(["doctor"])
+    assert "1 store, not encrypted" in capsys.readouterr().out
+    workspace_of(tmp_path, 'encryption = "of"')
+    assert main(["knowledge", "status"]) == 2
+    assert "must be `on` or `off`" in capsys.readouterr().err

@@ -301,6 +301,8 @@ class Status(SpecModel):
     """What can be searched."""
 
     tenant: str
+    encryption: str
+    """`on` or `off`."""
     model: Model | None
     """None: what is asked is found by words alone."""
     repositories: tuple[Standing, ...]
@@ -324,7 +326,12 @@ def status(context: LocalContext) -> Status:
             vectors=view.embedded(name),
         )
         found.append(one)
-    return Status(tenant=library.tenant, model=_model(library.models.kept()), repositories=tuple(found))
+    return Status(
+        tenant=library.tenant,
+        encryption=library.encryption,
+        model=_model(library.models.kept()),
+        repositories=tuple(found),
+    )
 
 
 def verify(context: LocalContext) -> Status:

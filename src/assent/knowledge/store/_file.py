@@ -213,7 +213,7 @@ class SqlCipherStore(MemoryStore):
                 f"the store of knowledge is {'not ' if is_plain else ''}encrypted, and was to be opened as one that is"
                 + (" not" if not is_plain else ""),
                 path=str(self._place.store),
-                hint="open it as it was made; to change that, forget the tenant and index again",
+                hint="open it as it was made; to change that, erase the tenant (`assent knowledge erase`) and index again",
             )
         raise self._foreign()
 
@@ -349,7 +349,7 @@ class SqlCipherStore(MemoryStore):
             raise InputError(
                 "KNOWLEDGE_ENCRYPTION_DIFFERS",
                 "the store is not encrypted, so it has no keys",
-                hint="forget the tenant and index again with encryption on",
+                hint="erase the tenant (`assent knowledge erase`) and index again with encryption on",
             )
         return self._ring
 

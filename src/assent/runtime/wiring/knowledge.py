@@ -36,6 +36,7 @@ def library_of(settings: Settings) -> Library:
         partial(_erase, settings),
         partial(_key, settings),
         models=settings.state / "models",
+        key_place=key_place(settings),
         sandbox=partial(_sandbox, settings),
         now_ms=system.SystemClock().monotonic_ms,
     )
@@ -63,6 +64,15 @@ def keys_of(settings: Settings) -> KeySource:
     return PassphraseKeys(settings.knowledge_keys, passphrase, system.SystemEntropy())
 
 
+def key_place(settings: Settings) -> str:
+    """Where the master key is or will be, in words."""
+    said = settings.areas["knowledge"]
+    if said["key"] == "keychain":
+        return "in the system's keychain"
+    how = "mode 0600" if said["passphrase_file"] is None else "under a passphrase"
+    return f"a file ({how}) in `{settings.knowledge_keys}`"
+
+
 def _sandbox(settings: Settings) -> Sandbox:
     from assent.sandbox import Sandbox
 
@@ -75,10 +85,12 @@ def _store(settings: Settings) -> SqlCipherStore:
     from assent.knowledge.store import SqlCipherStore
 
     tenant = str(settings.areas["knowledge"]["tenant"])
+    is_plain = settings.areas["knowledge"]["encryption"] == "off"
     return SqlCipherStore(
         settings.state / STORE,
         tenant,
-        keys=keys_of(settings),
+        keys=None if is_plain else keys_of(settings),
+        encryption="off" if is_plain else "on",
         now_ms=system.SystemClock().now_ms,
         salt=system.SystemEntropy().salt,
         expected=_recorded(settings.state, tenant),

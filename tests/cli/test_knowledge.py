@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -69,8 +70,34 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     (standing,) = of(say, "verify")["repositories"]
     assert of(say, "status")["repositories"] == [standing]
     proof = of(say, "prove", chunk, "-r", "code")
-    assert proof["root"] == standing["root"]
+    assert proof["manifest"]["root"] == standing["root"]
     assert f"root {standing['root']}" in say("prove", chunk, "-r", "code")[1]
+
+
+def test_a_chunk_is_proved_to_whoever_has_the_key(
+    say: Say, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no store, no ledger and no workspace."""
+    assert say("index")[0] == 0
+    (hit,) = of(say, "search", "quartz")
+    file = tmp_path / "proof.json"
+    code, out, err = say("prove", hit["chunk"], "-r", "code", "--out", str(file))
+    assert (code, out.splitlines()[0].split("  by entry ")[0]) == (0, "proved  src/parser.py: chunk 0 of 1")
+    key = err.split("--key ")[1].strip()
+    shutil.rmtree(folder / ".assent")
+    check = ["audit", "verify-proof", str(file), "--key", key]
+    assert main(check) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("proved  entry ")
+    assert lines[1:3] == [
+        "src/parser.py:1-2  parse_quartz",
+        "  chunk 0 of 1 in the repository `code` of `workspace`, generation 1",
+    ]
+    assert main([*check, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["chunk"]["path"] == "src/parser.py"
+    file.write_text(file.read_text().replace("src/parser.py", "src/other.py"))
+    assert main(check) == 6
+    assert "PROOF_INVALID" in capsys.readouterr().err
 
 
 def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:

@@ -537,6 +537,18 @@ RECORD = (
         ask("verify_proof", {"proof": "@shown", "key": "@pub"}),
         ask("verify_proof", {"proof": "none", "key": "@pub"}, code="PROOF_MALFORMED"),
         ask("prove", {"seq": 10_000}, code="ENTRY_UNKNOWN"),
+        call("knowledge.index", {}),
+        call("knowledge.prove", {"chunk": "a.txt::0"}, keep={"way": "outputs"}),
+        ask(
+            "prove_knowledge",
+            {"repository": "workspace", "manifest": "@way"},
+            gives={"kind": "knowledge", "manifest.path": "a.txt"},
+        ),
+        ask(
+            "prove_knowledge",
+            {"repository": "none", "manifest": "@way"},
+            code="KNOWLEDGE_ROOT_UNRECORDED",
+        ),
         counts=True,
     ),
     story(

@@ -89,9 +89,7 @@ def test_who_waits_for_another_process_to_fold_findings_keeps_no_daemon_from_end
             assert not looks.done()
             assert not doctor.done()
             assert not calls.done()
-            began = time.monotonic()
             code, said = found.end()
-            assert time.monotonic() - began < 15
         assert code == 0, said
         assert "never awaited" not in said
         assert looks.result().json()["error"]["code"] == "RUNTIME_CLOSED"

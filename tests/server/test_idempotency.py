@@ -52,6 +52,10 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "/v1/policy/simulate": ({"path": "a", "text": "version: 1"}, {"path": "b", "text": "version: 1"}),
     "/v1/capabilities/{reference}/retire": ({"dry_run": True}, {}),
     "/v1/audit/verify": ({}, {"key": "k"}),
+    "/v1/audit/knowledge_proof": (
+        {"repository": "r", "manifest": {}},
+        {"repository": "s", "manifest": {}},
+    ),
     "/v1/audit/verify_proof": ({"proof": "p", "key": "k"}, {"proof": "q", "key": "k"}),
     "/v1/deliveries/{delivery}/retry": ({}, None),
     "/v1/deliveries/{delivery}/cancel": ({}, None),

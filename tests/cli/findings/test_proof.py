@@ -17,17 +17,10 @@ from assent.runtime.settings.effective import Settings
 from tests.support.crashing import noted
 from tests.support.nursery import Nursery
 from tests.support.own_places import own_places
+from tests.support.proofs import REFUSED, changed_from
 from tests.support.scanned import GOLDEN
 
 SCAN: Final = GOLDEN / "nuclei-3.10.jsonl"
-REFUSED: Final = {
-    "PROOF_MALFORMED",
-    "PROOF_INVALID",
-    "SIGNATURE_INVALID",
-    "SIGNATURE_MISSING",
-    "NOTE_MALFORMED",
-    "CHECKPOINT_MALFORMED",
-}
 
 
 @pytest.fixture(scope="module")
@@ -120,34 +113,12 @@ def test_a_proof_has_these_fields(proof: dict[str, Any]) -> None:
     assert proof.keys() == {*FIELDS}
 
 
-def _changed(value: Any) -> Iterator[Any]:
-    """What a field could be changed to."""
-    match value:
-        case str():
-            places = range(0, len(value), max(1, len(value) // 40))
-            for at in places:
-                other = "1" if value[at] != "1" else "2"
-                yield value[:at] + other + value[at + 1 :]
-            yield value[:-1]
-            yield ""
-        case int():
-            yield from (value + 1, value - 1, -1, 2**62)
-        case list():
-            yield [*value, "00" * 32]
-            yield value[:-1] if value else ["00" * 32]
-            for at, one in enumerate(value):
-                for other in _changed(one):
-                    yield [*value[:at], other, *value[at + 1 :]]
-        case _:
-            yield from ([], 1, "x")
-
-
 @pytest.mark.parametrize("field", [one for one in FIELDS if one != "record"])
 def test_a_proof_that_was_changed_anywhere_proves_nothing(
     settings: Settings, proof: dict[str, Any], field: str
 ) -> None:
     key = process.perform(requests.PublicKey(), settings).key
-    for other in _changed(proof[field]):
+    for other in changed_from(proof[field]):
         changed = {**proof, field: other}
         if changed == proof:
             continue

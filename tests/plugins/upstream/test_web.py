@@ -168,11 +168,9 @@ async def test_one_that_lets_nobody_go_holds_up_no_end(
 ) -> None:
     gateway.trust()
     monkeypatch.setattr("assent.runtime.wiring._server_web.LEAVE_S", 0.2)
-    async with Runtime.open(gateway.folder) as rt:
+    async with asyncio.timeout(60), Runtime.open(gateway.folder) as rt:
         assert (await rt.call("mcp.notes.add_note", {"title": "milk"})).outputs == {"id": 1}
         notes.keeps.set()
-        began_s = time.monotonic()
-    assert time.monotonic() - began_s < 10
     notes.released.set()
 
 

@@ -15,6 +15,7 @@ import msgspec
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
+from assent.capabilities.knowledge.area import WHOLE
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import NoEffectError
 from assent.knowledge.chunks import LeftOut, Planned, left_out
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from assent.knowledge.store import Held, Piece, Run, SqlCipherStore, Store
     from assent.sandbox import Sandbox
 
-WHOLE: Final = "workspace"
-"""The repository that the whole workspace is, where none is named."""
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
 TOLD_EVERY_MS: Final = 2_000

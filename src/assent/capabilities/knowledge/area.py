@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from assent.invocation import GlobalContext
     from assent.spec.values.json_fields import Object
 
+WHOLE: Final = "workspace"
+"""The repository that the whole workspace is, where none is named."""
 STORE: Final = "knowledge"
 """The folder of the state directory in which the stores are."""
+ROOTS: Final = frozenset({"knowledge.index", "knowledge.forget"})
+"""What makes roots: each outcome says one, and chunks are proved by it."""
+ACTS: Final = ROOTS | {"knowledge.erase_tenant"}
+"""What the record says of a store, and so what nobody else makes a version of."""
 
 
 OPEN: Final = "encryption is off: whoever has the state directory can read what is indexed"

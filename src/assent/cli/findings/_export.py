@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +11,9 @@ from assent.cli._arguments import OneOf
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli.findings._options import filters, meant
+from assent.cli.record._proof import give_proof
 from assent.cli.terminal._files import written_whole
-from assent.errors import AssentError, InputError
+from assent.errors import InputError
 from assent.runtime.service import requests
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import size_text
@@ -64,13 +64,6 @@ def prove(door: Door, finding: str, output: Path | None) -> None:
     With `--output`, the proof is a file that `assent audit verify-proof FILE --key KEY` checks anywhere, without this state.
     """
     found = door.perform(requests.ProveFinding(finding=finding))
-    if output is not None:
-        import msgspec  # `--help` does without it
-
-        written_whole(door.cwd / output, [msgspec.json.format(msgspec.json.encode(found), indent=1), b"\n"])
-    if door.out.is_json:
-        door.out.object(found)
-        return
     lines = [
         f"{door.out.paint()('proved', 'green')}  {found.finding}  by entry {found.entry}",
         f"  line {found.index} of {found.size} in the dataset {found.dataset}",
@@ -80,10 +73,4 @@ def prove(door: Door, finding: str, output: Path | None) -> None:
             f"  made of the bytes {found.record.begin} to {found.record.end} of {found.record.raw_sha256}:"
         )
         lines += [f"    {line}" for line in safe(found.record.text or "").splitlines()[:20]]
-    door.out.answer("\n".join(lines))
-    try:
-        key = door.perform(requests.PublicKey()).key
-    except AssentError:
-        key = "KEY"  # It may lie where only the runtime may read it.
-    check = f"assent audit verify-proof {shlex.quote(str(output or 'FILE'))} --key {shlex.quote(key)}"
-    door.out.note(f"check it anywhere: {check}" if output is not None else f"for a file (`-o FILE`): {check}")
+    give_proof(door, found, "\n".join(lines), output)

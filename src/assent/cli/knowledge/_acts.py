@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -11,6 +12,7 @@ from assent.capabilities.knowledge.area import OPEN
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK, worst
+from assent.cli.record._proof import give_proof
 from assent.cli.runs._drive import call, conclude, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
@@ -160,24 +162,34 @@ def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
     door.out.tell(found, text)
 
 
-@command("prove", short_help="Show that a chunk is in the manifest that the ledger names.")
+@command("prove", short_help="Show that a chunk was indexed, by the entry of the ledger that binds it.")
 @click.argument("chunk")
 @repository_option
-def prove(door: Door, chunk: str, *, repository: str) -> int:
-    """Print the hashes from CHUNK to the root of its repository, which is in the outcome of the run that indexed it."""
+@click.option(
+    "--out",
+    "--output",
+    "-o",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the proof there.",
+)
+def prove(door: Door, chunk: str, *, repository: str, output: Path | None) -> int:
+    """Show the way from CHUNK to the root of its repository, and the entry of the ledger that binds the root.
 
-    def text(found: Any) -> str:  # `Any`: as above
-        return (
-            f"{safe_line(found['path'])}: chunk {found['number']} of {found['chunks']}\n"
-            f"digest {found['chunk']['digest']}\nroot {found['root']}"
+    With `--out`, the proof is a file that `assent audit verify-proof FILE --key KEY` checks anywhere, without this state.
+    """
+
+    def tell(found: Any) -> None:  # `Any`: as above
+        proof = door.perform(requests.ProveKnowledge(repository=repository, manifest=found))
+        text = (
+            f"{door.out.paint()('proved', 'green')}  {safe_line(found['path'])}: chunk {found['number']}"
+            f" of {found['chunks']}  by entry {proof.entry}\n"
+            f"  digest {found['chunk']['digest']}\n  root {found['root']}"
         )
+        give_proof(door, proof, text, output)
 
-    return asked(
-        door,
-        "prove",
-        {"chunk": chunk, "repository": repository},
-        lambda found: door.out.tell(found, lambda: text(found)),
-    )
+    return asked(door, "prove", {"chunk": chunk, "repository": repository}, tell)
 
 
 @command("forget", short_help="Remove files from what can be searched, for good.")

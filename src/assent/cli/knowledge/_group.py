@@ -8,13 +8,14 @@ from assent.cli._command import Group, lazy
 
 _COMMANDS: Final = lazy(
     "assent.cli.knowledge",
+    ("add", "_repositories", "add", "Write a folder into assent.toml, to be indexed."),
     ("plan", "_acts", "plan", "Show what indexing would read, and what not."),
     ("index", "_acts", "index", "Index repositories of the workspace."),
     ("search", "_acts", "search", "Find the places that answer a question."),
     ("show", "_acts", "show", "Print a chunk that a search has found."),
     ("status", "_acts", "status", "Tell what can be searched."),
     ("verify", "_acts", "verify", "Read all that was indexed against its roots."),
-    ("prove", "_acts", "prove", "Show that a chunk is in the manifest that the ledger names."),
+    ("prove", "_acts", "prove", "Show that a chunk was indexed, by the entry of the ledger that binds it."),
     ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
     ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
     ("model", "_setup", "model", "Have a model find by meaning too."),

@@ -166,7 +166,10 @@ def tile(door: Door, place: str) -> None:
 @click.argument("file")
 @click.option("--key", metavar="KEY", help="The ledger's public key, or a file with it (required).")
 def verify_proof(door: Door, file: str, key: str | None) -> None:
-    """Check the proof in FILE, of an entry or a finding, with the public key, and print what it proves. No state is needed."""
+    """Check the proof in FILE, of an entry, a finding or a chunk, with the public key, and print what it proves.
+
+    No state is needed.
+    """
     if key is None:
         raise InputError(
             "USAGE_INVALID",
@@ -182,6 +185,13 @@ def verify_proof(door: Door, file: str, key: str | None) -> None:
     if proved.stream and proved.n is not None:
         where += f", number {proved.n} of {safe_line(proved.stream)}"
     door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {proved.root}")
+    if proved.chunk:
+        one = proved.chunk
+        door.out.answer(
+            f"{safe_line(one.path)}:{one.line}-{one.end_line}  {safe_line(one.symbol)}".rstrip()
+            + f"\n  chunk {one.number} of {one.chunks} in the repository `{safe_line(one.repository)}` of"
+            f" `{safe_line(one.tenant)}`, generation {one.generation}\n  digest {one.digest}\n  root {one.root}"
+        )
     if proved.finding:
         door.out.answer(safe(written(proved.finding)))
         door.out.note(

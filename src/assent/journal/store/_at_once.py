@@ -49,11 +49,13 @@ async def each_leaf(reader: JournalReader, *, start: int = 0) -> AsyncIterator[L
         start = leaves[-1].seq + 1
 
 
-def rows_at_once(reader: JournalReader, table: str, where: Where | None = None) -> Iterator[dict[str, Cell]]:
-    """All rows of a projection whose columns are as `where` says, ordered by key."""
+def rows_at_once(
+    reader: JournalReader, table: str, where: Where | None = None, *, newest_first: bool = False
+) -> Iterator[dict[str, Cell]]:
+    """All rows of a projection whose columns are as `where` says, ordered by key, or by key backwards."""
     after: tuple[Cell, ...] | None = None
     while True:
-        rows = at_once(reader.rows(table, where, after=after, limit=PAGE))
+        rows = at_once(reader.rows(table, where, after=after, limit=PAGE, newest_first=newest_first))
         yield from rows
         if len(rows) < PAGE:
             return

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypedDict, Unpack
 
-from assent.capabilities.findings.area import ACTS
+from assent.capabilities.findings import area as findings
+from assent.capabilities.knowledge import area as knowledge
 from assent.engine import CAPABILITY_TABLES
 from assent.errors import AssentError, InputError
 from assent.invocation import (
@@ -133,10 +134,10 @@ class Capabilities:
         breaking: bool = False,
         transformers: Iterable[Transformer] = (),
     ) -> None:
-        if spec.id in ACTS and origin != BUILT_IN:
+        if spec.id in findings.ACTS | knowledge.ACTS and origin != BUILT_IN:
             raise InputError(
                 "CAPABILITY_DUPLICATE",
-                f"`{spec.id}` comes with Assent, which makes findings of its outcomes and proves them by these",
+                f"`{spec.id}` comes with Assent, which believes its outcomes and proves things by them",
                 hint="give yours another id",
                 details={"reference": spec.reference, "origins": [BUILT_IN, origin]},
             )

@@ -22,7 +22,7 @@ from assent.runtime._ledger import accept_tail
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.runs._saved_plans import PlanStore, SavedPlan
 from assent.runtime.runs._tools import told_of
-from assent.runtime.service import answers, requests, secret_admin, server_admin
+from assent.runtime.service import answers, knowledge_admin, requests, secret_admin, server_admin
 from assent.runtime.service._asking import OWNER_S_MAX, ask
 from assent.runtime.service._owning import actor_of, read_words, reporting, workflow_of
 from assent.runtime.service.requests import OnProgress
@@ -486,6 +486,10 @@ async def _add_server(scene: Scene, request: requests.AddServer) -> answers.Serv
     written = server_admin.add(scene.settings, request)
     await scene.runtime.reload_servers()
     return written
+
+
+async def _add_repository(scene: Scene, request: requests.AddRepository) -> answers.RepositoryWritten:
+    return knowledge_admin.add(scene.settings, request)
 
 
 async def _secrets(scene: Scene, request: requests.Secrets) -> answers.Secrets:

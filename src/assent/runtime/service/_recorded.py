@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from assent._lazy import resolved_when_asked
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.runtime._ledger import has_ledger, seal_ledger
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Record, told_entry, verify_export, verify_proof
@@ -32,9 +32,10 @@ __getattr__, __dir__ = resolved_when_asked(
         ),
         "assent.runtime.service.findings._proofs": "_prove_finding",
         "assent.runtime.service.findings._resources": "_resources _resource _resource_content",
+        "assent.runtime.service._knowledge": "_prove_knowledge",
     },
 )
-"""What is asked of findings and resources: imported by who asks for that alone."""
+"""What is asked of findings, resources and knowledge: imported by who asks for that alone."""
 
 # Only what `waits` waits for more than a disk here, so that a command can carry out everything else without an event loop.
 
@@ -174,10 +175,25 @@ async def _verify_proof(record: Record, request: requests.VerifyProof) -> answer
     del record  # who checks a proof needs no state of ours
     if not request.proof.lstrip().startswith("{"):
         return msgspec.convert(verify_proof(request.proof, request.key), answers.Proven)
-    from assent.runtime.service.findings._proofs import proven
+    from assent.runtime.service._outcomes import kind_of
 
-    entry, finding = proven(request.proof, request.key)
-    return msgspec.convert({**told_entry(entry), "finding": finding}, answers.Proven)
+    match kind_of(request.proof):
+        case "finding":
+            from assent.runtime.service.findings._proofs import proven
+
+            entry, finding = proven(request.proof, request.key)
+            return msgspec.convert({**told_entry(entry), "finding": finding}, answers.Proven)
+        case "knowledge":
+            from assent.runtime.service._knowledge import proven as proven_chunk
+
+            entry, chunk = proven_chunk(request.proof, request.key)
+            return msgspec.convert({**told_entry(entry), "chunk": chunk}, answers.Proven)
+        case other:
+            raise InputError(
+                "PROOF_MALFORMED",
+                f"a proof of the kind `{other[:40]}` is not known",
+                hint="check it with a release of Assent as new as the one that made it",
+            )
 
 
 async def _verify_export(record: Record, request: requests.VerifyExport) -> answers.Verified:

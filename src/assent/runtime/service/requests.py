@@ -648,6 +648,22 @@ class RemoveServer(Driving[answers.ServerWritten], tag="remove_server", frozen=T
     name: str
 
 
+class AddRepository(Informed[answers.RepositoryWritten], tag="add_repository", frozen=True):
+    """Write a folder of the workspace into assent.toml, as a repository of knowledge. Nothing of it is read by that.
+
+    `KNOWLEDGE_REPOSITORY_EXISTS` where the folder is in one, or its name is one's.
+    """
+
+    folder: str
+    """Its path on the machine."""
+    name: str | None = None
+    """Without it, the folder's own name."""
+    labels: list[str] = []
+    """Of all its files."""
+    roles: list[str] = []
+    """Who may see what has one of the labels that are new."""
+
+
 class Secrets(Informed[answers.Secrets], tag="secrets", frozen=True):
     """Every secret that is named somewhere, without its value."""
 
@@ -832,6 +848,16 @@ class Export(Reading[answers.Exported], tag="export", frozen=True):
 
 class PublicKey(Reading[answers.PublicKey], tag="public_key", frozen=True):
     """The ledger's public key."""
+
+
+class ProveKnowledge(Reading[answers.KnowledgeProof], tag="prove_knowledge", frozen=True):
+    """Which entry of the ledger binds the root of a chunk's proof: what `knowledge.prove` gave for a chunk of this repository.
+
+    `KNOWLEDGE_ROOT_UNRECORDED`, `ENTRY_UNSIGNED`, `PROOF_INVALID`, `PROOF_MALFORMED`.
+    """
+
+    repository: str
+    manifest: dict[str, Json]
 
 
 class VerifyProof(Reading[answers.Proven], tag="verify_proof", frozen=True):

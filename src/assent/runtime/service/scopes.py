@@ -34,7 +34,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.Schedules, requests.Schedule, requests.Checkpoint, requests.Tile, requests.Tools, requests.Servers,
         requests.Listen, requests.Findings, requests.Finding, requests.ProveFinding, requests.FindingsDiff,
         requests.FindingsStats, requests.FindingsExport, requests.Projects, requests.Datasets, requests.Discovered,
-        requests.Recipe, requests.Resources, requests.Resource, requests.ResourceContent,
+        requests.ProveKnowledge, requests.Recipe, requests.Resources, requests.Resource, requests.ResourceContent,
     ),
     PLAN: (
         requests.Plan, requests.PlanUndo, requests.ExplainPolicy, requests.CheckPolicy, requests.TestPolicy,
@@ -49,7 +49,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.LookAtPlugin, requests.TrustPlugin, requests.UntrustPlugin, requests.RequireSecret, requests.SetSecret,
         requests.RotateSecret, requests.ConfirmSecret, requests.UndoSecret, requests.AcceptTail, requests.Export,
         requests.VerifyExport, requests.LookAtServer, requests.TrustServer, requests.AddServer, requests.RemoveServer,
-        requests.ServerLog,
+        requests.ServerLog, requests.AddRepository,
     ),
 }  # fmt: skip
 

@@ -6,22 +6,19 @@ and ended again.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from assent.errors import AssentError, InputError
 from assent.runtime.service import answers, requests
-from assent.runtime.settings._configuration import PROJECT_FILE
+from assent.runtime.service._project_file import ProjectFile, invalid
 from assent.runtime.settings._servers import MCP, SERVER_NAME, one_way_to
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._servers import Servers, entry_of, told_of, unnamed
 from assent.spec.documents.settings import Named, Setting, WithinError
-from assent.spec.documents.toml import parse_toml
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
@@ -145,7 +142,7 @@ def _others(runtime: Core, pins: Mapping[str, Pinned], name: str) -> dict[str, s
 def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritten:
     """Write a server into assent.toml. `InputError` MCP_SERVER_EXISTS, INVALID_INPUT, CONFIG_INVALID."""
     if SERVER_NAME.match(request.name) is None:
-        raise _invalid("name", "must be lower-case letters, digits and `_`, beginning with a letter")
+        raise invalid("name", "must be lower-case letters, digits and `_`, beginning with a letter")
     if request.name in settings.servers:
         raise InputError(
             "MCP_SERVER_EXISTS",
@@ -170,7 +167,7 @@ def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritte
         try:
             setting.read(value)
         except ValueError as error:
-            raise _invalid(key, str(error)) from None
+            raise invalid(key, str(error)) from None
     try:
         one_way_to(said)
     except WithinError as error:
@@ -180,92 +177,28 @@ def add(settings: Settings, request: requests.AddServer) -> answers.ServerWritte
             path=".".join(error.below) or None,
             hint=error.hint or f"assent mcp add {request.name} -- COMMAND, or with `--url URL`",
         ) from None
-    lines = [f"[mcp.servers.{request.name}]", *(f"{key} = {_toml(value)}" for key, value in said.items())]
-    path = _file(settings)
-    text = _text(path)
-    new = "\n".join([*([text.rstrip("\n"), ""] if text.strip() else []), *lines, ""])
-    wanted = _tables(text, path)
-    wanted.setdefault("mcp", {}).setdefault("servers", {})[request.name] = said
-    _write(path, new, wanted)
-    return answers.ServerWritten(name=request.name, path=str(path))
+    file = ProjectFile(settings, "mcp.servers")
+    file.tables.setdefault("mcp", {}).setdefault("servers", {})[request.name] = said
+    file.write(file.with_table(file.text, f"mcp.servers.{request.name}", said))
+    return answers.ServerWritten(name=request.name, path=str(file.path))
 
 
 def remove(settings: Settings, servers: Servers, request: requests.RemoveServer) -> answers.ServerWritten:
     """Take a server out of assent.toml. MCP_SERVER_UNKNOWN, CONFIG_INVALID."""
     name = request.name
     server: Server = servers.server(name)
-    path = _file(settings)
-    text = _text(path)
+    file = ProjectFile(settings, "mcp.servers")
     kept: list[str] = []
     is_ours = False
     header = re.compile(rf"""\s*\[\s*mcp\s*\.\s*servers\s*\.\s*(["']?){server.name}\1\s*[.\]]""")
-    for line in text.splitlines(keepends=True):
+    for line in file.text.splitlines(keepends=True):
         if line.lstrip().startswith("["):
             is_ours = header.match(line) is not None
         if not is_ours:
             kept.append(line)
-    wanted = _tables(text, path)
-    del wanted["mcp"]["servers"][name]
+    del file.tables["mcp"]["servers"][name]
     new = "".join(kept)
     if is_ours and new.strip():  # it was the last table: nor does the line stay that stood before it
         new = new.rstrip("\n") + "\n"
-    _write(path, new, wanted)
-    return answers.ServerWritten(name=name, path=str(path))
-
-
-def _file(settings: Settings) -> Path:
-    return settings.config_path or settings.workspace / PROJECT_FILE
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _tables(text: str, path: Path) -> dict[str, Any]:  # `Any`: what TOML holds
-    return parse_toml(text.encode(), str(path), code="CONFIG_INVALID")[0]
-
-
-def _write(path: Path, text: str, wanted: Mapping[str, Any]) -> None:  # `Any`: as above
-    """Write the file, if it then says what it said before but for the change; a person's file is edited, not made anew."""
-    from assent.plugins._lock_file import replace_file
-
-    try:
-        now = _tables(text, path)
-    except InputError:
-        now = {}
-    if _plain(now) != _plain(wanted):
-        raise InputError(
-            "CONFIG_INVALID",
-            "assent.toml is written in a way that can't be edited safely",
-            path=str(path),
-            hint="change `[mcp.servers]` there by hand",
-        )
-    replace_file(path, text, "configuration", mode=0o644)
-
-
-def _plain(tables: Mapping[str, Any]) -> Mapping[str, Any]:  # `Any`: as above
-    """Without tables of ours that nothing is left in, which no file has to name."""
-    mcp = {key: one for key, one in tables.get("mcp", {}).items() if key != "servers" or one}
-    rest = {key: one for key, one in tables.items() if key != "mcp"}
-    return {**rest, "mcp": mcp} if mcp else rest
-
-
-def _toml(value: object) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return json.dumps(value, ensure_ascii=False)
-        case list() | tuple():
-            return f"[{', '.join(map(_toml, value))}]"
-        case dict():
-            inner = ", ".join(
-                f"{json.dumps(key, ensure_ascii=False)} = {_toml(one)}" for key, one in value.items()
-            )
-            return f"{{ {inner} }}"
-        case _:
-            raise AssertionError("nothing else is written")
-
-
-def _invalid(key: str, why: str) -> InputError:
-    return InputError("INVALID_INPUT", f"`{key}` {why}", path=key)
+    file.write(new)
+    return answers.ServerWritten(name=name, path=str(file.path))

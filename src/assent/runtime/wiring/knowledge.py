@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from assent import system
+from assent.capabilities.knowledge.area import ACTS
 from assent.errors import InputError
 from assent.journal import PAGE, OneOf, Where, at_once
 from assent.runtime._ledger import reading
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _DIGESTS: Final = "digests"
 _ERASED: Final = "knowledge.erase_tenant"
-_ACTS: Final = ("knowledge.index", "knowledge.forget", _ERASED)
 
 
 def library_of(settings: Settings) -> Library:
@@ -103,7 +103,7 @@ def _recorded(state: Path, tenant: str) -> tuple[int, str] | None:
     with reading(state) as journal:
         if journal is None:
             return None
-        where: Where = {"capability": OneOf(_ACTS), "status": "succeeded"}
+        where: Where = {"capability": OneOf(tuple(ACTS)), "status": "succeeded"}
         for row in at_once(journal.rows("steps", where, limit=PAGE, newest_first=True)):
             # By their fields: the kinds of events are imported by nobody who looks at none.
             events: list[Any] = [leaf.event for leaf in at_once(journal.events(RunId(str(row["run_id"]))))]

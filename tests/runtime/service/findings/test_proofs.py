@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from msgspec import convert, to_builtins
 
 from assent.capabilities.findings import BOOK
 from assent.capabilities.findings.area import ACTS
+from assent.capabilities.knowledge import area as knowledge
 from assent.errors import InputError, WorldError
 from assent.findings import Finding
 from assent.findings.book import _file
@@ -28,10 +28,9 @@ from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, process, requests
 from assent.runtime.service.findings import _proofs
 from assent.runtime.service.findings._proofs import proven
-from assent.spec.events.kinds import StepStarted, StepSucceeded
-from assent.spec.ids import RunId
 from tests.support.bodies import Bench, Place, erased, policy, put, put_spec, rule, workflow
 from tests.support.books import katana, nuclei
+from tests.support.proofs import Entry, entry_of, key_of
 from tests.support.seeds import examples
 
 MADE_UP: Final = "00000000-0000-8000-8000-00000000000a"
@@ -120,32 +119,6 @@ async def test_records_of_one_matter_are_proved_by_the_first_and_shown_together(
     assert proof_of(place, finding)["index"] == 0
 
 
-def key_of(place: Place) -> str:
-    return process.perform(requests.PublicKey(), place.settings()).key
-
-
-@dataclass
-class Entry:
-    """Where a step of a run began, and where it succeeded with which outcome."""
-
-    began: int
-    done: int
-    body: str
-    salt: str
-
-
-def entry_of(place: Place, run: str, step: str) -> Entry:
-    with reading(place.settings().state) as journal:
-        assert journal is not None
-        leaves = [one for one in journal.run_leaves(RunId(run)) if getattr(one.event, "step", None) == step]
-        began = next(one.seq for one in leaves if isinstance(one.event, StepStarted))
-        done = next(one for one in leaves if isinstance(one.event, StepSucceeded))
-        assert isinstance(done.event, StepSucceeded)
-        opened = journal.opened(done.event.output)
-    assert opened is not None
-    return Entry(began, done.seq, opened[1].decode(), opened[0].hex())
-
-
 def made_up() -> tuple[bytes, dict[str, Any]]:
     """The line of a finding that no tool reported, and the outcome of an import that would have brought it."""
     line = json.dumps({"finding": {"id": MADE_UP, "title": "the shop is safe"}}).encode() + b"\n"
@@ -214,11 +187,11 @@ async def test_an_import_of_another_run_vouches_for_nothing(place: Place) -> Non
         proven(json.dumps({**told, "began": other}), key_of(place))
 
 
-@pytest.mark.parametrize("capability", sorted(ACTS))
-async def test_nobody_else_makes_a_version_of_what_findings_are_made_of(
+@pytest.mark.parametrize("capability", sorted(ACTS | knowledge.ACTS))
+async def test_nobody_else_makes_a_version_of_what_is_proved_by_its_outcome(
     place: Place, capability: str
 ) -> None:
-    """Its outcome would be whatever it says, and pass for that of an import."""
+    """Its outcome would be whatever it says, and pass for that of an import, or of an index run."""
     async with place.open() as runtime:
         with pytest.raises(InputError, match="comes with Assent") as refused:
             runtime.register(put_spec(capability, version="9.0.0"), place.box.handler())

@@ -15,14 +15,17 @@ from assent.runtime.service.answers._approvals import (
     Delivery,
 )
 from assent.runtime.service.answers._audit import (
+    Bound,
     Checkpoint,
     Exported,
+    KnowledgeProof,
     Ledger,
     LedgerFault,
     LedgerTail,
     LogLine,
     Proof,
     Proven,
+    ProvenChunk,
     PublicKey,
     TailAccepted,
     Tile,
@@ -71,6 +74,7 @@ from assent.runtime.service.answers._findings import (
     Scanners,
     ShownFinding,
 )
+from assent.runtime.service.answers._knowledge import RepositoryWritten
 from assent.runtime.service.answers._owner import (
     Admission,
     Backlog,

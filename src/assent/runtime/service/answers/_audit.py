@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from assent.runtime.service.answers._base import Answer, Json
@@ -76,8 +78,50 @@ class Proof(Answer, frozen=True, kw_only=True):
     proof: str
 
 
+class Bound(Answer, frozen=True, kw_only=True):
+    """What shows that the ledger binds an outcome: the outcome (JSON) with the salt of its commitment, the proof of the entry
+    that binds it, and that of the entry by which its step began, which says what it is one of.
+    """
+
+    outcome: str
+    salt: str
+    entry: int
+    proof: str
+    began: str
+
+
+class KnowledgeProof(Bound, frozen=True, kw_only=True):
+    """What shows that a chunk was indexed: what `knowledge.prove` gave, and the outcome that names its root, bound by the ledger.
+
+    `assent audit verify-proof` checks it offline.
+    """
+
+    kind: Literal["knowledge"] = "knowledge"
+    manifest: dict[str, Json]
+
+
+class ProvenChunk(Answer, frozen=True, kw_only=True):
+    """A chunk that was indexed: where, and what of it is proved. `digest`: SHA-256 of its text as it was kept."""
+
+    tenant: str
+    repository: str
+    generation: int
+    root: str
+    path: str
+    file_digest: str
+    language: str
+    label: str
+    number: int
+    """Of the chunk in its file, from 0."""
+    chunks: int
+    digest: str
+    line: int
+    end_line: int
+    symbol: str
+
+
 class Proven(Answer, frozen=True, kw_only=True):
-    """What a proof shows; of a finding's proof, the finding too."""
+    """What a proof shows; of the proof of a finding or of a chunk, that too."""
 
     index: int
     stream: str | None
@@ -87,6 +131,7 @@ class Proven(Answer, frozen=True, kw_only=True):
     origin: str
     entry: Json
     finding: Json | msgspec.UnsetType = msgspec.UNSET
+    chunk: ProvenChunk | msgspec.UnsetType = msgspec.UNSET
 
 
 class Exported(Answer, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from assent.runtime.service.answers._audit import Bound
 from assent.runtime.service.answers._base import Answer, Fault
 
 if TYPE_CHECKING:
@@ -177,10 +178,9 @@ class RawRecord(Answer, frozen=True, kw_only=True):
     """The bytes as text, where they are no more than a few. No proof covers it: only the whole output, by its digest, does."""
 
 
-class FindingProof(Answer, frozen=True, kw_only=True):
-    """What shows that a finding is in the ledger: its line, the path from there to the root of its dataset, the outcome that
-    names that root, the proof of the entry that binds the outcome, and that of the entry by which its step began, which says that
-    it is one of an import or a scan. `assent audit verify-proof` checks it offline, all but the text of the `record`.
+class FindingProof(Bound, frozen=True, kw_only=True):
+    """What shows that a finding is in the ledger: its line, the path from there to the root of its dataset, and the outcome of an
+    import or a scan that names that root. `assent audit verify-proof` checks it offline, all but the text of the `record`.
     """
 
     finding: str
@@ -189,11 +189,6 @@ class FindingProof(Answer, frozen=True, kw_only=True):
     size: int
     path: list[str]
     dataset: str
-    outcome: str
-    salt: str
-    entry: int
-    proof: str
-    began: str
     record: RawRecord | None
 
 

@@ -1,9 +1,7 @@
 """That a finding is in the ledger: the proof that is made of it, and what one shows to whoever has the ledger's key alone.
 
 Theory of operation. A finding is a line of a dataset, and the dataset's name is the root of a tree over its lines. The outcome of
-the step that made it names that root, and the entry by which the step succeeded binds the outcome. That entry does not say which
-capability it is of, and most say whatever somebody wants them to: so the entry by which the step began is proved beside it, and
-has to name one whose outcome is made by Assent alone.
+the step that made it names that root, and the ledger binds the outcome (`_outcomes`).
 """
 
 from __future__ import annotations
@@ -14,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET
 
+from assent.capabilities.findings.area import DATASETS
 from assent.errors import InputError, WorldError
 from assent.findings.book import Kept, Looking, entered
 from assent.findings.finding import Finding
 from assent.findings.merging import merged
-from assent.journal import TrustPolicy, at_once, inclusion_proof, leaf_hash, verify_inclusion, verify_proof
+from assent.journal import inclusion_proof, leaf_hash, verify_inclusion
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, requests
+from assent.runtime.service._outcomes import entries, malformed, require, verified
 from assent.runtime.service._reading import Record
-from assent.spec.values.canonical import SALT_BYTES, commit
 
 if TYPE_CHECKING:
     from assent.journal import ProvenEntry
     from assent.runtime._ledger import LedgerReader
-    from assent.spec.ids import Commitment
 
 SHOWN_BYTES_MAX: Final = 1 << 20
 """The largest record that a proof shows as text."""
@@ -74,10 +72,10 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
         f"the store of findings says something else of the finding `{ident}` than the ledger",
         hint=f"remove `{BOOK}` from the state directory: whoever looks next folds it anew from the ledger",
     )
-    entries = _entries(journal, one.dataset)
-    if entries is None:
+    bound = entries(journal, one.dataset, DATASETS)
+    if bound is None:
         raise differs
-    begun, output = entries
+    begun, output = bound
     opened = journal.opened(output)
     if opened is None:
         raise InputError("FINDING_UNKNOWN", f"the finding `{ident}` was erased meanwhile")
@@ -119,25 +117,6 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
     )
 
 
-def _entries(journal: LedgerReader, seq: int) -> tuple[int, Commitment] | None:
-    """The entry by which a step began that made a dataset by another one, and the outcome that this binds; None of others."""
-    from assent.capabilities.findings.area import DATASETS
-    from assent.spec.events.kinds import StepStarted, StepSucceeded
-
-    leaf = next(iter(at_once(journal.leaves(start=seq, limit=1))), None)
-    done = None if leaf is None else leaf.event
-    if leaf is None or not isinstance(done, StepSucceeded):
-        return None
-    begun = [
-        one.seq
-        for one in journal.run_leaves(leaf.run)
-        if isinstance(one.event, StepStarted)
-        and one.event.step == done.step
-        and one.event.capability in DATASETS
-    ]
-    return (begun[-1], done.output) if begun else None
-
-
 def _record(journal: LedgerReader, raw: str, finding: Finding) -> answers.RawRecord | None:
     at = finding.provenance
     if not at or at.begin is UNSET or at.end is UNSET:
@@ -165,58 +144,28 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, Any]:  # `Any`: the findin
     try:
         said = msgspec.json.decode(text, type=answers.FindingProof)
         line, path = said.line.encode(), [bytes.fromhex(node) for node in said.path]
-        root, salt, outcome = bytes.fromhex(said.dataset), bytes.fromhex(said.salt), said.outcome.encode()
+        root = bytes.fromhex(said.dataset)
         counts, its = (
-            msgspec.json.decode(outcome, type=_Outcome),
+            msgspec.json.decode(said.outcome, type=_Outcome),
             msgspec.json.decode(line, type=_Line).finding,
         )
         if its is None:
             raise ValueError("its line is that of no finding")  # noqa: TRY301 - told as all that is malformed
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise InputError("PROOF_MALFORMED", f"the proof is not that of a finding: {error}") from None
-    trust = TrustPolicy.of_keys(key)
-    entry, began = verify_proof(said.proof, trust), verify_proof(said.began, trust)
-    bound = _bound(entry, began)
-    faults = (
+        raise malformed("a finding", error) from None
+    entry = verified(said, key, DATASETS, "an import or a scan")
+    require(
         (
-            not verify_inclusion(
-                index=said.index, size=said.size, leaf=leaf_hash(line), proof=path, root=root
-            ),
+            verify_inclusion(index=said.index, size=said.size, leaf=leaf_hash(line), proof=path, root=root),
             "the finding is not in the dataset",
         ),
-        (counts.dataset != said.dataset, "the outcome names another dataset"),
+        (counts.dataset == said.dataset, "the outcome names another dataset"),
         # The proof of its first lines would fit other sizes, too.
-        (counts.findings + counts.resources != said.size, "the dataset has another size"),
-        (bound is None, "the entries are not those of an import or a scan that succeeded"),
-        (
-            len(salt) != SALT_BYTES or bound != commit(salt, outcome),
-            "the entry binds another outcome",
-        ),
-        (said.record is not None and not _is_from(its, said.record), "the finding was made of other bytes"),
-        (
-            entry.index != said.entry or its.id != said.finding,
-            "it is about something else than it says",
-        ),
+        (counts.findings + counts.resources == said.size, "the dataset has another size"),
+        (said.record is None or _is_from(its, said.record), "the finding was made of other bytes"),
+        (its.id == said.finding, "it is about another finding than it says"),
     )
-    for is_wrong, why in faults:
-        if is_wrong:
-            raise InputError("PROOF_INVALID", why, hint="the finding, its dataset or the proof was changed")
     return entry, msgspec.json.decode(line)["finding"]
-
-
-def _bound(entry: ProvenEntry, began: ProvenEntry) -> Commitment | None:
-    """The outcome that an entry binds, of a step of what makes datasets; None of any other entry."""
-    from assent.capabilities.findings.area import DATASETS
-    from assent.spec.events.kinds import StepStarted, StepSucceeded
-
-    one, before = entry.leaf, began.leaf
-    if one is None or before is None or one.run is None or one.run != before.run:
-        return None
-    done, start = one.event, before.event
-    if not isinstance(done, StepSucceeded) or not isinstance(start, StepStarted):
-        return None
-    is_its = done.step == start.step and before.seq < one.seq and start.capability in DATASETS
-    return done.output if is_its else None
 
 
 def _is_from(finding: _Finding, record: answers.RawRecord) -> bool:

@@ -1,0 +1,118 @@
+"""That a chunk was indexed: a proof of `knowledge.prove`, joined to the entry of the ledger that binds its root, and checked.
+
+Theory of operation. Who may prove a chunk is decided by the governed call. Here nothing is looked at but the ledger: whoever asks
+holds the way from a chunk to a root already, and is told which entry says that root, and nothing of any other chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from assent.capabilities.knowledge.area import ROOTS
+from assent.errors import InputError, Json
+from assent.journal import OneOf, rows_at_once
+from assent.knowledge.manifest import Cut, Proof, verify
+from assent.runtime._ledger import reading
+from assent.runtime.service import answers, requests
+from assent.runtime.service._outcomes import entries, malformed, require, verified
+from assent.runtime.service._reading import Record
+from assent.spec.events.kinds import StepSucceeded
+from assent.spec.ids import RunId
+
+if TYPE_CHECKING:
+    from assent.journal import ProvenEntry
+    from assent.runtime._ledger import LedgerReader
+
+_WHAT = "a chunk that was indexed"
+
+
+class _Outcome(msgspec.Struct):
+    tenant: str
+    repository: str
+    generation: int
+    root: str
+
+
+async def _prove_knowledge(record: Record, request: requests.ProveKnowledge) -> answers.KnowledgeProof:
+    """Which entry binds the root of a proof."""
+    root = _proof_in(request.manifest).root
+    wanted = (str(record.settings.areas["knowledge"]["tenant"]), request.repository, root)
+    with reading(record.settings.state) as journal:
+        for begun, done, salt, body in () if journal is None else _outcomes(journal):
+            said = msgspec.json.decode(body, type=_Outcome)
+            if (said.tenant, said.repository, said.root) == wanted:
+                with record.reader() as reader:
+                    return answers.KnowledgeProof(
+                        manifest=request.manifest,
+                        outcome=body.decode(),
+                        salt=salt.hex(),
+                        entry=done,
+                        proof=reader.prove(done),
+                        began=reader.prove(begun),
+                    )
+    raise InputError(
+        "KNOWLEDGE_ROOT_UNRECORDED",
+        f"no outcome in the ledger says this root of the repository `{request.repository}`",
+        hint="index the repository again, and prove the chunk anew",
+        details={"root": root},
+    )
+
+
+def _outcomes(journal: LedgerReader) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """What says roots, the newest first: the entries by which the step began and succeeded, the salt, and the outcome.
+
+    Also of a step that was taken back: its root may be in force again, by an undo, whose own outcome says none.
+    """
+    for row in rows_at_once(journal, "steps", {"capability": OneOf(tuple(ROOTS))}, newest_first=True):
+        for leaf in journal.run_leaves(RunId(str(row["run_id"]))):
+            if not isinstance(leaf.event, StepSucceeded) or leaf.event.step != row["step"]:
+                continue
+            found = entries(journal, leaf.seq, ROOTS)
+            opened = None if found is None else journal.opened(found[1])
+            if found is not None and opened is not None:  # It was erased otherwise.
+                yield found[0], leaf.seq, *opened
+
+
+def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
+    """What a proof shows, checked with the ledger's public key alone: from the chunk to the signed root.
+
+    `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise. How many files the workspace has is
+    nowhere bound, and so not told.
+    """
+    try:
+        said = msgspec.json.decode(text, type=answers.KnowledgeProof)
+        outcome = msgspec.json.decode(said.outcome, type=_Outcome)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise malformed(_WHAT, error) from None
+    its = _proof_in(said.manifest)
+    entry = verified(said, key, ROOTS, "an act that made a root")
+    require((outcome.root == its.root, "the outcome names another root"))
+    chunk = answers.ProvenChunk(
+        tenant=outcome.tenant,
+        repository=outcome.repository,
+        generation=outcome.generation,
+        root=its.root,
+        path=its.path,
+        file_digest=its.digest,
+        language=its.language,
+        label=its.label,
+        number=its.number,
+        chunks=its.chunks,
+        **msgspec.structs.asdict(its.chunk),
+    )
+    return entry, chunk
+
+
+def _proof_in(said: Mapping[str, Json]) -> Proof:
+    """The way from a chunk to its root, as `knowledge.prove` said it, which holds."""
+    try:
+        cut = msgspec.convert(said.get("chunk"), dict[str, str | int])
+        proof = msgspec.convert({**said, "chunk": [cut.get(name) for name in Cut.__struct_fields__]}, Proof)
+        holds = verify(proof, proof.root)
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise malformed(_WHAT, error) from None
+    require((holds, "the chunk is not in the manifest with this root"))
+    return proof

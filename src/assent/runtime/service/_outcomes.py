@@ -1,0 +1,101 @@
+"""That the ledger binds an outcome, shown to whoever has the ledger's key alone.
+
+Theory of operation. The entry by which a step succeeded binds its outcome. It does not say which capability it is of, and most
+say whatever somebody wants them to: so the entry by which the step began is proved beside it, and has to name a capability that
+comes with Assent, and that nobody else may register a version of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from assent.errors import InputError
+from assent.journal import TrustPolicy, at_once, verify_proof
+from assent.spec.events.kinds import StepStarted, StepSucceeded
+from assent.spec.values.canonical import SALT_BYTES, commit
+
+if TYPE_CHECKING:
+    from assent.journal import ProvenEntry
+    from assent.runtime._ledger import LedgerReader
+    from assent.runtime.service import answers
+    from assent.spec.ids import Commitment
+
+
+class _Kind(msgspec.Struct):
+    kind: str = "finding"
+    """Proofs of findings that were made before there were others do not say theirs."""
+
+
+def kind_of(text: str) -> str:
+    """What a proof is of that is a document: `finding`, `knowledge`, or something of a later release."""
+    try:
+        return msgspec.json.decode(text, type=_Kind).kind
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise malformed("a finding or a chunk", error) from None
+
+
+def entries(journal: LedgerReader, seq: int, makers: Collection[str]) -> tuple[int, Commitment] | None:
+    """By which entry a step began that succeeded by entry `seq`, and the outcome which that one binds.
+
+    None where it is no step of one of these capabilities.
+    """
+    leaf = next(iter(at_once(journal.leaves(start=seq, limit=1))), None)
+    done = None if leaf is None else leaf.event
+    if leaf is None or not isinstance(done, StepSucceeded):
+        return None
+    begun = [
+        one.seq
+        for one in journal.run_leaves(leaf.run)
+        if isinstance(one.event, StepStarted)
+        and one.event.step == done.step
+        and one.event.capability in makers
+    ]
+    return (begun[-1], done.output) if begun else None
+
+
+def verified(said: answers.Bound, key: str, makers: Collection[str], what: str) -> ProvenEntry:
+    """The entry that binds the outcome of a proof, with the ledger's public key alone; `what`: what the makers do.
+
+    `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise.
+    """
+    try:
+        salt, outcome = bytes.fromhex(said.salt), said.outcome.encode()
+    except ValueError as error:
+        raise malformed(what, error) from None
+    trust = TrustPolicy.of_keys(key)
+    entry, began = verify_proof(said.proof, trust), verify_proof(said.began, trust)
+    bound = _bound(entry, began, makers)
+    require(
+        (bound is not None, f"the entries are not those of {what} that succeeded"),
+        (len(salt) == SALT_BYTES and bound == commit(salt, outcome), "the entry binds another outcome"),
+        (entry.index == said.entry, "it is about another entry than it says"),
+    )
+    return entry
+
+
+def _bound(entry: ProvenEntry, began: ProvenEntry, makers: Collection[str]) -> Commitment | None:
+    one, before = entry.leaf, began.leaf
+    if one is None or before is None or one.run is None or one.run != before.run:
+        return None
+    done, start = one.event, before.event
+    if not isinstance(done, StepSucceeded) or not isinstance(start, StepStarted):
+        return None
+    is_its = done.step == start.step and before.seq < one.seq and start.capability in makers
+    return done.output if is_its else None
+
+
+def require(*checks: tuple[bool, str]) -> None:
+    """Raise `PROOF_INVALID` for the first that does not hold."""
+    for holds, otherwise in checks:
+        if not holds:
+            raise InputError(
+                "PROOF_INVALID", otherwise, hint="what the proof is of, or the proof itself, was changed"
+            )
+
+
+def malformed(what: str, error: Exception) -> InputError:
+    """That a document is no proof of something."""
+    return InputError("PROOF_MALFORMED", f"the proof is not that of {what}: {error}")

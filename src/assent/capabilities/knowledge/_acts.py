@@ -481,6 +481,11 @@ class Erased(SpecModel):
     tenant: str
 
 
+def preview_of_erasure(parameters: Erasure) -> Preview:
+    """Whose keys."""
+    return Preview("text", f"destroys the keys and all that was indexed of `{parameters.tenant}` for good")
+
+
 def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
     """Destroy the keys of all that was indexed, then remove the files."""
     library = context.app.get(Library)
@@ -500,6 +505,12 @@ class Rotated(SpecModel):
 
     is_done: bool
     """False: it was cancelled. Everything can be read; the next call goes on where it was."""
+
+
+def preview_of_rotation(context: LocalContext) -> Preview:
+    """Whose keys."""
+    tenant = context.app.get(Library).tenant
+    return Preview("text", f"replaces all keys of `{tenant}`; the earlier ones are destroyed", changes=True)
 
 
 def rotate_key(context: LocalContext) -> Rotated:

@@ -11,6 +11,8 @@ from assent.capabilities.knowledge._acts import (
     UseModelEffect,
     erase_tenant,
     plan,
+    preview_of_erasure,
+    preview_of_rotation,
     prove,
     read_chunk,
     rotate_key,
@@ -114,8 +116,8 @@ CAPABILITIES: Final = (
         scope="knowledge",
         idempotent=True,
         timeout=24 * 3600,
+        preview=preview_of_rotation,
         without={
-            "preview": "all keys are replaced",
             "compensate": "the earlier keys are gone",
             "prepare": "there is nothing to keep",
             "reconcile": "it goes on where it was",
@@ -132,8 +134,8 @@ CAPABILITIES: Final = (
         reversible=False,
         scope="knowledge",
         idempotent=True,
+        preview=preview_of_erasure,
         without={
-            "preview": "it is named in full",
             "compensate": "the keys are gone",
             "prepare": "there is nothing to keep",
             "reconcile": "erasing again what is erased changes nothing",

@@ -50,6 +50,9 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     assert "code: 0 files in 0 chunks, generation 0  not indexed\n" in say("status")[1]
     code, out, err = say("index")
     assert (code, "code: 2 files in " in out, "assent undo run_" in err) == (0, True, True)
+    assert "  the key is a file (mode 0600) in " in out
+    assert "whoever loses it has to index again" in out
+    assert "the key" not in say("index")[1]
     hits = of(say, "search", "where is quartz parsed")
     assert [*hits[0]] == [
         "path", "start_line", "end_line", "symbol", "language", "text", "score", "why", "label", "chunk",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from assent.errors import Json
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from assent.errors import InputError, Json
 from assent.runtime import Runtime
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.knowledge import library_of
@@ -85,6 +89,33 @@ def used(stage: Stage) -> object:
         library.close()
 
 
+def escrowed(stage: Stage) -> None:
+    """The repository was indexed, the master key can be recovered, and it is lost."""
+    private = X25519PrivateKey.from_private_bytes(b"r" * 32)
+    key = stage.root / "recovery.pem"
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key.chmod(0o600)
+    stage.shown[str(key)] = "/media/safe/recovery.pem"
+    indexed(stage)
+    library = library_of(_settings(stage))
+    try:
+        library.store.escrow([private.public_key().public_bytes_raw().hex()])
+    finally:
+        library.close()
+    shutil.rmtree(_settings(stage).knowledge_keys)
+
+
+def can_be_read(stage: Stage) -> object:
+    """Whether the store can be opened, and who could recover its key."""
+    library = library_of(_settings(stage))
+    try:
+        return library.store.recipients
+    except InputError as error:
+        return error.code
+    finally:
+        library.close()
+
+
 def reading(verb: str, inputs: dict[str, Json], bad: list[dict[str, Json]], *escapes: Escape) -> Case:
     """A case of what only reads the store."""
     without = {Cell.TIMEOUT: _STORE} if escapes else {Cell.TIMEOUT: _STORE, Cell.CONFINEMENT: _STORE}
@@ -153,6 +184,27 @@ CASES: Final = (
         arrange=with_keys,
         observe=kept_under,
         without={Cell.TIMEOUT: _STORE, Cell.CONFINEMENT: "nothing is said to it"},
+    ),
+    Case(
+        "knowledge.escrow",
+        inputs={"recipients": ["5a" * 32]},
+        settings=_SETTINGS,
+        files=_FILES,
+        arrange=indexed,
+        observe=can_be_read,
+        bad=[{"recipients": ["5a"]}, {"recipients": ["5a" * 32] * 17}],
+        without={Cell.TIMEOUT: _STORE, Cell.CONFINEMENT: _STORE},
+    ),
+    Case(
+        "knowledge.recover",
+        inputs=lambda stage: {"key_file": str(stage.root / "recovery.pem")},
+        settings=_SETTINGS,
+        files=_FILES,
+        arrange=escrowed,
+        observe=can_be_read,
+        bad=[{"key_file": "recovery.pem"}],
+        escapes=[Escape(lambda stage: {"key_file": str(stage.outside / "canary.txt")}, "SECRET_FILE_UNSAFE")],
+        without={Cell.TIMEOUT: _STORE},
     ),
     Case(
         "knowledge.erase_tenant",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from assent import Runtime
 from assent.capabilities.knowledge import _acts
@@ -123,3 +126,130 @@ def test_doctor_tells_that_a_key_was_made(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "keys" / "ledger.key.knowledge").mkdir(parents=True)
     main(["doctor", "--workspace", str(work)])
     assert "a file (mode 0600) in `" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path)
+    async with Runtime.open(workspace=work) as rt:
+        assert await found(rt) == 0
+        said: list[Any] = [(await rt.call("knowledge.index", principal=ADA)).outputs for _ in range(2)]
+        assert [one["key"] for one in said] == [
+            f"a file (mode 0600) in `{tmp_path}/keys/ledger.key.knowledge`",
+            "",
+        ]
+
+
+async def test_encryption_is_switched_by_name_and_by_making_the_store_anew(tmp_path: Path) -> None:
+    """The steps of `golden/security/encryption-toggle.trace`, each on the ledger."""
+    outputs: list[Any] = []
+    for said, header in (("", None), ('encryption = "off"', b"SQLite format 3\0"), ("", None)):
+        work = workspace_of(tmp_path, said)
+        async with Runtime.open(workspace=work) as rt:
+            if outputs:
+                for verb in ("search", "index", "use_model", "status", "rotate_key"):
+                    question = {"query": "quartz"} if verb == "search" else {}
+                    refused = await rt.call(f"knowledge.{verb}", question, principal=ADA)
+                    assert code(refused) == "KNOWLEDGE_ENCRYPTION_DIFFERS", verb
+                erased = await rt.call("knowledge.erase_tenant", {"tenant": "workspace"}, principal=ADA)
+                assert erased.error is None
+                assert keys_in(tmp_path) == []
+            result = await rt.call("knowledge.index", principal=ADA)
+            outputs.append(result.outputs)
+            assert await found(rt) == 1
+            status: Any = (await rt.call("knowledge.status", principal=ADA)).outputs
+            assert status["encryption"] == outputs[-1]["encryption"]
+            rotated = await rt.call("knowledge.rotate_key", principal=ADA)
+            assert (rotated.error is None) is (header is None)
+        (store,) = (work / ".assent" / "knowledge").glob("*.db")
+        assert store.read_bytes().startswith(header or b"") is True
+        assert (b"SQLite format 3" in store.read_bytes()) is (header is not None)
+    assert [(one["encryption"], bool(one["key"])) for one in outputs] == [
+        ("on", True),
+        ("off", False),
+        ("on", True),
+    ]
+
+
+def test_encryption_that_is_off_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workspace_of(tmp_path, 'encryption = "off"'))
+    said = "encryption is off: whoever has the state directory can read what is indexed"
+    for words in (["knowledge", "index"], ["knowledge", "status"], ["doctor"]):
+        main(words)
+        assert said in capsys.readouterr().out
+    main(["doctor"])
+    assert "1 store, not encrypted" in capsys.readouterr().out
+    workspace_of(tmp_path, 'encryption = "of"')
+    assert main(["knowledge", "status"]) == 2
+    assert "must be `on` or `off`" in capsys.readouterr().err
+
+
+def pair_in(folder: Path) -> tuple[Path, Path, str]:
+    """The files of a private key and of its public one, and that in digits."""
+    private, public = X25519PrivateKey.generate(), folder / "public.pem"
+    key = private.public_key()
+    secret = folder / "private.pem"
+    secret.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    secret.chmod(0o600)
+    public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return secret, public, key.public_bytes_raw().hex()
+
+
+async def test_a_lost_key_is_recovered_by_a_recipient_also_after_a_rotation(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path)
+    secret, _, recipient = pair_in(tmp_path)
+    kept = tmp_path / "keys" / "ledger.key.knowledge"
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+        escrow = await rt.call("knowledge.escrow", {"recipients": [recipient]}, principal=ADA)
+        assert escrow.outputs == {"tenant": "workspace", "recipients": [recipient]}
+        await rt.call("knowledge.rotate_key", principal=ADA)
+        status: Any = (await rt.call("knowledge.status", principal=ADA)).outputs
+        assert status["recipients"] == [recipient]
+        for bad in ("00" * 32, "xy"):
+            refused = await rt.call("knowledge.escrow", {"recipients": [bad]}, principal=ADA)
+            assert code(refused) in {"KNOWLEDGE_RECIPIENT_INVALID", "INVALID_INPUT"}
+    shutil.rmtree(kept)
+    async with Runtime.open(workspace=work) as rt:
+        lost = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
+        assert code(lost) == "KNOWLEDGE_KEY_MISSING"
+        result = await rt.call("knowledge.recover", {"key_file": str(secret)}, principal=ADA)
+        assert result.outputs == {"tenant": "workspace", "recipient": recipient}
+        assert await found(rt) == 1
+        assert (await rt.call("knowledge.escrow", principal=ADA)).error is None
+    shutil.rmtree(kept)
+    async with Runtime.open(workspace=work) as rt:
+        result = await rt.call("knowledge.recover", {"key_file": str(secret)}, principal=ADA)
+        assert code(result) == "KNOWLEDGE_KEY_WRONG"
+        for name, why in (("none.pem", "no such file"), ("public.pem", "holds no X25519 private key")):
+            (tmp_path / "public.pem").chmod(0o600)
+            result = await rt.call("knowledge.recover", {"key_file": str(tmp_path / name)}, principal=ADA)
+            assert code(result) == "KNOWLEDGE_RECIPIENT_INVALID"
+            assert why in str(result.error)
+
+
+def test_recovery_is_asked_about_and_needs_a_public_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = workspace_of(tmp_path)
+    monkeypatch.chdir(work)
+    secret, public, recipient = pair_in(tmp_path)
+    assert main(["knowledge", "index"]) == 0
+    assert main(["knowledge", "key", "escrow", str(public)]) == 0
+    capsys.readouterr()
+    assert main(["knowledge", "status"]) == 0
+    assert f"the master key can be recovered by {recipient}" in capsys.readouterr().out
+    assert main(["knowledge", "key", "recover", str(secret)]) == 0
+    capsys.readouterr()
+    assert main(["knowledge", "key", "escrow", str(secret)]) == 2
+    assert "the file holds no X25519 public key in PEM form" in capsys.readouterr().err
+    for words in ([], ["--off", str(public)]):
+        assert main(["knowledge", "key", "escrow", *words]) == 2
+        assert "name a file for each recipient, or say --off" in capsys.readouterr().err
+    (work / "policy.yaml").unlink()
+    (work / "assent.toml").write_text(
+        (work / "assent.toml").read_text().replace('policy = "policy.yaml"', "")
+    )
+    assert main(["knowledge", "key", "escrow", "--off"]) == 4
+    assert main(["knowledge", "key", "recover", str(secret)]) == 4

@@ -283,7 +283,7 @@ def test_a_later_schema_is_refused(plain: _Stores, stores: _Stores) -> None:
         b"",
         b"{}",
         b"\xff\xff",
-        b'{"keys_version":1,"tenant":"","master":1,"file":[],"records":{},"escrow":[]}',
+        b'{"keys_version":1,"tenant":"","master":1,"file":[],"records":{},"escrow":{}}',
     ],
 )
 def test_a_damaged_file_of_keys_is_refused(stores: _Stores, document: bytes) -> None:
@@ -584,10 +584,10 @@ def test_a_master_that_is_replaced_while_the_keys_are_read_is_looked_for_again(s
 def test_a_key_is_recovered_by_whom_it_was_wrapped_for_and_by_nobody_else(stores: _Stores) -> None:
     """Recovery is off until it is asked for; it outlives a rotation; both are told."""
     recipient, stranger = X25519PrivateKey.generate(), X25519PrivateKey.generate()
-    public = recipient.public_key().public_bytes_raw()
+    public = recipient.public_key().public_bytes_raw().hex()
     store = stores()
     indexed(store, TREE)
-    assert b'"escrow":[]' in stores.file("tenant", "keys").read_bytes()
+    assert b'"escrow":{}' in stores.file("tenant", "keys").read_bytes()
 
     def recovered(private: X25519PrivateKey) -> object:
         stores.keys = MemoryKeys()
@@ -598,17 +598,25 @@ def test_a_key_is_recovered_by_whom_it_was_wrapped_for_and_by_nobody_else(stores
     kept = stores.keys
     refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(recipient))
     stores.keys = kept
-    told = store.escrow(public)
-    assert (told.action, told.key) == ("escrow", public.hex())
-    assert store.events()[-1] == store.escrow(public)
+    told = store.escrow([public, public])
+    assert (told.action, told.key, store.recipients) == ("escrow", public, [public])
+    refused("KNOWLEDGE_RECIPIENT_INVALID", lambda: store.escrow(["00" * 32]))
+    assert store.recipients == [public]
+    assert store.events()[-1] == store.escrow([public])
     while store.rotate():
         pass
     store.close()
     refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(stranger))
     refused("KNOWLEDGE_KEY_MISSING", stores)
     event = recovered(recipient)
-    assert msgspec.to_builtins(event) == {"at_ms": 9, "actor": "", "action": "recover", "key": public.hex()}
-    assert len(stores().files("repo")) == 2
+    assert msgspec.to_builtins(event) == {"at_ms": 9, "actor": "", "action": "recover", "key": public}
+    store = stores()
+    assert (len(store.files("repo")), store.recipients) == (2, [public])
+    store.escrow([])
+    store.close()
+    refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(recipient))
+    stores.file("tenant", "keys").unlink()
+    refused("KNOWLEDGE_KEY_MISSING", lambda: recovered(recipient))
 
 
 def test_a_tenant_that_was_erased_can_be_read_by_nobody(stores: _Stores, tmp_path: Path) -> None:

@@ -301,6 +301,10 @@ class Status(SpecModel):
     """What can be searched."""
 
     tenant: str
+    encryption: str
+    """`on` or `off`."""
+    recipients: tuple[str, ...]
+    """Who can recover the master key: X25519 public keys in hexadecimal digits."""
     model: Model | None
     """None: what is asked is found by words alone."""
     repositories: tuple[Standing, ...]
@@ -324,7 +328,13 @@ def status(context: LocalContext) -> Status:
             vectors=view.embedded(name),
         )
         found.append(one)
-    return Status(tenant=library.tenant, model=_model(library.models.kept()), repositories=tuple(found))
+    return Status(
+        tenant=library.tenant,
+        encryption=library.encryption,
+        recipients=tuple(library.store.recipients),
+        model=_model(library.models.kept()),
+        repositories=tuple(found),
+    )
 
 
 def verify(context: LocalContext) -> Status:
@@ -498,6 +508,68 @@ def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
         )
     library.erase(str(context.principal))
     return Erased(tenant=parameters.tenant)
+
+
+class Recovery(SpecModel):
+    """Who can recover the master key from now on."""
+
+    recipients: Annotated[
+        tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...],
+        Field(max_length=16, description="X25519 public keys in hexadecimal digits; none: nobody"),
+    ] = ()
+
+
+class Escrowed(Recovery):
+    """Of which tenant, and who."""
+
+    tenant: str
+
+
+def preview_of_escrow(parameters: Recovery) -> Preview:
+    """Who they are."""
+    who = ", ".join(parameters.recipients) or "nobody at all"
+    return Preview("text", f"can recover the master key from now on: {who}", changes=True)
+
+
+def escrow(context: LocalContext, parameters: Recovery) -> Escrowed:
+    """Seal the master key for these and nobody else."""
+    library = context.app.get(Library)
+    library.store.escrow(parameters.recipients)
+    return Escrowed(tenant=library.tenant, recipients=tuple(library.store.recipients))
+
+
+class PrivateKey(SpecModel):
+    """By which key."""
+
+    key_file: Annotated[
+        str,
+        Field(
+            pattern="^/",
+            max_length=4_096,
+            description="where it is on this machine: an X25519 private key in PEM form, in a file of mode 0600",
+        ),
+    ]
+
+
+class Recovered(SpecModel):
+    """Of which tenant, and the public key of whom it was recovered by."""
+
+    tenant: str
+    recipient: str
+
+
+def preview_of_recovery(parameters: PrivateKey) -> Preview:
+    """By which key."""
+    return Preview(
+        "text", f"recovers the master key by the private key in `{parameters.key_file}`", changes=True
+    )
+
+
+def recover(context: LocalContext, parameters: PrivateKey) -> Recovered:
+    """Have the master key where it is kept again."""
+    library = context.app.get(Library)
+    recipient = library.recover(parameters.key_file, str(context.principal))
+    return Recovered(tenant=library.tenant, recipient=recipient)
 
 
 class Rotated(SpecModel):

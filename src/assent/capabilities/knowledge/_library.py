@@ -14,7 +14,7 @@ import msgspec
 
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
-from assent.capabilities.knowledge._models import LEXICAL, Models
+from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
 from assent.capabilities.knowledge.area import WHOLE
 from assent.errors import AssentError, InputError, Json
 from assent.invocation import NoEffectError
@@ -73,6 +73,10 @@ class Indexed(SpecModel):
     """The digest of the model; empty: there is none."""
     vectors: int = 0
     """How many of the chunks it has made vectors of; the next run makes the others."""
+    encryption: str = "on"
+    """`on` or `off`."""
+    key: str = ""
+    """Where the master key is, of the first run of an encrypted store alone."""
 
 
 class Library:
@@ -86,16 +90,20 @@ class Library:
         erased: Callable[[str], None],
         key: Callable[[], bytes],
         *,
+        recovered: Callable[[str, str], str],
         models: Path,
+        key_place: str,
         sandbox: Callable[[], Sandbox],
         now_ms: Callable[[], int],
     ) -> None:
         """`erased` removes the tenant for good, as this principal; `key` is what digests of secrets are made with.
 
-        `models` is where converted models are; `sandbox` makes one that holds the workers; `now_ms` is a
-        clock that never steps back.
+        `recovered` has its master key again, by the key in a file and as this principal, and gives the recipient. `models` is
+        where converted models are; `key_place` is where the master key is, in words; `sandbox` makes one that holds the
+        workers; `now_ms` is a clock that never steps back.
         """
         self.tenant: Final = str(said["tenant"])
+        self.encryption: Final = str(said["encryption"])
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
         self.labels: Final = [
@@ -103,8 +111,9 @@ class Library:
             for name, one in tables(said, "labels").items()
         ]
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
+        self._recovered = recovered
         self.models: Final = Models(lambda: self.store, models)
-        self._sandbox, self._now_ms = sandbox, now_ms
+        self._key_place, self._sandbox, self._now_ms = key_place, sandbox, now_ms
         self._guard = threading.RLock()
         self._store: SqlCipherStore | None = None
         self._views: OrderedDict[tuple[int, frozenset[str]], View] = OrderedDict()
@@ -135,6 +144,12 @@ class Library:
         with self._guard:
             self.close()
             self._erased(who)
+
+    def recover(self, key_file: str, who: str) -> str:
+        """Have the master key again; whose key did it."""
+        with self._guard:
+            self.close()
+            return self._recovered(key_file, who)
 
     def folder_of(self, repository: str) -> str:
         """Where a repository stands. `InputError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""
@@ -197,6 +212,7 @@ class Library:
         Then, when what changed can be found already, its vectors are made: see `Models.make` for `told`.
         """
         self.folder_of(repository)
+        is_first = {*self.store.repositories()} <= {MODELS}
         model = self.models.embedder()
         reasons, cleaned = Counter[str](), Counter[str]()
         changed = left_now = 0
@@ -264,6 +280,8 @@ class Library:
             cleaned=dict(sorted(cleaned.items())),
             model="" if model is None else model.model,
             vectors=0 if model is None else chunks - unmade,
+            encryption=self.encryption,
+            key=self._key_place if is_first and self.encryption == "on" else "",
             sandbox=level,
         )
 

@@ -11,6 +11,7 @@ roles = ["hr"]
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, flag, path, tables
@@ -33,10 +34,13 @@ ACTS: Final = ROOTS | {"knowledge.erase_tenant"}
 """What the record says of a store, and so what nobody else makes a version of."""
 
 
+OPEN: Final = "encryption is off: whoever has the state directory can read what is indexed"
+
+
 def _folder(value: object) -> Json:
     if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
         raise ValueError('must be a folder of the workspace: `"docs"`')
-    return value
+    return PurePosixPath(value).as_posix()
 
 
 SECTION: Final[Table] = {
@@ -53,6 +57,12 @@ SECTION: Final[Table] = {
         "clean and cut files where no walls stand, with every right of the user",
         default=False,
         is_always_shown=True,
+    ),
+    "encryption": Setting(
+        Matching("must be `on` or `off`", {"on", "off"}.__contains__),
+        "`off`: the store can be read by whoever has the state directory",
+        "on",
+        "`on`",
     ),
     "key": Setting(
         Matching("must be `file` or `keychain`", {"file", "keychain"}.__contains__),
@@ -94,11 +104,23 @@ def _indexed(found: Object) -> str:
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
         f" {changed} indexed now{_with_vectors(found)}\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
+        f"{_with_key(text(found, 'key'), is_plain=found.get('encryption') == 'off')}"
     )
 
 
 def _with_vectors(found: Object) -> str:
     return f", {number(found, 'vectors')} with a vector" if text(found, "model") else ""
+
+
+def _with_key(place: str | None, *, is_plain: bool) -> str:
+    if is_plain:
+        return f"\n{OPEN}"
+    if not place:
+        return ""
+    return (
+        f"\nthe key is {place}\n  whoever copies the state directory without it can read nothing that was indexed"
+        "\n  whoever loses it has to index again: keep a copy of it elsewhere"
+    )
 
 
 WORDS: Final[Words] = {
@@ -125,4 +147,5 @@ def checks(ground: Ground) -> Iterator[Check]:
             yield Check(f"knowledge: {name}", "warning", f"there is no folder `{folder}`", hint)
     stores = [*(ground.state / STORE).glob("*.db")]
     if stores:
-        yield Check("knowledge", "ok", f"{count_text(len(stores), 'store')}, encrypted")
+        how = "not encrypted" if ground.said.get("encryption") == "off" else "encrypted"
+        yield Check("knowledge", "ok", f"{count_text(len(stores), 'store')}, {how}")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from assent.capabilities.knowledge.area import OPEN
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK, worst
@@ -149,11 +150,14 @@ def verify(door: Door) -> int:
 
 def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
     def text() -> str:
-        return "\n".join(
+        lines = [
             f"{safe_line(one['repository'])}: {count_text(one['files'], 'file')} in"
             f" {count_text(one['chunks'], 'chunk')}, generation {one['generation']}  {one['root'] or 'not indexed'}"
             for one in found["repositories"]
-        )
+        ]
+        lines += [OPEN] if found["encryption"] == "off" else []
+        lines += [f"the master key can be recovered by {one}" for one in found["recipients"]]
+        return "\n".join(lines)
 
     door.out.tell(found, text)
 

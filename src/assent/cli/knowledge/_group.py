@@ -11,6 +11,7 @@ _COMMANDS: Final = lazy(
     ("add", "_repositories", "add", "Write a folder into assent.toml, to be indexed."),
     ("plan", "_acts", "plan", "Show what indexing would read, and what not."),
     ("index", "_acts", "index", "Index repositories of the workspace."),
+    ("watch", "_repositories", "watch", "Index what changes, as long as it runs."),
     ("search", "_acts", "search", "Find the places that answer a question."),
     ("show", "_acts", "show", "Print a chunk that a search has found."),
     ("status", "_acts", "status", "Tell what can be searched."),
@@ -19,7 +20,7 @@ _COMMANDS: Final = lazy(
     ("forget", "_acts", "forget", "Remove files from what can be searched, for good."),
     ("compact", "_acts", "compact", "Remove what was replaced before, for good."),
     ("model", "_setup", "model", "Have a model find by meaning too."),
-    ("key", "_setup", "key", "Replace the keys of the store."),
+    ("key", "_setup", "key", "Replace or recover the keys of the store."),
     ("erase", "_acts", "erase", "Destroy the keys of all that was indexed."),
 )
 

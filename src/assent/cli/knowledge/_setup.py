@@ -12,6 +12,7 @@ from assent.cli._door import Door
 from assent.cli.knowledge._acts import asked
 from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
+from assent.errors import InputError
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
@@ -78,4 +79,49 @@ def rotate(door: Door, *, wait: str | None) -> int:
     return call(door, "knowledge.rotate_key", {}, wait_ms=read_wait(wait))
 
 
-key.add_command(rotate)
+@command("escrow", short_help="Say who can recover the master key.")
+@click.argument(
+    "recipients", nargs=-1, metavar="FILE...", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+@click.option("--off", is_flag=True, help="Nobody can.")
+@wait_option
+def escrow(door: Door, recipients: tuple[Path, ...], *, off: bool, wait: str | None) -> int:
+    """Seal the master key for the X25519 public key in each FILE (PEM) and for nobody else: recovery is off unless this says it.
+
+    `openssl genpkey -algorithm X25519 -out FILE` makes a pair, and `openssl pkey -in FILE -pubout` its public key.
+    """
+    if off == bool(recipients):
+        raise click.UsageError("name a file for each recipient, or say --off")
+    parameters: dict[str, Any] = {"recipients": [_public_key(one) for one in recipients]}
+    return call(door, "knowledge.escrow", parameters, wait_ms=read_wait(wait))
+
+
+def _public_key(path: Path) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        found = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        found = None
+    if not isinstance(found, X25519PublicKey):
+        raise InputError(
+            "KNOWLEDGE_RECIPIENT_INVALID",
+            "the file holds no X25519 public key in PEM form",
+            path=str(path),
+            hint="`openssl pkey -in PRIVATE -pubout -out PUBLIC` writes one",
+        )
+    return found.public_bytes_raw().hex()
+
+
+@command("recover", short_help="Recover the master key.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@wait_option
+def recover(door: Door, file: Path, *, wait: str | None) -> int:
+    """Have the master key again where it was lost, by the private key in FILE (PEM, mode 0600) of a recipient of `key escrow`."""
+    return call(door, "knowledge.recover", {"key_file": str(file.resolve())}, wait_ms=read_wait(wait))
+
+
+for _command in (rotate, escrow, recover):
+    key.add_command(_command)

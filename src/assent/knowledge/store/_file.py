@@ -213,7 +213,7 @@ class SqlCipherStore(MemoryStore):
                 f"the store of knowledge is {'not ' if is_plain else ''}encrypted, and was to be opened as one that is"
                 + (" not" if not is_plain else ""),
                 path=str(self._place.store),
-                hint="open it as it was made; to change that, forget the tenant and index again",
+                hint="open it as it was made; to change that, erase the tenant (`assent knowledge erase`) and index again",
             )
         raise self._foreign()
 
@@ -337,19 +337,27 @@ class SqlCipherStore(MemoryStore):
         ring.end_rotation()
         self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
 
-    def escrow(self, recipient: bytes) -> Event:
-        """Switch recovery on: whoever has the private key of this X25519 public one (32 bytes) can have the master key."""
+    def escrow(self, recipients: Sequence[str]) -> Event:
+        """Have recovery on for these X25519 public keys (hex) alone, whose private ones give the master key back; none: off.
+
+        `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+        """
         ring = self._encrypted()
         with self._writing():
-            ring.escrow(recipient)
-            return self._note("escrow", reason=self._reason, key=recipient.hex())
+            ring.escrow(recipients)
+            return self._note("escrow", reason=self._reason, key=" ".join(ring.recipients))
+
+    @property
+    def recipients(self) -> list[str]:
+        """For whom recovery is on."""
+        return [] if self._ring is None else self._ring.recipients
 
     def _encrypted(self) -> KeyRing:
         if self._ring is None:
             raise InputError(
                 "KNOWLEDGE_ENCRYPTION_DIFFERS",
                 "the store is not encrypted, so it has no keys",
-                hint="forget the tenant and index again with encryption on",
+                hint="erase the tenant (`assent knowledge erase`) and index again with encryption on",
             )
         return self._ring
 
@@ -389,4 +397,4 @@ def recover(
     place = _Place.of(folder, tenant)
     with place.alone():
         recipient = KeyRing.recover(place.keys, place.tenant, keys, private)
-    return Event(now_ms(), actor, "recover", reason, key=recipient.hex())
+    return Event(now_ms(), actor, "recover", reason, key=recipient)

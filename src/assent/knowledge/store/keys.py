@@ -4,22 +4,24 @@
                                   └── the records' keys, by number: the last seals, earlier ones open what is not sealed anew yet
 
 All are random, 256 bits. Without the master nothing of a tenant can be read ever again: destroying it is what erasing rests on.
-Whoever may recover it (off unless asked for) has it wrapped once more, for an X25519 key.
+For whoever may recover it (nobody unless asked for) it is sealed once more, for an X25519 key (HPKE, RFC 9180).
 """
 
 from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from assent.errors import InputError
-from assent.knowledge.store._sealing import KEY_BYTES
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives import hpke
 
 KEYS_VERSION: Final = 1
 _NONCE_BYTES: Final = 12
@@ -54,19 +56,14 @@ class MemoryKeys:
         self._keys.pop(name, None)
 
 
-class _Escrow(msgspec.Struct, frozen=True):
-    recipient: str
-    ephemeral: str
-    wrapped: str
-
-
 class _Kept(msgspec.Struct, frozen=True):
     keys_version: int
     tenant: str
     master: int
     file: list[str]
     records: dict[str, str]
-    escrow: list[_Escrow] = []
+    escrow: dict[str, str] = {}
+    """The master, sealed for each recipient."""
 
 
 class KeyRing:
@@ -82,7 +79,8 @@ class KeyRing:
         """The file's key; two while it is replaced, the later last."""
         self.records: dict[int, bytes] = {}
         """The records' keys; two while they are replaced."""
-        self._escrow: list[bytes] = []
+        self.recipients: list[str] = []
+        """Who can recover the master: X25519 public keys (hex)."""
         self._written: bytes | None = None
 
     @classmethod
@@ -135,7 +133,7 @@ class KeyRing:
         self.records = {
             int(number): self._unwrap(master, f"record {number}", one) for number, one in kept.records.items()
         }
-        self._escrow = [bytes.fromhex(one.recipient) for one in kept.escrow]
+        self.recipients = [*kept.escrow]
         self._written = document
         return True
 
@@ -158,7 +156,7 @@ class KeyRing:
                 str(number): self._wrap(master, f"record {number}", one)
                 for number, one in self.records.items()
             },
-            [self._wrapped_for(master, one) for one in self._escrow],
+            {one: self._sealed_for(master, one) for one in self.recipients},
         )
         document = msgspec.json.encode(kept)
         draft = self._path.with_suffix(".keys.new")
@@ -190,10 +188,17 @@ class KeyRing:
         self.save()
         self._source.destroy(self._name(self.master - 1))  # the process may have been killed before it could
 
-    def escrow(self, recipient: bytes) -> None:
-        """Have the master wrapped for an X25519 public key (32 bytes) as well, from now on."""
-        self._escrow = [*(one for one in self._escrow if one != recipient), recipient]
-        self.save()
+    def escrow(self, recipients: Sequence[str]) -> None:
+        """Have the master sealed for these X25519 public keys (hex, of 32 bytes) and no other, from now on.
+
+        `InputError` `KNOWLEDGE_RECIPIENT_INVALID`.
+        """
+        before, self.recipients = self.recipients, [*dict.fromkeys(recipients)]
+        try:
+            self.save()
+        except BaseException:
+            self.recipients = before
+            raise
 
     @classmethod
     def erase(cls, path: Path, tenant: bytes, source: KeySource) -> None:
@@ -236,37 +241,43 @@ class KeyRing:
                 hint="use the keychain or passphrase with which the store was made",
             ) from None
 
-    def _wrapped_for(self, master: bytes, recipient: bytes) -> _Escrow:
-        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    def _sealed_for(self, master: bytes, recipient: str) -> str:
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-        own = X25519PrivateKey.generate()
-        public = own.public_key().public_bytes_raw()
-        shared = _shared(own.exchange(X25519PublicKey.from_public_bytes(recipient)), public + recipient)
-        return _Escrow(recipient.hex(), public.hex(), self._wrap(shared, "escrow", master))
+        try:
+            public = X25519PublicKey.from_public_bytes(bytes.fromhex(recipient))
+            return base64.b64encode(_suite().encrypt(master, public, self._said("escrow"))).decode()
+        except ValueError:
+            raise InputError(
+                "KNOWLEDGE_RECIPIENT_INVALID",
+                f"`{recipient[:80]}` is no X25519 public key that something can be sealed for",
+                hint="give the 32 bytes of one in hexadecimal digits",
+            ) from None
 
     @classmethod
-    def recover(cls, path: Path, tenant: bytes, source: KeySource, private: bytes) -> bytes:
-        """Keep the master in a source again, by an X25519 private key (32 bytes) that it was wrapped for; the public one of that.
+    def recover(cls, path: Path, tenant: bytes, source: KeySource, private: bytes) -> str:
+        """Keep the master in a source again, by an X25519 private key (32 bytes) that it was sealed for; the public one of that.
 
-        `InputError` `KNOWLEDGE_KEY_WRONG`: it was wrapped for no such key.
+        `InputError` `KNOWLEDGE_KEY_WRONG`: it was sealed for no such key; `KNOWLEDGE_KEY_MISSING`: there is no file of keys.
         """
-        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
         ring = cls(path, tenant, source, bytes)
-        kept = _kept(path.read_bytes())
+        kept = _kept(ring._read())
         own = X25519PrivateKey.from_private_bytes(private)
-        recipient = own.public_key().public_bytes_raw()
-        found = [one for one in kept.escrow if one.recipient == recipient.hex()]
-        if not found:
+        recipient = own.public_key().public_bytes_raw().hex()
+        try:
+            sealed = base64.b64decode(kept.escrow.get(recipient, ""))
+            master = _suite().decrypt(sealed, own, ring._said("escrow"))
+        except (InvalidTag, ValueError):
             raise InputError(
                 "KNOWLEDGE_KEY_WRONG",
-                "the master key of the store was not wrapped for this key",
+                "the master key of the store was not sealed for this key",
                 path=str(path),
                 hint="recovery is off unless it was switched on for a recipient before the key was lost",
-            )
-        ephemeral = bytes.fromhex(found[0].ephemeral)
-        shared = _shared(own.exchange(X25519PublicKey.from_public_bytes(ephemeral)), ephemeral + recipient)
-        source.keep(ring._name(kept.master), ring._unwrap(shared, "escrow", found[0].wrapped))
+            ) from None
+        source.keep(ring._name(kept.master), master)
         ring.reload()
         return recipient
 
@@ -291,11 +302,10 @@ def _kept(document: bytes) -> _Kept:
     return kept
 
 
-def _shared(secret: bytes, said: bytes) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+def _suite() -> hpke.Suite:
+    from cryptography.hazmat.primitives import hpke
 
-    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"assent.knowledge escrow\0" + said).derive(secret)
+    return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
 def _missing(message: str) -> InputError:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from assent.capabilities.area import Check
+from assent.capabilities.knowledge.area import OPEN
 from assent.errors import AssentError
 from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
 from assent.runtime.doctor._plugins import reach_checks, server_checks
@@ -16,6 +17,7 @@ from assent.runtime.doctor._secrets import is_within, secret_checks
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.settings._places import fault_of_state
 from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring.knowledge import key_place
 from assent.spec.words.sizes import count_text
 
 
@@ -102,15 +104,14 @@ def _key(settings: Settings) -> Check:
 
 
 def _knowledge_key(settings: Settings) -> Check:
-    name, said, folder = "knowledge key", settings.areas["knowledge"], settings.knowledge_keys
-    if said["key"] == "keychain":
-        return Check(name, "ok", "in the system's keychain")
-    how = "mode 0600" if said["passphrase_file"] is None else "under a passphrase"
-    if not folder.exists():
-        return Check(
-            name, "ok", f"not there yet: the first `knowledge index` makes a file ({how}) in `{folder}`"
-        )
-    return Check(name, "ok", f"a file ({how}) in `{folder}`: keep a copy of it elsewhere")
+    name, place = "knowledge key", key_place(settings)
+    if settings.areas["knowledge"]["encryption"] == "off":
+        return Check(name, "warning", OPEN, 'set `encryption = "on"` under `[knowledge]` of assent.toml')
+    if settings.areas["knowledge"]["key"] == "keychain":
+        return Check(name, "ok", place)
+    if not settings.knowledge_keys.exists():
+        return Check(name, "ok", f"not there yet: the first `knowledge index` makes {place}")
+    return Check(name, "ok", f"{place}: keep a copy of it elsewhere")
 
 
 def _approvers(settings: Settings) -> Check:

@@ -35,7 +35,9 @@ def library_of(settings: Settings) -> Library:
         partial(_store, settings),
         partial(_erase, settings),
         partial(_key, settings),
+        recovered=partial(_recover, settings),
         models=settings.state / "models",
+        key_place=key_place(settings),
         sandbox=partial(_sandbox, settings),
         now_ms=system.SystemClock().monotonic_ms,
     )
@@ -63,6 +65,15 @@ def keys_of(settings: Settings) -> KeySource:
     return PassphraseKeys(settings.knowledge_keys, passphrase, system.SystemEntropy())
 
 
+def key_place(settings: Settings) -> str:
+    """Where the master key is or will be, in words."""
+    said = settings.areas["knowledge"]
+    if said["key"] == "keychain":
+        return "in the system's keychain"
+    how = "mode 0600" if said["passphrase_file"] is None else "under a passphrase"
+    return f"a file ({how}) in `{settings.knowledge_keys}`"
+
+
 def _sandbox(settings: Settings) -> Sandbox:
     from assent.sandbox import Sandbox
 
@@ -75,10 +86,12 @@ def _store(settings: Settings) -> SqlCipherStore:
     from assent.knowledge.store import SqlCipherStore
 
     tenant = str(settings.areas["knowledge"]["tenant"])
+    is_plain = settings.areas["knowledge"]["encryption"] == "off"
     return SqlCipherStore(
         settings.state / STORE,
         tenant,
-        keys=keys_of(settings),
+        keys=None if is_plain else keys_of(settings),
+        encryption="off" if is_plain else "on",
         now_ms=system.SystemClock().now_ms,
         salt=system.SystemEntropy().salt,
         expected=_recorded(settings.state, tenant),
@@ -115,6 +128,22 @@ def _erase(settings: Settings, who: str) -> None:
         now_ms=system.SystemClock().now_ms,
         actor=who,
     )
+
+
+def _recover(settings: Settings, key_file: str, who: str) -> str:
+    from assent.capabilities.knowledge.area import STORE
+    from assent.knowledge.store import recover
+    from assent.runtime.wiring._secret_files import read_secret_file
+    from assent.runtime.wiring.knowledge_keys import private_key
+
+    return recover(
+        settings.state / STORE,
+        str(settings.areas["knowledge"]["tenant"]),
+        keys=keys_of(settings),
+        private=private_key(read_secret_file(Path(key_file)), key_file),
+        now_ms=system.SystemClock().now_ms,
+        actor=who,
+    ).key
 
 
 def _key(settings: Settings) -> bytes:

@@ -107,6 +107,28 @@ class PassphraseKeys(FileKeys):
         return self._known[salt]
 
 
+def private_key(text: str | None, path: str) -> bytes:
+    """The 32 bytes of an X25519 private key in PEM form. `InputError` `KNOWLEDGE_RECIPIENT_INVALID`; it quotes nothing of it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = None if text is None else load_pem_private_key(text.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, X25519PrivateKey):
+        raise InputError(
+            "KNOWLEDGE_RECIPIENT_INVALID",
+            "there is no such file"
+            if text is None
+            else "the file holds no X25519 private key in PEM form without a passphrase",
+            path=path,
+            hint="name the file that `openssl genpkey -algorithm X25519` made",
+        )
+    return key.private_bytes_raw()
+
+
 def _decoded(text: str, name: str, size: int = _KEY_BYTES) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)

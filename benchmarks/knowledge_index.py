@@ -174,11 +174,14 @@ def _parsed(path: str, text: bytes) -> object:
 
 def _library(folder: Path, sources: Path) -> Library:
     return Library(
-        {"tenant": "tenant"},
+        {"tenant": "tenant", "encryption": "on"},
         partial(control_of, sources, [], []),
         partial(_store, folder),
         lambda _who: None,
         lambda: b"key",
+        recovered=lambda _file, _who: "",
+        models=folder / "models",
+        key_place="",
         sandbox=Sandbox.detect,
         now_ms=SystemClock().monotonic_ms,
     )

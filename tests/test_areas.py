@@ -57,6 +57,7 @@ LEAKS: Final = {
         "runtime/settings/effective.py",
     ): "the file of a passphrase is out of everybody's sight",
     ("knowledge", "runtime/_parts.py"): "the keys of the store of knowledge are the roof's",
+    ("knowledge", "runtime/service/knowledge_admin.py"): "writes its table, and follows its repositories",
     ("knowledge", "runtime/wiring/knowledge.py"): "as above: it opens both",
     (
         "net",

@@ -18,7 +18,7 @@ import pytest
 
 from assent.cli import main
 from assent.cli._exit import FAILED, INTERRUPTED, OK, REFUSED, USAGE, WAITING
-from assent.errors import WorldError
+from assent.errors import InputError, WorldError
 from assent.runtime.service import process
 from assent.runtime.service._interrupts import Interrupted
 
@@ -206,6 +206,12 @@ def test_an_owner_that_can_not_be_reached_is_asked_again(
     assert main(["knowledge", "watch"], service=Troubled(*lost, Interrupted("run_x"))) == INTERRUPTED
     told = capsys.readouterr().err
     assert [code in told for code in ("STATE_OWNED", "OWNER_LOST", "assent resume run_x")] == [True] * 3
+
+
+def test_what_is_wrong_here_ends_it(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = Troubled(InputError("POLICY_INVALID", "no policy"))
+    assert main(["knowledge", "watch"], service=wrong) == USAGE
+    assert "POLICY_INVALID" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("decision", "code"), [("DENY", REFUSED), ("REQUIRE_APPROVAL", WAITING)])

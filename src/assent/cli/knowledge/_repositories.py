@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -17,9 +18,6 @@ from assent.runtime import service
 from assent.spec.words.durations import parse_duration_ms
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
-
-if TYPE_CHECKING:
-    from assent.capabilities.knowledge import Following
 
 _IDLE_MS: Final = 60_000
 _RETRY_MS: Final = 1_000
@@ -74,7 +72,7 @@ def watch(door: Door, repositories: tuple[str, ...], *, sweep: str) -> int:
     try:
         with following(door.settings, repositories, sweep_ms) as found:
             door.out.note(f"watches {', '.join(map(safe_line, found.folders))} (Ctrl-C ends it)")
-            return _follow(door, found)
+            return _follow(door, found.next)
     except KeyboardInterrupt as error:
         if getattr(error, "run_id", None) is not None:
             raise  # a run was under way
@@ -82,7 +80,7 @@ def watch(door: Door, repositories: tuple[str, ...], *, sweep: str) -> int:
         return OK
 
 
-def _follow(door: Door, following: Following) -> int:
+def _follow(door: Door, next_due: Callable[[int], set[str]]) -> int:
     """Index what is due until somebody ends it, or a batch ends as the next one would."""
     from assent.system import SystemClock
 
@@ -91,7 +89,7 @@ def _follow(door: Door, following: Following) -> int:
     tried_again_at = pause_ms = 0
     while not door.out.is_closed:
         now = clock.monotonic_ms()
-        due |= following.next(max(1, tried_again_at - now) if due else _IDLE_MS)
+        due |= next_due(max(1, tried_again_at - now) if due else _IDLE_MS)
         if not due or clock.monotonic_ms() < tried_again_at:
             continue
         for name in sorted(due):

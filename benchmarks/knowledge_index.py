@@ -229,7 +229,7 @@ def _million(texts: list[tuple[str, str, bytes]], folder: Path) -> None:
                 "made up", near.drawn(len(texts)), np.arange(len(texts), dtype=np.uint32)
             )
             run.put_piece(
-                "vectors", str(piece), {"codes": made.codes, "rows": made.rows(0, len(texts))}, rows
+                "vectors", str(piece), {"codes": made.codes, "rows": made.rows(np.arange(len(texts)))}, rows
             )
             run.save()
         run.commit()
@@ -290,10 +290,8 @@ def asked(place: str) -> None:
     print(json.dumps(found))
 
 
-def _rows(piece: Piece, begin: int, end: int) -> NDArray[np.int8]:
-    return np.frombuffer(piece.read("rows", begin * DIMENSIONS, end * DIMENSIONS), np.int8).reshape(
-        -1, DIMENSIONS
-    )
+def _rows(piece: Piece, numbers: NDArray[np.int64]) -> NDArray[np.int8]:
+    return np.frombuffer(piece.each("rows", DIMENSIONS, numbers.tolist()), np.int8).reshape(-1, DIMENSIONS)
 
 
 def _ms(ask: Callable[[], object]) -> float:

@@ -167,11 +167,11 @@ class _Vectors:
 
 def _part_of(words: lexical.Segment, every: NDArray[np.float32], path: Path) -> Part:
     made = vectors.segment_of("made up", every, np.arange(len(every), dtype=np.uint32))
-    path.write_bytes(made.rows(0, len(every)).tobytes())
+    path.write_bytes(made.rows(np.arange(len(every))).tobytes())
     file = os.open(path, os.O_RDONLY)
 
-    def rows(begin: int, end: int) -> NDArray[np.int8]:
-        data = os.pread(file, (end - begin) * DIMENSIONS, begin * DIMENSIONS)
+    def rows(numbers: NDArray[np.int64]) -> NDArray[np.int8]:
+        data = b"".join(os.pread(file, DIMENSIONS, one * DIMENSIONS) for one in numbers.tolist())
         return np.frombuffer(data, np.int8).reshape(-1, DIMENSIONS)
 
     files = len(words.paths)

@@ -126,6 +126,12 @@ def test_what_can_not_be_added_is_told_in_one_error(
     assert (folder / "assent.toml").read_text() == before
 
 
+def test_a_folder_that_somebody_wrote_in_another_spelling_is_the_same(say: Say, folder: Path) -> None:
+    (folder / "assent.toml").write_text('[knowledge.repositories.code]\nfolder = "./src/"\n')
+    planned = json.loads(say("plan", "-r", "code", "--json")[1])
+    assert (planned["folder"], planned["files"]) == ("src", 1)
+
+
 def test_a_file_that_can_not_be_edited_safely_is_left_alone(say: Say, folder: Path) -> None:
     text = '[knowledge]\nlabels = { draft = { roles = ["hr"], paths = ["x"] } }\n'
     (folder / "assent.toml").write_text(text)

@@ -15,6 +15,7 @@ from assent.runtime import Runtime
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.knowledge import library_of
 from tests.conformance.case import Case, Cell, Escape, Stage
+from tests.support.encoder import tiny_model
 
 _CODE: Final[dict[str, Json]] = {"repository": "code"}
 _SETTINGS: Final = '[knowledge.repositories.code]\nfolder = "src"\n'
@@ -52,6 +53,38 @@ def held(stage: Stage) -> object:
     try:
         store = library.store
         return [(one.path, one.digest) for name in store.repositories() for one in store.files(name)]
+    finally:
+        library.close()
+
+
+def with_keys(stage: Stage) -> None:
+    """The repository was indexed, with keys that are known again."""
+    indexed(stage)
+    stage.things["keys"] = keys(stage)
+
+
+def keys(stage: Stage) -> set[bytes]:
+    """All the keys that there are."""
+    return {one.read_bytes() for one in _settings(stage).knowledge_keys.iterdir()}
+
+
+def kept_under(stage: Stage) -> object:
+    """The files that the store has, and whether all is as it was with its keys."""
+    return held(stage), keys(stage) == stage.things["keys"]
+
+
+def with_model(stage: Stage) -> None:
+    """The repository was indexed, and a model stands beside the workspace."""
+    indexed(stage)
+    tiny_model(stage.root / "tiny")
+    stage.shown[str(stage.root)] = "/home/ada"
+
+
+def used(stage: Stage) -> object:
+    """The model of the store."""
+    library = library_of(_settings(stage))
+    try:
+        return library.models.kept()
     finally:
         library.close()
 
@@ -132,6 +165,25 @@ CASES: Final = (
             Cell.TIMEOUT: _STORE,
             Cell.RECONCILE: "what is forgotten is forgotten once more, which changes nothing",
         },
+    ),
+    Case(
+        "knowledge.use_model",
+        inputs=lambda stage: {"folder": str(stage.root / "tiny")},
+        settings=_SETTINGS,
+        files=_FILES,
+        arrange=with_model,
+        observe=used,
+        bad=[{"folder": "../outside"}],
+        escapes=[Escape(lambda stage: {"folder": str(stage.outside)}, "KNOWLEDGE_MODEL_INVALID")],
+        without={Cell.TIMEOUT: "it reads a folder of the machine, and nothing of the workspace"},
+    ),
+    Case(
+        "knowledge.rotate_key",
+        settings=_SETTINGS,
+        files=_FILES,
+        arrange=with_keys,
+        observe=kept_under,
+        without={Cell.TIMEOUT: _STORE, Cell.CONFINEMENT: "nothing is said to it"},
     ),
     Case(
         "knowledge.escrow",

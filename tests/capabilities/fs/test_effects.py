@@ -45,7 +45,7 @@ def refusal(hands: Hands, capability: str, /, **parameters: Any) -> AssentError:
     return caught.value
 
 
-UNSEEN: Final = {"agent.shell", "agent.fetch", "agent.tool", "knowledge.erase_tenant", "knowledge.rotate_key"}
+UNSEEN: Final = {"agent.shell", "agent.fetch", "agent.tool"}
 """What an agent does with tools of its own, and nobody can look at beforehand."""
 
 

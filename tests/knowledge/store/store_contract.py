@@ -285,6 +285,13 @@ class StoreContract:
             assert one.read(name) == two.read(name) == data
             for begin, end in ((0, 5), (7, BLOCK_BYTES), (BLOCK_BYTES, 2 * BLOCK_BYTES + 1), (5, 5), (9, 1)):
                 assert two.read(name, begin, end) == data[begin:end]
+        for width in (1, 7, 384, BLOCK_BYTES):  # some records are in two blocks
+            records = [*range(0, len(parts[last]) // width, max(1, 500 // width))]
+            records += records[:2]
+            assert two.each(last, width, records) == b"".join(
+                parts[last][width * one : width * (one + 1)] for one in records
+            )
+        assert two.each("0", 8, []) == b""
 
     def test_each_chunk_can_be_proved(self, opens: Callable[[], Store]) -> None:
         store = opens()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -128,15 +128,16 @@ def test_models_are_not_mixed() -> None:
 
 
 def test_only_bytes_of_candidates_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "CANDIDATES", 8)
+    monkeypatch.setattr(nearest, "CANDIDATES", 32)
+    monkeypatch.setattr(nearest, "READ", 8)
     monkeypatch.setattr(nearest, "_BLOCK", 64)
     vectors = drawn(1_000, 64)
     rows = quantised(vectors)
     read: list[int] = []
 
-    def of_disk(begin: int, end: int) -> NDArray[np.int8]:
-        read.extend(range(begin, end))
-        return rows[begin:end]
+    def of_disk(numbers: NDArray[np.int64]) -> NDArray[np.int8]:
+        read.extend(numbers.tolist())
+        return rows[numbers]
 
     segment = indexed(vectors)._replace(rows=of_disk)
     found = search([segment], vectors[700], model="m", limit=2)
@@ -148,7 +149,8 @@ def test_only_bytes_of_candidates_are_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_of_equals_the_first_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "CANDIDATES", 8)
+    monkeypatch.setattr(nearest, "CANDIDATES", 32)
+    monkeypatch.setattr(nearest, "READ", 8)
     monkeypatch.setattr(nearest, "_BLOCK", 4)
     segments = [indexed(np.ones((10, 8), np.float32)), indexed(np.ones((3, 8), np.float32))]
     found = search(segments, np.ones(8, np.float32), model="m", limit=2)
@@ -183,7 +185,8 @@ def test_what_is_hidden_has_no_part_in_anything(
         masks.append(mask)
     question = drawn(1, 70, seed + 1)[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nearest, "CANDIDATES", 3)
+        patch.setattr(nearest, "CANDIDATES", 5)
+        patch.setattr(nearest, "READ", 3)
         patch.setattr(nearest, "_BLOCK", 4)
         whole = [indexed(vectors[part], numbers[part].tolist()) for part in parts]
         found = search(whole, question, model="m", limit=2, visible=masks)
@@ -203,6 +206,9 @@ class Bytes:
 
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         return self._parts[part][begin:end]
+
+    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
+        return b"".join(self._parts[part][width * one : width * (one + 1)] for one in numbers)
 
 
 def test_a_stored_segment_is_the_same_and_of_its_model_alone() -> None:

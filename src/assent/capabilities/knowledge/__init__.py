@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from assent.capabilities.knowledge._events import FolderEvents as FolderEvents
     from assent.capabilities.knowledge._folder import ConfinedFolder as ConfinedFolder
     from assent.capabilities.knowledge._folder import ignores_of as ignores_of
+    from assent.capabilities.knowledge._following import Following as Following
     from assent.capabilities.knowledge._library import Library as Library
     from assent.capabilities.knowledge._library import control_of as control_of
 
@@ -21,6 +22,7 @@ __getattr__, __dir__ = resolved_when_asked(
         "._archives": "ArchiveMembers Quota",
         "._events": "FolderEvents",
         "._folder": "ConfinedFolder ignores_of",
+        "._following": "Following",
         "._library": "Library control_of",
     },
 )

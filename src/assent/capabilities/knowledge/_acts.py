@@ -508,6 +508,11 @@ class Erased(SpecModel):
     tenant: str
 
 
+def preview_of_erasure(parameters: Erasure) -> Preview:
+    """Whose keys."""
+    return Preview("text", f"destroys the keys and all that was indexed of `{parameters.tenant}` for good")
+
+
 def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
     """Destroy the keys of all that was indexed, then remove the files."""
     library = context.app.get(Library)
@@ -537,6 +542,12 @@ class Escrowed(Recovery):
     tenant: str
 
 
+def preview_of_escrow(parameters: Recovery) -> Preview:
+    """Who they are."""
+    who = ", ".join(parameters.recipients) or "nobody at all"
+    return Preview("text", f"can recover the master key from now on: {who}", changes=True)
+
+
 def escrow(context: LocalContext, parameters: Recovery) -> Escrowed:
     """Seal the master key for these and nobody else."""
     library = context.app.get(Library)
@@ -564,6 +575,13 @@ class Recovered(SpecModel):
     recipient: str
 
 
+def preview_of_recovery(parameters: PrivateKey) -> Preview:
+    """By which key."""
+    return Preview(
+        "text", f"recovers the master key by the private key in `{parameters.key_file}`", changes=True
+    )
+
+
 def recover(context: LocalContext, parameters: PrivateKey) -> Recovered:
     """Have the master key where it is kept again."""
     library = context.app.get(Library)
@@ -576,6 +594,12 @@ class Rotated(SpecModel):
 
     is_done: bool
     """False: it was cancelled. Everything can be read; the next call goes on where it was."""
+
+
+def preview_of_rotation(context: LocalContext) -> Preview:
+    """Whose keys."""
+    tenant = context.app.get(Library).tenant
+    return Preview("text", f"replaces all keys of `{tenant}`; the earlier ones are destroyed", changes=True)
 
 
 def rotate_key(context: LocalContext) -> Rotated:

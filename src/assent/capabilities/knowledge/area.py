@@ -11,6 +11,7 @@ roles = ["hr"]
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from assent.capabilities.notify.area import web_address
@@ -53,7 +54,7 @@ OPEN: Final = "encryption is off: whoever has the state directory can read what 
 def _folder(value: object) -> Json:
     if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
         raise ValueError('must be a folder of the workspace: `"docs"`')
-    return value
+    return PurePosixPath(value).as_posix()
 
 
 SECTION: Final[Table] = {

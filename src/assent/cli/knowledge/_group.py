@@ -11,6 +11,7 @@ _COMMANDS: Final = lazy(
     ("add", "_repositories", "add", "Write a folder into assent.toml, to be indexed."),
     ("plan", "_acts", "plan", "Show what indexing would read, and what not."),
     ("index", "_acts", "index", "Index repositories of the workspace."),
+    ("watch", "_repositories", "watch", "Index what changes, as long as it runs."),
     ("search", "_acts", "search", "Find the places that answer a question."),
     ("show", "_acts", "show", "Print a chunk that a search has found."),
     ("status", "_acts", "status", "Tell what can be searched."),

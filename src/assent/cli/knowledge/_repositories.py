@@ -1,15 +1,32 @@
-"""`assent knowledge add`: what of the workspace can be searched."""
+"""`assent knowledge add` and `watch`: what of the workspace can be searched, and that it stays so."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from assent.cli._command import command
 from assent.cli._door import Door
+from assent.cli._exit import FAILED, OK, OWNED, error_exit_code
+from assent.cli.runs._drive import conclude
+from assent.cli.runs._progress import Progress
+from assent.errors import AssentError, InputError
 from assent.runtime import service
+from assent.spec.words.durations import parse_duration_ms
 from assent.spec.words.legible import safe_line
+from assent.spec.words.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.capabilities.knowledge import Following
+
+_IDLE_MS: Final = 60_000
+_RETRY_MS: Final = 1_000
+"""After a batch that failed so long nothing is tried, then twice as long each time."""
+_RETRY_MAX_MS: Final = 5 * 60_000
+_MAY_PASS: Final = (FAILED, OWNED)
+"""How a batch may end that is tried again: what the world failed at. Where policy says no, it would say so each time."""
 
 
 @command("add", watches=False, short_help="Write a folder into assent.toml, to be indexed.")
@@ -36,3 +53,85 @@ def add(door: Door, folder: Path, name: str | None, labels: tuple[str, ...], rol
         door.out.note("it is the first that is named: the whole workspace is no repository any more")
     door.out.note(f"to see what would be read: {door.command('knowledge', 'plan', '-r', written.name)}")
     door.out.note(f"to index it: {door.command('knowledge', 'index', written.name)}")
+
+
+@command("watch", watches=False, short_help="Index what changes, as long as it runs.")
+@click.argument("repositories", nargs=-1, metavar="[REPOSITORY]...")
+@click.option(
+    "--sweep", metavar="TIME", default="10m", help="How often all is looked at, beside what is told."
+)
+def watch(door: Door, repositories: tuple[str, ...], *, sweep: str) -> int:
+    """Index each REPOSITORY now, all that are configured where none is named, and again whenever something in it changes.
+
+    Each time is a run like any other. Ctrl-C ends it, and so does a policy that does not let it index by itself.
+    """
+    try:
+        sweep_ms = parse_duration_ms(int(sweep) if sweep.isdecimal() else sweep)
+    except ValueError as error:
+        raise InputError("USAGE_INVALID", f"`--sweep` {error}", hint="for example `--sweep 10m`") from None
+    from assent.runtime.service.knowledge_admin import following
+
+    try:
+        with following(door.settings, repositories, sweep_ms) as found:
+            door.out.note(f"watches {', '.join(map(safe_line, found.folders))} (Ctrl-C ends it)")
+            return _follow(door, found)
+    except KeyboardInterrupt as error:
+        if getattr(error, "run_id", None) is not None:
+            raise  # a run was under way
+        door.out.note("watched no more")
+        return OK
+
+
+def _follow(door: Door, following: Following) -> int:
+    """Index what is due until somebody ends it, or a batch ends as the next one would."""
+    from assent.system import SystemClock
+
+    clock = SystemClock()
+    due: set[str] = set()
+    tried_again_at = pause_ms = 0
+    while not door.out.is_closed:
+        now = clock.monotonic_ms()
+        due |= following.next(max(1, tried_again_at - now) if due else _IDLE_MS)
+        if not due or clock.monotonic_ms() < tried_again_at:
+            continue
+        for name in sorted(due):
+            code = _index(door, name)
+            if code not in (OK, *_MAY_PASS):
+                return code
+            if code == OK:
+                due.remove(name)
+        pause_ms = min(2 * pause_ms or _RETRY_MS, _RETRY_MAX_MS) if due else 0
+        tried_again_at = clock.monotonic_ms() + pause_ms
+        if due:
+            door.out.note(f"it is tried again in {pause_ms // 1_000} s: {', '.join(sorted(due))}")
+    return OK
+
+
+def _index(door: Door, repository: str) -> int:
+    """Have a repository indexed; the exit code. An error that may pass is told, any other raised."""
+    request = service.requests.Call(
+        capability="knowledge.index",
+        parameters={"repository": repository},
+        environment=door.settings.environment,
+    )
+    try:
+        run = door.perform(request, None if door.is_quiet else Progress(door.out, of_a_call=True))
+        if run.status != "succeeded":
+            return conclude(door, run, wait_ms=None)
+    except AssentError as error:
+        code = error_exit_code(error, door.operation)
+        if code not in _MAY_PASS:
+            raise
+        from assent.cli.terminal._error_text import error_text
+
+        door.out.note(error_text(error, paint=door.out.paint(stderr=True)))
+        return code
+    found: Any = run.outputs  # `Any`: JSON
+    door.out.tell(
+        run,
+        lambda: (
+            f"{safe_line(repository)}: {count_text(found['changed'], 'file')} indexed, {found['removed']} removed,"
+            f" {found['files']} in all, generation {found['generation']}  {run.run_id}"
+        ),
+    )
+    return OK

@@ -108,11 +108,26 @@ class _Piece:
         stop = size if end is None else min(end, size)
         if begin >= stop:
             return b""
-        base = (self.number << _NUMBERS) + self._begins[part]
         first, last = begin // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
-        data = b"".join(self._store.blocks(base + first, base + last, self._repository))
+        data = b"".join(self._blocks(part, range(first, last + 1)))
         skip = begin - first * BLOCK_BYTES
         return data[skip : skip + stop - begin]
+
+    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
+        places = [divmod(number * width, BLOCK_BYTES) for number in numbers]
+        # INVARIANT: a record is no longer than a block, so that it is in two at most.
+        needed = sorted({at + more for at, skip in places for more in (0, skip + width > BLOCK_BYTES)})
+        there = dict(zip(needed, self._blocks(part, needed), strict=True))
+        return b"".join(
+            there[at][skip : skip + width]
+            if skip + width <= BLOCK_BYTES
+            else there[at][skip:] + there[at + 1][: skip + width - BLOCK_BYTES]
+            for at, skip in places
+        )
+
+    def _blocks(self, part: str, numbers: Sequence[int]) -> list[bytes]:
+        base = (self.number << _NUMBERS) + self._begins[part]
+        return self._store.blocks([base + one for one in numbers], self._repository)
 
 
 class Owner(NamedTuple):
@@ -252,26 +267,26 @@ class MemoryStore:
             )
         ]
 
-    def blocks(self, first: int, last: int, repository: bytes) -> list[bytes]:
+    def blocks(self, numbers: Sequence[int], repository: bytes) -> list[bytes]:
         """Blocks of a piece, opened; for pieces alone."""
         cache = self._blocks
         with self._guard:
-            found = {number: cache[number] for number in range(first, last + 1) if number in cache}
-            missing = [number for number in range(first, last + 1) if number not in found]
+            found = {number: cache[number] for number in numbers if number in cache}
+            missing = [number for number in numbers if number not in found]
             if missing:
                 for number, sealed in self._ask(
-                    "SELECT id, sealed FROM blocks WHERE id BETWEEN ? AND ?", (missing[0], missing[-1])
+                    "SELECT id, sealed FROM blocks WHERE id IN (SELECT value FROM json_each(?))",
+                    (msgspec.json.encode(missing).decode(),),
                 ):
-                    if number not in found:
-                        found[number] = self._unseal(sealed, repository, place_of(b"b", number))
-            if len(found) != last + 1 - first:
+                    found[number] = self._unseal(sealed, repository, place_of(b"b", number))
+            if len(found) != len(numbers):
                 raise _stale()
             for number, data in found.items():
                 cache[number] = data
                 cache.move_to_end(number)
             while len(cache) > self._blocks_max:
                 cache.popitem(last=False)
-            return [found[number] for number in range(first, last + 1)]
+            return [found[number] for number in numbers]
 
     def prove(self, repository: str, path: str, chunk: int) -> Proof | None:
         held = self.file(repository, path)

@@ -83,6 +83,9 @@ class Piece(Protocol):
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         """Bytes of a part; only what is asked for is read. `WorldError` `KNOWLEDGE_STALE` after a compaction."""
 
+    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
+        """Records of a part, which has nothing but records of `width` bytes, by their numbers from 0: read at once."""
+
 
 Rewriter: TypeAlias = "Callable[[Piece, NDArray[np.bool_]], Mapping[str, Buffer] | None]"
 """The parts of a piece without some of its files (`True`: it stays); None: the piece is dropped."""

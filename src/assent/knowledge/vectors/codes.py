@@ -23,6 +23,8 @@ DIMENSIONS_MAX: Final = 4_096
 """The most components of a vector: with more, the whole numbers of the rotation would not fit in 32 bits."""
 _ROUNDS: Final = 3
 _WORD: Final = 64
+_SIGNS: Final = np.where(np.arange(256) >> np.arange(8)[:, None] & 1, 1.0, -1.0)
+"""The signs that each octet of bits stands for."""
 _BLOCK: Final = 1_024
 """Vectors that are rotated at once: their numbers stay in the processor's cache."""
 
@@ -54,14 +56,33 @@ def codes_of(rows: NDArray[np.int8]) -> NDArray[np.uint64]:
     words = -(-size // _WORD)
     codes = np.empty((words, count), np.uint64)
     for begin in range(0, count, _BLOCK):
-        block = rows[begin : begin + _BLOCK]
-        turned = np.zeros((words * _WORD, len(block)), np.int32)
-        turned[:size] = block.T
-        for signs, order in _rounds(words * _WORD):
-            turned = _transformed(turned * signs[:, None])[order]
-        bits = np.packbits(turned >= 0, axis=0, bitorder="little").reshape(words, 8, len(block))
+        turned = _turned(rows[begin : begin + _BLOCK])
+        bits = np.packbits(turned >= 0, axis=0, bitorder="little").reshape(words, 8, -1)
         codes[:, begin : begin + _BLOCK] = bits.transpose(0, 2, 1).copy().view("<u8")[:, :, 0]
     return codes
+
+
+def products(codes: NDArray[np.uint64], row: NDArray[np.int8]) -> NDArray[np.float64]:
+    """For each of some vectors, of which there are bits, what says how near it is to one that is there as bytes: more is nearer.
+
+    It is the product of the one's rotated components and the other's signs, which says more than how many signs are the same.
+    They are whole numbers below 2^53: exact in whatever order.
+    """
+    octets = _turned(row[None]).reshape(-1, 8).astype(np.float64) @ _SIGNS
+    held = np.ascontiguousarray(codes.T, "<u8").view(np.uint8)
+    found: NDArray[np.float64] = octets[np.arange(len(octets)), held].sum(axis=1)
+    return found
+
+
+def _turned(rows: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Vectors after the rotation, as columns."""
+    count, size = rows.shape
+    words = -(-size // _WORD)
+    turned = np.zeros((words * _WORD, count), np.int32)
+    turned[:size] = rows.T
+    for signs, order in _rounds(words * _WORD):
+        turned = _transformed(turned * signs[:, None])[order]
+    return turned
 
 
 def _transformed(block: NDArray[np.int32]) -> NDArray[np.int32]:

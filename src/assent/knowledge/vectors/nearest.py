@@ -1,4 +1,4 @@
-"""Vectors ranked for a question's: all bits are compared, then the bytes of the nearest alone.
+"""Vectors ranked for a question's: all bits are compared, those of the nearest with more care, then the bytes of few alone.
 
 Only what may be seen has a part in it: what is hidden takes no place among the nearest.
 """
@@ -12,14 +12,16 @@ import numpy as np
 
 from assent.errors import InputError
 from assent.knowledge.lexical import Ranked
-from assent.knowledge.vectors.codes import codes_of, quantised
+from assent.knowledge.vectors.codes import codes_of, products, quantised
 from assent.knowledge.vectors.segment import Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CANDIDATES: Final = 512
-"""Vectors whose bytes are read, or as many as are asked for."""
+CANDIDATES: Final = 2_048
+"""Vectors whose bits are compared with the question's bytes, or as many as are asked for."""
+READ: Final = 256
+"""Vectors whose bytes are read, or as many as are asked for: each is a page of an encrypted store, from wherever it is."""
 _BLOCK: Final = 1 << 16
 """Vectors whose bits are compared at once: what comes of them stays in the processor's cache."""
 
@@ -40,6 +42,7 @@ def search(
     query = _query(segments, vector, model)
     masks = [None] * len(segments) if visible is None else visible
     near = _nearest(segments, codes_of(query[None])[:, 0], max(CANDIDATES, limit), masks)
+    near = _likely(segments, near, query, max(READ, limit))
     of = np.repeat(np.arange(len(segments)), [len(rows) for rows in near])
     places = np.concatenate([np.zeros(0, np.int64), *near])
     scores = np.concatenate(
@@ -112,6 +115,18 @@ def _nearest(
     return kept.of_segments(len(segments))
 
 
+def _likely(
+    segments: Sequence[Segment], near: Sequence[NDArray[np.int64]], query: NDArray[np.int8], count: int
+) -> list[NDArray[np.int64]]:
+    """Those of the vectors of each segment that are among the `count` nearest by their bits and the question's bytes."""
+    told = [products(one.codes[:, rows], query) for one, rows in zip(segments, near, strict=True)]
+    order = np.argsort(-np.concatenate([np.zeros(0), *told]), kind="stable")
+    stays = np.zeros(len(order), np.bool_)
+    stays[order[:count]] = True
+    parts = np.split(stays, np.cumsum([len(rows) for rows in near])[:-1])
+    return [rows[part] for rows, part in zip(near, parts, strict=False)]
+
+
 class _Kept:
     """The nearest so far: how far, of which segment and which vector, in one number each, whose order is then theirs."""
 
@@ -151,11 +166,7 @@ def _compared(segment: Segment, rows: NDArray[np.int64], query: NDArray[np.int8]
     """The cosines of some vectors and a question's. Their products are whole numbers below 2^53: exact in whatever order."""
     if not len(rows):
         return np.zeros(0)
-    # Neighbours are read at once.
-    breaks = np.flatnonzero(np.diff(rows) != 1)
-    begins, ends = rows[np.append(0, breaks + 1)], rows[np.append(breaks, len(rows) - 1)] + 1
-    runs = zip(begins.tolist(), ends.tolist(), strict=True)
-    there = np.concatenate([segment.rows(begin, end) for begin, end in runs]).astype(np.float64)
+    there = segment.rows(rows).astype(np.float64)
     own = query.astype(np.float64)
     found: NDArray[np.float64] = (there @ own) / np.sqrt((there * there).sum(axis=1) * (own @ own))
     return found

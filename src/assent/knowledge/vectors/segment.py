@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 CODES_VERSION: Final = 1
 """It grows when the same vector has other bytes or bits: what was indexed before is indexed anew then."""
 
-Rows: TypeAlias = "Callable[[int, int], NDArray[np.int8]]"
-"""Reads the bytes of the vectors from one number up to another, not with it. They need not be in memory."""
+Rows: TypeAlias = "Callable[[NDArray[np.int64]], NDArray[np.int8]]"
+"""Reads the bytes of some vectors, by their numbers. They need not be in memory."""
 
 
 class Segment(NamedTuple):
@@ -44,4 +44,4 @@ def segment_of(model: str, vectors: NDArray[np.float32], chunks: NDArray[np.uint
             f"each vector must be of one chunk, and chunks must ascend: there are {len(rows)} vectors "
             f"and {len(chunks)} chunks",
         )
-    return Segment(model, rows.shape[1], chunks, codes_of(rows), lambda begin, end: rows[begin:end])
+    return Segment(model, rows.shape[1], chunks, codes_of(rows), rows.__getitem__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -29,6 +29,9 @@ class Parts(Protocol):
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         """Bytes of a part."""
 
+    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
+        """Records of a part, of `width` bytes each, by their numbers from 0."""
+
 
 def parts_of(segment: Segment, chunks: NDArray[np.integer]) -> dict[str, bytes]:
     """A segment as bytes. `chunks`: how many chunks each file of the segment of words has."""
@@ -37,7 +40,7 @@ def parts_of(segment: Segment, chunks: NDArray[np.integer]) -> dict[str, bytes]:
         "files": chunks.astype("<u4").tobytes(),
         "chunks": segment.chunks.astype("<u4").tobytes(),
         "codes": segment.codes.astype("<u8").tobytes(),
-        "rows": segment.rows(0, len(segment.chunks)).tobytes(),
+        "rows": segment.rows(np.arange(len(segment.chunks))).tobytes(),
     }
 
 
@@ -48,8 +51,8 @@ def stored(parts: Parts, model: str) -> Segment | None:
         return None
     chunks, codes = _array(parts, "chunks", "<u4"), _array(parts, "codes", "<u8")
 
-    def rows(begin: int, end: int) -> NDArray[np.int8]:
-        data = parts.read("rows", begin * head.size, end * head.size)
+    def rows(numbers: NDArray[np.int64]) -> NDArray[np.int8]:
+        data = parts.each("rows", head.size, numbers.tolist())
         return np.frombuffer(data, np.int8).reshape(-1, head.size)
 
     return Segment(head.model, head.size, chunks, codes.reshape(-1, len(chunks)), rows)

@@ -1,21 +1,32 @@
-"""What `assent knowledge add` does: a folder of the workspace is written into assent.toml as a repository.
+"""What `assent knowledge add` and `watch` do beside governed calls.
 
-Nothing of it is read by that: what is indexed is a governed call, `knowledge.index`.
+A folder of the workspace is written into assent.toml as a repository, of which nothing is read by that; and the folders are
+followed. What is indexed is a governed call each time, `knowledge.index`.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from assent.capabilities.knowledge.area import SECTION, WHOLE
-from assent.errors import InputError
+from assent import system
+from assent.capabilities.knowledge.area import SECTION, STORE, WHOLE
+from assent.errors import InputError, WorldError
 from assent.runtime.service import answers, requests
 from assent.runtime.service._project_file import ProjectFile, invalid, toml, toml_key
 from assent.runtime.settings.effective import Settings
 from assent.spec.documents.settings import Named
 from assent.spec.documents.toml import locate
 from assent.spec.words.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from assent.capabilities.knowledge import Following
+
+_WATCHED: Final = "watch.lock"
 
 
 def add(settings: Settings, request: requests.AddRepository) -> answers.RepositoryWritten:
@@ -110,3 +121,43 @@ def _labelled(file: ProjectFile, text: str, labels: list[str], roles: list[str],
     if not known:
         del file.tables["knowledge"]["labels"]
     return text
+
+
+@contextmanager
+def following(settings: Settings, names: Sequence[str], sweep_ms: int) -> Iterator[Following]:
+    """Follow these repositories, all where none is named. KNOWLEDGE_REPOSITORY_UNKNOWN, KNOWLEDGE_WATCHED where another does."""
+    from assent.capabilities.knowledge import FolderEvents, Following
+    from assent.runtime.service._interrupts import termination_interrupts
+    from assent.runtime.wiring.knowledge import library_of
+
+    library = library_of(settings)
+    folders = {name: library.folder_of(name) for name in names or library.repositories}
+    settings.create_state()
+    with (
+        termination_interrupts(),
+        _alone(settings.state / STORE),
+        library.folder() as folder,
+        closing(FolderEvents(settings.workspace)) as events,
+    ):
+        yield Following(folder, events, folders, system.SystemClock().monotonic_ms, sweep_ms)
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Two that follow would index everything twice. The kernel opens the lock of a process however it ends."""
+    store.mkdir(mode=0o700, exist_ok=True)
+    held = os.open(store / _WATCHED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise WorldError(
+            "KNOWLEDGE_WATCHED",
+            "another process watches this workspace",
+            path=str(store / _WATCHED),
+            hint="one is enough: it follows all repositories, or those that it was started with",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(held)

@@ -1,0 +1,70 @@
+"""Which repositories are to be indexed again: those in whose folders something changed, and every so often all of them.
+
+What is found here only says that an index run has something to do. The run reads for itself, by digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from msgspec.structs import replace
+
+from assent.capabilities.knowledge._folder import ignores_of
+from assent.knowledge.sources import ROOT, Events, Folder, Gone, Reason, Skipped, Source, Stamp, Watch
+from assent.knowledge.sources.walking import parents
+
+
+class Following:
+    """Follows `folders`, of repositories by their names, below `folder`. All are due at first, and again every `sweep_ms`."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        events: Events,
+        folders: Mapping[str, str],
+        clock_ms: Callable[[], int],
+        sweep_ms: int,
+    ) -> None:
+        self._watch = Watch(folder, ignores_of(folder), events, clock_ms, sweep_ms=sweep_ms)
+        self.folders = folders
+        self._known: dict[str, Stamp] = {}
+        self._left: dict[str, str] = {}
+
+    def next(self, timeout_ms: int) -> set[str]:
+        """The repositories that are due by now, as soon as there are some; empty when the time is up, or nothing came of events.
+
+        `AssentError` where the folder can't be listed, or the machine lets no more be watched.
+        """
+        window = self._watch.next(timeout_ms)
+        if window is None:
+            return set()
+        places = frozenset(
+            place for folder in self.folders.values() for place in _within(window.places, folder)
+        )
+        due: set[str] = set()
+        for one in self._watch.look(replace(window, places=places), self._known) if places else ():
+            if self._is_news(one):
+                due |= {name for name, folder in self.folders.items() if _within([one.path], folder)}
+        return due if window.observed else {*self.folders}
+
+    def _is_news(self, one: Source | Skipped | Gone) -> bool:
+        match one:
+            case Source():
+                self._known[one.path] = one.stamp
+            case Gone():
+                del self._known[one.path]
+            case Skipped():
+                # That one is left out is in the manifest, too; what is ignored is not.
+                if one.reason is Reason.IGNORED or self._left.get(one.path) == one.because:
+                    return False
+                self._left[one.path] = one.because
+        return True
+
+
+def _within(places: Collection[str], folder: str) -> set[str]:
+    """Where in a folder to look, if something happened at these."""
+    if folder == ROOT:
+        return {*places}
+    inner = {place for place in places if place == folder or folder in parents(place)}
+    is_above = ROOT in places or any(parent in places for parent in parents(folder))
+    return inner | ({folder} if is_above else set())

@@ -1,0 +1,88 @@
+"""Which repositories are due after something happened, by what stands in their folders then."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from assent.capabilities.fs import ConfinedFiles
+from assent.capabilities.knowledge import ConfinedFolder, Following
+
+FOLDERS = {"all": ".", "code": "src", "deep": "src/inner"}
+
+
+class Told:
+    """Events as a test tells them, and a clock that goes on while nothing is told."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.watched: Collection[str] = ()
+        self.now_ms = 0
+
+    def over(self, folders: Collection[str]) -> None:
+        self.watched = folders
+
+    def wait(self, timeout_ms: int) -> list[str]:
+        self.now_ms += 1 if self.paths else timeout_ms
+        found, self.paths = self.paths, []
+        return found
+
+    def clock_ms(self) -> int:
+        return self.now_ms
+
+
+def due(root: Path, folders: dict[str, str], acts: list[str]) -> list[list[str]]:
+    """What is due after each of these: a file written, a `-` before one removed, a `@` before one that is a link then."""
+    told = Told()
+    found: list[list[str]] = []
+    for name in ("src/inner", "docs"):
+        (root / name).mkdir(parents=True)
+    (root / ".gitignore").write_text("*.log\n")
+    with closing(ConfinedFiles(root)) as files:
+        following = Following(ConfinedFolder(files), told, folders, told.clock_ms, sweep_ms=60_000)
+        assert following.next(10) == folders.keys()
+        assert following.next(2_000) == set()  # again, now that everything is watched
+        for act in acts:
+            path = root / act.lstrip("-@")
+            path.unlink(missing_ok=True)
+            if act.startswith("@"):
+                path.symlink_to("/")
+            elif not act.startswith("-"):
+                path.write_text(act * (len(found) + 1))
+            told.paths = [act.lstrip("-@")]
+            found.append(sorted(following.next(2_000)))
+        told.now_ms = 120_000
+        assert following.next(10) == folders.keys()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("act", "wanted"),
+    [
+        ("src/a.py", ["all", "code"]),
+        ("src/inner/a.py", ["all", "code", "deep"]),
+        ("docs/a.md", ["all"]),
+        ("a.md", ["all"]),
+        ("src/a.log", []),
+        ("@src/a", ["all", "code"]),
+    ],
+)
+def test_those_are_due_in_whose_folder_it_is(tmp_path: Path, act: str, wanted: list[str]) -> None:
+    path = act.lstrip("@")
+    same = [path] if act.endswith(".log") else [act]
+    again = [] if act.startswith("@") else wanted  # a link that is one still is no news
+    gone = wanted if not act.startswith("@") else []
+    assert due(tmp_path, FOLDERS, [act, *same, f"-{path}"]) == [wanted, again, gone]
+
+
+def test_a_list_of_what_is_ignored_counts_for_all_below_it(tmp_path: Path) -> None:
+    folders = {"code": "src", "docs": "docs"}
+    acts = ["src/a.log", "docs/a.md", ".gitignore", "src/.gitignore"]
+    assert due(tmp_path, folders, acts) == [[], ["docs"], ["code"], ["code"]]
+
+
+def test_what_is_in_no_repository_is_not_looked_at(tmp_path: Path) -> None:
+    assert due(tmp_path, {"code": "src"}, ["a.md", "docs/a.md", "-a.md"]) == [[], [], []]

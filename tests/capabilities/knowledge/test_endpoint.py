@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 
-from assent.capabilities.knowledge._models import Models
+from assent.capabilities.knowledge._models import MODELS, Models
 from assent.cli import main
 from assent.errors import WorldError
 from assent.knowledge.store import MemoryStore
-from tests.support.knowledge_places import called, furnish, opened, refused
+from tests.support.knowledge_places import ADA, called, furnish, opened, refused
 from tests.support.web import Asked, Reply, Site, serving
 
 _KEY: Final = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -61,6 +62,14 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_it_has_a_say_in_what_is_found_and_sees_no_secret(tmp_path: Path) -> None:
     with scene(tmp_path) as (work, service, site):
         async with opened(work) as rt:
+            step: dict[str, Any] = {
+                "name": "a",
+                "capability": "knowledge.use_model",
+                "inputs": {"endpoint": "own"},
+            }
+            plan: Any = await rt.plan({"name": "w", "steps": [step]}, principal=ADA)
+            assert f"without the secrets that are found in it, to `{site.url()}" in plan.steps[0].preview.diff
+            assert service.texts == []
             used = (await called(rt, "use_model", endpoint="own"))["model"]
             assert (used["name"], used["size"], used["converted"]) == ("tiny", 3, "")
             assert [*used["files"]] == [site.url("/v1/embeddings?version=2")]
@@ -154,3 +163,8 @@ def test_without_a_call_nothing_is_sent(tmp_path: Path) -> None:
     models = Models(lambda: store, tmp_path, {"own": said})
     with pytest.raises(WorldError, match="only within a call"):
         models.use(None, "own")
+    with store.index(MODELS) as run:
+        run.put_piece("model", "model", {"record": msgspec.json.encode(("", models.endpoint("own").record))})
+        run.commit()
+    with pytest.raises(WorldError, match="only within a call"):
+        models.meaning("quartz")

@@ -6,14 +6,14 @@ What is asked and what is found is told and not kept (`UnkeptText`): the ledger 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import msgspec
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from assent.capabilities.knowledge._library import WHOLE, Indexed, Library
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
-from assent.errors import InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.sources import Skipped
@@ -67,7 +67,9 @@ class IndexEffect:
             return not context.cancel.is_cancelled
 
         library = context.app.get(Library)
-        return library.index(parameters.repository, lambda: _require_wanted(context), context.progress, told)
+        return library.index(
+            parameters.repository, lambda: _require_wanted(context), context.progress, told, context
+        )
 
     def reconcile(self, context: LocalContext, parameters: Repository) -> Reconciliation:
         """Without a later generation it did nothing. What is indexed already is not indexed again."""
@@ -109,6 +111,16 @@ class ModelFolder(SpecModel):
             pattern="^/", max_length=4_096, description="where it is on this machine; without: words alone"
         ),
     ] = None
+    endpoint: Annotated[
+        str | None,
+        Field(max_length=128, description="or behind which endpoint of `[knowledge.endpoints]`"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.folder is not None and self.endpoint is not None:
+            raise ValueError("name a `folder` or an `endpoint`, not both")
+        return self
 
 
 class Model(SpecModel):
@@ -119,9 +131,9 @@ class Model(SpecModel):
     size: int
     """Components of its vectors."""
     converted: str
-    """SHA-256 of what it was converted to."""
+    """SHA-256 of what it was converted to; empty for one behind an endpoint."""
     files: dict[str, str]
-    """SHA-256 of each of its files."""
+    """SHA-256 of each of its files; for one behind an endpoint its address, with that of address, name and size."""
 
 
 class Used(SpecModel):
@@ -134,13 +146,15 @@ class Used(SpecModel):
 class UseModelEffect:
     """The store has a model from now on, or none; undo has the one of before again."""
 
-    def preview(self, parameters: ModelFolder) -> Preview:
-        """Which folder."""
-        what = (
-            "finds by words alone"
-            if parameters.folder is None
-            else f"uses the model in `{parameters.folder}`"
-        )
+    def preview(self, context: LocalContext, parameters: ModelFolder) -> Preview:
+        """Which folder, or where everything is sent."""
+        what = "finds by words alone"
+        if parameters.folder is not None:
+            what = f"uses the model in `{parameters.folder}`"
+        elif parameters.endpoint is not None:
+            endpoint = context.app.get(Library).models.endpoint(parameters.endpoint)
+            (url,) = endpoint.record.files
+            what = f"sends what is indexed and asked, without the secrets that are found in it, to `{url}`"
         return Preview("text", f"{what}; the vectors of any other model are made anew", changes=True)
 
     def prepare(self, context: LocalContext) -> Prepared:
@@ -150,7 +164,7 @@ class UseModelEffect:
     def execute(self, context: LocalContext, parameters: ModelFolder) -> Used:
         """Convert it, and take down what it is."""
         library = context.app.get(Library)
-        model = _model(library.models.use(parameters.folder))
+        model = _model(library.models.use(parameters.folder, parameters.endpoint, context))
         return Used(model=model, generation=library.store.last(MODELS).number)
 
     def reconcile(self) -> Reconciliation:
@@ -216,15 +230,18 @@ class Hits(SpecModel):
     """The best first, no two of which overlap."""
 
     hits: tuple[Hit, ...]
+    words_alone: str = ""
+    """Why the model had no say, where there is one and it failed."""
 
 
 def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
     view = context.app.get(Library).view(frozenset(context.principal.roles))
     where = Where(parameters.paths, parameters.languages, parameters.repositories)
-    meaning = context.app.get(Library).models.meaning(parameters.query)
+    faults: list[AssentError] = []
+    meaning = context.app.get(Library).models.meaning(parameters.query, context, faults.append)
     found = view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where)
-    return Hits(hits=tuple(_hit(one) for one in found))
+    return Hits(hits=tuple(map(_hit, found)), words_alone=str(faults[0]) if faults else "")
 
 
 def _hit(found: Found) -> Hit:
@@ -476,7 +493,7 @@ class ForgetEffect:
 
     def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
         """Index the repository again: what its source has no more stays forgotten."""
-        context.app.get(Library).index(parameters.repository)
+        context.app.get(Library).index(parameters.repository, context=context)
 
 
 class Erasure(SpecModel):

@@ -29,6 +29,7 @@ from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.capabilities.knowledge._workers import Crew
+    from assent.invocation import LocalContext
     from assent.knowledge.asking import Part, Told, View
     from assent.knowledge.lexical import Entry
     from assent.knowledge.store import Held, Piece, Run, SqlCipherStore, Store
@@ -73,6 +74,8 @@ class Indexed(SpecModel):
     """The digest of the model; empty: there is none."""
     vectors: int = 0
     """How many of the chunks it has made vectors of; the next run makes the others."""
+    unmade: str = ""
+    """Why the model made no more of them; empty: nothing went wrong."""
     encryption: str = "on"
     """`on` or `off`."""
     key: str = ""
@@ -112,7 +115,7 @@ class Library:
         ]
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
         self._recovered = recovered
-        self.models: Final = Models(lambda: self.store, models)
+        self.models: Final = Models(lambda: self.store, models, tables(said, "endpoints"))
         self._key_place, self._sandbox, self._now_ms = key_place, sandbox, now_ms
         self._guard = threading.RLock()
         self._store: SqlCipherStore | None = None
@@ -204,16 +207,18 @@ class Library:
         check: Callable[[], None] = lambda: None,
         tell: Callable[[int, int, str], None] = lambda *_: None,
         told: Callable[[int], bool] = lambda _: True,
+        context: LocalContext | None = None,
     ) -> Indexed:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
 
         What a run that was cut off has kept is not done again. `check` is called before each file; what it raises ends the run,
         and nothing of it is seen. `tell` is told now and then how many files were looked at, of how many, and that in words.
-        Then, when what changed can be found already, its vectors are made: see `Models.make` for `told`.
+        Then, when what changed can be found already, its vectors are made: see `Models.make` for `told`. A model behind
+        an endpoint is asked within the call of `context`.
         """
         self.folder_of(repository)
         is_first = {*self.store.repositories()} <= {MODELS}
-        model = self.models.embedder()
+        model = self.models.embedder(context)
         reasons, cleaned = Counter[str](), Counter[str]()
         changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
@@ -263,7 +268,8 @@ class Library:
             else:
                 last = self.store.last(repository)
             resumed = run.resumed
-        unmade = self.models.make(repository, told)
+        faults: list[AssentError] = []
+        unmade = self.models.make(repository, told, context, faults.append)
         files = [one for one in self.store.files(repository) if not one.because]
         chunks = sum(one.chunks for one in files)
         return Indexed(
@@ -280,6 +286,7 @@ class Library:
             cleaned=dict(sorted(cleaned.items())),
             model="" if model is None else model.model,
             vectors=0 if model is None else chunks - unmade,
+            unmade=str(faults[0]) if faults else "",
             encryption=self.encryption,
             key=self._key_place if is_first and self.encryption == "on" else "",
             sandbox=level,

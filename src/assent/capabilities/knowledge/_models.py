@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from assent.errors import WorldError
+from assent.errors import AssentError, InputError, Json, WorldError
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from assent.capabilities.knowledge._endpoint import Endpoint
+    from assent.invocation import LocalContext
     from assent.knowledge.asking import Meaning
     from assent.knowledge.embedding import Embedder, ModelRecord
     from assent.knowledge.manifest import Cut
@@ -35,18 +38,27 @@ VECTORS_AT_ONCE: Final = 2_048
 """Vectors that are made before they are kept, and searched with: what is lost when the process ends."""
 _TEXTS_AT_ONCE: Final = 64
 
+Failed: TypeAlias = "Callable[[AssentError], object]"
+"""Hears why a model made no vectors, so that words alone can do."""
+
 
 class Kept(msgspec.Struct, frozen=True):
-    """A model that was added: its folder, and what it was then."""
+    """A model that was added: its folder, none for one behind an endpoint, and what it was then."""
 
     folder: str
     record: ModelRecord
 
 
 class Models:
-    """The model of a store. `cache` is where converted models are."""
+    """The model of a store. `cache` is where converted models are, `endpoints` are those of the configuration."""
 
-    def __init__(self, store: Callable[[], Store], cache: Path) -> None:
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        cache: Path,
+        endpoints: Mapping[str, Mapping[str, Json]] | None = None,
+    ) -> None:
+        self._endpoints = endpoints or {}
         self._store = store
         self._cache = cache
         self._guard = threading.Lock()
@@ -61,14 +73,38 @@ class Models:
             return Kept(folder, record)
         return None
 
-    def use(self, folder: str | None) -> Kept | None:
-        """Have the model in a folder from now on, as it is there now, or none.
+    def endpoint(self, name: str) -> Endpoint:
+        """One of the configuration. `InputError` `KNOWLEDGE_ENDPOINT_UNKNOWN`."""
+        from assent.capabilities.knowledge._endpoint import Endpoint
 
-        `InputError` `KNOWLEDGE_MODEL_INVALID`, `KNOWLEDGE_EXTRA_MISSING`.
+        said = self._endpoints.get(name)
+        if said is None:
+            raise InputError(
+                "KNOWLEDGE_ENDPOINT_UNKNOWN",
+                f"there is no endpoint `{name[:80]}`",
+                path="endpoint",
+                hint=did_you_mean(
+                    name,
+                    self._endpoints,
+                    otherwise=f"add it as `[knowledge.endpoints.{name[:80]}]` to assent.toml",
+                ),
+            )
+        return Endpoint.of(said)
+
+    def use(
+        self, folder: str | None, endpoint: str | None = None, context: LocalContext | None = None
+    ) -> Kept | None:
+        """Have the model in a folder from now on, as it is there now, or the one behind an endpoint, which is tried, or none.
+
+        `InputError` `KNOWLEDGE_MODEL_INVALID`, `KNOWLEDGE_EXTRA_MISSING`, `KNOWLEDGE_ENDPOINT_UNKNOWN`; what a request raises.
         """
         from assent.knowledge.embedding import add_model
 
         found = None if folder is None else Kept(folder, add_model(Path(folder), self._cache))
+        if endpoint is not None:
+            asked = self.endpoint(endpoint)
+            asked.embedder(context).embed(["a text to try the model with"])
+            found = Kept("", asked.record)
         if found != self.kept():
             with self._store().index(MODELS) as run:
                 if found is None:
@@ -79,13 +115,15 @@ class Models:
                 run.commit()
         return found
 
-    def embedder(self) -> Embedder | None:
+    def embedder(self, context: LocalContext | None = None) -> Embedder | None:
         """The model, ready. `InputError` `KNOWLEDGE_MODEL_CHANGED` where it is not what was added."""
         from assent.knowledge.embedding import open_model
 
         kept = self.kept()
         if kept is None:
             return None
+        if not kept.folder:
+            return self._behind(kept.record, context)
         with self._guard:
             if self._opened is None or self._opened[0] != kept.record.digest:
                 self._opened = (
@@ -94,12 +132,25 @@ class Models:
                 )
             return self._opened[1]
 
-    def meaning(self, question: str) -> Meaning | None:
-        """A question as the model understands it; None without a model."""
+    def _behind(self, record: ModelRecord, context: LocalContext | None) -> Embedder:
+        for name in self._endpoints:
+            if (found := self.endpoint(name)).record == record:
+                return found.embedder(context)
+        raise InputError(
+            "KNOWLEDGE_MODEL_CHANGED",
+            f"the endpoint of the model `{record.name}` is not in the configuration as it was when the model was added",
+            hint="put it back under `[knowledge.endpoints]`, or add a model again (`assent knowledge model`)",
+        )
+
+    def meaning(
+        self, question: str, context: LocalContext | None = None, failed: Failed | None = None
+    ) -> Meaning | None:
+        """A question as the model understands it; None without a model, or where it `failed` and that is told."""
         from assent.knowledge.asking import Meaning
 
-        model = self.embedder()
-        return None if model is None else Meaning(model.model, model.embed([question])[0])
+        model = self.embedder(context)
+        found = None if model is None else _embedded(model, [question], failed)
+        return None if model is None or found is None else Meaning(model.model, found[0])
 
     # -- vectors ----------------------------------------------------------------------------------
 
@@ -126,13 +177,19 @@ class Models:
                 useless.append(piece)
         return found, useless
 
-    def make(self, repository: str, told: Callable[[int], bool]) -> int:
+    def make(
+        self,
+        repository: str,
+        told: Callable[[int], bool],
+        context: LocalContext | None = None,
+        failed: Failed | None = None,
+    ) -> int:
         """Make the vectors that are missing, of what was indexed last first, and how many are missing then.
 
         They are kept `VECTORS_AT_ONCE` at a time. `told` hears how many were made, and says whether to go on: what is made
-        until then is kept, and the next call makes the others.
+        until then is kept, and the next call makes the others. So it is where the model `failed` and that is told.
         """
-        store, model = self._store(), self.embedder()
+        store, model = self._store(), self.embedder(context)
         found, useless = self._segments(repository, "" if model is None else model.model)
         if useless:
             with store.index(repository) as run:
@@ -150,11 +207,15 @@ class Models:
         # What was compacted or forgotten meanwhile is nothing to have vectors of: the next call looks again.
         with suppress(_StaleError):
             for piece, chunks in todo:
-                vectors = self._vectors(repository, piece, chunks, model, partial(_after, told, made))
-                if not len(vectors):
+                embed = partial(_embedded, model, failed=failed)
+                vectors = self._vectors(
+                    repository, piece, chunks, model.size, embed=embed, told=partial(_after, told, made)
+                )
+                if len(vectors):
+                    self._keep(repository, piece, chunks[: len(vectors)], vectors, model.model)
+                    made += len(vectors)
+                if len(vectors) < len(chunks):
                     break
-                self._keep(repository, piece, chunks[: len(vectors)], vectors, model.model)
-                made += len(vectors)
         return missing - made
 
     def _missing(
@@ -176,7 +237,9 @@ class Models:
         repository: str,
         piece: Piece,
         chunks: NDArray[np.int64],
-        model: Embedder,
+        size: int,
+        *,
+        embed: Callable[[list[str]], NDArray[np.float32] | None],
         told: Callable[[int], bool],
     ) -> NDArray[np.float32]:
         """The vectors of the first so many of some chunks, as long as they are wanted."""
@@ -184,7 +247,7 @@ class Models:
 
         store, files = self._store(), _files_of(piece)
         paths = {one.row: one.path for one in store.files(repository)}
-        found = [np.zeros((0, model.size), np.float32)]
+        found = [np.zeros((0, size), np.float32)]
         row = -1
         cuts: tuple[Cut, ...] = ()
         for begin in range(0, len(chunks), _TEXTS_AT_ONCE):
@@ -201,7 +264,10 @@ class Models:
                 except WorldError as error:
                     raise _StaleError from error
                 texts.append(f"{paths[row]} {cuts[number].symbol}\n{text}")
-            found.append(model.embed(texts))
+            vectors = embed(texts)
+            if vectors is None:
+                break
+            found.append(vectors)
         return np.concatenate(found)
 
     def _keep(
@@ -228,6 +294,16 @@ class Models:
             parts = parts_of(segment_of(model, vectors, chunks.astype(np.uint32)), counts)
             run.put_piece(VECTORS, f"{piece.name}/{store.head().number}", parts, piece.rows)
             run.commit("derived")
+
+
+def _embedded(model: Embedder, texts: list[str], failed: Failed | None) -> NDArray[np.float32] | None:
+    try:
+        return model.embed(texts)
+    except AssentError as error:
+        if failed is None:
+            raise
+        failed(error)
+        return None
 
 
 def _after(told: Callable[[int], bool], made: int, more: int) -> bool:

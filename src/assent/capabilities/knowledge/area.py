@@ -14,7 +14,21 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from assent.spec.documents.settings import Matching, Named, Setting, Table, Texts, flag, path, tables
+from assent.capabilities.notify.area import web_address
+from assent.spec.documents.settings import (
+    Duration,
+    Matching,
+    Named,
+    Setting,
+    Table,
+    Texts,
+    Whole,
+    flag,
+    label,
+    path,
+    tables,
+)
+from assent.spec.secret_text import SCHEME, is_secret_name
 from assent.spec.values.json_fields import number, text
 from assent.spec.words.sizes import count_text
 
@@ -75,6 +89,29 @@ SECTION: Final[Table] = {
         "for keys in files: a file of mode 0600 with the passphrase that seals them",
         unless="they are plain",
     ),
+    "endpoints": Named(
+        "name of an endpoint",
+        {
+            "url": Setting(
+                web_address,
+                "where vectors are asked for as of OpenAI, without any credential: `http://127.0.0.1:11434/v1/embeddings`",
+                is_required=True,
+            ),
+            "model": Setting(label, "what the model is called there", is_required=True),
+            "size": Setting(Whole(1, 4_096), "components of its vectors", is_required=True),
+            "secret": Setting(
+                # The text is not quoted: somebody may have put the value itself here.
+                Matching(
+                    "must name the secret that is sent: `secret://NAME`",
+                    lambda one: one.startswith(SCHEME) and is_secret_name(one[len(SCHEME) :]),
+                ),
+                "what is sent as `Authorization: Bearer`: `secret://NAME`",
+                unless="nothing",
+            ),
+            "timeout": Setting(Duration(100, 60_000), "one request; a search waits 3 s at most", 30_000),
+        },
+        unless="nothing is sent anywhere",
+    ),
     "repositories": Named(
         "name of a repository",
         {"folder": Setting(_folder, "a folder of the workspace, with all below it", is_required=True)},
@@ -109,7 +146,10 @@ def _indexed(found: Object) -> str:
 
 
 def _with_vectors(found: Object) -> str:
-    return f", {number(found, 'vectors')} with a vector" if text(found, "model") else ""
+    if not text(found, "model"):
+        return ""
+    why = text(found, "unmade")
+    return f", {number(found, 'vectors')} with a vector" + (f"; {why}" if why else "")
 
 
 def _with_key(place: str | None, *, is_plain: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from assent.capabilities.net._client import Http
@@ -30,7 +31,12 @@ class Outgoing(Outbound):
         draft = self._draft(request)
         draft.require_sound()
         target = draft.target
-        text: dict[str, Json] = {"request": draft.show()}
+        told = (
+            draft.show()
+            if request.is_body_told
+            else f"{replace(draft, body=None).show()}\n(a body that is not kept)\n"
+        )
+        text: dict[str, Json] = {"request": told}
         return Shown(request.method, target.scheme, target.host, target.port, text)
 
     async def send(
@@ -46,6 +52,7 @@ class Outgoing(Outbound):
                 principal=str(context.principal),
                 bytes_max=min(http.limits.answer_bytes, ANSWER_BYTES_MAX),
                 follow=request.follow_redirects,
+                timeout_ms=request.timeout_ms,
                 admit=admit,
             )
         except HttpFailure as failure:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _SCHEME: Final = "secret://"
 
 
-def _url(value: object) -> Json:
+def web_address(value: object) -> Json:
+    """An address that requests can go to."""
     from assent.capabilities.net._url import parse_url
 
     if not isinstance(value, str):
@@ -55,7 +56,7 @@ def _shown(said: Mapping[str, Json]) -> dict[str, Json]:
 
 
 _ENDPOINT: Final = {
-    "url": Setting(_url, "where webhooks go", is_required=True),
+    "url": Setting(web_address, "where webhooks go", is_required=True),
     "secret": Setting(
         # The text is not quoted: somebody may have put the value itself here.
         Matching(

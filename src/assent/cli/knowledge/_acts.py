@@ -105,6 +105,8 @@ def search(door: Door, /, query: str, *, limit: int, **where: tuple[str, ...]) -
 
     def tell(found: Any) -> None:  # `Any`: as above
         hits = found["hits"]
+        if found["words_alone"]:
+            door.out.note(f"found by words alone: {safe_line(found['words_alone'])}")
         if door.out.is_json:
             door.out.object(hits)
         elif not hits:

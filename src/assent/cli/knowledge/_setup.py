@@ -19,19 +19,24 @@ from assent.spec.words.sizes import count_text
 model: Final = Group(
     "model",
     no_args_is_help=True,
-    help="The model that finds by meaning what words do not find: a folder of this machine. Nothing is fetched.",
+    help="The model that finds by meaning what words do not find: of a folder, or behind an endpoint. Nothing is fetched.",
 )
 
 
 @command("add", short_help="Have the model in a folder.")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--endpoint", metavar="NAME", help="In place of a folder: one of `[knowledge.endpoints]`.")
 @wait_option
-def add(door: Door, folder: Path, *, wait: str | None) -> int:
+def add(door: Door, folder: Path | None, *, endpoint: str | None, wait: str | None) -> int:
     """Have the model in FOLDER, with the SHA-256 of each of its files on the record, in place of any other.
 
-    `assent knowledge index` makes the vectors.
+    With `--endpoint`, the one behind that: what is indexed and asked is sent there. `assent knowledge index` makes the vectors.
     """
-    parameters: dict[str, Any] = {"folder": str(folder.resolve())}
+    if (folder is None) == (endpoint is None):
+        raise click.UsageError("name the folder of a model, or an endpoint with --endpoint")
+    parameters: dict[str, Any] = (
+        {"endpoint": endpoint} if folder is None else {"folder": str(folder.resolve())}
+    )
     return call(door, "knowledge.use_model", parameters, wait_ms=read_wait(wait))
 
 

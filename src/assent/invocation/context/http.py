@@ -39,6 +39,10 @@ class HttpRequest:
     body: Any = None  # `Any`: JSON with references in it, text, or bytes
     body_type: BodyType | None = None
     follow_redirects: bool = True
+    is_body_told: bool = True
+    """Whether the record may have the body; of one that it may not only the address is told."""
+    timeout_ms: int | None = None
+    """How long it may take, where that is less than `[net]` allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +121,17 @@ class HttpAccess:
         body: Any = None,  # `Any`: as above
         body_type: BodyType | None = None,
         follow_redirects: bool = True,
+        is_body_told: bool = True,
+        timeout_ms: int | None = None,
     ) -> HttpAnswer:
-        """The same for sync parts, which run in a thread of their own and wait in it."""
+        """The same for sync parts, which run in a thread of their own and wait in it.
+
+        `is_body_told`: whether the record has the body; `timeout_ms`: how long it may take, where `[net]` allows more.
+        """
         named = tuple((headers or {}).items())
-        written = HttpRequest(method, url, named, _pairs(query), body, body_type, follow_redirects)
+        written = HttpRequest(
+            method, url, named, _pairs(query), body, body_type, follow_redirects, is_body_told, timeout_ms
+        )
         answer = self.begin(written)
         while not answer.done():
             wait((answer,), timeout=STOP_S)

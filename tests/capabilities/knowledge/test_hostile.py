@@ -236,14 +236,17 @@ def tar_bomb() -> bytes:
     return gzip.compress(into.getvalue() + bytes(50 << 20))
 
 
-async def test_archives_that_swell_are_not_looked_into(tmp_path: Path) -> None:
-    """Nobody asked for archives: they are binary files like others, by the bytes that they have."""
-    bombs = [bomb for make in BOMBS for bomb in make()][::40]
+async def test_archives_that_swell_are_left_out_by_name(tmp_path: Path) -> None:
+    """Each of them is one file that is left out, whatever is in it."""
+    bombs = [bomb for make in BOMBS for bomb in make() if not bomb.limits][::40]
     files: dict[str, str | bytes] = {f"{number}-{one.name}": one.data for number, one in enumerate(bombs)}
     files |= {"bomb.zip": zip_bomb(), "bomb.tar.gz": tar_bomb()}
-    made, _ = await indexed(furnish(tmp_path, {**GOOD, **files}))
+    made, left = await indexed(furnish(tmp_path, {**GOOD, **files}))
     assert made["files"] == 2
     assert sum(made["left_out"].values()) == len(files)
+    reasons = {one["path"]: one["because"] for one in left}
+    assert reasons["src/bomb.zip"].startswith("the archive swells like a bomb")
+    assert "src/bomb.tar.gz" in reasons
 
 
 async def test_what_looks_like_the_stores_own_is_a_text(tmp_path: Path) -> None:

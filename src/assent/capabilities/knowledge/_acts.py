@@ -16,7 +16,7 @@ from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
-from assent.knowledge.sources import Skipped
+from assent.knowledge.sources import MEMBERS, Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
@@ -380,22 +380,22 @@ class Planned(SpecModel):
 
 
 def plan(context: LocalContext, parameters: Repository) -> Planned:
-    """Look at the folder, and read nothing of its files; of those that who asks may not see nothing is told."""
+    """Look at the folder, and read nothing of its files but archives; of those that who asks may not see nothing is told."""
     library, roles = context.app.get(Library), frozenset(context.principal.roles)
     files = size = 0
     left: list[Left] = []
     counts = Counter[str]()
-    with library.folder() as folder:
-        for one in library.sources(parameters.repository, folder):
-            _require_wanted(context)
-            if not library.may_see(one.path, roles):
-                continue
-            if isinstance(one, Skipped):
-                counts[one.reason.value] += 1
-                if len(left) < LEFT_OUT_SHOWN_MAX:
-                    left.append(Left(path=one.path, because=one.because))
-            else:
-                files, size = files + 1, size + one.stamp.size
+    for one in library.sizes(parameters.repository, context.cancel):
+        _require_wanted(context)
+        path = one.path if isinstance(one, Skipped) else one[0]
+        if not library.may_see(path, roles):
+            continue
+        if isinstance(one, Skipped):
+            counts[one.reason.value] += 1
+            if len(left) < LEFT_OUT_SHOWN_MAX:
+                left.append(Left(path=path, because=one.because))
+        else:
+            files, size = files + 1, size + one[1]
     return Planned(
         repository=parameters.repository,
         folder=library.folder_of(parameters.repository),
@@ -480,8 +480,13 @@ class ForgetEffect:
         """Remove them."""
         library = context.app.get(Library)
         library.folder_of(parameters.repository)
-        there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
-        last = library.store.forget(parameters.repository, parameters.paths, rewriters())
+        named = {*parameters.paths}
+        there = [  # What is in an archive goes with it.
+            one.path
+            for one in library.store.files(parameters.repository)
+            if named & {one.path, one.path.split(f"{MEMBERS}/")[0]}
+        ]
+        last = library.store.forget(parameters.repository, named | {*there}, rewriters())
         library.look_anew()
         return Forgotten(
             tenant=library.tenant,

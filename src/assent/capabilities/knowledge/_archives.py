@@ -13,6 +13,7 @@ from assent.capabilities.archive._formats import entries_in, format_of, holds_on
 from assent.capabilities.archive._limits import Limits, Meter
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
+from assent.knowledge.chunks import FILE_BYTES_MAX
 
 _TAR_BYTES: Final = 4 << 10
 """What an entry of a tar archive may take beside its content."""
@@ -40,15 +41,21 @@ class ArchiveMembers:
             return False
 
     def members(self, path: str, data: bytes) -> list[tuple[str, bytes]]:
-        """ARCHIVE_QUOTA tells in its details the `limits`, and what was `observed` until then; and others of ARCHIVE_."""
+        """Of a file that is too large to be read, some more than `FILE_BYTES_MAX`.
+
+        ARCHIVE_QUOTA tells in its details the `limits`, and what was `observed` until then; and others of ARCHIVE_.
+        """
         meter = _Meter(self._quota, self._clock_ms, self._cancel)
         found: list[tuple[str, bytes]] = []
         try:
             for entry in entries_in(io.BytesIO(data), len(data), format_of(path, None), meter):
-                pieces = []
+                pieces, size = [], 0
                 for chunk in entry.chunks:
                     meter.kept(len(chunk))
-                    pieces.append(chunk)
+                    # Of a file that is left out as too large no more is held than what shows that it is.
+                    if size <= FILE_BYTES_MAX:
+                        pieces.append(chunk)
+                    size += len(chunk)
                 if not entry.is_folder:
                     found.append(("/".join(entry.parts), b"".join(pieces)))
         except NoEffectError as error:

@@ -7,20 +7,22 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from assent.capabilities.fs import ConfinedFiles
+from assent.capabilities.knowledge._archives import ArchiveMembers, Quota
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
 from assent.capabilities.knowledge.area import WHOLE
 from assent.errors import AssentError, InputError, Json
-from assent.invocation import NoEffectError
+from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.chunks import LeftOut, Planned, left_out
 from assent.knowledge.manifest import Cut, Listed
-from assent.knowledge.sources import Reason, Skipped, Source, contents_of, files_of
+from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, contents_of, files_of
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
 from assent.spec.words.globs import glob_matches
@@ -113,6 +115,7 @@ class Library:
             Label(name, listed(one, "paths"), frozenset(listed(one, "roles")))
             for name, one in tables(said, "labels").items()
         ]
+        self._archives: Final = _quota_of(said.get("archives"))
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
         self._recovered = recovered
         self.models: Final = Models(lambda: self.store, models, tables(said, "endpoints"))
@@ -188,18 +191,38 @@ class Library:
         finally:
             files.close()
 
-    def sources(self, repository: str, folder: ConfinedFolder) -> Iterator[Source | Skipped]:
+    def sources(
+        self, repository: str, folder: ConfinedFolder, archives: ArchiveMembers | None = None
+    ) -> Iterator[Source | Skipped]:
         """The files of a repository, and what is not read."""
-        return files_of(folder, ignores_of(folder), within=(self.folder_of(repository),))
+        within = (self.folder_of(repository),)
+        return files_of(folder, ignores_of(folder), within=within, archives=archives)
 
-    def _contents(self, repository: str) -> Iterator[tuple[str, bytes] | Skipped]:
+    def archives(self, cancel: CancelToken) -> ArchiveMembers | None:
+        """What reads the files in archives, where those are to be read."""
+        return None if self._archives is None else ArchiveMembers(self._now_ms, cancel, self._archives)
+
+    def sizes(self, repository: str, cancel: CancelToken) -> Iterator[tuple[str, int] | Skipped]:
+        """The files of a repository with their bytes, and what is not read. Of the files no more than archives are opened."""
+        archives = self.archives(cancel)
         with self.folder() as folder:
-            for one in self.sources(repository, folder):
+            for one in self.sources(repository, folder, archives):
                 if isinstance(one, Skipped):
                     yield one
-                    continue
-                for content in contents_of(folder, one):
-                    yield content if isinstance(content, Skipped) else (content.path, content.data)
+                elif archives is None or not archives.reads(one.path):
+                    yield one.path, one.stamp.size
+                else:
+                    for found in contents_of(folder, one, archives):
+                        yield found if isinstance(found, Skipped) else (found.path, len(found.data))
+
+    def _contents(self, repository: str, cancel: CancelToken) -> Iterator[Content | Skipped]:
+        archives = self.archives(cancel)
+        with self.folder() as folder:
+            for one in self.sources(repository, folder, archives):
+                if isinstance(one, Skipped):
+                    yield one
+                else:
+                    yield from contents_of(folder, one, archives)
 
     def index(
         self,
@@ -212,13 +235,14 @@ class Library:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
 
         What a run that was cut off has kept is not done again. `check` is called before each file; what it raises ends the run,
-        and nothing of it is seen. `tell` is told now and then how many files were looked at, of how many, and that in words.
-        Then, when what changed can be found already, its vectors are made: see `Models.make` for `told`. A model behind
-        an endpoint is asked within the call of `context`.
+        and nothing of it is seen; a call of `context` that is cancelled ends the reading of an archive before that. `tell` is
+        told now and then how many files were looked at, of how many, and that in words. Then, when what changed can be found
+        already, its vectors are made: see `Models.make` for `told`. A model behind an endpoint is asked within that call.
         """
         self.folder_of(repository)
         is_first = {*self.store.repositories()} <= {MODELS}
         model = self.models.embedder(context)
+        cancel = CancelToken() if context is None else context.cancel
         reasons, cleaned = Counter[str](), Counter[str]()
         changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
@@ -227,14 +251,14 @@ class Library:
 
             def due() -> Iterator[tuple[str, bytes]]:
                 nonlocal left_now
-                for one in self._told(repository, check, tell):
+                for one in self._told(repository, cancel, check, tell):
                     if isinstance(one, Skipped):
                         reasons[one.reason.value] += 1
                         if one.reason is not Reason.IGNORED:
                             left_now += _leave_out(run, known.get(one.path), one)
                             missing.pop(one.path, None)
                         continue
-                    path, data = one
+                    path, data = one.path, one.data
                     missing.pop(path, None)
                     left = left_out(path, data)
                     if left is not None:
@@ -309,8 +333,12 @@ class Library:
                 crew.close()
 
     def _told(
-        self, repository: str, check: Callable[[], None], tell: Callable[[int, int, str], None]
-    ) -> Iterator[tuple[str, bytes] | Skipped]:
+        self,
+        repository: str,
+        cancel: CancelToken,
+        check: Callable[[], None],
+        tell: Callable[[int, int, str], None],
+    ) -> Iterator[Content | Skipped]:
         """What stands in a repository, and now and then how far that is."""
         total = len(self.store.files(repository))
         if not total:
@@ -318,10 +346,10 @@ class Library:
                 total = sum(1 for _ in self.sources(repository, folder))
         begun_ms = told_ms = self._now_ms()
         size = 0
-        for count, one in enumerate(self._contents(repository), 1):
+        for count, one in enumerate(self._contents(repository, cancel), 1):
             check()
             yield one
-            size += 0 if isinstance(one, Skipped) else len(one[1])
+            size += 0 if isinstance(one, Skipped) else len(one.data)
             now_ms = self._now_ms()
             if now_ms - told_ms >= TOLD_EVERY_MS:
                 told_ms = now_ms
@@ -330,8 +358,13 @@ class Library:
     # -- asking -----------------------------------------------------------------------------------
 
     def labels_of(self, path: str) -> list[Label]:
-        """The labels that a file has. Who may see it has one of the roles of each."""
-        return [one for one in self.labels if any(glob_matches(pattern, path) for pattern in one.paths)]
+        """The labels that a file has; one in an archive has those of the archive, too. Who may see it has one role of each."""
+        *archives, _ = accumulate(path.split(f"{MEMBERS}/"), f"{{}}{MEMBERS}/{{}}".format)
+        return [
+            one
+            for one in self.labels
+            if any(glob_matches(pattern, each) for pattern in one.paths for each in (path, *archives))
+        ]
 
     def view(self, roles: frozenset[str]) -> View:
         """What who has these roles may see. What is hidden has no part in it."""
@@ -437,6 +470,14 @@ class _Reader:
         text = self._store.text(row, number).decode()
         language = self._parts[part].languages[file]
         return Told(cut.line, cut.end_line, cut.symbol, language, text, ", ".join(labels))
+
+
+def _quota_of(said: Json) -> Quota | None:
+    """The limits of an archive, as assent.toml says them; None: none is read."""
+    if not isinstance(said, dict) or said["read"] is not True:
+        return None
+    named = {"bytes": "bytes_max", "entries": "entries_max", "depth": "depth_max", "time": "ms_max"}
+    return msgspec.convert({own: said[name] for name, own in named.items()}, Quota)
 
 
 def _leave_out(run: Run, held: Held | None, left: LeftOut) -> int:

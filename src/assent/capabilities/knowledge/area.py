@@ -112,6 +112,22 @@ SECTION: Final[Table] = {
         },
         unless="nothing is sent anywhere",
     ),
+    "archives": {
+        "read": Setting(
+            flag,
+            "read the files in archives, as `ARCHIVE!/MEMBER`; past one of the limits, nothing of the archive is read",
+            default=True,
+        ),
+        "bytes": Setting(
+            Whole(1, 1 << 30),
+            "bytes that the files in one archive may have; as many are held in memory",
+            64 << 20,
+            "64 MiB",
+        ),
+        "entries": Setting(Whole(1, 99_999), "files and folders in one archive", 10_000),
+        "depth": Setting(Whole(1, 150), "names in the path of a file in an archive", 32),
+        "time": Setting(Duration(1, 600_000), "time that one archive may take", 10_000),
+    },
     "repositories": Named(
         "name of a repository",
         {"folder": Setting(_folder, "a folder of the workspace, with all below it", is_required=True)},

@@ -13,12 +13,22 @@ from assent.knowledge.sources.ports import (
     Seen,
     Stamp,
 )
-from assent.knowledge.sources.walking import ENTRIES_MAX, Reason, Skipped, Source, contents_of, files_of, read
+from assent.knowledge.sources.walking import (
+    ENTRIES_MAX,
+    MEMBERS,
+    Reason,
+    Skipped,
+    Source,
+    contents_of,
+    files_of,
+    read,
+)
 from assent.knowledge.sources.watching import Events, Gone, Watch, Window, Windows, changes
 
 __all__ = [
     "ENTRIES_MAX",
     "GLOBAL",
+    "MEMBERS",
     "ROOT",
     "Archives",
     "Compile",

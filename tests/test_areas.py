@@ -56,6 +56,8 @@ LEAKS: Final = {
         "knowledge",
         "runtime/settings/effective.py",
     ): "the file of a passphrase is out of everybody's sight",
+    ("knowledge", "runtime/service/_knowledge.py"): "a chunk is proved by an act that makes roots",
+    ("knowledge", "runtime/capabilities/_registered.py"): "nobody else makes a version of such acts",
     ("knowledge", "runtime/_parts.py"): "the keys of the store of knowledge are the roof's",
     ("knowledge", "runtime/service/knowledge_admin.py"): "writes its table, and follows its repositories",
     ("knowledge", "runtime/wiring/knowledge.py"): "as above: it opens both",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any, TypeAlias
 import pytest
 
 from assent.cli import main
+from assent.cli._door import Door
+from assent.cli.knowledge import _acts
+from assent.runtime.service import process, requests
+from assent.runtime.settings.effective import Settings
 from tests.support.encoder import tiny_model
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
@@ -98,6 +103,87 @@ def test_a_chunk_is_proved_to_whoever_has_the_key(
     file.write_text(file.read_text().replace("src/parser.py", "src/other.py"))
     assert main(check) == 6
     assert "PROOF_INVALID" in capsys.readouterr().err
+
+
+def test_what_is_exported_is_checked_by_whoever_has_the_key(say: Say, folder: Path, tmp_path: Path) -> None:
+    """Where there is no state; and of what is hidden there is a hash alone."""
+    with (folder / "assent.toml").open("a") as config:
+        config.write('[knowledge.labels.staff]\npaths = ["src/long*"]\nroles = ["hr"]\n')
+    assert say("index")[0] == 0
+    file = tmp_path / "code.jsonl"
+    code, out, err = say("export", "-r", "code", "--out", str(file))
+    assert (code, out.endswith(": 1 file, and the hashes of 1 hidden file\n")) == (0, True)
+    assert "as they were cleaned" in err
+    data = file.read_text()
+    assert ("quartz" in data, "marble" in data) == (True, False)
+    key = process.perform(
+        requests.PublicKey(), Settings.resolve(workspace=folder, environ=os.environ, cwd=folder)
+    ).key
+    shutil.rmtree(folder / ".assent")
+    check = ["verify", "--export", str(file), "--key", key]
+    code, out, _ = say(*check)
+    assert (code, out.splitlines()[0].split("  ")[0]) == (0, "proved")
+    assert out.splitlines()[1] == (
+        "  1 file in 1 chunk, 1 hidden file, of the repository `code` of `workspace`, generation 1"
+    )
+    assert of(say, *check)["hidden"] == 1
+    lines = data.splitlines(keepends=True)
+    for changed, told in (
+        (data.replace("text.split", "text.split_"), "KNOWLEDGE_MANIFEST_INVALID"),
+        ("".join(lines[1:]), "PROOF_INVALID"),
+        ("".join(lines[:-1]), "KNOWLEDGE_MANIFEST_INVALID"),
+        ("", "PROOF_MALFORMED"),
+        ("x" * 3_000_000, "KNOWLEDGE_MANIFEST_INVALID"),
+    ):
+        file.write_text(changed)
+        code, _, err = say(*check)
+        assert (code, told in err) == (6, True), err
+
+
+def test_an_export_that_fails_leaves_no_file(say: Say, folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "code.jsonl"
+    code, _, err = say("export", "-r", "code", "-o", str(file))
+    assert (code, "KNOWLEDGE_CHUNK_UNKNOWN" in err) == (2, True)
+    code, out, err = say("export", "-r", "cod", "-o", str(file))
+    assert (code, "KNOWLEDGE_REPOSITORY_UNKNOWN" in out + err) == (1, True)
+    policy = folder / "policy.yaml"
+    rule = "  - {id: no, decision: DENY, reason: test, when: {capability: knowledge.export}}"
+    policy.write_text(policy.read_text().replace("rules:", f"rules:\n{rule}", 1))
+    assert say("export", "-r", "code", "-o", str(file))[0] == 3
+    assert [*tmp_path.glob("*code.jsonl*")] == []
+
+
+def test_an_export_of_two_manifests_is_refused(
+    say: Say, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is indexed between the last part and the proof."""
+    assert say("index")[0] == 0
+    given = _acts.outputs
+
+    def outputs(door: Door, capability: str, parameters: dict[str, Any]) -> Any:  # `Any`: JSON
+        if capability == "prove":
+            (folder / "src" / "parser.py").write_text("granite\n")
+            assert given(door, "index", {"repository": "code"})["changed"] == 1
+        return given(door, capability, parameters)
+
+    monkeypatch.setattr(_acts, "outputs", outputs)
+    code, _, err = say("export", "-r", "code", "-o", str(tmp_path / "code.jsonl"))
+    assert (code, "KNOWLEDGE_STALE" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("verify", "--key", "k"), "`--key` is for an export"),
+        (("verify", "--export", "x.jsonl"), "`--key` must be given"),
+        (("verify", "--export", "x.jsonl", "--key", "k"), "FILE_MISSING"),
+        (("verify", "--export", "src", "--key", "k"), "FILE_UNREADABLE"),
+    ],
+    ids=str,
+)
+def test_how_an_export_is_not_checked(say: Say, words: tuple[str, ...], told: str) -> None:
+    code, _, err = say(*words)
+    assert (code, told in err) == (2, True), err
 
 
 def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from assent import Runtime
 from assent.capabilities.knowledge import Library, _acts, _library, area
 from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
-from assent.knowledge.manifest import Proof, verify
+from assent.knowledge.manifest import Proof, checked_bundle, verify
 from assent.knowledge.store import SqlCipherStore
 from assent.sandbox import Holds, Sandbox
+from assent.spec.principal import Principal
 from tests.support.bodies import code, user
-from tests.support.knowledge_places import ADA, called, opened
+from tests.support.knowledge_places import ADA, called, furnish, opened
 from tests.support.shelves import told_in
 
 MARKER = "quartzberg"
@@ -418,3 +421,79 @@ def test_a_call_that_is_cancelled_ends() -> None:
     with pytest.raises(NoEffectError) as caught:
         _acts._require_wanted(context)
     assert caught.value.code == "RUN_CANCELLED"
+
+
+async def exported(rt: Runtime, who: Principal, repository: str) -> tuple[list[dict[str, Any]], str]:
+    """The lines that one asker is given, and the root."""
+    lines, part = "", cast("dict[str, Any]", {"after": 0, "files": 1, "root": ""})
+    while part["after"] < part["files"]:
+        part = await called(rt, "export", who, repository=repository, after=part["after"], root=part["root"])
+        lines += part["lines"]
+    root = str(part["root"])
+    assert checked_bundle(line.encode() for line in lines.splitlines()).root == root
+    return [json.loads(line) for line in lines.splitlines()], root
+
+
+@pytest.mark.parametrize("size", [1, _acts.EXPORTED_BYTES])
+async def test_what_is_exported_makes_the_root_and_shows_nothing_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """In one part or in many: of what is hidden there is a hash, and no text of any of it is in the state."""
+    monkeypatch.setattr(_acts, "EXPORTED_BYTES", size)
+    work = furnish(
+        tmp_path,
+        {
+            "a.py": f"{MARKER} = 1\n",
+            "b/ada.md": f"# {HIDDEN}\n",
+            "b/photo.bin": b"\0",
+            "c.bin": b"\0",
+            "d.md": "",
+        },
+        '[knowledge.labels.staff]\npaths = ["src/b/*"]\nroles = ["hr"]\n',
+    )
+    async with opened(work) as rt:
+        index = await called(rt, "index", repository="code")
+        lines, root = await exported(rt, ADA, "code")
+        every, same = await exported(rt, HUGO, "code")
+    assert root == same == index["root"]
+    kinds = [(one["is"], one.get("path")) for one in lines]
+    assert kinds == [
+        ("file", "src/a.py"),
+        ("chunk", None),
+        ("hidden", None),
+        ("hidden", None),
+        ("left out", "src/c.bin"),
+        ("file", "src/d.md"),
+    ]
+    assert lines[1]["text"] == f"{MARKER} = 1\n"
+    assert all([*one] == ["is", "leaf"] for one in lines[2:4])
+    assert [one["is"] for one in every] == ["file", "chunk", "file", "chunk", "left out", "left out", "file"]
+    assert HIDDEN in every[3]["text"]
+    assert told_in(work / ".assent", MARKER, HIDDEN) == []
+
+
+async def test_an_export_is_of_one_manifest(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of two, nor of what is indexed while it is read."""
+    async with opened(workspace) as rt:
+        first = await called(rt, "index", repository="code")
+        (workspace / "src" / "parser.py").write_text("def parse_marble(text): ...\n")
+        await called(rt, "index", repository="code")
+        asked = {"repository": "code", "root": first["root"], "after": 1}
+        assert code(await rt.call("knowledge.export", asked, principal=ADA)) == "KNOWLEDGE_STALE"
+        may_see = Library.may_see
+
+        def moved(self: Library, path: str, roles: frozenset[str]) -> bool:
+            monkeypatch.setattr(Library, "may_see", may_see)
+            self.store.forget("code", ["src/secret.py"], rewriters())
+            return may_see(self, path, roles)
+
+        monkeypatch.setattr(Library, "may_see", moved)
+        assert (
+            code(await rt.call("knowledge.export", {"repository": "code"}, principal=ADA))
+            == "KNOWLEDGE_STALE"
+        )
+        assert code(await rt.call("knowledge.export", {"repository": "no"}, principal=ADA)) == (
+            "KNOWLEDGE_REPOSITORY_UNKNOWN"
+        )
+        empty = await called(rt, "export", repository="people")
+        assert (empty["root"], empty["files"], empty["lines"], empty["first"]) == ("", 0, "", None)

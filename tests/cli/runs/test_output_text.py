@@ -23,6 +23,7 @@ TOLD_BY_FIELD = {
     "assent.mcp.trust",
     "assent.mcp.untrust",
     "knowledge.erase_tenant",
+    "knowledge.export",
     "knowledge.rotate_key",
     "knowledge.verify",
     "knowledge.use_model",

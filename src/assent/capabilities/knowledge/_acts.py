@@ -16,6 +16,8 @@ from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
+from assent.knowledge.chunks import LeftOut
+from assent.knowledge.manifest import Listed, bundled, bundled_leaf
 from assent.knowledge.sources import MEMBERS, Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
 FORGOTTEN_MAX: Final = 10_000
+EXPORTED_BYTES: Final = 4 << 20
+"""About so much is exported by one call: whole files."""
 LEFT_OUT_SHOWN_MAX: Final = 1_000
 BYTES_PER_S: Final = 4_000_000
 """What is indexed in a second on a common machine, for what a plan expects."""
@@ -440,9 +444,85 @@ def prove(context: LocalContext, parameters: ChunkName) -> Proven:
     path, number = view.place(*place)
     found = context.app.get(Library).store.prove(parameters.repository, path, number)
     if found is None:
-        raise NoEffectError("KNOWLEDGE_STALE", "the chunk was indexed again meanwhile", hint="search again")
+        raise _stale("the chunk was indexed again meanwhile", hint="search again")
     said = msgspec.structs.asdict(found)
     return Proven(**{**said, "chunk": ProvenCut(**msgspec.structs.asdict(found.chunk))})
+
+
+def _stale(message: str, *, hint: str) -> NoEffectError:
+    return NoEffectError("KNOWLEDGE_STALE", message, hint=hint)
+
+
+class Part(Repository):
+    """Which part of a repository."""
+
+    after: Annotated[int, Field(ge=0, description="how many files of the manifest were given before")] = 0
+    root: Annotated[
+        str, Field(max_length=64, description="of the parts before, so that all are of one manifest")
+    ] = ""
+
+
+class Exported(SpecModel):
+    """Some files of a repository in the order of its manifest, those that are hidden as hashes alone."""
+
+    repository: str
+    generation: int
+    root: str
+    after: int
+    """How many files of the manifest were given, with these."""
+    files: int
+    """Of the manifest, with those that are hidden or were left out."""
+    shown: int
+    """How many of those that were given now can be read."""
+    hidden: int
+    """How many of them are hidden."""
+    first: str | None
+    """The first of their chunks."""
+    lines: UnkeptText
+    """A line of JSON for each file and chunk."""
+
+
+def export(context: LocalContext, parameters: Part) -> Exported:
+    """The next files, some `EXPORTED_BYTES` of them, with their texts as they were cleaned."""
+    library, roles, name = (
+        context.app.get(Library),
+        frozenset(context.principal.roles),
+        parameters.repository,
+    )
+    library.folder_of(name)
+    store = library.store
+    last, files = store.last(name), store.files(name)
+    lines, after, first = bytearray(), parameters.after, None
+    shown = hidden = 0
+    for held in files[after:]:
+        _require_wanted(context)
+        after += 1
+        if not library.may_see(held.path, roles):
+            lines += bundled_leaf(held.leaf)
+            hidden += 1
+        elif held.because:
+            lines += b"".join(bundled(LeftOut(held.path, held.because)))
+        else:
+            listed = Listed(held.path, held.digest, held.language, held.label, store.cuts(held.row))
+            texts = (store.text(held.row, number).decode() for number in range(held.chunks))
+            lines += b"".join(bundled(listed, texts))
+            shown += 1
+            first = first or (f"{held.path}::0" if held.chunks else None)
+        if len(lines) >= EXPORTED_BYTES:
+            break
+    if store.last(name) != last or parameters.root not in ("", last.root):
+        raise _stale("the repository was indexed again meanwhile", hint="export it again")
+    return Exported(
+        repository=name,
+        generation=last.number,
+        root=last.root if last.number else "",
+        after=after,
+        files=len(files),
+        shown=shown,
+        hidden=hidden,
+        first=first,
+        lines=lines.decode(),
+    )
 
 
 def _require_wanted(context: LocalContext) -> None:

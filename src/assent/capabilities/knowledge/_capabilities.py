@@ -11,6 +11,7 @@ from assent.capabilities.knowledge._acts import (
     UseModelEffect,
     erase_tenant,
     escrow,
+    export,
     plan,
     preview_of_erasure,
     preview_of_escrow,
@@ -72,6 +73,13 @@ CAPABILITIES: Final = (
         "Show by hashes that a chunk is in the manifest whose root the ledger has",
         prove,
         labels=_LABELS,
+    ),
+    reads(
+        "knowledge.export",
+        "Give all that was indexed of a repository and that the asker may see, in parts, so that it can be held against its root",
+        export,
+        labels=_LABELS,
+        timeout=3600,
     ),
     reads(
         "knowledge.status",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,14 +12,19 @@ from assent.capabilities.knowledge.area import OPEN
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK, worst
-from assent.cli.record._proof import give_proof
+from assent.cli.record._proof import give_proof, proved_text, required_key
 from assent.cli.runs._drive import call, conclude, read_wait
 from assent.cli.runs._progress import Progress
 from assent.cli.runs._run import wait_option
+from assent.cli.terminal._files import written_whole
+from assent.errors import InputError, WorldError
 from assent.runtime.service import requests
 from assent.spec.documents.settings import tables
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text, size_text
+
+if TYPE_CHECKING:
+    from assent.runtime.service import answers
 
 _WHOLE: Final = "workspace"
 _SHOWN_LINES: Final = 8
@@ -34,6 +39,24 @@ repository_option: Final = click.option(
 )
 
 
+class UnsucceededError(Exception):
+    """A call that did not succeed, or not yet."""
+
+    def __init__(self, run: answers.Run) -> None:
+        self.run = run
+
+
+def outputs(door: Door, capability: str, parameters: dict[str, Any]) -> Any:  # `Any`: JSON
+    """Make a call that only reads; what it gave. Raises `UnsucceededError`."""
+    request = requests.Call(
+        capability=f"knowledge.{capability}", parameters=parameters, environment=door.settings.environment
+    )
+    run = door.perform(request, None if door.is_quiet else Progress(door.out, of_a_call=True))
+    if run.status != "succeeded":
+        raise UnsucceededError(run)
+    return run.outputs
+
+
 def asked(
     door: Door,
     capability: str,
@@ -41,13 +64,11 @@ def asked(
     tell: Callable[[Any], None],  # `Any`: JSON, as the capability's result type says it
 ) -> int:
     """Make a call that only reads, and tell what it gave; one that did not succeed is told of as a run is."""
-    request = requests.Call(
-        capability=f"knowledge.{capability}", parameters=parameters, environment=door.settings.environment
-    )
-    run = door.perform(request, None if door.is_quiet else Progress(door.out, of_a_call=True))
-    if run.status != "succeeded":
-        return conclude(door, run, wait_ms=None)
-    tell(run.outputs)
+    try:
+        found = outputs(door, capability, parameters)
+    except UnsucceededError as ended:
+        return conclude(door, ended.run, wait_ms=None)
+    tell(found)
     return OK
 
 
@@ -144,10 +165,38 @@ def status(door: Door) -> int:
     return asked(door, "status", {}, lambda found: _tell_standing(door, found))
 
 
-@command("verify", short_help="Read all that was indexed against its roots.")
-def verify(door: Door) -> int:
-    """Read every record of the store and hold it against the roots of the manifests. An error says what is wrong."""
+@command("verify", short_help="Read all that was indexed against its roots, or an export.")
+@click.option(
+    "--export",
+    "exported",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An export instead of the store.",
+)
+@click.option("--key", metavar="KEY", help="For an export: the ledger's public key, or a file with it.")
+def verify(door: Door, *, exported: Path | None, key: str | None) -> int:
+    """Read every record of the store and hold it against the roots of the manifests. An error says what is wrong.
+
+    With `--export`, a file that `assent knowledge export` wrote is held against the ledger's public key. No state is needed.
+    """
+    if exported is not None:
+        request = requests.VerifyKnowledge(file=str(door.cwd / exported), key=required_key(door, key))
+        found = door.perform(request)
+        door.out.tell(found, lambda: _export_text(door, found))
+        return OK
+    if key is not None:
+        raise InputError("USAGE_INVALID", "`--key` is for an export", hint="say `--export FILE`, too")
     return asked(door, "verify", {}, lambda found: _tell_standing(door, found))
+
+
+def _export_text(door: Door, found: answers.ProvenExport) -> str:
+    one = found.chunk
+    assert one  # INVARIANT: it was proved by one of its chunks
+    return (
+        f"{proved_text(door, found)}\n  {count_text(found.files, 'file')} in {count_text(found.chunks, 'chunk')},"
+        f" {count_text(found.hidden, 'hidden file')}, of the repository `{safe_line(one.repository)}` of"
+        f" `{safe_line(one.tenant)}`, generation {one.generation}\n  root {one.root}"
+    )
 
 
 def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
@@ -192,6 +241,70 @@ def prove(door: Door, chunk: str, *, repository: str, output: Path | None) -> in
         give_proof(door, proof, text, output)
 
     return asked(door, "prove", {"chunk": chunk, "repository": repository}, tell)
+
+
+@command("export", short_help="Write what was indexed, with its proof, to one file.")
+@repository_option
+@click.option(
+    "--out",
+    "--output",
+    "-o",
+    "output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write it there.",
+)
+def export(door: Door, *, repository: str, output: Path) -> int:
+    """Write all of a repository that you may see to FILE: the manifest and the texts as they are kept, as lines of JSON.
+
+    Of what is hidden there are hashes alone. `assent knowledge verify --export FILE --key KEY` checks it anywhere.
+    """
+    counts = {"files": 0, "hidden": 0}
+
+    def lines() -> Iterator[bytes]:
+        part: Any = {"root": "", "after": 0, "files": 1}  # `Any`: as above
+        first = None
+        while part["after"] < part["files"]:
+            said = {"repository": repository, "root": part["root"], "after": part["after"]}
+            part = outputs(door, "export", said)
+            counts["files"] += part["shown"]
+            counts["hidden"] += part["hidden"]
+            first = first or part["first"]
+            yield part["lines"].encode()
+        if first is None:
+            raise InputError(
+                "KNOWLEDGE_CHUNK_UNKNOWN",
+                f"you can see nothing that was indexed of the repository `{safe_line(repository)}`",
+                hint="`assent knowledge index` indexes it",
+            )
+        way = outputs(door, "prove", {"chunk": first, "repository": repository})
+        proof = door.perform(requests.ProveKnowledge(repository=repository, manifest=way))
+        if way["root"] != part["root"]:
+            raise WorldError(
+                "KNOWLEDGE_STALE", "the repository was indexed again meanwhile", hint="export it again"
+            )
+        import msgspec  # `--help` does without it
+
+        yield msgspec.json.encode(proof) + b"\n"
+
+    try:
+        size = written_whole(door.cwd / output, lines())
+    except UnsucceededError as ended:
+        return conclude(door, ended.run, wait_ms=None)
+    door.out.tell(
+        {"path": str(output), "bytes": size, **counts},
+        lambda: (
+            f"wrote {safe_line(str(output))}, {size_text(size)}: {count_text(counts['files'], 'file')}"
+            + (
+                f", and the hashes of {count_text(counts['hidden'], 'hidden file')}"
+                if counts["hidden"]
+                else ""
+            )
+        ),
+    )
+    door.out.note("texts are in it as they were cleaned: give it to nobody who may not see them")
+    return OK
 
 
 @command("forget", short_help="Remove files from what can be searched, for good.")

@@ -14,6 +14,7 @@ from assent.cli._completion import complete_run
 from assent.cli._door import Door
 from assent.cli._exit import OK, UNVERIFIED
 from assent.cli.record._audit_log import approvals, log
+from assent.cli.record._proof import key_text, proved_text, required_key
 from assent.cli.runs._drive import drive, read_wait
 from assent.cli.runs._run import wait_option
 from assent.cli.terminal._files import written_whole
@@ -57,20 +58,12 @@ def verify(door: Door, checkpoint: str | None, key: str | None, folder: Path | N
                 "USAGE_INVALID", "an export has its own checkpoint", hint="leave `--checkpoint` out"
             )
         report = door.perform(
-            service.requests.VerifyExport(folder=str(door.cwd / folder), key=_key(door, key))
+            service.requests.VerifyExport(folder=str(door.cwd / folder), key=key_text(door, key))
         )
     else:
-        report = door.perform(service.requests.VerifyLedger(checkpoint=kept, key=_key(door, key)))
+        report = door.perform(service.requests.VerifyLedger(checkpoint=kept, key=key_text(door, key)))
     door.out.tell(report, lambda: verify_text(report, paint=door.out.paint()))
     return OK if report.ok else UNVERIFIED
-
-
-def _key(door: Door, key: str | None) -> str | None:
-    """The text of a key that is given as such or as a file: keys have a `+`, and no folder separator before it."""
-    if key is None:
-        return None
-    path = door.cwd / key
-    return read_text(path, what="the key").strip() if path.is_file() else key
 
 
 def verify_text(report: answers.Verified, *, paint: Paint) -> str:
@@ -170,21 +163,12 @@ def verify_proof(door: Door, file: str, key: str | None) -> None:
 
     No state is needed.
     """
-    if key is None:
-        raise InputError(
-            "USAGE_INVALID",
-            "`--key` must be given: the public key of the ledger that the proof is of",
-            hint="`assent doctor` shows it where that ledger is; take it from whom you trust, not from the proof's sender",
-        )
     proof = read_text(door.cwd / file, what="the proof")
-    proved = door.perform(service.requests.VerifyProof(proof=proof, key=_key(door, key) or ""))
+    proved = door.perform(service.requests.VerifyProof(proof=proof, key=required_key(door, key)))
     if door.out.is_json:
         door.out.object(proved)
         return
-    where = f"entry {proved.index} of {proved.size} in {safe_line(proved.origin)}"
-    if proved.stream and proved.n is not None:
-        where += f", number {proved.n} of {safe_line(proved.stream)}"
-    door.out.answer(f"{door.out.paint()('proved', 'green')}  {where}, root {proved.root}")
+    door.out.answer(proved_text(door, proved))
     if proved.chunk:
         one = proved.chunk
         door.out.answer(

@@ -1,6 +1,7 @@
 """What was indexed, so that it can be proved: the tree of chunks and files, and the order of what comes late."""
 
 from assent.knowledge.manifest.batches import Batch, Batches, Retention
+from assent.knowledge.manifest.bundle import Counts, bundled, bundled_leaf, checked_bundle
 from assent.knowledge.manifest.tree import (
     MANIFEST_VERSION,
     Cut,
@@ -20,11 +21,15 @@ __all__ = [
     "MANIFEST_VERSION",
     "Batch",
     "Batches",
+    "Counts",
     "Cut",
     "Line",
     "Listed",
     "Proof",
     "Retention",
+    "bundled",
+    "bundled_leaf",
+    "checked_bundle",
     "chunk_leaf",
     "file_leaf",
     "prove",

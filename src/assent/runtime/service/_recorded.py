@@ -32,7 +32,7 @@ __getattr__, __dir__ = resolved_when_asked(
         ),
         "assent.runtime.service.findings._proofs": "_prove_finding",
         "assent.runtime.service.findings._resources": "_resources _resource _resource_content",
-        "assent.runtime.service._knowledge": "_prove_knowledge",
+        "assent.runtime.service._knowledge": "_prove_knowledge _verify_knowledge",
     },
 )
 """What is asked of findings, resources and knowledge: imported by who asks for that alone."""

@@ -860,6 +860,13 @@ class ProveKnowledge(Reading[answers.KnowledgeProof], tag="prove_knowledge", fro
     manifest: dict[str, Json]
 
 
+class VerifyKnowledge(Reading[answers.ProvenExport], tag="verify_knowledge", frozen=True):
+    """Whether a file of `assent knowledge export` is what was indexed, checked with the ledger's public key alone."""
+
+    file: str
+    key: str
+
+
 class VerifyProof(Reading[answers.Proven], tag="verify_proof", frozen=True):
     """What a proof shows, checked with the ledger's public key alone."""
 

@@ -229,6 +229,7 @@ def find(path: str) -> tuple[dict[str, Route], list[str]]:
 OF_FILES: Final[Mapping[type[Request[Any]], str]] = {
     ask.Export: "writes a folder of the machine that it is asked on",
     ask.VerifyExport: "reads one",
+    ask.VerifyKnowledge: "reads a file of that machine",
     ask.InspectPlugin: "reads a path of that machine",
     ask.AddServer: "writes assent.toml, which is for whoever has that machine",
     ask.RemoveServer: "writes assent.toml, too",

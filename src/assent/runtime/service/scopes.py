@@ -49,7 +49,7 @@ _OPERATIONS: Final[Mapping[str, Iterable[type[Request[Any]]]]] = {  # `Any`: eac
         requests.LookAtPlugin, requests.TrustPlugin, requests.UntrustPlugin, requests.RequireSecret, requests.SetSecret,
         requests.RotateSecret, requests.ConfirmSecret, requests.UndoSecret, requests.AcceptTail, requests.Export,
         requests.VerifyExport, requests.LookAtServer, requests.TrustServer, requests.AddServer, requests.RemoveServer,
-        requests.ServerLog, requests.AddRepository,
+        requests.ServerLog, requests.AddRepository, requests.VerifyKnowledge,
     ),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from assent.runtime.service.answers._audit import (
     Proof,
     Proven,
     ProvenChunk,
+    ProvenExport,
     PublicKey,
     TailAccepted,
     Tile,

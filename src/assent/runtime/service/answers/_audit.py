@@ -134,6 +134,14 @@ class Proven(Answer, frozen=True, kw_only=True):
     chunk: ProvenChunk | msgspec.UnsetType = msgspec.UNSET
 
 
+class ProvenExport(Proven, frozen=True, kw_only=True):
+    """What a file of `assent knowledge export` shows: how many files can be read in it, how many are hidden, and their chunks."""
+
+    files: int
+    hidden: int
+    chunks: int
+
+
 class Exported(Answer, frozen=True, kw_only=True):
     """What was written to a folder."""
 

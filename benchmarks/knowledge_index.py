@@ -179,6 +179,7 @@ def _library(folder: Path, sources: Path) -> Library:
         partial(_store, folder),
         lambda _who: None,
         lambda: b"key",
+        models=folder / "models",
         sandbox=Sandbox.detect,
         now_ms=SystemClock().monotonic_ms,
     )

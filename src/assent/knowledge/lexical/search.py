@@ -130,9 +130,7 @@ def _candidates(seen: Sequence[Seen], terms: Sequence[tuple[float, int]], averag
                 if left < least
                 else None
             )
-            if near and sum(map(np.count_nonzero, near)) * _FEW < sum(
-                len(one.segment.postings(key)[0]) for one in seen
-            ):
+            if near and sum(map(np.count_nonzero, near)) * _FEW < sum(one.often(key) for one in seen):
                 return _completed(
                     seen, [_picked(*one) for one in zip(near, scores, strict=True)], terms[at:], average, left
                 )

@@ -1,6 +1,6 @@
 """Chunks found by meaning: vectors of a model, what is kept of them, and which are nearest to a question's."""
 
-from assent.knowledge.vectors.codes import DIMENSIONS_MAX, codes_of, quantised
+from assent.knowledge.vectors.codes import DIMENSIONS_MAX, codes_of, products, quantised
 from assent.knowledge.vectors.nearest import cosines, search
 from assent.knowledge.vectors.segment import CODES_VERSION, Rows, Segment, segment_of
 from assent.knowledge.vectors.stored import parts_of, stored, without
@@ -13,6 +13,7 @@ __all__ = [
     "codes_of",
     "cosines",
     "parts_of",
+    "products",
     "quantised",
     "search",
     "segment_of",

@@ -69,6 +69,14 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     assert say("search", "marble", "--language", "text")[1].endswith("    … 4 more lines\n")
     assert of(say, "search", "quartz", "--path", "src/*.txt") == []
     assert "nothing was found" in say("search", "granite")[2]
+    assert [one["path"] for one in of(say, "search", "quartz", "--since", "2h")] == ["src/parser.py"]
+    assert (
+        of(say, "search", "quartz", "--until", "2h")
+        == of(say, "search", "quartz", "--since", "2999-01-01")
+        == []
+    )
+    code, _, err = say("search", "quartz", "--since", "sometime")
+    assert (code, "`sometime` is not a time" in err) == (2, True)
     chunk = hits[0]["chunk"]
     assert of(say, "show", chunk, "-r", "code")["text"] == hits[0]["text"]
     assert "parse_quartz" in say("show", chunk, "-r", "code")[1]

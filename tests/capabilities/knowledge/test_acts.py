@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Wor
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, checked_bundle, verify
+from assent.knowledge.sources import Stamp
 from assent.knowledge.store import SqlCipherStore
 from assent.sandbox import Holds, Sandbox
 from assent.spec.principal import Principal
@@ -122,6 +124,45 @@ async def test_what_is_indexed_meanwhile_gives_nobody_what_is_hidden(
         result = await rt.call(f"knowledge.{capability}", asked, principal=ADA)
         assert code(result) == "KNOWLEDGE_STALE"
         assert HIDDEN not in str(result.to_json())
+
+
+async def test_what_was_changed_at_other_times_has_no_part_in_an_answer(tmp_path: Path) -> None:
+    """Times are those of the files, in no root; scores are those of a store that has nothing else."""
+    roots, alone = [], []
+    for number, at_s in enumerate((1_000, 1_001)):
+        files = {
+            "a.py": f"def {MARKER}(): ...\n",
+            "b.py": f"# {MARKER} {MARKER}\n",
+            "c.py": f"{MARKER} = 1\n",
+        }
+        work = furnish(tmp_path / str(number), files)
+        os.utime(work / "src" / "a.py", (at_s, at_s))
+        os.utime(work / "src" / "b.py", (at_s + 1, at_s + 1))
+        async with opened(work) as rt:
+            roots.append((await called(rt, "index", repository="code"))["root"])
+            times: Any
+            asked: Any
+            for times, paths in (
+                ({"since_ms": (at_s + 1) * 1_000, "until_ms": (at_s + 2) * 1_000}, {"src/b.py"}),
+                ({"until_ms": (at_s + 1) * 1_000}, {"src/a.py"}),
+                ({"since_ms": (at_s + 1) * 1_000}, {"src/b.py", "src/c.py"}),
+            ):
+                hits = (await called(rt, "search", query=MARKER, **times))["hits"]
+                assert {one["path"] for one in hits} == paths
+                alone.append([one["why"]["words_score"] for one in hits])
+                asked = {"query": MARKER, "paths": sorted(paths)}
+                by_path = (await called(rt, "search", **asked))["hits"]
+                assert alone[-1] == [one["why"]["words_score"] for one in by_path]
+            os.utime(work / "src" / "c.py", (1, 1))
+            assert (await called(rt, "index", repository="code"))["generation"] == 1
+    assert roots[0] == roots[1]
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "ms"), [(1_999_999, 1), (-1, -1), (1 << 90, 1 << 53), (-(1 << 90), -1 << 53)]
+)
+def test_a_time_that_can_not_be_is_one_that_a_store_can_hold(mtime_ns: int, ms: int) -> None:
+    assert _library._changed_ms(Stamp(1, mtime_ns)) == ms
 
 
 async def test_what_changed_is_indexed_again_and_undone(workspace: Path) -> None:

@@ -203,6 +203,10 @@ class Question(SpecModel):
         tuple[str, ...], Field(description="patterns, in which `*` stands for any characters, `/` too")
     ] = ()
     languages: tuple[str, ...] = ()
+    since_ms: Annotated[
+        int | None, Field(description="files that were changed then or later, in milliseconds since 1970")
+    ] = None
+    until_ms: Annotated[int | None, Field(description="files that were changed before")] = None
 
 
 class Reason(SpecModel):
@@ -241,7 +245,13 @@ class Hits(SpecModel):
 def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
     view = context.app.get(Library).view(frozenset(context.principal.roles))
-    where = Where(parameters.paths, parameters.languages, parameters.repositories)
+    where = Where(
+        parameters.paths,
+        parameters.languages,
+        parameters.repositories,
+        parameters.since_ms,
+        parameters.until_ms,
+    )
     faults: list[AssentError] = []
     meaning = context.app.get(Library).models.meaning(parameters.query, context, faults.append)
     found = view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where)

@@ -22,7 +22,7 @@ from assent.errors import AssentError, InputError, Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.chunks import LeftOut, Planned, left_out
 from assent.knowledge.manifest import Cut, Listed
-from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, contents_of, files_of
+from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, Stamp, contents_of, files_of
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
 from assent.spec.words.globs import glob_matches
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
+_TIME_MS_MAX: Final = 1 << 53
 TOLD_EVERY_MS: Final = 2_000
 VIEWS_MAX: Final = 8
 """Views that are kept: of an asker's roles and a state of the index."""
@@ -247,7 +248,7 @@ class Library:
         changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
-            missing, digests = dict(known), deque[str]()
+            missing, stamps = dict(known), deque[tuple[str, int]]()
 
             def due() -> Iterator[tuple[str, bytes]]:
                 nonlocal left_now
@@ -268,12 +269,12 @@ class Library:
                     digest = sha256(data).hexdigest()
                     held = known.get(path)
                     if held is None or held.digest != digest or held.because:
-                        digests.append(digest)
+                        stamps.append((digest, _changed_ms(one.stamp)))
                         yield path, data
 
             batch = _Batch(run)
             for found in crew.prepared(due()):
-                digest = digests.popleft()
+                digest, changed_ms = stamps.popleft()
                 if found.left_out is not None:
                     reasons["not_prepared"] += 1
                     left_now += _leave_out(run, known.get(found.left_out.path), found.left_out)
@@ -282,7 +283,7 @@ class Library:
                 assert text is not None
                 assert found.planned is not None, "an answer is either"
                 cleaned.update({removed.rule: removed.count for removed in text.removed})
-                batch.add(found.planned, text.text, digest, text.label)
+                batch.add(found.planned, text.text, digest, text.label, changed_ms)
                 changed += 1
             for path in missing:
                 run.remove(path)
@@ -402,13 +403,14 @@ class _Batch:
         self._rows: list[int] = []
         self._bytes = 0
 
-    def add(self, planned: Planned, text: bytes, digest: str, label: str) -> None:
+    def add(self, planned: Planned, text: bytes, digest: str, label: str, changed_ms: int) -> None:
         """Keep a file; `text` is what its chunks are pieces of."""
         from assent.knowledge.lexical import Entry
 
         texts = [text[one.begin : one.end] for one in planned.chunks]
         cuts = tuple(Cut(one.digest, one.line, one.end_line, one.symbol) for one in planned.chunks)
-        row = self._run.put(Listed(planned.path, digest, planned.language, label, cuts), texts)
+        listed = Listed(planned.path, digest, planned.language, label, cuts)
+        row = self._run.put(listed, texts, changed_ms=changed_ms)
         if not texts:
             return
         self._rows.append(row)
@@ -442,7 +444,8 @@ def _part(repository: str, piece: Piece, held: Mapping[int, Held], visible: Coll
     # What was indexed again since, or removed, has no row any more.
     seen = np.array([row in visible for row in rows], np.bool_)
     languages = tuple(held[row].language if row in held else "" for row in rows)
-    return Part(words, repository, languages, np.zeros(len(rows), np.int64), (), seen[words.files])
+    changed_ms = np.array([held[row].changed_ms if row in held else 0 for row in rows], np.int64)
+    return Part(words, repository, languages, changed_ms, (), seen[words.files])
 
 
 class _Reader:
@@ -470,6 +473,11 @@ class _Reader:
         text = self._store.text(row, number).decode()
         language = self._parts[part].languages[file]
         return Told(cut.line, cut.end_line, cut.symbol, language, text, ", ".join(labels))
+
+
+def _changed_ms(stamp: Stamp) -> int:
+    """When a file was changed last; some file systems tell times that no store could hold."""
+    return max(-_TIME_MS_MAX, min(stamp.mtime_ns // 1_000_000, _TIME_MS_MAX))
 
 
 def _quota_of(said: Json) -> Quota | None:

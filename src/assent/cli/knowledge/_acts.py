@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from assent.capabilities.knowledge.area import OPEN
+from assent.cli._arguments import time_ms
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import OK, worst
@@ -121,7 +122,22 @@ def index(door: Door, repositories: tuple[str, ...], *, wait: str | None) -> int
 @click.option(
     "--language", "languages", multiple=True, metavar="LANGUAGE", help="Only in files of this language."
 )
-def search(door: Door, /, query: str, *, limit: int, **where: tuple[str, ...]) -> int:
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Only in files changed since then: `2h`, `3d`, or `2026-11-21[T07:00]` in UTC.",
+)
+@click.option("--until", metavar="TIME", help="Only in files changed before, told likewise.")
+def search(
+    door: Door,
+    /,
+    query: str,
+    *,
+    limit: int,
+    since: str | None,
+    until: str | None,
+    **where: tuple[str, ...],
+) -> int:
     """Print the places of the workspace that answer QUERY best, of those that you may see. With `--json` an array, best first."""
 
     def tell(found: Any) -> None:  # `Any`: as above
@@ -135,7 +151,13 @@ def search(door: Door, /, query: str, *, limit: int, **where: tuple[str, ...]) -
         else:
             door.out.answer("\n\n".join(map(_chunk_text, hits)))
 
-    parameters = {"query": query, "limit": limit, **{name: [*said] for name, said in where.items()}}
+    times = {"since_ms": since, "until_ms": until}
+    parameters = {
+        "query": query,
+        "limit": limit,
+        **{name: [*said] for name, said in where.items()},
+        **{name: time_ms(said) for name, said in times.items() if said is not None},
+    }
     return asked(door, "search", parameters, tell)
 
 

@@ -49,6 +49,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     chunks: int
     because: str
     leaf: bytes
+    changed_ms: int = 0
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -497,7 +498,7 @@ class MemoryStore:
             self._ask("INSERT INTO repositories VALUES (?, ?, ?)", (known, digest, sealed))
         return Owner(known, repository, self.head().number + 1)
 
-    def add_file(self, owner: Owner, line: Line, texts: Sequence[bytes]) -> int:
+    def add_file(self, owner: Owner, line: Line, texts: Sequence[bytes], changed_ms: int) -> int:
         """Write a file and its chunks; for runs alone."""
         cuts: tuple[Cut, ...] = ()
         row, digest, seal = self.new_number(), digest_of(owner.repository), self._sealer.seal
@@ -505,7 +506,8 @@ class MemoryStore:
             head = _Head(line.path, "", "", "", 0, line.because, file_leaf(line))
         else:
             cuts = line.chunks
-            head = _Head(line.path, line.digest, line.language, line.label, len(cuts), "", file_leaf(line))
+            leaf = file_leaf(line)
+            head = _Head(line.path, line.digest, line.language, line.label, len(cuts), "", leaf, changed_ms)
         self._ask(
             "INSERT INTO files VALUES (?, ?, ?, ?, NULL, ?)",
             (
@@ -648,16 +650,16 @@ class _Run:
     def files(self) -> list[Held]:
         return self._store.files_of(self.owner)
 
-    def put(self, file: Listed, texts: Sequence[bytes]) -> int:
+    def put(self, file: Listed, texts: Sequence[bytes], *, changed_ms: int = 0) -> int:
         assert len(file.chunks) == len(texts), "each chunk has a text"
-        return self._keep(file, texts)
+        return self._keep(file, texts, changed_ms)
 
     def leave_out(self, file: LeftOut) -> int:
-        return self._keep(file, ())
+        return self._keep(file, (), 0)
 
-    def _keep(self, line: Line, texts: Sequence[bytes]) -> int:
+    def _keep(self, line: Line, texts: Sequence[bytes], changed_ms: int) -> int:
         self.remove(line.path)
-        return self._store.add_file(self.owner, line, texts)
+        return self._store.add_file(self.owner, line, texts, changed_ms)
 
     def remove(self, path: str) -> bool:
         return self._ends("files", "path = ?", digest_of(path))

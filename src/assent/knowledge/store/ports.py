@@ -59,6 +59,8 @@ class Held(NamedTuple):
     chunks: int
     because: str
     leaf: bytes
+    changed_ms: int
+    """When it was changed last before it was indexed, in milliseconds since 1970; no part of its leaf."""
 
 
 class Piece(Protocol):
@@ -105,7 +107,7 @@ class Run(Protocol):
     def files(self) -> list[Held]:
         """The files of the repository as they would be if it were committed now, in the order of their paths' bytes."""
 
-    def put(self, file: Listed, texts: Sequence[bytes]) -> int:
+    def put(self, file: Listed, texts: Sequence[bytes], *, changed_ms: int = 0) -> int:
         """Keep a file in place of the one with its path; `texts`: of its chunks. Its row."""
 
     def leave_out(self, file: LeftOut) -> int:

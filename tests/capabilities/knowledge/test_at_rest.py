@@ -242,6 +242,58 @@ async def test_each_tenant_has_a_record_of_its_own(tmp_path: Path) -> None:
         assert len((await called(rt, "search", query="first"))["hits"]) == 1
 
 
+@pytest.fixture
+async def undone(tmp_path: Path) -> Path:
+    """A workspace that was indexed twice, the second time taken back; and its store from before that."""
+    work = furnish(tmp_path, {"a.py": "def first(): ...\n"})
+    async with opened(work) as rt:
+        await called(rt, "index", repository="code")
+        write(work, {"a.py": "def second(): ...\n"})
+        result = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+    shutil.copy(store_of(work), tmp_path / "older.db")
+    async with opened(work) as rt:
+        assert (await rt.undo(result.run_id)).status == "undone"
+    return work
+
+
+async def test_an_older_copy_in_which_only_an_undo_is_missing_is_refused(undone: Path) -> None:
+    async with opened(undone) as rt:
+        assert len((await called(rt, "search", query="first"))["hits"]) == 1
+    put_the_older_back(undone)
+    async with opened(undone) as rt:
+        assert await refused(rt, "search", query="second") == "KNOWLEDGE_STORE_ROLLED_BACK"
+
+
+async def test_an_undo_is_asked_for_of_the_store_that_it_was_made_in(undone: Path) -> None:
+    """Of one that was made anew afterwards, or forgot and indexed again, nothing is asked that it never had."""
+    for path in (undone / ".assent" / "knowledge").iterdir():
+        path.unlink()
+    async with opened(undone) as rt:
+        assert (await called(rt, "index", repository="code"))["generation"] == 1
+    async with opened(undone) as rt:
+        forgot = await rt.call(
+            "knowledge.forget", {"repository": "code", "paths": ["src/a.py"]}, principal=ADA
+        )
+        assert (await rt.undo(forgot.run_id)).status == "undone"
+    async with opened(undone) as rt:
+        assert len((await called(rt, "search", query="second"))["hits"]) == 1
+        await called(rt, "erase_tenant", tenant="workspace")
+        assert _recorded(undone / ".assent", "workspace") is None
+
+
+async def test_what_changed_nothing_is_not_what_a_store_must_have(undone: Path) -> None:
+    """Nor is it, when it was taken back: the last that did is."""
+    known = _recorded(undone / ".assent", "workspace")
+    write(undone, {"a.py": "def first(): ...\n"})
+    async with opened(undone) as rt:
+        result = await rt.call("knowledge.index", {"repository": "code"}, principal=ADA)
+        assert _recorded(undone / ".assent", "workspace") == known
+        assert (await rt.undo(result.run_id)).status == "undone"
+    assert _recorded(undone / ".assent", "workspace") == known
+    async with opened(undone) as rt:
+        assert len((await called(rt, "search", query="first"))["hits"]) == 1
+
+
 def test_where_nothing_was_recorded_any_store_will_do(tmp_path: Path) -> None:
     assert _recorded(tmp_path, "workspace") is None
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from assent.errors import InputError, WorldError
 from assent.knowledge.lexical import StoredSegment, without
-from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, _file, erase, recover
+from assent.knowledge.store import MemoryKeys, MemoryStore, Recorded, SqlCipherStore, _file, erase, recover
 from assent.knowledge.store._database import PAGE_BYTES, STEPS, DamagedError, Database
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.system import SystemEntropy
@@ -37,7 +37,7 @@ class _Stores:
         self,
         tenant: str = "tenant",
         *,
-        expected: tuple[int, str] | None = None,
+        expected: Recorded | None = None,
         actor: str = "",
         reason: str = "",
     ) -> SqlCipherStore:
@@ -253,9 +253,9 @@ def test_a_file_that_is_older_than_the_record_is_refused(stores: _Stores, tmp_pa
     stores.close()
     shutil.copytree(stores.folder, tmp_path / "copy")
     second = indexed(stores(), {"a.py": b"other\n"})
-    known = (second.number, second.root)
+    known = Recorded(second.number, second.root)
     assert stores(expected=known).head() == second
-    assert stores(expected=(first.number, first.root)).head() == second
+    assert stores(expected=Recorded(first.number, first.root)).head() == second
     stores.close()
     shutil.rmtree(stores.folder)
     shutil.copytree(tmp_path / "copy", stores.folder)
@@ -263,6 +263,12 @@ def test_a_file_that_is_older_than_the_record_is_refused(stores: _Stores, tmp_pa
     # Another change is not the one that the record knows, whatever its number.
     assert indexed(stores(), {"a.py": b"a third\n"}).number == second.number
     refused("KNOWLEDGE_STORE_ROLLED_BACK", lambda: stores(expected=known))
+    # Taking it back counts as well.
+    undone = Recorded(stores().head().number, stores().head().root, is_undone=True)
+    refused("KNOWLEDGE_STORE_ROLLED_BACK", lambda: stores(expected=undone))
+    stores().undo(undone.number)
+    assert stores(expected=undone).head().kind == "undo"
+    stores.close()
     # As its hint says.
     shutil.rmtree(stores.folder)
     assert stores(expected=known).head().number == 0

@@ -10,11 +10,12 @@ roles = ["hr"]
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from assent.capabilities.notify.area import web_address
+from assent.journal import Migration, Projection, Row
 from assent.spec.documents.settings import (
     Duration,
     Matching,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from assent.capabilities.area import Check, Ground, Words
     from assent.errors import Json
     from assent.invocation import GlobalContext
+    from assent.journal.store._projections import Stored
+    from assent.spec.events.kinds import Leaf
     from assent.spec.values.json_fields import Object
 
 WHOLE: Final = "workspace"
@@ -185,7 +188,50 @@ WORDS: Final[Words] = {
         f"{text(found, 'repository')}: {count_text(number(found, 'forgotten') or 0, 'file')} removed for good"
     ),
 }
-PROJECTION: Final = None
+
+
+def _rows(leaf: Leaf, stored: Stored) -> Iterable[Row]:
+    # By their fields: the kinds themselves are imported by nobody who looks at no knowledge.
+    event: Any = leaf.event
+    key = (leaf.run, event.step)
+    if event.kind == "step.started":
+        if event.capability in ACTS:
+            yield Row("knowledge_steps", key, (*key, event.capability, event.prepared, None))
+    elif (begun := stored("knowledge_steps", key)) is not None:
+        _, _, capability, prepared, output = begun
+        is_undo = event.kind == "compensation.succeeded"
+        if not is_undo:
+            output = event.output
+            yield Row("knowledge_steps", key, (*key, capability, prepared, output))
+        yield Row("knowledge_acts", (leaf.seq,), (leaf.seq, capability, prepared, output, int(is_undo)))
+
+
+PROJECTION: Final = Projection(
+    area="knowledge",
+    tables={
+        "knowledge_steps": ("run", "step", "capability", "prepared", "output"),
+        "knowledge_acts": ("seq", "capability", "prepared", "output", "is_undo"),
+    },
+    keys={"knowledge_steps": 2, "knowledge_acts": 1},
+    migrations=(
+        Migration(
+            1,
+            "acts",
+            """
+CREATE TABLE knowledge_steps(
+  run TEXT NOT NULL, step TEXT NOT NULL, capability TEXT, prepared TEXT, output TEXT, PRIMARY KEY(run, step)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE knowledge_acts(
+  seq INTEGER NOT NULL, capability TEXT, prepared TEXT, output TEXT, is_undo INTEGER, PRIMARY KEY(seq)
+) STRICT, WITHOUT ROWID;
+""",
+        ),
+    ),
+    kinds=frozenset({"step.started", "step.succeeded", "compensation.succeeded"}),
+    fold=_rows,
+)
+"""Which entries say what a store must have: acts that succeeded and acts that were taken back, with the commitments to what each
+had prepared and said."""
 
 
 def offer(_app: GlobalContext, _ground: Ground) -> None:

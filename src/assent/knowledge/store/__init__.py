@@ -3,7 +3,17 @@
 from assent.knowledge.store._file import SqlCipherStore, erase, recover
 from assent.knowledge.store._rows import BLOCK_BYTES, NAME_BYTES_MAX, MemoryStore
 from assent.knowledge.store.keys import KeySource, MemoryKeys
-from assent.knowledge.store.ports import Buffer, Event, Generation, Held, Piece, Rewriter, Run, Store
+from assent.knowledge.store.ports import (
+    Buffer,
+    Event,
+    Generation,
+    Held,
+    Piece,
+    Recorded,
+    Rewriter,
+    Run,
+    Store,
+)
 
 __all__ = [
     "BLOCK_BYTES",
@@ -16,6 +26,7 @@ __all__ = [
     "MemoryKeys",
     "MemoryStore",
     "Piece",
+    "Recorded",
     "Rewriter",
     "Run",
     "SqlCipherStore",

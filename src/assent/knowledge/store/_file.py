@@ -16,7 +16,7 @@ from assent.knowledge.store._database import STEPS, DamagedError, Database
 from assent.knowledge.store._rows import NOBODY, MemoryStore, checked_name, place_of
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.knowledge.store.keys import KeyRing, KeySource
-from assent.knowledge.store.ports import Event
+from assent.knowledge.store.ports import Event, Recorded
 
 _PLAIN_HEADER: Final = b"SQLite format 3\0"
 _BUSY_S: Final = 10
@@ -98,7 +98,7 @@ def _is_locked(held: int) -> bool:
 class SqlCipherStore(MemoryStore):
     """A store that lasts. Without `keys` nothing is encrypted, which must be said by name, each time: `encryption="off"`.
 
-    `expected`: the number and root (hex) of a generation that the record knows; a file without it was rolled back, and one that
+    `expected`: a generation that the record knows; a file without it, or without its undo, was rolled back, and one that
     has none was made anew. `actor` and `reason`: who does what is done with the store, for its events. `salt` gives 16 bytes
     that nobody can know, and never twice: keys and nonces are made of them. Raises, besides what keys raise, `InputError`
     `KNOWLEDGE_STORE_FOREIGN`, `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and
@@ -114,7 +114,7 @@ class SqlCipherStore(MemoryStore):
         now_ms: Callable[[], int],
         salt: Callable[[], bytes],
         encryption: Literal["on", "off"] = "on",
-        expected: tuple[int, str] | None = None,
+        expected: Recorded | None = None,
         actor: str = "",
         reason: str = "",
         cache_bytes: int = 160 << 20,
@@ -147,18 +147,19 @@ class SqlCipherStore(MemoryStore):
             self._set("tenant", self._tenant.hex())
             self._note("disable" if self._keys is None else "enable", reason=self._reason)
 
-    def _judge(self, expected: tuple[int, str] | None) -> None:
+    def _judge(self, expected: Recorded | None) -> None:
         if self._meta("tenant", "") != self._tenant.hex():
             raise self._foreign()
         if expected is None or not self.head().number:
             return
-        number, root = expected
+        number, root, is_undone = expected
         if not self._ask(
-            "SELECT 1 FROM generations WHERE number = ? AND root = ?", (number, bytes.fromhex(root))
+            "SELECT 1 FROM generations WHERE number = ? AND root = ? AND undone >= ?",
+            (number, bytes.fromhex(root), is_undone),
         ):
             raise InputError(
                 "KNOWLEDGE_STORE_ROLLED_BACK",
-                f"the store is older than the record: it does not have generation {number}, or not that one",
+                f"the store is older than the record: it does not have generation {number}, or not as it was left",
                 path=str(self._place.store),
                 hint="remove it and index again; find out who could write to the state directory",
             )

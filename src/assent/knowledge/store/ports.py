@@ -36,6 +36,14 @@ class Generation(msgspec.Struct, frozen=True):
     root: str
 
 
+class Recorded(NamedTuple):
+    """A generation that the record knows: its number and root (hex), and whether it was taken back since."""
+
+    number: int
+    root: str
+    is_undone: bool = False
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that was done with a store or its keys, to be put on the record by who does it."""
 

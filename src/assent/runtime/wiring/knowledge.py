@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from assent import system
-from assent.capabilities.knowledge.area import ACTS
 from assent.errors import InputError
-from assent.journal import PAGE, OneOf, Where, at_once
+from assent.journal import at_once, rows_at_once
 from assent.runtime._ledger import reading
 from assent.runtime.settings.effective import Settings
-from assent.spec.ids import RunId
+from assent.spec.ids import Commitment
 
 if TYPE_CHECKING:
     from assent.capabilities.knowledge import Library
-    from assent.knowledge.store import KeySource, SqlCipherStore
+    from assent.knowledge.store import KeySource, Recorded, SqlCipherStore
     from assent.sandbox import Sandbox
 
 _DIGESTS: Final = "digests"
 _ERASED: Final = "knowledge.erase_tenant"
+_INDEX: Final = "knowledge.index"
 
 
 def library_of(settings: Settings) -> Library:
@@ -98,23 +98,37 @@ def _store(settings: Settings) -> SqlCipherStore:
     )
 
 
-def _recorded(state: Path, tenant: str) -> tuple[int, str] | None:
-    """The last generation of a tenant that the ledger has, and its root: a store without it was rolled back."""
+def _recorded(state: Path, tenant: str) -> Recorded | None:
+    """The last change of a tenant's store that the ledger has: a store without it was rolled back."""
+    from assent.knowledge.store import Recorded
+
+    undone: Recorded | None = None
     with reading(state) as journal:
         if journal is None:
             return None
-        where: Where = {"capability": OneOf(tuple(ACTS)), "status": "succeeded"}
-        for row in at_once(journal.rows("steps", where, limit=PAGE, newest_first=True)):
-            # By their fields: the kinds of events are imported by nobody who looks at none.
-            events: list[Any] = [leaf.event for leaf in at_once(journal.events(RunId(str(row["run_id"]))))]
-            for event in events:
-                if event.kind != "step.succeeded" or event.step != row["step"]:
-                    continue
-                said = json.loads(at_once(journal.payload(event.output)) or b"{}")
-                if said.get("tenant") == tenant:
-                    erased = row["capability"] == _ERASED or not said["generation"]
-                    return None if erased else (said["generation"], said["root"])
-    return None
+
+        def told(
+            commitment: object,
+        ) -> dict[str, Any]:  # `Any`: what an act said; nothing of one that was erased
+            body = None if commitment is None else at_once(journal.payload(Commitment(str(commitment))))
+            said: dict[str, Any] = json.loads(body or b"{}")
+            return said
+
+        for act in rows_at_once(journal, "knowledge_acts", newest_first=True):
+            said = told(act["output"])
+            if said.get("tenant") != tenant:
+                continue
+            if act["capability"] == _ERASED:
+                return undone
+            number: int = said["generation"]
+            if number <= told(act["prepared"]).get("state", {}).get("before", 0):
+                continue  # It changed nothing, and neither did taking it back.
+            if not act["is_undo"]:
+                # What was made before a store that somebody removed began anew is not in the later one.
+                return undone if undone and undone.number <= number else Recorded(number, said["root"])
+            if act["capability"] == _INDEX and undone is None:
+                undone = Recorded(number, said["root"], is_undone=True)
+    return undone
 
 
 def _erase(settings: Settings, who: str) -> None:

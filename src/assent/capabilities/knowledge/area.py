@@ -34,6 +34,8 @@ from assent.spec.values.json_fields import number, text
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from assent.capabilities.area import Check, Ground, Words
     from assent.errors import Json
     from assent.invocation import GlobalContext
@@ -238,6 +240,11 @@ def offer(_app: GlobalContext, _ground: Ground) -> None:
     """Nothing: the keys of the stores are the roof's (`runtime/wiring/knowledge_keys.py`), and so it offers the library."""
 
 
+def _is_plain(store: Path) -> bool:
+    with store.open("rb") as file:
+        return file.read(15) == b"SQLite format 3"
+
+
 def checks(ground: Ground) -> Iterator[Check]:
     """The folders that are to be indexed, and whether anything was."""
     from assent.capabilities.area import Check
@@ -249,5 +256,6 @@ def checks(ground: Ground) -> Iterator[Check]:
             yield Check(f"knowledge: {name}", "warning", f"there is no folder `{folder}`", hint)
     stores = [*(ground.state / STORE).glob("*.db")]
     if stores:
-        how = "not encrypted" if ground.said.get("encryption") == "off" else "encrypted"
+        # As the files are: the setting may say how the next store is made.
+        how = "not encrypted" if any(map(_is_plain, stores)) else "encrypted"
         yield Check("knowledge", "ok", f"{count_text(len(stores), 'store')}, {how}")

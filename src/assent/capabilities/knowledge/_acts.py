@@ -463,8 +463,11 @@ class ForgetEffect:
         """Remove them."""
         library = context.app.get(Library)
         library.folder_of(parameters.repository)
-        there = [path for path in parameters.paths if library.store.file(parameters.repository, path)]
-        last = library.store.forget(parameters.repository, parameters.paths, rewriters())
+        roles = frozenset(context.principal.roles)
+        # What who asks may not see is as if it were not there: neither removed nor counted.
+        seen = [path for path in parameters.paths if library.may_see(path, roles)]
+        there = [path for path in seen if library.store.file(parameters.repository, path)]
+        last = library.store.forget(parameters.repository, seen, rewriters())
         library.look_anew()
         return Forgotten(
             tenant=library.tenant,

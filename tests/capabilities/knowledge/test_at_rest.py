@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from assent.runtime.wiring.knowledge import _recorded
+from tests.support.bodies import user
 from tests.support.knowledge_places import ADA, called, furnish, opened, refused, write
 from tests.support.shelves import told_in
 
@@ -305,3 +306,19 @@ async def test_a_repository_of_no_files_has_no_generation(tmp_path: Path) -> Non
         await called(rt, "forget", repository="code")
     assert _recorded(work / ".assent", "workspace") is None
     assert _recorded(work / ".assent", "elsewhere") is None
+
+
+async def test_what_one_may_not_see_is_neither_forgotten_nor_counted(tmp_path: Path) -> None:
+    work = furnish(
+        tmp_path,
+        {"a.py": "def first(): ...\n", "people/b.py": "def second(): ...\n"},
+        '[knowledge.labels.staff]\npaths = ["src/people/*"]\nroles = ["hr"]\n',
+    )
+    hugo = user("hugo", "hr")
+    asked: dict[str, Any] = {"repository": "code", "paths": ["src/people/b.py", "src/none.py"]}
+    async with opened(work) as rt:
+        await called(rt, "index", repository="code")
+        assert (await called(rt, "forget", **asked))["forgotten"] == 0
+        assert len((await called(rt, "search", hugo, query="second"))["hits"]) == 1
+        assert (await called(rt, "forget", hugo, **asked))["forgotten"] == 1
+        assert not (await called(rt, "search", hugo, query="second"))["hits"]

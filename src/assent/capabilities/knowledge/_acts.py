@@ -570,11 +570,13 @@ class ForgetEffect:
         """Remove them."""
         library = context.app.get(Library)
         library.folder_of(parameters.repository)
-        named = {*parameters.paths}
+        roles = frozenset(context.principal.roles)
+        # What who asks may not see is as if it were not there: neither removed nor counted.
+        named = {path for path in parameters.paths if library.may_see(path, roles)}
         there = [  # What is in an archive goes with it.
             one.path
             for one in library.store.files(parameters.repository)
-            if named & {one.path, one.path.split(f"{MEMBERS}/")[0]}
+            if named & {one.path, one.path.split(f"{MEMBERS}/")[0]} and library.may_see(one.path, roles)
         ]
         last = library.store.forget(parameters.repository, named | {*there}, rewriters())
         library.look_anew()

@@ -15,9 +15,18 @@ import msgspec
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
 
 CANDIDATES_MAX: Final = 20_000
-"""Texts of one file that look like a secret and are none. What looks so after that many is removed unseen: looking takes time."""
+"""Texts of one file that look like a secret and are none, a long one as many. What looks so after that many is removed unseen:
+looking takes time."""
+CANDIDATE_BYTES: Final = 1024
+"""Of a longer text that looks like a secret, so many count as one."""
+AHEAD_BYTES: Final = 8 << 10
+"""How far is looked for the next secret behind one, first. A rule that waits for its end looks at all that follows, else."""
+END_BYTES: Final = 2 << 10
+"""What is seen behind a secret before its end is believed: no rule reads on further in what ends a secret."""
 VALUE_BYTES_MAX: Final = 1024
 """Bytes of an assigned value that are looked at."""
+_LINE_BYTES: Final = 200
+"""Of a name's line, so many bytes before it are looked at."""
 _MEMORY_BYTES: Final = 64 << 20
 _DROPPED: Final = "¦"
 
@@ -114,13 +123,19 @@ def automaton(
     """A pattern over bytes, in linear time."""
     import re2
 
+    return re2.compile(pattern.encode(), _options(groups=groups, utf_8=utf_8))
+
+
+def _options(*, groups: bool = False, utf_8: bool = False) -> Any:  # `Any`: as above
+    import re2
+
     options = re2.Options()
     if not utf_8:
         options.encoding = re2.Options.Encoding.LATIN1  # bytes are bytes
     options.max_mem = _MEMORY_BYTES
     options.log_errors = False
     options.never_capture = not groups
-    return re2.compile(pattern.encode(), options)
+    return options
 
 
 class _Lane(NamedTuple):
@@ -129,12 +144,20 @@ class _Lane(NamedTuple):
     rules: tuple[Rule, ...]
     automaton: Any  # `Any`: as above
     words: frozenset[bytes]
+    keywords: Any  # `Any`: as above
+    """Which rules, by their place, have a keyword in a text in small letters."""
 
 
 def _lane(rules: Sequence[Rule], words: Iterable[str] = ()) -> _Lane:
+    import re2
+
     # Anchored, so that it need not look backwards for where a match began: all rules at once, read backwards, are slow.
     every = automaton(f"(?s:.*?)(?:{'|'.join(f'(?:{rule.pattern})' for rule in rules)})")
-    return _Lane(tuple(rules), every, frozenset(word.encode() for word in words))
+    keywords = re2.Set.SearchSet(_options())
+    for rule in rules:
+        keywords.Add(b"|".join(re2.escape(word.encode()) for word in rule.keywords))
+    keywords.Compile()
+    return _Lane(tuple(rules), every, frozenset(word.encode() for word in words), keywords)
 
 
 @cache
@@ -203,16 +226,23 @@ class _Looking:
                 yield from self._in_lane(lane)
 
     def _in_lane(self, lane: _Lane) -> Iterator[Hit]:
-        at = 0
-        while (seen := lane.automaton.match(self._data, at)) is not None:
+        at, size = 0, len(self._data)
+        ahead = size
+        while True:
+            until = min(at + ahead, size)
+            seen = lane.automaton.match(self._data, at, until)
+            if until < size and (seen is None or seen.end() + END_BYTES > until):
+                ahead *= 8
+                continue
+            if seen is None:
+                return
             # Which rule it was, and where it began: the automaton tells the end alone.
-            end = seen.end()
-            text = self._data[at:end].lower()
+            end, ahead = seen.end(), AHEAD_BYTES
             begins = [
                 (found.start(), rule)
-                for rule in lane.rules
-                if any(word.encode() in text for word in rule.keywords)
-                and (found := automaton(rule.pattern).search(self._data, at, end + 1)) is not None
+                for place in sorted(lane.keywords.Match(self._data[at:end].lower()))
+                for rule in [lane.rules[place]]
+                if (found := automaton(rule.pattern).search(self._data, at, end + 1)) is not None
             ]
             at = min((begin for begin, _ in begins), default=end - 1) + 1
             for begin, rule in begins:
@@ -227,7 +257,10 @@ class _Looking:
         assert found is not None  # INVARIANT: it was found there, and RE2 saw what stands behind the end
         group = next((one for one in range(1, len(found.groups()) + 1) if found.span(one)[0] >= 0), 0)
         begin, end = found.span(group)
-        return Hit(begin, end, rule.id) if self._is_one(rule, self._data[begin:end]) else None
+        if self._is_one(rule, self._data[begin:end]):
+            return Hit(begin, end, rule.id)
+        self._candidates += len(found[0]) // CANDIDATE_BYTES
+        return None
 
     def _has_needs(self, rule: Rule) -> bool:
         if not rule.needs:
@@ -267,7 +300,8 @@ class _Looking:
 
     def _assigned_hit(self, name_begin: int, begin: int, end: int) -> Hit | None:
         data = self._data
-        line = data.rfind(b"\n", 0, name_begin) + 1
+        first = max(name_begin - _LINE_BYTES, 0)
+        line = data.rfind(b"\n", first, name_begin) + 1 or first
         before = _NAME_BEFORE.search(data, max(line, name_begin - 64), name_begin)
         after = _NAME_AFTER.match(data, name_begin)
         assert after is not None  # INVARIANT: every name of an assigned rule is made of these
@@ -275,11 +309,15 @@ class _Looking:
         if _HUMP.sub("_", name.decode()).lower().endswith(_file().about):
             return None
         between = data[after.end() : begin].rstrip(b"\"'`\\bBfFrRuUL@$")
-        if not between.strip() and not _COMMAND.search(data[max(line, name_begin - 200) : name_begin]):
+        if not between.strip() and not _COMMAND.search(data[line:name_begin]):
             return None
         if data[begin - 1] not in _ENDS and between.rstrip().endswith((b"(", b",")):
             return None  # an expression
-        rule = next(one for one in _assigned() if automaton(one.pattern).match(data, name_begin) is not None)
+        rule = next(
+            one
+            for one in _assigned()
+            if automaton(one.pattern).match(data, name_begin, after.end()) is not None
+        )
         value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
         if not value or not self._is_one(rule, value):
             return None

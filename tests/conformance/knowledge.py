@@ -151,6 +151,7 @@ CASES: Final = (
     reading("prove", {"chunk": "src/parser.py::1", **_CODE}, [{"chunk": ""}], Escape(_OUTSIDE, "KNOWLEDGE_CHUNK_UNKNOWN")),
     reading("status", {}, []),
     reading("verify", {}, []),
+    reading("export", _CODE, [{"after": -1, **_CODE}], _UNKNOWN),
     reading("plan", _CODE, [{"repository": ""}], _UNKNOWN),
     Case(
         "knowledge.forget",

@@ -30,7 +30,7 @@ ALLOWED: Final = {
     "cli/hook/_owner.py": "where the owner of the state listens: the house's own client takes twice as long to load",
     "cli/plugins/_make.py": "a scaffold in the folder that is named; `plugin test` looks whether a file of that name is there",
     "cli/plugins/_trust.py": "whether a plugin is named at all, before anything is asked for one more hint to an error",
-    "cli/record/_audit.py": "KEY or a file with it; the proof goes to the file that is named",
+    "cli/record/_proof.py": "KEY or a file with it",
     "cli/runs/_history.py": "an attachment goes to the file that is named",
     "cli/runs/_replay.py": "RUN or a snapshot's file",
     "cli/runs/_workflow.py": "PLAN or a workflow's file",

@@ -97,7 +97,7 @@ def _follow(door: Door, next_due: Callable[[int], set[str]]) -> int:
             if code not in (OK, *_MAY_PASS):
                 return code
             if code == OK:
-                due.remove(name)
+                due.discard(name)
         pause_ms = min(2 * pause_ms or _RETRY_MS, _RETRY_MAX_MS) if due else 0
         tried_again_at = clock.monotonic_ms() + pause_ms
         if due:

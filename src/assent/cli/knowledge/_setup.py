@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from assent.cli._arguments import read_bytes
 from assent.cli._command import Group, command
 from assent.cli._door import Door
 from assent.cli.knowledge._acts import asked
@@ -15,6 +16,8 @@ from assent.cli.runs._run import wait_option
 from assent.errors import InputError
 from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
+
+_PEM_BYTES_MAX: Final = 1 << 16
 
 model: Final = Group(
     "model",
@@ -107,8 +110,8 @@ def _public_key(path: Path) -> str:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        found = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm):
+        found = load_pem_public_key(read_bytes(path, what="the public key", most=_PEM_BYTES_MAX))
+    except (ValueError, UnsupportedAlgorithm):
         found = None
     if not isinstance(found, X25519PublicKey):
         raise InputError(

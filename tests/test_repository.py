@@ -193,6 +193,7 @@ SMALL: Final = {
     "plugins.worker.process": "the first lines of a process of its own",
     "policy._permissions": "asked before the gate is loaded",
     "runtime.runs._captured_changes": _SUBJECT,
+    "runtime.service.answers._knowledge": "the answers of one subject, beside those of others",
     "runtime.service.schema": _LOADED_LATER,
     "sandbox._programs": "runs in processes in which nothing else of the house is loaded",
     "spec.events._calls": "the events of one subject, beside those of others",

@@ -77,7 +77,7 @@ def with_model(stage: Stage) -> None:
     """The repository was indexed, and a model stands beside the workspace."""
     indexed(stage)
     tiny_model(stage.root / "tiny")
-    stage.shown[str(stage.root)] = "/home/ada"
+    stage.shown[str(stage.root)] = "/srv/models"
 
 
 def used(stage: Stage) -> object:

@@ -81,10 +81,11 @@ def with_model(stage: Stage) -> None:
 
 
 def used(stage: Stage) -> object:
-    """The model of the store."""
+    """The model of the store, wherever it was."""
     library = library_of(_settings(stage))
     try:
-        return library.models.kept()
+        kept = library.models.kept()
+        return None if kept is None else kept.record
     finally:
         library.close()
 

@@ -377,6 +377,7 @@ _STATE_FILES: Final = {
     "plans",
     "knowledge",
     "keys",
+    "models",
     "blobs",
     "ledger.db",
     "ledger.db-shm",

@@ -77,12 +77,16 @@ class IndexEffect:
 
     def reconcile(self, context: LocalContext, parameters: Repository) -> Reconciliation:
         """Without a later generation it did nothing. What is indexed already is not indexed again."""
-        before, last = _before(context), context.app.get(Library).store.last(parameters.repository).number
-        return Reconciliation(Verdict.NO if last == before else Verdict.UNKNOWN)
+        return _reconciled(context, parameters.repository)
 
     def compensate(self, context: LocalContext, parameters: Repository) -> None:
         """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
         _take_back(context, parameters.repository, f"the repository `{parameters.repository}` was")
+
+
+def _reconciled(context: LocalContext, repository: str) -> Reconciliation:
+    last = context.app.get(Library).store.last(repository).number
+    return Reconciliation(Verdict.NO if last == _before(context) else Verdict.UNKNOWN)
 
 
 def _take_back(context: LocalContext, repository: str, what: str) -> None:
@@ -171,9 +175,9 @@ class UseModelEffect:
         model = _model(library.models.use(parameters.folder, parameters.endpoint, context))
         return Used(model=model, generation=library.store.last(MODELS).number)
 
-    def reconcile(self) -> Reconciliation:
-        """What is used already is not taken down again."""
-        return Reconciliation(Verdict.NO)
+    def reconcile(self, context: LocalContext) -> Reconciliation:
+        """Without a later generation it did nothing. What is used already is not taken down again."""
+        return _reconciled(context, MODELS)
 
     def compensate(self, context: LocalContext) -> None:
         """Have the model of before."""

@@ -233,10 +233,11 @@ async def test_past_a_limit_that_is_set_the_archive_is_left_out_by_name(
             assert [one["because"] for one in planned["first_left_out"]] == ([because] if because else [])
 
 
-async def test_what_is_forgotten_of_an_archive_is_all_that_is_in_it(tmp_path: Path) -> None:
-    async with opened(furnish(tmp_path, {"old.zip": zip_of(OLD), "new.py": "new = 1\n"})) as rt:
+@pytest.mark.parametrize("place", ["old.zip", "wow!/old.zip"])
+async def test_what_is_forgotten_of_an_archive_is_all_that_is_in_it(tmp_path: Path, place: str) -> None:
+    async with opened(furnish(tmp_path, {place: zip_of(OLD), "new.py": "new = 1\n"})) as rt:
         await called(rt, "index", repository="code")
-        gone = await called(rt, "forget", repository="code", paths=["src/old.zip"])
+        gone = await called(rt, "forget", repository="code", paths=[f"src/{place}"])
         assert gone["forgotten"] == 2
         assert (await called(rt, "search", query="quartz feldspartal"))["hits"] == []
 

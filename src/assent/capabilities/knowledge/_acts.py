@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 import msgspec
 from pydantic import Field, model_validator
 
-from assent.capabilities.knowledge._library import WHOLE, Indexed, Library
+from assent.capabilities.knowledge._library import WHOLE, Indexed, Library, with_archives
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.chunks import LeftOut
 from assent.knowledge.manifest import Listed, bundled, bundled_leaf
-from assent.knowledge.sources import MEMBERS, Skipped
+from assent.knowledge.sources import Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
@@ -580,7 +580,7 @@ class ForgetEffect:
         there = [  # What is in an archive goes with it.
             one.path
             for one in library.store.files(parameters.repository)
-            if named & {one.path, one.path.split(f"{MEMBERS}/")[0]} and library.may_see(one.path, roles)
+            if not named.isdisjoint(with_archives(one.path)) and library.may_see(one.path, roles)
         ]
         last = library.store.forget(parameters.repository, named | {*there}, rewriters())
         library.look_anew()

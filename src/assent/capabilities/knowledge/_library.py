@@ -360,11 +360,11 @@ class Library:
 
     def labels_of(self, path: str) -> list[Label]:
         """The labels that a file has; one in an archive has those of the archive, too. Who may see it has one role of each."""
-        *archives, _ = accumulate(path.split(f"{MEMBERS}/"), f"{{}}{MEMBERS}/{{}}".format)
+        places = with_archives(path)
         return [
             one
             for one in self.labels
-            if any(glob_matches(pattern, each) for pattern in one.paths for each in (path, *archives))
+            if any(glob_matches(pattern, each) for pattern in one.paths for each in places)
         ]
 
     def view(self, roles: frozenset[str]) -> View:
@@ -473,6 +473,11 @@ class _Reader:
         text = self._store.text(row, number).decode()
         language = self._parts[part].languages[file]
         return Told(cut.line, cut.end_line, cut.symbol, language, text, ", ".join(labels))
+
+
+def with_archives(path: str) -> list[str]:
+    """A path, and those of the archives that it may be in: folders have names that end with `!`, too."""
+    return [*accumulate(path.split(f"{MEMBERS}/"), f"{{}}{MEMBERS}/{{}}".format)]
 
 
 def _changed_ms(stamp: Stamp) -> int:

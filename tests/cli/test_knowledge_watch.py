@@ -21,8 +21,8 @@ from assent.cli._exit import FAILED, INTERRUPTED, OK, REFUSED, USAGE, WAITING
 from assent.errors import InputError, WorldError
 from assent.runtime.service import process
 from assent.runtime.service._interrupts import Interrupted
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S = 300
 """Until a test says that something never came; nothing takes so long."""
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]

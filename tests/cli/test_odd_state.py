@@ -15,8 +15,7 @@ import pytest
 
 from assent.cli import main
 from assent.errors.explanations import explanations
-
-PATIENCE_S = 20
+from tests.support.patience import PATIENCE_S
 
 FLOW = """
 name: note

@@ -22,6 +22,7 @@ from assent.runtime.service import requests
 from assent.runtime.wiring.key_store import new_key
 from assent.system import SystemEntropy
 from tests.support.nursery import Nursery
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon
 
 KILLED = -9
@@ -164,7 +165,7 @@ async def test_they_are_made_when_the_server_comes_back_and_nobody_asks(
     async with connect(socket, spool=tmp_path / "spool", told=told) as rt:
         await rt.defer(WRITE, {"path": "1.txt", "content": ""})
         async with daemon(root, env):
-            await asyncio.wait_for(done.wait(), 30)
+            await asyncio.wait_for(done.wait(), PATIENCE_S)
             await rt.flush()
             assert await made(rt) == ["1.txt"]
 
@@ -189,7 +190,7 @@ async def test_whoever_is_told_when_to_come_again_does_not_come_before(
             for name in ("1.txt", "2.txt"):
                 await rt.defer(WRITE, {"path": name, "content": ""})
             for _ in range(2):
-                await asyncio.wait_for(done.acquire(), 30)
+                await asyncio.wait_for(done.acquire(), PATIENCE_S)
     assert (root / "2.txt").exists()
     assert sent.count("/v1/calls") in (2, 3)
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.server.conftest import env, root
+from tests.support.patience import PATIENCE_S
 from tests.support.seeds import dice
 
 __all__ = ["env", "root"]
@@ -101,7 +102,7 @@ def test_whoever_is_killed_each_call_is_carried_out_once(
         dying.join()
     with place.process("serve"):
         (session,) = sessions
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while place.asked("show", session)["status"] != "succeeded" and time.monotonic() < until:
             time.sleep(0.2)
         assert place.asked("undo", session)["status"] == "undone"

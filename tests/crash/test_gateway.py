@@ -31,6 +31,7 @@ from tests.support.crashing import KILLED, noted
 from tests.support.gateway import ALLOW
 from tests.support.nursery import Child, Nursery
 from tests.support.own_places import own_places
+from tests.support.patience import PATIENCE_S
 from tests.support.seeds import SEED, dice
 from tests.support.serving import free_port, key_for
 
@@ -215,7 +216,7 @@ class World:
 
     def settled(self) -> Any:
         """The newest run, once nothing of it is under way."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while True:
             run = self.shown(str(self.runs()[-1]["run_id"]))
             if run["status"] not in UNDER_WAY[2:] and not any(

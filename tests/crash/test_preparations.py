@@ -12,7 +12,8 @@ import pytest
 
 from assent.sandbox import Sandbox
 from tests.support.crashing import Scene
-from tests.support.terminals import PATIENCE_S, Terminals
+from tests.support.patience import PATIENCE_S
+from tests.support.terminals import Terminals
 
 _WORKFLOW = """\
 name: builds

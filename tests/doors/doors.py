@@ -27,6 +27,7 @@ from assent.server._inputs import ident_of, read_named
 from assent.server.pipe._frames import Frame, encode
 from assent.server.who import Gatehouse, Presented
 from assent.system import spawn
+from tests.support.patience import PATIENCE_S
 from tests.support.pipes import Peer, asking, piped
 from tests.support.serving import daemon, free_port
 
@@ -200,7 +201,7 @@ class Http:
     ) -> AsyncIterator[Http]:
         async with (
             served_over_tcp(root, env, certificate) as (url, token),
-            httpx2.AsyncClient(base_url=url, verify=trusted, timeout=30, trust_env=False) as http,
+            httpx2.AsyncClient(base_url=url, verify=trusted, timeout=PATIENCE_S, trust_env=False) as http,
         ):
             yield cls(http, token, f"api_key:{token[:19]}", version_in)
 

@@ -35,6 +35,7 @@ from tests.doors.doors import (
 from tests.doors.stories import STORIES
 from tests.doors.story import JOIN, RESTART, Step, Story, at, filled
 from tests.support.own_places import own_places
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import key_for
 from tests.support.web import authority
 
@@ -74,7 +75,6 @@ roles = ["release"]
 roles = ["release"]
 [identity.users.eve]
 """
-SECONDS: Final = 60
 SHOWN: Final = 240
 NEWEST: Final = 500
 """More entries than one story leaves."""
@@ -343,7 +343,7 @@ async def test_every_door_tells_the_same(
             emptied(house.root)
             tellings[house.door] = Telling(story, house)
             works.append(tellings[house.door].tell(door))
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE_S):
             faults = await asyncio.gather(*works, return_exceptions=True)
     for fault in faults:
         if fault is not None:

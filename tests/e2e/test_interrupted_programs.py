@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.nursery import Nursery
-from tests.support.terminals import PATIENCE_S, Terminals, terminals_with_programs
+from tests.support.patience import PATIENCE_S
+from tests.support.terminals import Terminals, terminals_with_programs
 
 _WORKFLOW = """\
 name: {name}

@@ -11,7 +11,8 @@ import pexpect
 import pytest
 
 from tests.support.nursery import Nursery
-from tests.support.terminals import PATIENCE_S, Terminals, terminals_with_programs
+from tests.support.patience import PATIENCE_S
+from tests.support.terminals import Terminals, terminals_with_programs
 
 # Each ends only when somebody has seen what it printed first.
 _WORKFLOW = """\

@@ -37,6 +37,7 @@ from tests.support.bodies import (
     rule,
     workflow,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
 
@@ -480,7 +481,7 @@ async def test_a_run_that_is_cancelled_while_it_is_looked_at_has_no_key_after(
             holder = (await rt.run(keyed("a", ASK))).run_id
             former = (await rt.run(keyed("b"))).run_id
             newest = (await rt.run(keyed("c", on_busy="cancel_waiting"))).run_id
-    async with place.open() as rt, asyncio.timeout(20):
+    async with place.open() as rt, asyncio.timeout(PATIENCE_S):
         rt.engine.take_over()
         if first == "line_up":
             assert not await rt.engine.line_up(former)
@@ -521,7 +522,7 @@ async def test_a_run_that_is_cancelled_while_it_comes_on_record_is_cancelled_the
 
     Where its beginning is not kept, nothing of it is: not the cancel alone either.
     """
-    async with place.open() as rt, asyncio.timeout(20):
+    async with place.open() as rt, asyncio.timeout(PATIENCE_S):
         await rt.run(keyed("a", ASK))
         slow = Slow(rt, fault)
         asked = asyncio.ensure_future(rt.run(keyed("b")))
@@ -542,7 +543,7 @@ async def test_a_run_that_is_cancelled_while_it_comes_on_record_is_cancelled_the
 
 
 async def test_a_run_comes_into_line_also_where_whoever_asked_for_it_has_left(place: Place) -> None:
-    async with place.open() as rt, asyncio.timeout(20):
+    async with place.open() as rt, asyncio.timeout(PATIENCE_S):
         holder = (await rt.run(keyed("a", ASK))).run_id
         slow = Slow(rt)
         asked = asyncio.ensure_future(rt.run(keyed("b")))

@@ -12,6 +12,7 @@ import pytest
 from assent.engine.drive._actor import RunActor
 from assent.errors import InputError
 from tests.support.bodies import Pause, Place, boom, put, workflow
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "is rolled back"])
@@ -53,7 +54,7 @@ async def test_a_run_whose_caller_left_is_let_go_of_once_it_has_ended(place: Pla
         [run] = await rt.unfinished()
         assert rt._core.running.under_way() == [run]
         pause.go_on.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while await rt.unfinished():  # noqa: ASYNC110 - it goes on by itself, and nobody is told when it ends
                 await asyncio.sleep(0.001)
         with pytest.raises(InputError, match="has already ended"):

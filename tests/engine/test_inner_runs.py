@@ -13,6 +13,7 @@ from assent.runtime.runs._session import Session
 from assent.spec.ids import RunId, StepKey
 from assent.spec.states import RunState
 from tests.support.bodies import Bench, Place, fail, policy, put, put_spec, rule, states, workflow
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
 
@@ -28,7 +29,7 @@ async def begun(rt: Bench, session: Session, *steps: dict[str, Any]) -> tuple[as
     """The call of a workflow that comes to wait for a person, and the run that it began."""
     step = StepKey(f"step_{len((await rt.show(session.run_id)).steps) + 1}")
     calling = asyncio.ensure_future(session.call(RUN, {"workflow": workflow(*steps)}))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (inner := await rt.engine.inner_of(session.run_id, step)) is None:  # noqa: ASYNC110 - it is asked for
             await asyncio.sleep(0.01)
         while True:

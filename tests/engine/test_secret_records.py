@@ -26,6 +26,7 @@ from assent.spec.events.kinds import SecretAccessed
 from assent.spec.ids import RunId
 from assent.spec.secret_text import SecretText
 from tests.support.bodies import Place, code, policy
+from tests.support.patience import PATIENCE_S
 
 VALUE = "correct horse battery staple"
 
@@ -179,11 +180,11 @@ async def test_a_thread_that_asks_while_its_runtime_closes_is_refused_and_not_le
         rt.register(spec, send)
         rt.secrets.add(Vault())
         call = asyncio.create_task(rt.call("mail.send", {}))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await begun.wait()
     assert ended == ["RUNTIME_CLOSED"]
     call.cancel()
-    await asyncio.wait({call}, timeout=30)
+    await asyncio.wait({call}, timeout=PATIENCE_S)
 
 
 CRASHING = """

@@ -31,6 +31,7 @@ from tests.support.bodies import (
     states,
     workflow,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("every_run_replays_equal")
 
@@ -489,7 +490,7 @@ async def test_a_run_that_was_interrupted_is_shown_so_until_somebody_resumes_it(
     async with place.open() as rt:
         assert (await rt.show(run)).status is RunState.INTERRUPTED
         assert [line.status for line in (await rt.runs()).runs] == ["interrupted"]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await rt.wait(run)).status is RunState.INTERRUPTED
         assert await rt.unfinished() == [run]
         coming = asyncio.ensure_future(rt.wait(run))

@@ -27,6 +27,7 @@ from tests.support.bodies import (
     states,
     workflow,
 )
+from tests.support.patience import PATIENCE_S
 
 
 async def test_no_effect_of_a_run_that_broke_lives_on(place: Place) -> None:
@@ -69,7 +70,7 @@ async def test_who_waits_for_the_record_of_a_run_that_broke_is_told_why(place: P
             await slow(context)
         finally:
             with pytest.raises(RuntimeError) as refused:
-                await asyncio.wait_for(rt.engine.settle(RunId(context.run)), 20)
+                await asyncio.wait_for(rt.engine.settle(RunId(context.run)), PATIENCE_S)
             told.append(str(refused.value))
 
     def listen(run: RunId, n: int | None, at_ms: int, event: Any) -> None:
@@ -104,7 +105,7 @@ async def test_who_waits_for_the_record_of_a_run_that_stops_is_told_that_nothing
         closing = asyncio.ensure_future(rt.close())
         await asyncio.sleep(0)
         with pytest.raises(InputError, match="records nothing more"):
-            await asyncio.wait_for(actor.settle(), 20)
+            await asyncio.wait_for(actor.settle(), PATIENCE_S)
         ended.set()
         await asyncio.wait({closing, held})
 
@@ -148,7 +149,7 @@ async def test_a_run_that_stops_prepares_no_further_attempt(place: Place) -> Non
     steps = [put(key, depends_on=[], retry=retry) for key in "ab"]
     async with place.open() as rt:
         running = asyncio.ensure_future(rt.run(workflow(*steps, put("held", depends_on=[]))))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (  # noqa: ASYNC110 - it goes on by itself, and nobody is told of an attempt
                 not await rt.unfinished()
                 or rt.kinds((await rt.unfinished())[0]).count("step.attempt_failed") < 2
@@ -186,7 +187,7 @@ async def test_a_step_that_was_not_begun_yet_is_put_away_without_a_warning(place
     """Its effect is due, and the runtime closes before the loop comes to it; the next owner begins it."""
     async with place.open() as rt:
         running = asyncio.ensure_future(rt.run(workflow(put("a"), put("b"))))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not (actors := [*rt.engine._actors.values()]) or not actors[0]._busy:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         await rt.close()

@@ -35,6 +35,7 @@ from tests.mcp.test_http import HELLO, agent
 from tests.support.gateway import COMPENSATED, UPSTREAM
 from tests.support.mcp_upstream import HIDDEN, ORDERS, Upstream
 from tests.support.own_places import own_places
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon, key_for, over_tcp
 from tests.support.web import Asked, Reply, Site, serving
 
@@ -355,7 +356,9 @@ async def acts_as_another(world: World) -> None:
         assert "not-his" in str(await refused(client, "assent_run", **run))
         assert (await call(client, "assent_undo", scope="session"))["run_id"] != mine
     headers = {"accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
+    async with httpx2.AsyncClient(
+        base_url=world.served.doors["http"], headers=headers, timeout=PATIENCE_S
+    ) as http:
         begun = await http.post("/mcp", json=HELLO, headers={"authorization": f"Bearer {world.key()}"})
         session = {"mcp-session-id": begun.headers["mcp-session-id"], "authorization": f"Bearer {his}"}
         said = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
@@ -400,7 +403,7 @@ async def of_task(
         "mcp-name": encode_header_value(task if named is None else named),
     }
     async with httpx2.AsyncClient(
-        base_url=world.served.doors["http"], headers=headers, timeout=30, verify=False
+        base_url=world.served.doors["http"], headers=headers, timeout=PATIENCE_S, verify=False
     ) as http:
         said = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         told = (await http.post("/mcp", json=said)).json()
@@ -435,7 +438,7 @@ async def asks_for_tasks_of_others(world: World) -> None:
 
 async def until(world: World, key: str, task: str, is_so: Callable[[str], bool]) -> Any:
     """A task once its status is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             told = await of_task(world, key, "tasks/get", task)
             if is_so(told["status"]):
@@ -483,7 +486,9 @@ async def answers_its_own_task(world: World) -> None:
 async def stop(world: World, name: str, run: str, how: str = "cancel", **said: Any) -> tuple[int, str | None]:
     """How an agent is answered that wants a run stopped: the status, and what of its first step is by then, or the code."""
     headers = {"authorization": f"Bearer {world.key(name, scopes=['call', 'read', 'plan', 'undo'])}"}
-    async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
+    async with httpx2.AsyncClient(
+        base_url=world.served.doors["http"], headers=headers, timeout=PATIENCE_S
+    ) as http:
         told = await http.post(f"/v1/runs/{run}/{how}", json=said)
     body = told.json()
     return told.status_code, body["error"]["code"] if told.is_error else body["steps"][0]["status"]
@@ -584,7 +589,9 @@ async def approves_for_itself(world: World) -> None:
             with pytest.raises(MCPError):
                 await client.call_tool(tool, {"run": waits["run_id"]})
     headers = {"authorization": f"Bearer {world.key()}"}
-    async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
+    async with httpx2.AsyncClient(
+        base_url=world.served.doors["http"], headers=headers, timeout=PATIENCE_S
+    ) as http:
         said = {"step": waits["step"], "unseen": True}
         told = await http.post(f"/v1/runs/{waits['run_id']}/approve", json=said)
         assert (told.status_code, told.json()["error"]["code"]) == (403, "APPROVER_REFUSED")
@@ -649,7 +656,9 @@ async def says_it_is_another(world: World) -> None:
         assert (await note(client, server="another"))["id"]
         told = [str(client.instructions), str(await client.list_tools())]
     headers = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {world.key()}"}
-    async with httpx2.AsyncClient(base_url=world.served.doors["http"], headers=headers) as http:
+    async with httpx2.AsyncClient(
+        base_url=world.served.doors["http"], headers=headers, timeout=PATIENCE_S
+    ) as http:
         told += [(await http.post(f"/mcp{place}", json=HELLO)).text for place in ("", "/another")]
     assert not [text for text in (*told, str(found)) if "IMPORTANT" in text]
 
@@ -721,7 +730,7 @@ async def takes_it_back(world: World) -> None:
 
 
 async def comes_without_a_key(world: World) -> None:
-    async with httpx2.AsyncClient(base_url=world.served.doors["http"]) as http:
+    async with httpx2.AsyncClient(base_url=world.served.doors["http"], timeout=PATIENCE_S) as http:
         for headers, code in (
             ({}, "NOT_IDENTIFIED"),
             ({"authorization": f"Bearer {world.key()[:-4]}aaaa"}, "NOT_IDENTIFIED"),

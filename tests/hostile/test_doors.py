@@ -26,6 +26,7 @@ from assent.runtime.settings._serve import SUITES, TlsSettings
 from assent.runtime.settings.effective import Settings
 from assent.server.who.origins import Origins
 from assent.server.who.tls import server_context
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon
 from tests.support.web import authority
 
@@ -129,7 +130,7 @@ async def test_whoever_takes_no_alert_to_heart_is_hung_up_on(
         ):
             reader, writer = await asyncio.open_unix_connection(served.doors["socket"])
             writer.write(sent)
-            heard = await asyncio.wait_for(reader.read(), 10)
+            heard = await asyncio.wait_for(reader.read(), PATIENCE_S)
             assert (heard == alert, b"HTTP" in heard) == (alert is not None, False)
             writer.close()
 
@@ -151,7 +152,7 @@ async def test_a_certificate_is_whose_subject_it_names_if_our_authority_vouches_
     tmp_path: Path, files: Path, clean_env: dict[str, str]
 ) -> None:
     async def asked(shown: str | None, method: str, path: str) -> tuple[int, Any]:
-        async with httpx2.AsyncClient(verify=client_context(files, shown)) as client:
+        async with httpx2.AsyncClient(verify=client_context(files, shown), timeout=PATIENCE_S) as client:
             answer = await client.request(method, f"{url}{path}", json={} if method == "POST" else None)
             return answer.status_code, answer.json()
 
@@ -159,7 +160,7 @@ async def test_a_certificate_is_whose_subject_it_names_if_our_authority_vouches_
         assert (await asked("clients", "GET", "/v1/runs"))[0] == 200
         status, body = await asked("clients", "POST", "/v1/resume")
         assert (status, body["error"]["code"]) == (403, "SCOPE_MISSING")
-        async with httpx2.AsyncClient(verify=client_context(files)) as client:
+        async with httpx2.AsyncClient(verify=client_context(files), timeout=PATIENCE_S) as client:
             refused = await client.get(f"{url}/v1/runs")
             # Where a token is to be had, as RFC 9728 has it.
             place = f"{url}/.well-known/oauth-protected-resource"
@@ -172,7 +173,9 @@ async def test_a_certificate_is_whose_subject_it_names_if_our_authority_vouches_
         with pytest.raises((httpx2.HTTPError, ssl.SSLError)):
             await asked("foreign", "GET", "/v1/runs")
         for name in ("evil.example", "127.0.0.1.evil.example", "169.254.169.254"):
-            async with httpx2.AsyncClient(verify=client_context(files, "clients")) as client:
+            async with httpx2.AsyncClient(
+                verify=client_context(files, "clients"), timeout=PATIENCE_S
+            ) as client:
                 answer = await client.get(f"{url}/v1/runs", headers={"host": name})
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "HOST_REFUSED"), name
 

@@ -22,6 +22,7 @@ from assent.server import _streams
 from assent.server._door import Door
 from tests.hostile.test_http_requests import at_rest, opened, until
 from tests.server.conftest import env, root  # noqa: F401  # the workspace that a daemon serves
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Raw, Serving, daemon, key_for, over_tcp
 
 LISTENERS = 200
@@ -158,7 +159,7 @@ async def test_handshakes_that_are_never_ended_are_connections(
         before = opened()
         host, _, port = served.doors["https"][8:].rpartition(":")
         lines = await asyncio.gather(*(asyncio.open_connection(host, int(port)) for _ in range(40)))
-        ended = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in lines)), 10)
+        ended = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in lines)), PATIENCE_S)
         assert set(ended) == {b""}
         for _, writer in lines:
             writer.close()
@@ -197,7 +198,7 @@ def test_few_descriptors_are_left_for_work_and_none_is_no_end(root: Path, env: d
 
         def answered() -> socket.socket:
             """A connection that was answered, as soon as there is one: those before have just left."""
-            ends = time.monotonic() + 20
+            ends = time.monotonic() + PATIENCE_S
             while True:
                 made = socket.socket(socket.AF_UNIX)
                 made.settimeout(20)
@@ -231,7 +232,7 @@ def test_few_descriptors_are_left_for_work_and_none_is_no_end(root: Path, env: d
         answered().close()
     finally:
         process.terminate()
-        _, notes = process.communicate(timeout=30)
+        _, notes = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert re.search(
         "each door takes 50 connections: the limit on open files .* leaves no room for more", notes

@@ -10,6 +10,7 @@ import pytest
 
 from assent import Runtime
 from assent.errors import AssentError
+from tests.support.patience import PATIENCE_S
 
 DIGEST = "ab" * 32
 CAPTURE = f"sandbox/{DIGEST}"
@@ -44,7 +45,7 @@ def seen(folder: Path) -> dict[str, str]:
 async def use(workspace: Path) -> str:
     """The code that somebody is refused with who works there; empty where nobody is."""
     try:
-        async with asyncio.timeout(20), Runtime.open(workspace) as runtime:
+        async with asyncio.timeout(PATIENCE_S), Runtime.open(workspace) as runtime:
             await runtime.call("io.fs.write_file", {"path": "a.txt", "content": "b"})
             runtime.deliveries.list()
     except AssentError as error:

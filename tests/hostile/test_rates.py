@@ -15,6 +15,7 @@ from assent.runtime.settings._serve import DoorRate
 from assent.server.who import Gatehouse, Rates, _rates
 from tests.server.conftest import env, root
 from tests.server.who.test_rates import Clock, come
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import daemon, key_for, over_tcp
 
 __all__ = ["env", "root"]
@@ -62,7 +63,7 @@ async def test_a_source_is_where_it_comes_from_and_is_stopped_before_it_is_looke
     async with daemon(root, env) as served:
         key = key_for(root, env)
         answered: Counter[int] = Counter()
-        async with httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+        async with httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as http:
             for number, header in enumerate((*SPOOFED, *SPOOFED, *SPOOFED)):
                 name, _, value = header.format(n=number).partition(": ")
                 sent = {name: value, "authorization": f"Bearer forged.{number}"}

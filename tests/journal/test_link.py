@@ -22,6 +22,7 @@ from assent.journal.owner import _frames as frames
 from assent.journal.owner import _link
 from assent.journal.owner._owner import connect, socket_path
 from tests.journal.test_owner import Client, _echo, owner, request, serve, sockets, state
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["owner", "sockets", "state"]  # fixtures
 
@@ -196,7 +197,7 @@ async def test_whoever_stops_waiting_says_so(owner: Ownership, state: Path, sock
             await asyncio.wait({waiting})
         else:
             await parts.aclose()  # type: ignore[attr-defined]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await left.wait()
         assert await link.ask(request({})) == {}
 

@@ -35,6 +35,7 @@ from assent.journal import (
 from assent.journal.owner import _frames as frames
 from assent.journal.owner._owner import LOCK_FILE, socket_path
 from assent.journal.owner._serving import Handler
+from tests.support.patience import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -432,7 +433,7 @@ async def test_work_goes_on_when_the_asker_goes_away(owner: Ownership, state: Pa
     client.close()
     await client.writer.wait_closed()
     gone.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await ended.wait()
 
 
@@ -478,7 +479,7 @@ async def test_silent_client_does_not_hold_up_a_closing_owner(
     serve(owner, _echo, sockets)
     reader, writer = await asyncio.open_unix_connection(socket_path(state, sockets))
     assert await _ask(COMMAND, state, sockets, {}) is not None  # By now the silent one was let in, too.
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await owner.close()
         assert await reader.read() == b""
     writer.close()
@@ -498,7 +499,7 @@ async def test_a_closing_owner_lets_go_of_a_client_that_does_not_read(
     client = await Client.of(state, sockets)
     client.ask("req_1")
     assert await client.hear() == frames.Accepted(id="req_1")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await owner.close()
         assert 0 < len(await client.reader.read()) < len(answer)
     client.close()

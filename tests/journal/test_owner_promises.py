@@ -34,6 +34,7 @@ from tests.journal.test_owner import (
     state,
     way,
 )
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["owner", "sockets", "state", "way"]  # fixtures
 
@@ -325,7 +326,7 @@ async def test_asked_again_after_the_first_asker_left_a_stream_it_is_begun_anew(
     second.ask("req_1")
     assert await second.hear() == frames.Accepted(id="req_1")
     first.say(frames.Leave(id="req_1"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await begun.get()
     may_end.set()
     assert await second.hear() == frames.Result(id="req_1", answer={})

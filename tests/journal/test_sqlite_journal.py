@@ -47,6 +47,7 @@ from tests.support.journals import (
     run_id,
     succeeded,
 )
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ async def test_tail_is_sealed_after_a_second_without_further_appends(state: Path
     journal = open_sqlite(state, clock=clock)
     head = await journal.append(created(run_id(1)))
     clock.at_ms += 1_000
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (journal.newest_checkpoint() or (0, ""))[0] != head.size:
             await journal._writer.call(lambda: 0)  # Wakes the writer, which then finds its tail too old.
     await journal.close()

@@ -13,6 +13,7 @@ import pytest
 from assent.journal.owner._owner import socket_path
 from assent.journal.watch import StateWatch
 from tests.journal.test_owner import sockets, state
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["sockets", "state"]  # fixtures
 
@@ -28,7 +29,7 @@ async def sleeps(watch: StateWatch) -> bool:
 
 
 async def woken(watch: StateWatch) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await watch.changed()
 
 
@@ -47,7 +48,7 @@ async def test_a_change_wakes_once(state: Path, sockets: Path) -> None:
             (state / "file").write_text("changed")
             await woken(watch)
             assert await sleeps(watch)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await watch.changed(within_s=0.01)
     assert open_files() == before
 
@@ -85,7 +86,7 @@ async def test_where_nothing_can_be_watched_it_is_looked_at_times(
     monkeypatch.setattr("assent.journal.watch.LOOK_S", 60.0 if within_s == 0.01 else 0.02)
     before = open_files()
     with StateWatch(state, runtime_dir=sockets) as watch:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await watch.changed(within_s)
         assert open_files() == before
     assert open_files() == before
@@ -105,7 +106,7 @@ async def test_an_owner_is_met_until_it_ends(state: Path, sockets: Path, how: st
     with StateWatch(state, runtime_dir=sockets) as watch:
         for _ in range(2):
             watch.meet_owner()
-            owner = await asyncio.wait_for(met.get(), 30)
+            owner = await asyncio.wait_for(met.get(), PATIENCE_S)
             assert await sleeps(watch)
             (state / "file").write_text("changed")
             await woken(watch)
@@ -120,7 +121,7 @@ async def test_an_owner_is_met_until_it_ends(state: Path, sockets: Path, how: st
                 owner.close()
             await woken(watch)
         watch.meet_owner()
-        owner = await asyncio.wait_for(met.get(), 30)
+        owner = await asyncio.wait_for(met.get(), PATIENCE_S)
         owner.close()
         await owner.wait_closed()
     assert met.empty()

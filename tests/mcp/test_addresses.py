@@ -19,6 +19,7 @@ from tests.mcp.test_door import ERAS, meeting
 from tests.mcp.test_news import Heard, asked
 from tests.mcp.test_talking import ANSWERS, NAMED, Person, said
 from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE_S
 from tests.support.talking_upstream import OverHttp, over_http
 
 PLACE = "talk://asks"
@@ -99,10 +100,10 @@ async def test_what_it_tells_of_changes_is_told(
         await asked(met, "subscribe", uri=PLACE)
         assert PLACE in said(await client.call_tool("mcp_talk_watched", {}))
         await client.call_tool("mcp_talk_change", {})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while {*found} != {*CHANGES}:
                 found.append(await heard.news.get())
         await asked(met, "unsubscribe", uri=PLACE)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while PLACE in said(await client.call_tool("mcp_talk_watched", {})):
                 pass

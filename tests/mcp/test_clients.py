@@ -18,6 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from assent.client import Client, connect
 from assent.runtime.service import requests
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import daemon, key_for, over_tcp
 
 Call: TypeAlias = tuple[str, dict[str, Any]]
@@ -85,7 +86,7 @@ async def sdk_stdio(place: Place, model: Model) -> None:
 async def sdk_http(place: Place, model: Model) -> None:
     """The SDK's client over HTTP."""
     async with (
-        httpx2.AsyncClient(headers=place.headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=place.headers, timeout=PATIENCE_S) as http,
         streamable_http_client(place.url, http_client=http) as streams,
     ):
         await _sdk(streams, model)

@@ -22,6 +22,7 @@ from assent.mcp import _http, _kept
 from assent.runtime.service import process, requests
 from assent.runtime.service.requests import Asker
 from assent.runtime.settings.effective import Settings
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon, key_for, over_tcp, told_of
 
 ERAS = ("legacy", "2026-07-28")
@@ -43,7 +44,7 @@ async def agent(served: Serving, key: str, era: str, **more: Any) -> AsyncIterat
     """An agent that has come in with a key; `more` is said of its client."""
     headers = {"authorization": f"Bearer {key}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http,
         Client(
             streamable_http_client(f"{served.doors['http']}/mcp", http_client=http), mode=era, **more
         ) as client,
@@ -96,7 +97,10 @@ async def test_a_session_of_the_transport_is_its_callers_and_ends_with_it(
     root: Path, env: dict[str, str]
 ) -> None:
     over_tcp(root)
-    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as http,
+    ):
         ann, bob = key_for(root, env, "agent:ann"), key_for(root, env, "agent:bob")
 
         async def ask(method: str, key: str, session: str | None, body: Mapping[str, Any]) -> httpx2.Response:
@@ -130,7 +134,9 @@ async def test_a_stream_that_was_cut_off_is_gone_on_with_in_its_own_session(
             "accept": "application/json, text/event-stream",
             "mcp-protocol-version": "2025-11-25",
         }
-        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=headers, timeout=10) as http:
+        async with httpx2.AsyncClient(
+            base_url=served.doors["http"], headers=headers, timeout=PATIENCE_S
+        ) as http:
 
             async def begun() -> dict[str, str]:
                 return {"mcp-session-id": (await http.post("/mcp", json=HELLO)).headers["mcp-session-id"]}
@@ -169,7 +175,9 @@ async def test_who_was_cut_off_can_listen_again(root: Path, env: dict[str, str])
             "authorization": f"Bearer {key_for(root, env, 'agent:bot')}",
             "accept": "application/json, text/event-stream",
         }
-        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=headers, timeout=10) as http:
+        async with httpx2.AsyncClient(
+            base_url=served.doors["http"], headers=headers, timeout=PATIENCE_S
+        ) as http:
             http.headers["mcp-session-id"] = (await http.post("/mcp", json=HELLO)).headers["mcp-session-id"]
 
             async def listen() -> int:
@@ -235,7 +243,10 @@ async def test_sessions_of_one_caller_take_no_room_of_others(
 ) -> None:
     monkeypatch.setattr(_http, "SESSIONS_OF_ONE_MAX", 2)
     over_tcp(root)
-    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as http,
+    ):
         keys = [key_for(root, env, f"agent:{name}") for name in ("ann", "bob")]
 
         async def ask(key: str, session: str | None, body: Mapping[str, Any]) -> httpx2.Response:
@@ -260,7 +271,10 @@ async def test_sessions_of_one_caller_take_no_room_of_others(
 
 async def test_who_is_not_let_in(root: Path, env: dict[str, str]) -> None:
     over_tcp(root)
-    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as http,
+    ):
         user, agent_key = key_for(root, env), key_for(root, env, "agent:ann")
         for headers, status, code in (
             ({}, 401, "NOT_IDENTIFIED"),
@@ -278,7 +292,10 @@ async def test_who_is_not_let_in(root: Path, env: dict[str, str]) -> None:
 async def test_what_two_programs_read_differently_is_no_request(root: Path, env: dict[str, str]) -> None:
     """A proxy in between that took the first of two keys would have let another call pass than is made."""
     over_tcp(root)
-    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as http:
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as http,
+    ):
         headers = {
             "authorization": f"Bearer {key_for(root, env, 'agent:ann')}",
             "accept": "application/json, text/event-stream",
@@ -351,7 +368,9 @@ async def test_what_an_agent_listens_to_is_a_stream(root: Path, env: dict[str, s
             "authorization": f"Bearer {key_for(root, env, 'agent:bot')}",
             "accept": "text/event-stream, application/json",
         }
-        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            base_url=served.doors["http"], headers=headers, timeout=PATIENCE_S
+        ) as http:
             hello = await http.post("/mcp", json=HELLO)
             session = {"mcp-session-id": hello.headers["mcp-session-id"]}
             async with http.stream("GET", "/mcp", headers=session) as listening:

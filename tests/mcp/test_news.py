@@ -24,6 +24,7 @@ from tests.mcp.test_door import ERAS, MODERN, Met, meeting, settings_of
 from tests.mcp.test_http import agent
 from tests.mcp.test_talking import PROGRAM, SAID, said
 from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import daemon, key_for, over_tcp
 
 LISTS: dict[type[Any], Any] = {
@@ -51,7 +52,7 @@ class Heard:
         self.messages.append(said)
 
     async def until(self, event: object) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.news.get() != event:
                 pass
 
@@ -79,7 +80,7 @@ async def test_whoever_subscribes_is_told_of_their_run_and_no_other_of_it(
         if era == MODERN:
             async with met.client.listen(resource_subscriptions=[place, "assent://runs"]) as stream:
                 await met.call("sys_noop")
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     assert await anext(aiter(stream)) == ResourceUpdated(place)
             return
         await asked(met, "subscribe", uri=place)
@@ -136,11 +137,11 @@ async def test_what_a_server_behind_us_tells_of_changes_is_told_to_who_asked_for
             async with client.listen(resource_subscriptions=[place], **kinds) as stream:
                 assert said(await client.call_tool("mcp_talk_watched", {})) == place
                 await client.call_tool("mcp_talk_change", {})
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     while set(found) != set(changes):
                         found.append(await anext(aiter(stream)))
                 await client.call_tool("mcp_talk_die", {})
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     assert await anext(aiter(stream)) == ResourceUpdated(place)
                 assert said(await client.call_tool("mcp_talk_watched", {})) == place
         else:
@@ -150,14 +151,14 @@ async def test_what_a_server_behind_us_tells_of_changes_is_told_to_who_asked_for
             await asked(met, "subscribe", uri=place)
             assert said(await client.call_tool("mcp_talk_watched", {})) == place
             await client.call_tool("mcp_talk_change", {})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while set(found) != set(changes):
                     found.append(await heard.news.get())
             await client.call_tool("mcp_talk_die", {})
             await heard.until(ResourceUpdated(place))
             assert said(await client.call_tool("mcp_talk_watched", {})) == place
             await asked(met, "unsubscribe", uri=place)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while said(await client.call_tool("mcp_talk_watched", {})) != "nothing":
                 pass
         steps = [one["capability"] for one in (await met.run())["steps"]]
@@ -186,7 +187,7 @@ async def test_a_policy_that_is_read_anew_is_told_to_who_knows_the_tools(
         if era == MODERN:
             async with client.listen(tools_list_changed=True) as stream:
                 served.told.reload.set()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     assert await anext(aiter(stream)) == ToolsListChanged()
         else:
             served.told.reload.set()

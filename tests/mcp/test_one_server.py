@@ -20,6 +20,7 @@ from mcp.shared.exceptions import MCPError
 
 from assent.mcp import _tasks
 from tests.mcp.test_tasks import Handle, Tasks, Told, ask
+from tests.support.patience import PATIENCE_S
 from tests.support.suite import served
 
 ERAS = ("legacy", "2026-07-28")
@@ -44,7 +45,7 @@ async def come(url: str, key: str, era: str, **more: Any) -> AsyncIterator[Clien
     """An agent at an address; `more` is said of its client."""
     headers = {"authorization": f"Bearer {key}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http,
         Client(streamable_http_client(url, http_client=http), mode=era, **more) as client,
     ):
         yield client
@@ -145,7 +146,7 @@ async def test_a_task_asks_its_own_client_and_is_cancelled(suite: tuple[str, str
         return (await client.session.send_request(wire.CallToolRequest(params=params), Handle)).task_id
 
     async def until(client: Client, task: str, status: str) -> Told:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (told := await ask(client, "tasks/get", task)).status != status:
                 assert told.status == "working", told
                 await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import asker_of
 from assent.runtime.settings.effective import Settings
 from assent.system import spawn
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon
 
 
@@ -108,7 +109,7 @@ async def test_a_session_that_nobody_can_call_any_more_is_closed_and_can_be_undo
     async def open_ones(served: Serving) -> list[str | None]:
         return [runs[run] for run in runs if await _status(served, run) == "running"]
 
-    async with daemon(root, env) as served, asyncio.timeout(20):
+    async with daemon(root, env) as served, asyncio.timeout(PATIENCE_S):
         while len(left := await open_ones(served)) > 3:  # noqa: ASYNC110 - the daemon sets no event
             await asyncio.sleep(0.02)
         assert left == ["process:7:0", "a program's own", None]

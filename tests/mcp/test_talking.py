@@ -19,6 +19,7 @@ from assent.system import spawn
 from tests.mcp.test_door import ERAS, Met, meeting, settings_of
 from tests.support import talking_upstream
 from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE_S
 
 PROGRAM = Path(talking_upstream.__file__)
 
@@ -256,7 +257,7 @@ async def test_a_process_that_is_lost_while_it_is_asked_leaves_nobody_waiting(
             work = spawn(beside.perform(step, asker_of(settings), tell=hear), name="its call")
             await asked.wait()
             work.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (shown := await met.visit.ask(requests.Show(run=session))).steps[0].status == "running":  # noqa: ASYNC110 - another part of it settles it
                 await asyncio.sleep(0.05)
     assert shown.steps[0].status == "succeeded"

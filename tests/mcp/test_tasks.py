@@ -24,6 +24,7 @@ from tests.mcp.test_door import MODERN, Met, meeting, settings_of, wired
 from tests.mcp.test_talking import SAID
 from tests.support import suite_upstream
 from tests.support.gateway import Gateway
+from tests.support.patience import PATIENCE_S
 
 
 class Handle(wire.Result):
@@ -195,7 +196,7 @@ async def test_a_task_of_a_server_is_waited_for_and_called_off(tmp_path: Path, e
         calling = asyncio.ensure_future(
             client.call_tool("mcp_suite_slow_compute", {"seconds": 1}, meta=token)
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             half = await heard.get()
         assert (half.progress_token, half.progress, half.message) == ("p", 50, "half of it")
         assert not calling.done()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx2
 
+from tests.support.patience import PATIENCE_S
 from tests.support.suite import served
 from tests.support.transcripts import TRANSCRIPTS, replayed, unpacked
 
@@ -12,6 +13,8 @@ async def test_the_official_suite_is_answered_as_it_was(clean_env: dict[str, str
     scenarios = unpacked(TRANSCRIPTS.read_text())
     async with served(clean_env) as (url, key):
         headers = {"authorization": f"Bearer {key}"}
-        async with httpx2.AsyncClient(base_url=f"{url}/mcp/suite", headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            base_url=f"{url}/mcp/suite", headers=headers, timeout=PATIENCE_S
+        ) as http:
             found = {name: await replayed(http, exchanges) for name, exchanges in scenarios.items()}
     assert not {name: differences for name, differences in found.items() if differences}

@@ -20,10 +20,10 @@ import pytest
 from assent.sandbox import Confinement, Ended, Sandbox, SandboxLimits
 from assent.sandbox._confinement import MIB
 from tests.sandbox.conftest import Ground
+from tests.support.patience import PATIENCE_S
 
 HOSTILE = Path(__file__).parent / "hostile"
 INTERPRETER = os.path.realpath(sys.executable)
-PATIENCE_S = 30
 TIGHT = SandboxLimits(
     wall_s=60, cpu_s=20, memory_bytes=96 * MIB, file_bytes=4 * MIB, layer_bytes=24 * MIB, processes=24
 )

@@ -21,6 +21,7 @@ from assent.sandbox._child import Child
 from assent.sandbox._launcher import Launcher
 from assent.sandbox._plan import Machine, Plan, View, plan_of
 from tests.sandbox.conftest import Ground
+from tests.support.patience import PATIENCE_S
 
 
 async def test_program_reads_workspace_and_writes_nothing(sandbox: Sandbox, ground: Ground) -> None:
@@ -152,7 +153,7 @@ async def test_cancelled_run_leaves_nothing(sandbox: Sandbox, ground: Ground) ->
             ["sh", "-c", "echo here; sleep 600"], ground.confinement(), on_output=lambda *_: began.set()
         )
     )
-    await asyncio.wait_for(began.wait(), 30)
+    await asyncio.wait_for(began.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -21,8 +21,8 @@ from assent.findings._sqlite import alone
 from assent.journal import hold_as_daemon, owner_pid
 from assent.runtime.settings.effective import Settings
 from tests.support.books import nuclei
+from tests.support.patience import PATIENCE_S
 
-SECONDS = 60.0
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
 
 
@@ -39,12 +39,12 @@ class Process:
 
     def http(self) -> httpx2.Client:
         transport = httpx2.HTTPTransport(uds=self.doors["socket"])
-        return httpx2.Client(transport=transport, base_url="http://assent", timeout=SECONDS)
+        return httpx2.Client(transport=transport, base_url="http://assent", timeout=PATIENCE_S)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """How it ends, and what it said."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=SECONDS)
+        _, said = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, said
 
 
@@ -61,7 +61,7 @@ def started(root: Path, env: dict[str, str], **how: Any) -> Iterator[Process]:
 
 def assent(root: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "assent", "--workspace", str(root), *words]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def until(said: str, found: Process) -> None:
@@ -148,7 +148,7 @@ def test_a_service_manager_hands_over_the_socket_and_is_told(
         given.bind(str(place))
         given.listen()
         manager.bind(str(line))
-        manager.settimeout(SECONDS)
+        manager.settimeout(PATIENCE_S)
         script = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
         script += "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
         command = [
@@ -169,11 +169,11 @@ def test_a_service_manager_hands_over_the_socket_and_is_told(
         try:
             assert manager.recv(100) == b"READY=1"
             transport = httpx2.HTTPTransport(uds=str(place))
-            with httpx2.Client(transport=transport, base_url="http://assent") as http:
+            with httpx2.Client(transport=transport, base_url="http://assent", timeout=PATIENCE_S) as http:
                 assert http.get("/readyz").text == "ok\n"
             process.terminate()
             assert manager.recv(100) == b"STOPPING=1"
-            assert process.wait(timeout=SECONDS) == 0
+            assert process.wait(timeout=PATIENCE_S) == 0
         finally:
             process.kill()
             process.communicate()
@@ -240,7 +240,7 @@ def test_a_command_that_owns_the_state_is_waited_for(root: Path, env: dict[str, 
         assert (f"process {owner.pid} " in told, "it has 5 s to end" in told) == (True, True), told
         assert first.stdout.readline().startswith("socket")
         first.terminate()
-        assert first.wait(SECONDS) == 0
+        assert first.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(("is_told_to_end", "code"), [(True, 0), (False, 75)])
@@ -252,5 +252,5 @@ def test_it_waits_no_longer_than_it_says(
         late.stderr.readline()
         if is_told_to_end:
             late.terminate()
-        said, _ = late.communicate(timeout=SECONDS)
+        said, _ = late.communicate(timeout=PATIENCE_S)
         assert (late.returncode, said) == (code, "")

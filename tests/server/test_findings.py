@@ -19,6 +19,7 @@ from assent.server._looks import LOOKS_AT_ONCE
 from assent.spec.scopes import SCOPES
 from tests.support.books import nuclei
 from tests.support.nursery import Nursery
+from tests.support.patience import PATIENCE_S
 from tests.support.scanned import GOLDEN
 from tests.support.serving import Raw, Serving, key_for, told_of
 
@@ -199,7 +200,7 @@ async def test_whatever_looks_at_the_store_holds_up_nobody_else(
             await imported(served, nuclei([(f"rule-{path[9:14]}", "high", "shop.example")]))
             other.execute("BEGIN IMMEDIATE")
             looking = asyncio.ensure_future(served.http.get(f"/v1/{path}"))
-            assert (await asyncio.wait_for(served.http.get("/v1/health"), 5)).status_code == 200
+            assert (await asyncio.wait_for(served.http.get("/v1/health"), PATIENCE_S)).status_code == 200
             assert not looking.done(), path
             other.execute("ROLLBACK")
             assert (await looking).status_code == 200, path
@@ -217,18 +218,18 @@ async def test_who_waits_for_a_fold_holds_up_no_other_reading_and_ends_with_its_
             raw.writer.write(b"GET /v1/findings/" + kind + b" HTTP/1.1\r\nhost: assent\r\n\r\n")
             await raw.writer.drain()
         for path in ("runs", "health", "keys"):
-            assert (await asyncio.wait_for(served.http.get(f"/v1/{path}"), 5)).status_code == 200
+            assert (await asyncio.wait_for(served.http.get(f"/v1/{path}"), PATIENCE_S)).status_code == 200
         for raw in gone:
             raw.writer.close()
             await raw.writer.wait_closed()
-    assert (await asyncio.wait_for(served.http.get("/v1/projects"), 10)).status_code == 200
+    assert (await asyncio.wait_for(served.http.get("/v1/projects"), PATIENCE_S)).status_code == 200
     await imported(served, nuclei([("rule-b", "high", "shop.example")]))
     with alone(store_of(root, env).with_name(f"{BOOK}-lock"), "the store", 0):
         waits = [asyncio.ensure_future(served.http.get("/v1/findings")) for _ in range(2 * LOOKS_AT_ONCE)]
         await asyncio.sleep(0.3)
         assert not any(one.done() for one in waits)
         served.told.stop.set()
-        for one in await asyncio.wait_for(asyncio.gather(*waits), 5):
+        for one in await asyncio.wait_for(asyncio.gather(*waits), PATIENCE_S):
             assert (one.status_code, told_of(one)["error"]["code"]) == (503, "RUNTIME_CLOSED")
 
 

@@ -14,6 +14,7 @@ from assent.runtime.service._keyed import Keyed
 from assent.runtime.service.requests import CheckPolicy, ForgetSecret
 from assent.runtime.service.routes import ROUTES
 from tests.support.bodies import FakeClock
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon, key_for, over_tcp
 
 WRITE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
@@ -169,7 +170,7 @@ async def test_who_asks_the_next_owner_again_waits_no_longer_than_they_said(
     runs = []
     for _ in range(2):
         async with daemon(root, env) as served:
-            answer = await served.http.post("/v1/calls", json=sleep, headers=said, timeout=10)
+            answer = await served.http.post("/v1/calls", json=sleep, headers=said, timeout=PATIENCE_S)
             runs.append((answer.status_code, answer.json()["run_id"]))
             while (await served.http.get(answer.headers["location"])).json()["steps"][0][
                 "status"
@@ -218,7 +219,10 @@ async def test_two_doors_and_one_key_are_one_request(root: Path, env: dict[str, 
     bodies = {
         "/v1/sessions": {}, "/v1/calls": {"capability": "sys.noop", "parameters": {}}, "/v1/runs": {"workflow": WAITS},
     }  # fmt: skip
-    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as tcp:
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as tcp,
+    ):
         bearer = {"authorization": f"Bearer {key_for(root, env, scopes=['call'])}"}
         for path, body in bodies.items():
             asked = [
@@ -237,7 +241,10 @@ async def test_who_may_only_call_is_told_of_the_call_that_goes_on(root: Path, en
     """And of no other run: whoever asks by another credential needs the scope for it, also under the same key."""
     over_tcp(root)
     sleep = {"capability": "sys.sleep", "parameters": {"seconds": 0.3}}
-    async with daemon(root, env) as served, httpx2.AsyncClient(base_url=served.doors["http"]) as tcp:
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as tcp,
+    ):
         keys = {
             scope: {
                 "authorization": f"Bearer {key_for(root, env, scopes=[scope])}",

@@ -10,8 +10,7 @@ import pytest
 from assent.errors import InputError
 from assent.findings._sqlite import require_wanted
 from assent.server._looks import LOOKS_AT_ONCE, Looks
-
-SECONDS = 30
+from tests.support.patience import PATIENCE_S
 
 
 class Work:
@@ -28,12 +27,12 @@ class Work:
         return "done"
 
     async def under_way(self) -> None:
-        assert await asyncio.to_thread(self.began.wait, SECONDS)
+        assert await asyncio.to_thread(self.began.wait, PATIENCE_S)
 
 
 async def refused(asked: asyncio.Future[str]) -> None:
     with pytest.raises(InputError) as caught:
-        await asyncio.wait_for(asked, SECONDS)
+        await asyncio.wait_for(asked, PATIENCE_S)
     assert caught.value.code == "RUNTIME_CLOSED"
 
 
@@ -45,7 +44,7 @@ async def test_what_folds_all_takes_no_turn_of_others_and_whoever_has_gone_waits
     await first.under_way()
     left = [asyncio.ensure_future(looks.carry_out(never, gone, folds=True)) for _ in range(2 * LOOKS_AT_ONCE)]
     await asyncio.sleep(0)
-    assert await asyncio.wait_for(looks.carry_out(lambda: "read", loop.create_future()), SECONDS) == "read"
+    assert await asyncio.wait_for(looks.carry_out(lambda: "read", loop.create_future()), PATIENCE_S) == "read"
     gone.set_result(None)
     for one in left:
         await refused(one)
@@ -68,7 +67,7 @@ async def test_draining_refuses_who_waits_for_a_turn_and_lets_the_rest_end_until
     await asyncio.sleep(0)
     drains.set_result(None)
     await refused(waits)
-    assert await asyncio.wait_for(looks.carry_out(lambda: "read", nobody), SECONDS) == "read"
+    assert await asyncio.wait_for(looks.carry_out(lambda: "read", nobody), PATIENCE_S) == "read"
     settled = asyncio.ensure_future(looks.settle())
     one.ends.set()
     assert await going == "done"
@@ -88,4 +87,4 @@ async def test_a_fault_that_nobody_waits_for_is_nobodys() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asked
     looks.close()
-    await asyncio.wait_for(looks.settle(), SECONDS)
+    await asyncio.wait_for(looks.settle(), PATIENCE_S)

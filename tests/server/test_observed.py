@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from assent.server._figures import FIGURES
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon, told_of
 
 CALL = {"capability": "data.json.query", "parameters": {"value": {"a": 1}, "query": "a"}}
@@ -66,7 +67,7 @@ async def test_figures_tell_what_happened(root: Path, env: dict[str, str]) -> No
             assert (await served.http.post("/v1/calls", json=CALL)).status_code == 200
         assert (await served.http.post("/v1/calls", json=DELETE)).status_code == 202
         assert (await served.http.get("/metrics")).status_code == 404  # it has a door of its own
-        async with httpx2.AsyncClient(base_url=f"http://{place}") as http:
+        async with httpx2.AsyncClient(base_url=f"http://{place}", timeout=PATIENCE_S) as http:
             answer = await http.get("/metrics")
             told_of(await http.get("/v1/runs"))
             foreign = await http.get("/metrics", headers={"host": "evil.example"})
@@ -144,7 +145,7 @@ async def test_a_stream_that_is_cut_off_says_so(root: Path, env: dict[str, str])
         waits = (await served.http.post("/v1/calls", json=DELETE)).json()["run_id"]
         async with served.http.stream("GET", f"/v1/runs/{waits}/events") as left:
             assert left.status_code == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             found: Any = {}
             while not found:
                 await asyncio.sleep(0.05)

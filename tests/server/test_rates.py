@@ -16,6 +16,7 @@ from assent.runtime.service import requests
 from assent.runtime.settings.effective import Settings
 from assent.server.who import _gatehouse
 from assent.system import SystemClock
+from tests.support.patience import PATIENCE_S
 from tests.support.pipes import piped
 from tests.support.serving import daemon, key_for, over_tcp, told_of
 
@@ -52,7 +53,7 @@ async def test_each_answer_tells_what_is_left_at_every_door(root: Path, env: dic
     )
     async with daemon(root, env) as served:
         key = {"authorization": f"Bearer {key_for(root, env)}"}
-        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=key) as tcp:
+        async with httpx2.AsyncClient(base_url=served.doors["http"], headers=key, timeout=PATIENCE_S) as tcp:
             first = await served.http.post("/v1/calls", json={"capability": "sys.noop"})
             assert first.status_code == 200
             assert first.headers["ratelimit-policy"] == '"each";q=2;w=3600, "calls";q=90;w=90'

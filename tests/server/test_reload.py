@@ -16,6 +16,7 @@ from assent.cli import main
 from assent.runtime.service import process, requests
 from assent.runtime.settings.effective import Settings, own_name
 from assent.spec.events.kinds import PolicyRecorded
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, daemon, over_tcp
 
 ME = own_name(os.getuid())
@@ -44,7 +45,7 @@ class Living:
         (self.root / "policy.yaml").write_text(policy)
         count = len(self.served.notes)
         self.served.told.reload.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.served.notes) == count:  # noqa: ASYNC110 - a note is all that tells of it
                 await asyncio.sleep(0.005)
         return self.served.notes[count]
@@ -91,7 +92,7 @@ async def test_issuers_count_from_then_on(root: Path, env: dict[str, str]) -> No
 
         async def known() -> list[str]:
             base = served.doors["http"]
-            async with httpx2.AsyncClient(base_url=base) as http:
+            async with httpx2.AsyncClient(base_url=base, timeout=PATIENCE_S) as http:
                 return list(
                     (await http.get("/.well-known/oauth-protected-resource")).json()["authorization_servers"]
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import Serving, told_of
 
 STEP = {
@@ -20,7 +21,7 @@ async def test_a_schedule_is_added_shown_paused_and_removed(served: Serving, roo
     added = await served.http.post("/v1/schedules", json=ADD)
     assert (added.status_code, added.json()["status"]) == (200, "succeeded")
     shown = added.json()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while shown.get("last_status") != "succeeded":  # a door is asked, as a program would
             await asyncio.sleep(0.05)
             (shown,) = (await served.http.get("/v1/schedules")).json()

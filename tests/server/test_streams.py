@@ -10,6 +10,7 @@ import pytest
 
 from assent.runtime.service.answers import Chunk
 from assent.server._streams import PARTS_TOGETHER, coming_part, in_thread
+from tests.support.patience import PATIENCE_S
 
 
 async def test_parts_come_in_order_and_those_without_bytes_not_at_all() -> None:
@@ -41,12 +42,12 @@ async def test_whoever_leaves_waits_for_no_thread_and_what_that_reads_is_closed_
     coming = coming_part(told)
     await asyncio.to_thread(reached.wait)
     coming.cancel()
-    await asyncio.wait({coming}, timeout=20)
+    await asyncio.wait({coming}, timeout=PATIENCE_S)
     assert coming.cancelled()
     assert not closed.is_set()
     await told.aclose()  # type: ignore[attr-defined]  # of a generator
     go_on.set()
-    await asyncio.wait_for(closed.wait(), 20)
+    await asyncio.wait_for(closed.wait(), PATIENCE_S)
 
 
 async def test_whoever_has_heard_enough_has_the_parts_closed() -> None:

@@ -17,6 +17,7 @@ from assent.runtime.settings.effective import Settings
 from assent.server.pipe._frames import Decoder, Frame, encode
 from assent.server.pipe._pipe import Ends, serve
 from assent.system import spawn
+from tests.support.patience import PATIENCE_S
 
 LARGEST = 1 << 30
 
@@ -93,7 +94,7 @@ async def piped(root: Path, env: Mapping[str, str]) -> AsyncIterator[Peer]:
         yield peer
         if peer._sink >= 0:
             peer.ends()
-        await asyncio.wait_for(work, 30)
+        await asyncio.wait_for(work, PATIENCE_S)
         assert not faults, faults
     finally:
         work.cancel()

@@ -20,6 +20,7 @@ from assent.server._app import Agents
 from assent.server._serve import Outside, Served, Told, serve
 from assent.spec.scopes import SCOPES
 from assent.system import SystemEntropy, spawn
+from tests.support.patience import PATIENCE_S
 
 
 class Serving(msgspec.Struct):
@@ -66,7 +67,7 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
     transport = httpx2.AsyncHTTPTransport(
         uds=doors["socket"], verify=False
     )  # no TLS, so no authorities are read
-    async with httpx2.AsyncClient(transport=transport, base_url="http://assent", timeout=30) as http:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://assent", timeout=PATIENCE_S) as http:
         yield Serving(told, doors, notes, faults, http)
     told.stop.set()
     await work

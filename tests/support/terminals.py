@@ -19,8 +19,8 @@ import pytest
 from assent.sandbox import Sandbox
 from tests.support.nursery import Child, Ended, Nursery
 from tests.support.own_places import own_places
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S: Final = 120
 """How long a signal that must come is waited for: two cores run many tests at once."""
 
 _COMMAND: Final = (sys.executable, "-m", "assent")

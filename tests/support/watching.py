@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from assent.spec.ids import RunId
-
-PATIENCE_S = 60
+from tests.support.patience import PATIENCE_S
 
 
 class Watcher:

@@ -13,9 +13,9 @@ import pytest
 
 from assent.capabilities.fs.change._turns import in_turn, whole
 from assent.invocation import CancelToken, NoEffectError
+from tests.support.patience import PATIENCE_S
 
 HERE, THERE = object(), object()
-PATIENCE_S = 30
 
 
 def context(world: object = HERE, cancel: CancelToken | None = None) -> Any:

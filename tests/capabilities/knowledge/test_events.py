@@ -14,8 +14,8 @@ from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge import ConfinedFolder, FolderEvents, ignores_of
 from assent.errors import WorldError
 from assent.knowledge.sources import Gone, Skipped, Stamp, Watch, Windows
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S = 300
 """Until a test says that something never came; nothing takes so long."""
 
 

@@ -16,10 +16,9 @@ from assent.errors import RefusedError
 from assent.invocation import CancelToken
 from tests.support.bodies import workflow
 from tests.support.hands import Hands
+from tests.support.patience import PATIENCE_S
 from tests.support.services import error, fixed, output, service
 from tests.support.web import Asked, Reply
-
-PATIENCE_S = 30
 
 
 async def test_a_download_is_a_change_of_a_file_like_any_other(tmp_path: Path) -> None:

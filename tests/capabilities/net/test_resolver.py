@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from assent.capabilities.net import _resolver
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_lookup_that_nobody_waits_for_keeps_its_place_until_it_ends(
@@ -31,7 +32,7 @@ async def test_a_lookup_that_nobody_waits_for_keeps_its_place_until_it_ends(
     for _ in range(2):
         task = asyncio.ensure_future(resolver.addresses("hanging.test", 80))
         begun.append(task)
-        await asyncio.to_thread(asked.acquire, timeout=30)
+        await asyncio.to_thread(asked.acquire, timeout=PATIENCE_S)
         task.cancel()
         await asyncio.wait({task})
     later = asyncio.ensure_future(resolver.addresses("later.test", 80))
@@ -39,7 +40,7 @@ async def test_a_lookup_that_nobody_waits_for_keeps_its_place_until_it_ends(
         await asyncio.sleep(0)
     assert not asked.acquire(blocking=False)
     ending.set()
-    assert [str(address) for address in await asyncio.wait_for(later, 30)] == ["192.0.2.1"]
+    assert [str(address) for address in await asyncio.wait_for(later, PATIENCE_S)] == ["192.0.2.1"]
     assert all(task.cancelled() for task in begun)
 
 

@@ -20,6 +20,7 @@ from assent.findings.assets import AssetType, AssetVersion, Context, _provider, 
 from assent.invocation import LocalContext
 from assent.runtime.settings.effective import Settings
 from assent.system import SystemClock
+from tests.support.patience import PATIENCE_S
 
 ONE = "res://project/shop/wordlist/words:1"
 _SETTINGS = """\
@@ -157,7 +158,7 @@ async def test_of_two_that_publish_in_one_millisecond_each_takes_back_its_own(
 
     def together(self: Any, *blobs: str) -> Any:
         moments[called.run] = self.at
-        both.wait(timeout=20)
+        both.wait(timeout=PATIENCE_S)
         return prepared(self, *blobs)
 
     monkeypatch.setattr(_acts, "_publishable", noting)

@@ -15,9 +15,9 @@ from assent.failpoints import VARIABLE
 from assent.runtime.service import process, requests
 from tests.capabilities.scan.conftest import Web, Yard
 from tests.support.nursery import Ended, Nursery
+from tests.support.patience import PATIENCE_S
 
 KILLED = -signal.SIGKILL
-PATIENCE_S = 60
 
 POLICY = """\
 version: 1

@@ -19,6 +19,7 @@ from assent.invocation import CallTimeoutError, CancelToken, Invoker, LocalConte
 from assent.spec.ids import RunId, StepKey
 from assent.spec.principal import Principal
 from tests.support.hands import MemoryBlobs
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ async def test_a_thread_past_the_grace_is_known_to_live_until_it_ends(
     assert invoker.is_alive(context.key)
     assert not invoker.is_alive("another")
     release.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while invoker.is_alive(context.key):  # noqa: ASYNC110 - the thread ends it, not the loop
             await asyncio.sleep(0.001)
 

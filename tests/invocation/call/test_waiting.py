@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from assent.invocation.call._waiting import LimitReachedError, Rest, is_own_cancel, within
+from tests.support.patience import PATIENCE_S
 
 
 async def at_once() -> str:
@@ -97,7 +98,7 @@ async def test_a_timeout_that_it_opened_before_ours_stays_its_own() -> None:
 
 async def test_ours_passes_through_a_timeout_that_it_opened_before() -> None:
     async def inner() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await for_ever()
 
     with pytest.raises(LimitReachedError):

@@ -32,6 +32,7 @@ from assent.spec import create_write_capability
 from assent.spec.decision import PolicyDecision
 from assent.spec.ids import RunId, StepKey
 from tests.support.calls import ANYTHING, Bed, bed, nothing
+from tests.support.patience import PATIENCE_S
 from tests.support.properties import holds
 
 Told = list[tuple[str, str, str]]
@@ -259,7 +260,7 @@ async def test_a_subscriber_waits_for_events_also_from_other_threads_and_ends_wh
     await ready.wait()
     lifecycle.emit(event(1))
     await asyncio.to_thread(lifecycle.emit, event(2))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(got) < 4:  # noqa: ASYNC110 - the listeners are tasks of this loop, and each turn lets them go on
             await asyncio.sleep(0)
         lifecycle.close()

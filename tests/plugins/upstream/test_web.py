@@ -20,6 +20,7 @@ from assent import Runtime
 from assent.runtime.wiring._server_web import Web
 from tests.support.gateway import RECONCILED, Gateway
 from tests.support.mcp_upstream import Upstream
+from tests.support.patience import PATIENCE_S
 from tests.support.plugins import refused
 from tests.support.web import Asked, Reply, Site, serving
 
@@ -273,7 +274,7 @@ async def test_what_is_said_unasked_is_asked_for_again_where_it_ended(
     async with Client(web.streams(), message_handler=hear):
         assert not [one for one in site.asked if one.method == "GET"]
         await web.hear(lambda: missed.append(len(site.asked)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(heard) < 4 or len(missed) < 4:  # noqa: ASYNC110 - another part of it settles it
                 await asyncio.sleep(0.02)
         asked = [one.headers.get("last-event-id") for one in site.asked if one.method == "GET"]

@@ -16,6 +16,7 @@ from assent.errors import AssentError, RefusedError, WorldError
 from assent.invocation import CallTimeoutError
 from assent.invocation.context.local import CallLife
 from assent.plugins.worker._slot import WorkerMissingError
+from tests.support.patience import PATIENCE_S
 from tests.support.workers import Stage, plugin_of, staged
 
 SOURCE = '''\
@@ -305,7 +306,7 @@ async def test_dying_in_a_hook_is_told(stage: Stage) -> None:
 async def test_the_calls_beside_one_that_kills_its_worker_end_too(stage: Stage) -> None:
     beside = asyncio.ensure_future(stage.execute("sample.act", {"how": "swallow"}))
     (slot,) = stage.host._slots
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while slot.worker is None or slot.worker.is_idle:  # noqa: ASYNC110  # it begins on another loop
             await asyncio.sleep(0.01)
     with pytest.raises(WorldError):

@@ -16,6 +16,7 @@ from assent.plugins.worker._host import HostLoop
 from assent.plugins.worker._pool import KINDS_MAX, Pool
 from assent.plugins.worker._process import WorkerProcess
 from assent.plugins.worker._remote import _read
+from tests.support.patience import PATIENCE_S
 from tests.support.workers import Nursery
 
 
@@ -26,7 +27,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 async def filled(pool: Pool, count: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while pool.idle < count:  # noqa: ASYNC110  # another task starts them
             await asyncio.sleep(0.01)
 

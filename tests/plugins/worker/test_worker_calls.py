@@ -19,6 +19,7 @@ from assent.invocation import CallPhase, CallTimeoutError, NoEffectError, Reconc
 from assent.invocation.context.local import CallLife
 from assent.plugins.worker._questions import OPENED_MAX
 from assent.spec.states import Verdict
+from tests.support.patience import PATIENCE_S
 from tests.support.plugins import interpreter_kept
 from tests.support.workers import Call, Stage, ThreadChild, plugin_of, staged
 
@@ -359,7 +360,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 async def appeared(stage: Stage, name: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not (stage.root / name).exists():  # noqa: ASYNC110  # a file, which another process makes
             await asyncio.sleep(0.01)
 

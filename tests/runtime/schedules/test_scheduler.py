@@ -22,6 +22,7 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import BY_ASSERTION, Principal
 from tests.support.bodies import Bench, FakeClock, Place, code, erased, policy, put, rule, workflow
+from tests.support.patience import PATIENCE_S
 
 KEY = f"ak_{'a' * 16}"
 KEPT = Key(
@@ -473,7 +474,7 @@ async def test_it_looks_by_itself_from_its_start_to_its_end(place: Place) -> Non
     async with day(place) as one:
         await one.scheduler.start()
         await add(one.rt, every="1s")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await acted.wait()
         await one.scheduler.settle()
         acted.clear()

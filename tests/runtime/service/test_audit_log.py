@@ -29,6 +29,7 @@ from assent.runtime.service.service import Service
 from assent.spec.events.kinds import Leaf
 from assent.spec.targets import inputs_line
 from tests.support.bodies import Place, policy, put, rule, user, workflow
+from tests.support.patience import PATIENCE_S
 
 PLAIN = Paint(enabled=False)
 ASKS = policy(
@@ -187,9 +188,9 @@ async def test_what_comes_is_told_once_it_is_durable(place: Place) -> None:
                     done.set()
 
         task = asyncio.create_task(follow())
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), PATIENCE_S)
         await rt.approve(run, principal=user("bob"))
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), PATIENCE_S)
         task.cancel()
     assert [line.kind for line in seen] == ["run.created", "approval.granted", "run.succeeded"]
     assert seen[1].inputs_line == 'key="a" value="a"'

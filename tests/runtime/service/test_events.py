@@ -16,6 +16,7 @@ from assent.runtime.service._reading import Reader
 from assent.runtime.service.service import Service
 from assent.spec.ids import RunId
 from tests.support.bodies import Bench, Place, policy, workflow
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ async def test_each_event_is_told_once_and_in_order_until_the_run_has_ended(plac
         seen: list[answers.RunEvent] = []
         listening = asyncio.create_task(told(service.events(run), seen))
         await rt.approve(run)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await listening
         wanted = [event.kind for event in rt.recorded(RunId(run))]
         assert [one.event["kind"] for one in seen] == wanted
@@ -68,7 +69,7 @@ async def test_who_listens_beside_the_owner_is_told_the_same(place: Place) -> No
     listening = asyncio.create_task(told(Service(settings).events(run), seen))
     approved = await asyncio.to_thread(process.perform, requests.Approve(run=run), settings)
     assert approved.status == "succeeded"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await listening
     shown = process.perform(requests.Show(run=run), settings)
     assert [one.event for one in seen] == [leaf["event"] for leaf in shown.events]
@@ -131,7 +132,7 @@ async def test_the_end_of_an_owner_wakes_also_when_it_writes_nothing(place: Plac
     server = await asyncio.start_unix_server(serve, address)
     with StateWatch(settings.state, runtime_dir=runtime_dir) as watch:
         await asyncio.to_thread(watch.meet_owner)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await met.wait()
             change = asyncio.create_task(watch.changed())
             await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from assent.errors import Json, WorldError
 from assent.plugins.worker._slot import Slot
 from assent.sandbox import Sandbox
 from tests.support.hostile import HONEST, Workshop
+from tests.support.patience import PATIENCE_S
 from tests.support.plugins import interpreter_kept, refused
 from tests.support.watching import Watcher
 
@@ -139,7 +140,7 @@ async def test_what_goes_on_after_unloading_still_has_its_worker(shop: Workshop)
     shop.trust()
     async with Runtime.open(shop.folder, policy=ALLOW) as rt:
         running = asyncio.ensure_future(rt.call("plugged.mark", {"name": "m", "hold": True}))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not (shop.folder / "m").exists():  # noqa: ASYNC110  # another process makes it
                 await asyncio.sleep(0.01)
         (slot,) = slots(rt)
@@ -182,7 +183,7 @@ async def test_a_health_without_a_worker_has_failed(shop: Workshop) -> None:
         worker = slots(rt)[0].worker
         assert worker is not None
         worker._child.kill()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while worker.is_alive:  # noqa: ASYNC110  # on another loop
                 await asyncio.sleep(0.01)
         assert "closed" in (await rt.plugins.health("plugged")).detail

@@ -17,10 +17,10 @@ from assent.runtime.settings.effective import Settings
 from assent.server.pipe import _pipe
 from assent.server.pipe._frames import Frame, encode
 from tests.support.books import nuclei
+from tests.support.patience import PATIENCE_S
 from tests.support.pipes import asking, pipe_process, piped, told
 from tests.support.serving import Serving, daemon, key_for
 
-SECONDS = 60
 NOTE = {"capability": "io.fs.write_file", "parameters": {"path": "a.txt", "content": "hi"}}
 DELETE = {"capability": "io.fs.delete", "parameters": {"path": "a.txt"}}
 WAIT = "name: w\nsteps: [{name: s, wait: {signal: go, timeout: 1h}}]"
@@ -194,7 +194,7 @@ def test_ten_thousand_malformed_frames_are_answered_and_the_next_is_read(
     dice, count = random.Random(12), 10_000
     noise = b"".join(malformed(dice) for _ in range(count))
     process = pipe_process(root, env)
-    said, noted = process.communicate(noise + asking("last", "call", NOTE) + b"\0\0", timeout=SECONDS)
+    said, noted = process.communicate(noise + asking("last", "call", NOTE) + b"\0\0", timeout=PATIENCE_S)
     assert process.returncode == 0, noted
     heard = told(said)
     assert sum(one.get("error", {}).get("code", 0) != 0 for one in heard) == count + 1
@@ -211,7 +211,7 @@ def test_a_signal_ends_it_and_what_waits_stays(root: Path, env: dict[str, str]) 
     process.stdin.flush()
     assert process.stdout.read(4)
     process.send_signal(signal.SIGTERM)
-    said, noted = process.communicate(timeout=SECONDS)
+    said, noted = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, noted
     assert said
 
@@ -246,7 +246,7 @@ def test_a_signal_ends_it_also_while_a_reading_waits_for_another_process(
             process.stdin.flush()
             hear(3)
             process.send_signal(signal.SIGTERM)
-            said, noted = process.communicate(timeout=SECONDS)
+            said, noted = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, noted
         (last,) = (one for one in told(said) if one.get("id") == 2)
         if operation == "doctor":
@@ -262,6 +262,6 @@ def test_a_signal_ends_it_also_while_a_reading_waits_for_another_process(
 def test_what_keeps_it_from_starting_is_no_frame(root: Path, env: dict[str, str]) -> None:
     (root / "policy.yaml").write_text("rules: [")
     process = pipe_process(root, env, "--json")
-    said, noted = process.communicate(timeout=SECONDS)
+    said, noted = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, said) == (2, b"")
     assert b"POLICY_INVALID" in noted or b"policy" in noted

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
 import types
 from pathlib import Path
@@ -148,106 +145,6 @@ async def test_hooks_of_a_declared_capability_run_around_its_calls_only(tmp_path
         assert seen == ["before", "catch", "finally"]
         await rt.call("notes.count")
         assert len(seen) == 3
-
-
-USER_FILE = '''
-"""What somebody who writes capabilities writes."""
-
-from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import BaseModel, Field
-
-from assent import LocalContext, Runtime, capability
-from assent.invocation import HookedCall, Prepared, Preview
-from assent.spec.types import Duration, Email, SecretReference, Size
-
-
-class Mail(BaseModel):
-    to: Email
-    after: Duration
-    token: SecretReference
-    limit: Size = 10
-
-
-@dataclass
-class Sent:
-    count: int
-
-
-@capability("mail.send", operation="NETWORK", risk="CRITICAL")
-async def send(context: LocalContext, mail: Mail) -> Sent:
-    return Sent(len(mail.to) + mail.limit + int(mail.after.total_seconds()))
-
-
-@send.before
-def in_office_hours(call: HookedCall) -> None:
-    print(call.principal)
-
-
-@send.after(timeout_s=2.5, retries=1)
-async def told(call: HookedCall) -> None:
-    print(call.output)
-
-
-@send.preview
-def shown(mail: Mail) -> Preview:
-    return Preview("text", mail.to)
-
-
-@capability("mail.move", operation="WRITE", risk="MEDIUM", reversible=True)
-def move(name: Annotated[str, Field(min_length=1)], target: str = "archive") -> int:
-    return len(name + target)
-
-
-@move.prepare
-def before(name: str) -> Prepared:
-    return Prepared({"name": name})
-
-
-@move.compensate
-def back(context: LocalContext, prepared: dict[str, str]) -> None:
-    print(prepared["name"], context.run)
-
-
-def register(rt: Runtime) -> None:
-    rt.register(send)
-    rt.register(move)
-
-
-number: int = move.function("a", target="b")
-text: str = before("a").state["name"]  # EXPECTED: not text
-wrong: str = move.function("a", target="b")  # EXPECTED: not text
-move.function(5)  # EXPECTED: not a name
-capability("x.y", operation="GUESS", risk="LOW")  # EXPECTED: no such operation
-'''
-
-
-@pytest.mark.slow
-def test_a_users_file_passes_strict_type_checking(tmp_path: Path, repository: Path) -> None:
-    """What is right passes without a cast, and exactly the lines that are wrong are found."""
-    file = tmp_path / "my_capabilities.py"
-    file.write_text(USER_FILE, encoding="utf-8")
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mypy",
-            "--strict",
-            "--cache-dir",
-            os.devnull,
-            "--config-file",
-            "/dev/null",
-            str(file),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    found = {int(line.split(":")[1]) for line in ended.stdout.splitlines() if "my_capabilities.py:" in line}
-    expected = {number for number, line in enumerate(USER_FILE.splitlines(), start=1) if "# EXPECTED" in line}
-    assert found == expected, ended.stdout + ended.stderr
 
 
 async def test_where_a_handler_failed_is_in_the_log_and_not_on_the_record(

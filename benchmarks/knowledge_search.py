@@ -1,4 +1,4 @@
-"""Answering questions about 100 000 and a million chunks, beside comparing all vectors and beside SQLite's own search for words.
+"""Answering questions about 100 000 and a million chunks, beside comparing all vectors, SQLite's own search for words, and peers.
 
     python -m benchmarks.knowledge_search [--quick] [--json FILE]
 
@@ -20,7 +20,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from time import process_time
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is loaded
 
@@ -31,8 +30,8 @@ from numpy.typing import NDArray
 from assent.knowledge import lexical, vectors
 from assent.knowledge.asking import Meaning, Part, Told, View
 from assent.knowledge.chunks import Planned, plan_file
-from benchmarks import _part
-from benchmarks._measure import ROOT, peak_memory_kib
+from benchmarks import _part, _search_peers
+from benchmarks._measure import ROOT, cpu_s, peak_memory_kib
 from benchmarks._table import Target, number, show
 
 DIMENSIONS = 384
@@ -98,6 +97,12 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
     masked = median(_ms(hidden_view, [at])[0] / _ms(open_view, [at])[0] for at in range(len(questions)))
     brute = row(f"baseline, {count}: all float32 compared", partial(_brute, every, asked))
     plain = row(f"baseline, {count}: FTS5, any of the words", partial(_matched, texts_db, questions))
+    peers = {
+        **dict(_search_peers.by_words(folder, texts, questions, LIMIT)),
+        **dict(_search_peers.by_meaning(folder, every, [one.vector for one in asked], LIMIT)),
+    }
+    for name, ask in peers.items():
+        row(f"peer, {count}: {name}", ask)
     show("questions answered, CPU time", ["what", "p50 ms", "p95 ms"], rows)
     codes = sum(one.vectors[0].codes.nbytes + one.vectors[0].chunks.nbytes for one in parts)
     postings = sum(array.nbytes for one in parts for array in one.words if isinstance(array, np.ndarray))
@@ -131,9 +136,9 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
 def _ms(ask: Callable[[int], object], numbers: Sequence[int]) -> tuple[float, float]:
     times = []
     for at in numbers:
-        began = process_time()
+        began = cpu_s()
         ask(at)
-        times.append((process_time() - began) * 1e3)
+        times.append((cpu_s() - began) * 1e3)
     return median(times), sorted(times)[int(len(times) * 0.95)]
 
 

@@ -28,9 +28,11 @@ from assent.knowledge.chunks import LeftOut
 from assent.sandbox import Child, Confinement, Ended, Sandbox, SandboxLimits, Scratch
 
 FILE_S: Final = 30.0
-"""What one file may take."""
+"""Processor time that one file may take: the same tree has the same index, however loaded the machine is."""
+WAIT_S: Final = 600.0
+"""How long an answer is waited for by the clock: a worker that sleeps uses no processor time."""
 START_S: Final = 60.0
-"""What a process may take until its first answer, beside what the file may."""
+"""What a process may take until its first answer, beside that."""
 BATCH_BYTES: Final = 1 << 20
 BATCH_FILES: Final = 256
 AHEAD: Final = 2
@@ -83,9 +85,9 @@ class _Worker:
     def send(self, batch: Batch) -> None:
         self._writes.write(framed(batch))
 
-    async def answer(self, path: str, file_s: float) -> Prepared:
+    async def answer(self, path: str, wait_s: float) -> Prepared:
         """The next answer, which is to be of this file; `_BrokenError` when none comes."""
-        limit_s = file_s + START_S * self._is_new
+        limit_s = wait_s + START_S * self._is_new
         try:
             async with asyncio.timeout(limit_s):
                 size = int.from_bytes(await self._reader.readexactly(HEAD_BYTES))
@@ -121,6 +123,7 @@ class Workers:
         *,
         count: int = 0,
         file_s: float = FILE_S,
+        wait_s: float = WAIT_S,
         key: bytes = b"",
         boot: str = BOOT,
     ) -> None:
@@ -130,6 +133,7 @@ class Workers:
         """
         self._sandbox = sandbox
         self._file_s = file_s
+        self._wait_s = wait_s
         self._key = key
         self._boot = boot
         self._empty: Scratch | None = None
@@ -157,10 +161,10 @@ class Workers:
         try:
             worker = worker or await self._start()
             while len(found) < len(files):
-                worker.send(Batch([*files[len(found) :]], self._key))
+                worker.send(Batch([*files[len(found) :]], self._key, self._file_s))
                 try:
                     while len(found) < len(files):
-                        found.append(await worker.answer(files[len(found)][0], self._file_s))
+                        found.append(await worker.answer(files[len(found)][0], self._wait_s))
                 except _BrokenError as error:
                     broken, worker = worker, None
                     await _ended(broken)
@@ -279,6 +283,8 @@ def _told(ended: Ended) -> str:
     name = {one.value: one.name for one in signal.Signals}.get(ended.signal or (ended.exit_code or 0) - 128)
     if ended.limit not in {None, "lost"}:
         return f"its worker reached the limit `{ended.limit}`"
+    if name == "SIGPROF":
+        return "its worker took more processor time than a file may"
     if name is not None:
         return f"its worker ended with {name}"
     return f"its worker ended with status {ended.exit_code}"

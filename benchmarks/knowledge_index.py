@@ -4,8 +4,9 @@
 
 The sources are Python's standard library and the installed packages. Stages are CPU time of one process; the whole is by the
 clock, and in CPU time of the process that reads, indexes words and writes: the workers' is that of cleaning and cutting. The
-million are made up as in `knowledge_search`, in ten pieces; they are opened and asked by a process of its own, with postings
-and vectors read from the store. `--quick` has 4 MB and 50 000 chunks.
+million are made up as in `knowledge_search`, in pieces as the product makes them: 50 of words, and 500 of vectors; they are
+opened and asked by a process of its own, with postings and vectors read from the store, and the vectors joined as the product
+joins them. `--quick` has 4 MB and 50 000 chunks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from typing import Any, Final
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is loaded
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assent.capabilities.knowledge import Library, control_of
 from assent.capabilities.knowledge._preparing import Prepared
@@ -37,7 +37,7 @@ from assent.knowledge.chunks._code import _grammar
 from assent.knowledge.cleaning import clean
 from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.sources import Skipped, contents_of
-from assent.knowledge.store import Piece, SqlCipherStore, Store
+from assent.knowledge.store import SqlCipherStore
 from assent.runtime.wiring.knowledge_keys import FileKeys
 from assent.sandbox import Sandbox
 from assent.system import SystemClock, SystemEntropy
@@ -45,10 +45,11 @@ from benchmarks import _part
 from benchmarks._measure import ROOT, peak_memory_kib
 from benchmarks._table import Target, number, show
 from benchmarks.knowledge_cleaning import real_files
-from benchmarks.knowledge_search import ASKED, DIMENSIONS, LIMIT, _questions, _texts, _Vectors
+from benchmarks.knowledge_search import ASKED, LIMIT, _questions, _texts, _Vectors
 
 BYTES_MAX: Final = 32 << 20
-PIECES: Final = 10
+PIECES: Final = 50
+VECTORS_AT_ONCE: Final = 2_048
 REPOSITORY: Final = "workspace"
 
 
@@ -73,7 +74,7 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
             ["again, nothing changed, by the clock", number(again), number(mb / again)],
         ],
     )
-    count = 5_000 if quick else 100_000
+    count = 1_000 if quick else 20_000
     texts = _texts(count, random.Random(1))
     _million(texts, folder / "million")
     # What is asked stands in a process of its own, which has nothing of what the store was made of.
@@ -101,7 +102,7 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
     return _part.Part("knowledge_index", figures, targets)
 
 
-def _store(folder: Path) -> Store:
+def _store(folder: Path) -> SqlCipherStore:
     folder.mkdir(parents=True, exist_ok=True)
     keys = FileKeys(folder / "keys")
     return SqlCipherStore(folder / "store", "tenant", keys=keys, now_ms=lambda: 0, salt=SystemEntropy().salt)
@@ -228,12 +229,11 @@ def _million(texts: list[tuple[str, str, bytes]], folder: Path) -> None:
             run.put_piece(
                 "lexical", str(piece), lexical.parts_of(lexical.segment_of(entries, lexical.Terms())), rows
             )
-            made = vectors.segment_of(
-                "made up", near.drawn(len(texts)), np.arange(len(texts), dtype=np.uint32)
-            )
-            run.put_piece(
-                "vectors", str(piece), {"codes": made.codes, "rows": made.rows(np.arange(len(texts)))}, rows
-            )
+            counts = np.bincount(np.arange(len(texts)) // 20)
+            for begin in range(0, len(texts), VECTORS_AT_ONCE):
+                chunks = np.arange(begin, min(begin + VECTORS_AT_ONCE, len(texts)), dtype=np.uint32)
+                made = vectors.segment_of("made up", near.drawn(len(chunks)), chunks)
+                run.put_piece("vectors", f"{piece}/{begin}", vectors.parts_of(made, counts), rows)
             run.save()
         run.commit()
     store.close()
@@ -245,16 +245,15 @@ def asked(place: str) -> None:
     before = peak_memory_kib()
     clock, began = perf_counter(), process_time()
     store = _store(Path(place))
-    held = {one.row: one for one in store.files(REPOSITORY)}
-    pieces = zip(store.pieces(REPOSITORY, "lexical"), store.pieces(REPOSITORY, "vectors"), strict=True)
+    held = {each.row: each for each in store.files(REPOSITORY)}
+    near: dict[str, list[vectors.Segment]] = {}
+    for one in store.pieces(REPOSITORY, "vectors"):
+        found_there = vectors.stored(one, "made up")
+        assert found_there is not None
+        near.setdefault(one.name.partition("/")[0], []).append(found_there)
     parts, rows = [], []
-    for words, near in pieces:
+    for words in store.pieces(REPOSITORY, "lexical"):
         segment = lexical.StoredSegment(words)
-        count = len(segment.files)
-        codes = np.frombuffer(near.read("codes"), "<u8").reshape(-1, count)
-        meant = vectors.Segment(
-            "made up", DIMENSIONS, np.arange(count, dtype=np.uint32), codes, partial(_rows, near)
-        )
         files = [held[int(row)] for row in words.rows]
         parts.append(
             Part(
@@ -262,7 +261,7 @@ def asked(place: str) -> None:
                 REPOSITORY,
                 tuple(one.language for one in files),
                 np.zeros(len(files), np.int64),
-                (meant,),
+                (vectors.joined(near.pop(words.name)),),
             )
         )
         rows.append(words.rows)
@@ -291,10 +290,6 @@ def asked(place: str) -> None:
             found[f"{name}, {times}p50 ms"] = median(took)
         found[f"{name}, p95 ms"] = sorted(took)[int(ASKED * 0.95)]
     print(json.dumps(found))
-
-
-def _rows(piece: Piece, numbers: NDArray[np.int64]) -> NDArray[np.int8]:
-    return np.frombuffer(piece.each("rows", DIMENSIONS, numbers.tolist()), np.int8).reshape(-1, DIMENSIONS)
 
 
 def _ms(ask: Callable[[], object]) -> float:

@@ -198,6 +198,18 @@ def test_what_was_made_before_is_kept_while_more_is_made(
     assert counts == [0, 0, 2]
 
 
+def test_pieces_are_searched_as_one_and_what_two_have_made_once(
+    store: MemoryStore, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_models, "VECTORS_AT_ONCE", 2)
+    models, others = Models(lambda: store, tmp_path), Models(lambda: store, tmp_path)
+    models.use(str(model))
+    assert models.make("repo", lambda _: others.make("repo", lambda _: True) == 0) == 0
+    assert len(store.pieces("repo", VECTORS)) == 4
+    ((one,),) = models.vectors_of("repo").values()
+    assert one.chunks.tolist() == [0, 1, 2]
+
+
 def test_vectors_are_forgotten_with_their_files(store: MemoryStore, model: Path, tmp_path: Path) -> None:
     models = Models(lambda: store, tmp_path)
     models.use(str(model))

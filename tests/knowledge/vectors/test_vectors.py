@@ -16,6 +16,7 @@ from assent.knowledge.vectors import (
     Segment,
     codes_of,
     cosines,
+    joined,
     nearest,
     parts_of,
     products,
@@ -211,6 +212,27 @@ def test_what_is_hidden_has_no_part_in_anything(
             for part, mask in zip(parts, kept, strict=True)
         ]
         assert found == search(others, question, model="m", limit=2)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [[0, 1, 2, 3, 4, 5, 6]],
+        [[0, 1], [2, 3, 4], [5, 6]],
+        [[3, 4], [5, 6], [0, 1, 2]],
+        [[0, 2, 6], [1, 2, 3], [4, 5]],
+    ],
+)
+def test_pieces_are_searched_as_one(pieces: list[list[int]]) -> None:
+    vectors, question = drawn(7, 70), drawn(1, 70, 1)[0]
+    whole = indexed(vectors, [1, 2, 4, 5, 8, 9, 12])
+    one = joined([indexed(vectors[each], whole.chunks[each].tolist()) for each in pieces])
+    assert one.chunks.tolist() == whole.chunks.tolist()
+    assert one.codes.flags.c_contiguous
+    assert np.array_equal(one.codes, whole.codes)
+    for numbers in ([], [6], [5, 0, 2, 6]):
+        assert np.array_equal(one.rows(np.array(numbers, np.int64)), whole.rows(np.array(numbers, np.int64)))
+    assert search([one], question, model="m", limit=7) == search([whole], question, model="m", limit=7)
 
 
 class Bytes:

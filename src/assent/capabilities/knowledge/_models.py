@@ -155,11 +155,15 @@ class Models:
     # -- vectors ----------------------------------------------------------------------------------
 
     def vectors_of(self, repository: str) -> dict[str, tuple[Segment, ...]]:
-        """The vectors of the model, by the name of the piece of words whose chunks they are of."""
+        """The vectors of the model, those of a piece of words joined, by the name of that piece."""
+        from assent.knowledge.vectors import joined
+
         kept = self.kept()
         if kept is None:
             return {}
-        return {name: tuple(each) for name, each in self._segments(repository, kept.record.digest)[0].items()}
+        return {
+            name: (joined(each),) for name, each in self._segments(repository, kept.record.digest)[0].items()
+        }
 
     def _segments(self, repository: str, model: str) -> tuple[dict[str, list[Segment]], list[Piece]]:
         """What fits a piece of words that is there, and what is of no use any more."""

@@ -2,7 +2,7 @@
 
 from assent.knowledge.vectors.codes import DIMENSIONS_MAX, codes_of, products, quantised
 from assent.knowledge.vectors.nearest import cosines, search
-from assent.knowledge.vectors.segment import CODES_VERSION, Rows, Segment, segment_of
+from assent.knowledge.vectors.segment import CODES_VERSION, Rows, Segment, joined, segment_of
 from assent.knowledge.vectors.stored import parts_of, stored, without
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Segment",
     "codes_of",
     "cosines",
+    "joined",
     "parts_of",
     "products",
     "quantised",

@@ -119,8 +119,9 @@ def _likely(
     segments: Sequence[Segment], near: Sequence[NDArray[np.int64]], query: NDArray[np.int8], count: int
 ) -> list[NDArray[np.int64]]:
     """Those of the vectors of each segment that are among the `count` nearest by their bits and the question's bytes."""
-    told = [products(one.codes[:, rows], query) for one, rows in zip(segments, near, strict=True)]
-    order = np.argsort(-np.concatenate([np.zeros(0), *told]), kind="stable")
+    none = np.zeros((-(-len(query) // 64), 0), np.uint64)
+    codes = [one.codes[:, rows] for one, rows in zip(segments, near, strict=True)]
+    order = np.argsort(-products(np.concatenate([none, *codes], axis=1), query), kind="stable")
     stays = np.zeros(len(order), np.bool_)
     stays[order[:count]] = True
     parts = np.split(stays, np.cumsum([len(rows) for rows in near])[:-1])

@@ -1,8 +1,11 @@
-"""Vectors of chunks, in pieces that never change: those that were made at once, of the chunks of one segment of words."""
+"""Vectors of chunks, in pieces that never change: those that were made at once, of the chunks of one segment of words.
+
+They are kept as they are made, and joined to be searched: a million in pieces of 2 048 would be five hundred searches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -45,3 +48,32 @@ def segment_of(model: str, vectors: NDArray[np.float32], chunks: NDArray[np.uint
             f"and {len(chunks)} chunks",
         )
     return Segment(model, rows.shape[1], chunks, codes_of(rows), rows.__getitem__)
+
+
+def joined(segments: Sequence[Segment]) -> Segment:
+    """Pieces of one model and one segment of words as one; of a chunk that is in two of them, the first is taken.
+
+    Chunks and bits are copied into arrays of their own, the bytes are read from the pieces.
+    """
+    if len(segments) == 1:
+        return segments[0]
+    pieces = sorted(segments, key=lambda one: int(one.chunks[0]))
+    begins = np.cumsum([0, *(len(one.chunks) for one in pieces)])
+    chunks = np.concatenate([one.chunks for one in pieces])
+    codes = np.concatenate([one.codes for one in pieces], axis=1)
+    order = np.arange(len(chunks))
+    if not bool((chunks[1:] > chunks[:-1]).all()):
+        chunks, order = np.unique(chunks, return_index=True)
+        codes = codes.take(order, axis=1)
+    size = pieces[0].size
+
+    def rows(numbers: NDArray[np.int64]) -> NDArray[np.int8]:
+        places = order[numbers]
+        of = np.searchsorted(begins, places, "right") - 1
+        found = np.empty((len(places), size), np.int8)
+        for piece in np.unique(of).tolist():
+            mine = of == piece
+            found[mine] = pieces[piece].rows(places[mine] - begins[piece])
+        return found
+
+    return Segment(pieces[0].model, size, chunks, codes, rows)

@@ -111,6 +111,14 @@ def test_where_it_is_plain_which_repository_is_meant_nobody_has_to_say_it(say: S
         assert (ended, "there are: code, notes" in err) == (2, True), words
 
 
+def test_a_repository_in_which_nothing_is_says_where_to_look(say: Say, folder: Path) -> None:
+    with (folder / "assent.toml").open("a") as config:
+        config.write('[knowledge.repositories.none]\nfolder = "nowhere"\n')
+    assert say("plan", "-r", "none")[1] == "none: nothing is there to be indexed, or you may not see it\n"
+    told = "  none: nothing is there to be indexed\n  `assent doctor` tells whether its folder is there\n"
+    assert told in say("index", "none")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -265,3 +273,9 @@ def test_forgetting_asks(say: Say) -> None:
     ):
         assert say(*words)[0] == 4, words
     assert len(of(say, "search", "quartz")) == 1
+    allow = "  - {id: forget, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.forget}}"
+    policy = Path("policy.yaml")
+    policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
+    told = say("forget", "src/parser.py")[1].splitlines()
+    assert told[1] == "  code: 1 file removed for good"
+    assert (told[2][:7], told[2][-14:]) == ("  root ", ", generation 2")

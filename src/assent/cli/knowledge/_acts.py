@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from assent.capabilities.knowledge.area import OPEN
+from assent.capabilities.knowledge.area import NOTHING, OPEN
 from assent.cli._arguments import time_ms
 from assent.cli._command import command
 from assent.cli._door import Door
@@ -105,6 +105,8 @@ def plan(door: Door, *, repository: str | None) -> int:
     """Tell of each repository how many files would be read, of which size, and why others are left out. Nothing is indexed."""
 
     def text(found: Any) -> str:  # `Any`: as above
+        if not found["files"] and not found["left_out"]:
+            return f"{safe_line(found['repository'])}: {NOTHING}, or you may not see it"
         lines = [
             f"{safe_line(found['repository'])}: {count_text(found['files'], 'file')}, {size_text(found['bytes'])}",
             f"  about {found['seconds'] or 0.1} s to index",

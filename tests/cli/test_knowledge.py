@@ -66,7 +66,9 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     assert say("search", "quartz")[1].startswith(
         "src/parser.py:1-2  parse_quartz\n    def parse_quartz(text):\n"
     )
-    assert say("search", "marble", "--language", "text")[1].endswith("    … 4 more lines\n")
+    found = say("search", "marble", "--language", "text")[1]
+    assert found.endswith("    … 4 more lines: assent knowledge show src/long.txt::0\n")
+    assert say("show", "src/long.txt::0")[1].endswith("    line 11 of marble\n")
     assert of(say, "search", "quartz", "--path", "src/*.txt") == []
     assert "nothing was found" in say("search", "granite")[2]
     assert [one["path"] for one in of(say, "search", "quartz", "--since", "2h")] == ["src/parser.py"]
@@ -81,10 +83,56 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     assert of(say, "show", chunk, "-r", "code")["text"] == hits[0]["text"]
     assert "parse_quartz" in say("show", chunk, "-r", "code")[1]
     (standing,) = of(say, "verify")["repositories"]
+    assert say("verify")[1].startswith("verified  all that was indexed fits the roots\ncode: 2 files in ")
     assert of(say, "status")["repositories"] == [standing]
     proof = of(say, "prove", chunk, "-r", "code")
     assert proof["manifest"]["root"] == standing["root"]
     assert f"root {standing['root']}" in say("prove", chunk, "-r", "code")[1]
+
+
+def test_where_it_is_plain_which_repository_is_meant_nobody_has_to_say_it(say: Say, folder: Path) -> None:
+    assert "not indexed yet: code; to index: assent knowledge index\n" in say("search", "quartz")[2]
+    with (folder / "assent.toml").open("a") as config:
+        config.write('[knowledge.repositories.notes]\nfolder = "notes"\n')
+    (folder / "notes").mkdir()
+    (folder / "notes" / "a.md").write_text("# Granite\n")
+    assert [line.split(":")[0] for line in say("plan")[1].splitlines() if line[0] != " "] == ["code", "notes"]
+    assert say("index")[0] == 0
+    code, notes = say("status")[1].splitlines()
+    assert notes.startswith("notes: 1 file in 1 chunk, generation 2   ")
+    assert len(code) == len(notes), "roots stand below each other"
+    assert "quartz" in say("show", "src/parser.py::1")[1]
+    assert say("prove", "notes/a.md::0")[1].startswith("proved  notes/a.md: chunk 0 of 1")
+    assert say("forget", "notes/a.md")[0] == 4
+    for words in (
+        ("compact",), ("export", "-o", "x"), ("show", "a.md::0"), ("forget", "src/parser.py", "notes/a.md"),
+    ):  # fmt: skip
+        ended, _, err = say(*words)
+        assert (ended, "there are: code, notes" in err) == (2, True), words
+
+
+def test_a_repository_in_which_nothing_is_says_where_to_look(say: Say, folder: Path) -> None:
+    with (folder / "assent.toml").open("a") as config:
+        config.write('[knowledge.repositories.none]\nfolder = "nowhere"\n')
+    assert say("plan", "-r", "none")[1] == "none: nothing is there to be indexed, or you may not see it\n"
+    told = "  none: nothing is there to be indexed\n  `assent doctor` tells whether its folder is there\n"
+    assert told in say("index", "none")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-r", "cod"), "did you mean `code`?"),
+        (("--language", "pyton"), "did you mean `python`?"),
+        (("--language", "klingon"), "there are: c, "),
+    ],
+    ids=str,
+)
+def test_a_search_where_nothing_can_be_is_no_search_that_finds_nothing(
+    say: Say, words: tuple[str, ...], told: str
+) -> None:
+    code, out, err = say("search", "quartz", *words)
+    assert (code, told in out + err) == (1, True), out + err
 
 
 def test_a_chunk_is_proved_to_whoever_has_the_key(
@@ -225,3 +273,9 @@ def test_forgetting_asks(say: Say) -> None:
     ):
         assert say(*words)[0] == 4, words
     assert len(of(say, "search", "quartz")) == 1
+    allow = "  - {id: forget, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.forget}}"
+    policy = Path("policy.yaml")
+    policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
+    told = say("forget", "src/parser.py")[1].splitlines()
+    assert told[1] == "  code: 1 file removed for good"
+    assert (told[2][:7], told[2][-14:]) == ("  root ", ", generation 2")

@@ -363,9 +363,9 @@ async def test_it_is_told_how_far_it_is(workspace: Path, monkeypatch: pytest.Mon
         for _ in range(2):  # the first time it counts, then it knows
             await asyncio.to_thread(library.index, "code", tell=lambda *one: told.append(one))
     assert told == 2 * [
-        (1, 3, "1 of 3 files, 3 bytes, 6 bytes a second, some 1 s left"),
-        (2, 3, "2 of 3 files, 55 bytes, 55 bytes a second, some 0 s left"),
-        (3, 3, "3 of 3 files, 95 bytes, 63 bytes a second, some 0 s left"),
+        (1, 3, "1 of 3 files, 3 bytes, 6 bytes a second, about 1 s left"),
+        (2, 3, "2 of 3 files, 55 bytes, 55 bytes a second, about 1 s left"),
+        (3, 3, "3 of 3 files, 95 bytes, 63 bytes a second, about 0 s left"),
     ]
 
 

@@ -16,13 +16,14 @@ from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
-from assent.knowledge.chunks import LeftOut
+from assent.knowledge.chunks import LeftOut, all_languages
 from assent.knowledge.manifest import Listed, bundled, bundled_leaf
 from assent.knowledge.sources import Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
 from assent.spec.words.sizes import count_text
+from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.knowledge.asking import View
@@ -244,11 +245,25 @@ class Hits(SpecModel):
     hits: tuple[Hit, ...]
     words_alone: str = ""
     """Why the model had no say, where there is one and it failed."""
+    not_indexed: tuple[str, ...] = ()
+    """Repositories that were to be searched and were never indexed."""
 
 
 def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
-    view = context.app.get(Library).view(frozenset(context.principal.roles))
+    library = context.app.get(Library)
+    indexed = library.store.repositories()
+    for name in {*parameters.repositories} - {*indexed}:
+        library.folder_of(name)
+    for language in {*parameters.languages} - {*all_languages()}:
+        known = all_languages()
+        raise NoEffectError(
+            "INVALID_INPUT",
+            f"no file is of the language `{language[:80]}`",
+            path="languages",
+            hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
+        )
+    view = library.view(frozenset(context.principal.roles))
     where = Where(
         parameters.paths,
         parameters.languages,
@@ -257,9 +272,14 @@ def search(context: LocalContext, parameters: Question) -> Hits:
         parameters.until_ms,
     )
     faults: list[AssentError] = []
-    meaning = context.app.get(Library).models.meaning(parameters.query, context, faults.append)
+    meaning = library.models.meaning(parameters.query, context, faults.append)
     found = view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where)
-    return Hits(hits=tuple(map(_hit, found)), words_alone=str(faults[0]) if faults else "")
+    wanted = parameters.repositories or library.repositories
+    return Hits(
+        hits=tuple(map(_hit, found)),
+        words_alone=str(faults[0]) if faults else "",
+        not_indexed=tuple(name for name in wanted if name not in indexed),
+    )
 
 
 def _hit(found: Found) -> Hit:

@@ -501,10 +501,12 @@ def _leave_out(run: Run, held: Held | None, left: LeftOut) -> int:
 
 
 def _far(count: int, total: int, size: int, elapsed_ms: int) -> str:
-    """How far it is: `1200 of 4000 files, 18 MiB, 7.2 MiB a second, some 12 s left`."""
-    left_s = elapsed_ms * (total - count) // (count * 1_000)
+    """How far it is: `1200 of 4000 files, 18 MiB, 7.2 MiB a second, about 12 s left`."""
+    left_s = -(-elapsed_ms * (total - count) // (count * 1_000))
     rate = size_text(size * 1_000 // elapsed_ms)
-    return f"{count} of {count_text(total, 'file')}, {size_text(size)}, {rate} a second, some {left_s} s left"
+    return (
+        f"{count} of {count_text(total, 'file')}, {size_text(size)}, {rate} a second, about {left_s} s left"
+    )
 
 
 def control_of(workspace: Path, hidden: Sequence[Path], read_only: Sequence[Path]) -> ConfinedFiles:

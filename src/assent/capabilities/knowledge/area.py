@@ -156,7 +156,12 @@ SECTION: Final[Table] = {
 }
 
 
+NOTHING: Final = "nothing is there to be indexed"
+
+
 def _indexed(found: Object) -> str:
+    if not number(found, "generation"):
+        return f"{text(found, 'repository')}: {NOTHING}\n`assent doctor` tells whether its folder is there"
     files, chunks = number(found, "files") or 0, number(found, "chunks") or 0
     changed = number(found, "changed") or 0
     return (
@@ -188,6 +193,7 @@ WORDS: Final[Words] = {
     frozenset({"repository", "generation", "root", "files", "chunks", "changed"}): _indexed,
     frozenset({"repository", "generation", "root", "forgotten"}): lambda found: (
         f"{text(found, 'repository')}: {count_text(number(found, 'forgotten') or 0, 'file')} removed for good"
+        f"\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
     ),
 }
 

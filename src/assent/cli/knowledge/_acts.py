@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from assent.capabilities.knowledge.area import OPEN
+from assent.capabilities.knowledge.area import NOTHING, OPEN
 from assent.cli._arguments import time_ms
 from assent.cli._command import command
 from assent.cli._door import Door
@@ -34,10 +34,36 @@ _SHOWN_LINES: Final = 8
 repository_option: Final = click.option(
     "--repository",
     "-r",
-    default=_WHOLE,
     metavar="NAME",
-    help="One of `[knowledge.repositories]`; `workspace` where none is named there.",
+    help="One of `[knowledge.repositories]`, where it is not plain which one is meant.",
 )
+
+
+def _repositories(door: Door) -> dict[str, PurePosixPath]:
+    """What is configured, and where it is; the whole workspace where nothing is."""
+    named = tables(door.settings.areas["knowledge"], "repositories")
+    return {name: PurePosixPath(str(one["folder"])) for name, one in named.items()} or {
+        _WHOLE: PurePosixPath()
+    }
+
+
+def _meant(door: Door, said: str | None, *paths: str) -> str:
+    """The repository that was said; else that in which all these are, or the only one. `InputError` USAGE_INVALID."""
+    if said is not None:
+        return said
+    configured = _repositories(door)
+    found = [
+        name
+        for name, folder in configured.items()
+        if len(configured) == 1 or (paths and all(PurePosixPath(one).is_relative_to(folder) for one in paths))
+    ]
+    if len(found) == 1:
+        return found[0]
+    raise InputError(
+        "USAGE_INVALID",
+        "say which repository: `--repository NAME`",
+        hint=f"there are: {', '.join(map(safe_line, configured))}",
+    )
 
 
 class UnsucceededError(Exception):
@@ -75,20 +101,24 @@ def asked(
 
 @command("plan", short_help="Show what indexing would read, and what not.")
 @repository_option
-def plan(door: Door, *, repository: str) -> int:
-    """Tell how many files of a repository would be read, how large they are, and why others are left out. Nothing is indexed."""
+def plan(door: Door, *, repository: str | None) -> int:
+    """Tell of each repository how many files would be read, of which size, and why others are left out. Nothing is indexed."""
 
     def text(found: Any) -> str:  # `Any`: as above
+        if not found["files"] and not found["left_out"]:
+            return f"{safe_line(found['repository'])}: {NOTHING}, or you may not see it"
         lines = [
             f"{safe_line(found['repository'])}: {count_text(found['files'], 'file')}, {size_text(found['bytes'])}",
-            f"  some {found['seconds']} s to index",
+            f"  about {found['seconds'] or 0.1} s to index",
             *(f"  {count} left out: {reason}" for reason, count in found["left_out"].items()),
             *(f"  {safe_line(one['path'])}: {safe_line(one['because'])}" for one in found["first_left_out"]),
         ]
         return "\n".join(lines)
 
-    return asked(
-        door, "plan", {"repository": repository}, lambda found: door.out.tell(found, lambda: text(found))
+    names = _repositories(door) if repository is None else (repository,)
+    return worst(
+        asked(door, "plan", {"repository": name}, lambda found: door.out.tell(found, lambda: text(found)))
+        for name in names
     )
 
 
@@ -100,7 +130,7 @@ def index(door: Door, repositories: tuple[str, ...], *, wait: str | None) -> int
 
     Secrets are removed first, and what did not change is not read into the index again.
     """
-    names = repositories or (*tables(door.settings.areas["knowledge"], "repositories"),) or (_WHOLE,)
+    names = repositories or _repositories(door)
     wait_ms = read_wait(wait)
     return worst(call(door, "knowledge.index", {"repository": name}, wait_ms=wait_ms) for name in names)
 
@@ -144,12 +174,15 @@ def search(
         hits = found["hits"]
         if found["words_alone"]:
             door.out.note(f"found by words alone: {safe_line(found['words_alone'])}")
+        if found["not_indexed"]:
+            names = ", ".join(map(safe_line, found["not_indexed"]))
+            door.out.note(f"not indexed yet: {names}; to index: {door.command('knowledge', 'index')}")
         if door.out.is_json:
             door.out.object(hits)
         elif not hits:
             door.out.note("nothing was found")
         else:
-            door.out.answer("\n\n".join(map(_chunk_text, hits)))
+            door.out.answer("\n\n".join(_chunk_text(door, one, lines_max=_SHOWN_LINES) for one in hits))
 
     times = {"since_ms": since, "until_ms": until}
     parameters = {
@@ -161,23 +194,28 @@ def search(
     return asked(door, "search", parameters, tell)
 
 
-def _chunk_text(hit: Any) -> str:  # `Any`: as above
-    head = f"{safe_line(hit['path'])}:{hit['start_line']}-{hit['end_line']}  {safe_line(hit['symbol'])}"
-    lines = hit["text"].splitlines()
-    more = [f"    … {len(lines) - _SHOWN_LINES} more lines"] if len(lines) > _SHOWN_LINES else []
-    return "\n".join([head.rstrip(), *(f"    {safe_line(one)}" for one in lines[:_SHOWN_LINES]), *more])
+def _chunk_text(door: Door, hit: Any, *, lines_max: int | None = None) -> str:  # `Any`: as above
+    place = f"{safe_line(hit['path'])}:{hit['start_line']}-{hit['end_line']}"
+    head = f"{door.out.paint()(place, 'bold')}  {safe_line(hit['symbol'])}".rstrip()
+    lines = hit["text"].rstrip().splitlines()
+    shown = lines[:lines_max]
+    more = len(lines) - len(shown)
+    show = f"{count_text(more, 'more line')}: {door.command('knowledge', 'show', safe_line(hit['chunk']))}"
+    return "\n".join(
+        [head, *(f"    {safe_line(one)}" for one in shown), *([f"    … {show}"] if more else [])]
+    )
 
 
 @command("show", short_help="Print a chunk that a search has found.")
 @click.argument("chunk")
 @repository_option
-def show(door: Door, chunk: str, *, repository: str) -> int:
-    """Print CHUNK (`PATH::N`, as `search --json` names it)."""
+def show(door: Door, chunk: str, *, repository: str | None) -> int:
+    """Print the whole of CHUNK (`PATH::N`, as `search` names it)."""
     return asked(
         door,
         "read_chunk",
-        {"chunk": chunk, "repository": repository},
-        lambda found: door.out.tell(found, lambda: _chunk_text(found)),
+        {"chunk": chunk, "repository": _meant(door, repository, chunk)},
+        lambda found: door.out.tell(found, lambda: _chunk_text(door, found)),
     )
 
 
@@ -208,7 +246,8 @@ def verify(door: Door, *, exported: Path | None, key: str | None) -> int:
         return OK
     if key is not None:
         raise InputError("USAGE_INVALID", "`--key` is for an export", hint="say `--export FILE`, too")
-    return asked(door, "verify", {}, lambda found: _tell_standing(door, found))
+    verified = f"{door.out.paint()('verified', 'green')}  all that was indexed fits the roots"
+    return asked(door, "verify", {}, lambda found: _tell_standing(door, found, verified))
 
 
 def _export_text(door: Door, found: answers.ProvenExport) -> str:
@@ -221,13 +260,21 @@ def _export_text(door: Door, found: answers.ProvenExport) -> str:
     )
 
 
-def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
+def _size_text(one: Any) -> str:  # `Any`: as above
+    return f"{count_text(one['files'], 'file')} in {count_text(one['chunks'], 'chunk')}"
+
+
+def _tell_standing(door: Door, found: Any, *first: str) -> None:  # `Any`: as above
     def text() -> str:
-        lines = [
-            f"{safe_line(one['repository'])}: {count_text(one['files'], 'file')} in"
-            f" {count_text(one['chunks'], 'chunk')}, generation {one['generation']}  {one['root'] or 'not indexed'}"
+        rows = [
+            (
+                f"{safe_line(one['repository'])}: {_size_text(one)}, generation {one['generation']}",
+                one["root"] or "not indexed",
+            )
             for one in found["repositories"]
         ]
+        width = max(len(what) for what, _ in rows)
+        lines = [*first, *(f"{what:{width}}  {root}" for what, root in rows)]
         lines += [OPEN] if found["encryption"] == "off" else []
         lines += [f"the master key can be recovered by {one}" for one in found["recipients"]]
         return "\n".join(lines)
@@ -247,14 +294,15 @@ def _tell_standing(door: Door, found: Any) -> None:  # `Any`: as above
     metavar="FILE",
     help="Write the proof there.",
 )
-def prove(door: Door, chunk: str, *, repository: str, output: Path | None) -> int:
+def prove(door: Door, chunk: str, *, repository: str | None, output: Path | None) -> int:
     """Show the way from CHUNK to the root of its repository, and the entry of the ledger that binds the root.
 
     With `--out`, the proof is a file that `assent audit verify-proof FILE --key KEY` checks anywhere, without this state.
     """
+    name = _meant(door, repository, chunk)
 
     def tell(found: Any) -> None:  # `Any`: as above
-        proof = door.perform(requests.ProveKnowledge(repository=repository, manifest=found))
+        proof = door.perform(requests.ProveKnowledge(repository=name, manifest=found))
         text = (
             f"{door.out.paint()('proved', 'green')}  {safe_line(found['path'])}: chunk {found['number']}"
             f" of {found['chunks']}  by entry {proof.entry}\n"
@@ -262,7 +310,7 @@ def prove(door: Door, chunk: str, *, repository: str, output: Path | None) -> in
         )
         give_proof(door, proof, text, output)
 
-    return asked(door, "prove", {"chunk": chunk, "repository": repository}, tell)
+    return asked(door, "prove", {"chunk": chunk, "repository": name}, tell)
 
 
 @command("export", short_help="Write what was indexed, with its proof, to one file.")
@@ -277,18 +325,19 @@ def prove(door: Door, chunk: str, *, repository: str, output: Path | None) -> in
     metavar="FILE",
     help="Write it there.",
 )
-def export(door: Door, *, repository: str, output: Path) -> int:
+def export(door: Door, *, repository: str | None, output: Path) -> int:
     """Write all of a repository that you may see to FILE: the manifest and the texts as they are kept, as lines of JSON.
 
     Of what is hidden there are hashes alone. `assent knowledge verify --export FILE --key KEY` checks it anywhere.
     """
     counts = {"files": 0, "hidden": 0}
+    name = _meant(door, repository)
 
     def lines() -> Iterator[bytes]:
         part: Any = {"root": "", "after": 0, "files": 1}  # `Any`: as above
         first = None
         while part["after"] < part["files"]:
-            said = {"repository": repository, "root": part["root"], "after": part["after"]}
+            said = {"repository": name, "root": part["root"], "after": part["after"]}
             part = outputs(door, "export", said)
             counts["files"] += part["shown"]
             counts["hidden"] += part["hidden"]
@@ -297,11 +346,11 @@ def export(door: Door, *, repository: str, output: Path) -> int:
         if first is None:
             raise InputError(
                 "KNOWLEDGE_CHUNK_UNKNOWN",
-                f"you can see nothing that was indexed of the repository `{safe_line(repository)}`",
+                f"you can see nothing that was indexed of the repository `{safe_line(name)}`",
                 hint="`assent knowledge index` indexes it",
             )
-        way = outputs(door, "prove", {"chunk": first, "repository": repository})
-        proof = door.perform(requests.ProveKnowledge(repository=repository, manifest=way))
+        way = outputs(door, "prove", {"chunk": first, "repository": name})
+        proof = door.perform(requests.ProveKnowledge(repository=name, manifest=way))
         if way["root"] != part["root"]:
             raise WorldError(
                 "KNOWLEDGE_STALE", "the repository was indexed again meanwhile", hint="export it again"
@@ -333,18 +382,18 @@ def export(door: Door, *, repository: str, output: Path) -> int:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @repository_option
 @wait_option
-def forget(door: Door, paths: tuple[str, ...], *, repository: str, wait: str | None) -> int:
+def forget(door: Door, paths: tuple[str, ...], *, repository: str | None, wait: str | None) -> int:
     """Remove each PATH from the store, with all that was replaced before. What is still in the workspace can be indexed again."""
-    parameters: dict[str, Any] = {"repository": repository, "paths": [*paths]}
+    parameters: dict[str, Any] = {"repository": _meant(door, repository, *paths), "paths": [*paths]}
     return call(door, "knowledge.forget", parameters, wait_ms=read_wait(wait))
 
 
 @command("compact", short_help="Remove what was replaced before, for good.")
 @repository_option
 @wait_option
-def compact(door: Door, *, repository: str, wait: str | None) -> int:
+def compact(door: Door, *, repository: str | None, wait: str | None) -> int:
     """Remove what earlier generations of a repository had: none of them can be taken back from then on."""
-    return call(door, "knowledge.forget", {"repository": repository}, wait_ms=read_wait(wait))
+    return call(door, "knowledge.forget", {"repository": _meant(door, repository)}, wait_ms=read_wait(wait))
 
 
 @command("erase", short_help="Destroy the keys of all that was indexed.")

@@ -1,6 +1,13 @@
 """Texts cut into chunks: the pieces that are indexed, found and shown."""
 
-from assent.knowledge.chunks.cutting import CHUNK_BYTES_MAX, PLANNER_VERSION, Chunk, chunks_of, language_of
+from assent.knowledge.chunks.cutting import (
+    CHUNK_BYTES_MAX,
+    PLANNER_VERSION,
+    Chunk,
+    all_languages,
+    chunks_of,
+    language_of,
+)
 from assent.knowledge.chunks.plan import FILE_BYTES_MAX, LeftOut, Plan, Planned, left_out, plan_file
 
 __all__ = [
@@ -11,6 +18,7 @@ __all__ = [
     "LeftOut",
     "Plan",
     "Planned",
+    "all_languages",
     "chunks_of",
     "language_of",
     "left_out",

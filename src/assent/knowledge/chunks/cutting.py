@@ -55,6 +55,11 @@ def language_of(path: str) -> str:
     return _by_ending().get(PurePosixPath(path).suffix.lower(), TEXT)
 
 
+def all_languages() -> list[str]:
+    """What `language_of` can give, sorted."""
+    return sorted({TEXT, *_by_ending().values()})
+
+
 def chunks_of(path: str, data: bytes) -> tuple[Chunk, ...]:
     """The chunks of a UTF-8 text, in its order: one after the other they are the text again.
 

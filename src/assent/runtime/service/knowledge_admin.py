@@ -58,7 +58,7 @@ def _folder(settings: Settings, place: Path) -> str:
     if not place.is_relative_to(root):
         why = f"is outside of the workspace `{root}`"
     elif not place.is_dir():
-        why = "is no folder that is there"
+        why = "must be a folder that is there"
     elif any(place.is_relative_to(hidden.resolve()) for hidden in settings.hidden_files):
         why = "is Assent's own: nothing can read what it holds"
     else:
@@ -80,7 +80,7 @@ def _require_new(repositories: dict[str, Any], name: str, folder: str) -> None: 
     for other, one in repositories.items():
         there = PurePosixPath(one["folder"])
         if there == PurePosixPath(folder):
-            how, hint = "is", f"index it: assent knowledge index {other}"
+            how, hint = "is already", f"index it: assent knowledge index {other}"
         elif PurePosixPath(folder).is_relative_to(there):
             how, hint = "is in", f"index that one: assent knowledge index {other}"
         elif there.is_relative_to(folder):
@@ -91,7 +91,8 @@ def _require_new(repositories: dict[str, Any], name: str, folder: str) -> None: 
             continue
         raise InputError(
             "KNOWLEDGE_REPOSITORY_EXISTS",
-            f"the folder `{folder}` {how} the repository `{other}`, which is `{there}`",
+            f"the folder `{folder}` {how} the repository `{other}`"
+            + (f" (`{there}`)" if there != PurePosixPath(folder) else ""),
             path=f"knowledge.repositories.{other}",
             hint=hint,
         )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from assent.capabilities.knowledge._workers import Crew
     from assent.invocation import LocalContext
     from assent.knowledge.asking import Part, Told, View
-    from assent.knowledge.lexical import Entry
+    from assent.knowledge.lexical import Gathering
     from assent.knowledge.store import Held, Piece, Run, SqlCipherStore, Store
     from assent.sandbox import Sandbox
 
@@ -399,13 +399,13 @@ class _Batch:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._entries: list[Entry] = []
+        self._gathering: Gathering | None = None
         self._rows: list[int] = []
         self._bytes = 0
 
     def add(self, planned: Planned, text: bytes, digest: str, label: str, changed_ms: int) -> None:
         """Keep a file; `text` is what its chunks are pieces of."""
-        from assent.knowledge.lexical import Entry
+        from assent.knowledge.lexical import Entry, Gathering, Terms
 
         texts = [text[one.begin : one.end] for one in planned.chunks]
         cuts = tuple(Cut(one.digest, one.line, one.end_line, one.symbol) for one in planned.chunks)
@@ -414,24 +414,25 @@ class _Batch:
         if not texts:
             return
         self._rows.append(row)
-        self._entries += [
-            Entry(one, chunk.symbol, planned.path) for one, chunk in zip(texts, planned.chunks, strict=True)
-        ]
+        # At once, so that the workers are at work meanwhile: they are not far enough ahead for all words of a segment.
+        self._gathering = self._gathering or Gathering(Terms())
+        for one, chunk in zip(texts, planned.chunks, strict=True):
+            self._gathering.add(Entry(one, chunk.symbol, planned.path))
         self._bytes += planned.bytes
         if self._bytes >= SEGMENT_BYTES:
             self.end()
 
     def end(self) -> None:
         """Write what there is."""
-        if not self._rows:
+        if self._gathering is None:
             return
-        from assent.knowledge.lexical import Terms, parts_of, segment_of
+        from assent.knowledge.lexical import parts_of
 
         # A piece is named for its first file, whose number is never used twice.
-        segment = segment_of(self._entries, Terms())
-        self._run.put_piece(LEXICAL, str(self._rows[0]), parts_of(segment), self._rows)
+        parts = parts_of(self._gathering.segment())
+        self._run.put_piece(LEXICAL, str(self._rows[0]), parts, self._rows)
         self._run.save()
-        self._entries, self._rows, self._bytes = [], [], 0
+        self._gathering, self._rows, self._bytes = None, [], 0
 
 
 def _part(repository: str, piece: Piece, held: Mapping[int, Held], visible: Collection[int]) -> Part:

@@ -1,6 +1,6 @@
 """Chunks found by words: which terms a text has, an index of them, and how chunks are ranked for a question."""
 
-from assent.knowledge.lexical.index import TESTS, Entry, Ranked, Searched, Segment, segment_of
+from assent.knowledge.lexical.index import TESTS, Entry, Gathering, Ranked, Searched, Segment, segment_of
 from assent.knowledge.lexical.search import Seen, question_terms, search
 from assent.knowledge.lexical.stored import StoredSegment, parts_of, without
 from assent.knowledge.lexical.terms import TERMS_VERSION, Terms, terms_in
@@ -9,6 +9,7 @@ __all__ = [
     "TERMS_VERSION",
     "TESTS",
     "Entry",
+    "Gathering",
     "Ranked",
     "Searched",
     "Seen",

@@ -6,6 +6,7 @@ how long each chunk is and which file it is of.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -94,47 +95,69 @@ class Ranked(NamedTuple):
     score: float
 
 
+class Gathering:
+    """Chunks as they come, on their way into one segment; meanwhile each of their terms takes 4 bytes, and no text is kept."""
+
+    def __init__(self, terms: Terms) -> None:
+        terms.forget()
+        self._terms = terms
+        self._texts, self._names = array("I"), array("I")
+        self._ends: tuple[list[int], list[int]] = ([0], [0])
+        self._files: list[int] = []
+        self._paths: dict[str, int] = {}
+        self._of_paths: list[list[int]] = []
+
+    def add(self, entry: Entry) -> None:
+        """One more chunk."""
+        text, symbol, path = entry
+        file = self._paths.setdefault(path, len(self._paths))
+        if file == len(self._of_paths):
+            self._of_paths.append([*self._terms.numbers(path.encode())])
+        self._texts.extend(self._terms.numbers(text))
+        self._names.extend(self._terms.numbers(symbol.encode()))
+        self._names.extend(self._of_paths[file])
+        self._files.append(file)
+        for ends, numbers in zip(self._ends, (self._texts, self._names), strict=True):
+            ends.append(len(numbers))
+
+    def segment(self) -> Segment:
+        """All of them indexed; takes 16 bytes for each of their terms meanwhile."""
+        lengths, names = (np.diff(ends) for ends in self._ends)
+        chunks = np.repeat(
+            np.tile(np.arange(len(lengths), dtype=np.uint64), 2), np.concatenate([lengths, names])
+        )
+        keys = np.array(self._terms.keys(), np.uint64)
+        order = np.argsort(keys)
+        ranks = np.empty(len(keys), np.uint64)
+        ranks[order] = np.arange(len(keys), dtype=np.uint64)
+        numbers = np.array(self._texts + self._names, np.uint32)
+        # One sort of all together: by term, then by chunk; the last bit says whether it stands in a name.
+        every = ranks[numbers] << np.uint64(33) | chunks << np.uint64(1)
+        every[len(self._texts) :] |= np.uint64(1)
+        every.sort()
+        heads = np.flatnonzero(np.diff(every >> np.uint64(1), prepend=np.uint64(2**64 - 1)))
+        weights = np.where(every & np.uint64(1), np.uint32(NAME_WEIGHT), np.uint32(1))
+        often = np.add.reduceat(weights, heads) if len(heads) else weights
+        pairs = every[heads] >> np.uint64(1)
+        used, begins = np.unique(pairs >> np.uint64(32), return_index=True)
+        return Segment(
+            terms=keys[order][used],
+            begins=np.append(begins, len(pairs)).astype(np.int64),
+            chunks=(pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+            weights=np.minimum(often, WEIGHT_MAX).astype(np.uint8),
+            lengths=lengths.astype(np.uint32),
+            files=np.array(self._files, np.uint32),
+            paths=tuple(self._paths),
+            tests=np.array([is_test(path) for path in self._paths], np.bool_),
+        )
+
+
 def segment_of(entries: Iterable[Entry], terms: Terms) -> Segment:
-    """Index chunks. They stand in memory as 16 bytes for each of their terms meanwhile."""
-    terms.forget()
-    texts: list[NDArray[np.uint32]] = []
-    names: list[NDArray[np.uint32]] = []
-    files: list[int] = []
-    paths: dict[str, int] = {}
-    of_paths: list[list[int]] = []
-    for text, symbol, path in entries:
-        texts.append(np.array(terms.numbers(text), np.uint32))
-        file = paths.setdefault(path, len(paths))
-        if file == len(of_paths):
-            of_paths.append(terms.numbers(path.encode()))
-        names.append(np.array(terms.numbers(symbol.encode()) + of_paths[file], np.uint32))
-        files.append(file)
-    counts = [len(one) for one in (*texts, *names)]
-    chunks = np.repeat(np.tile(np.arange(len(texts), dtype=np.uint64), 2), counts)
-    keys = np.array(terms.keys(), np.uint64)
-    order = np.argsort(keys)
-    ranks = np.empty(len(keys), np.uint64)
-    ranks[order] = np.arange(len(keys), dtype=np.uint64)
-    numbers = np.concatenate([*texts, *names, np.zeros(0, np.uint32)])
-    # One sort of all together: by term, then by chunk; the last bit says whether it stands in a name.
-    every = ranks[numbers] << np.uint64(33) | chunks << np.uint64(1)
-    every[sum(counts[: len(texts)]) :] |= np.uint64(1)
-    every.sort()
-    heads = np.flatnonzero(np.diff(every >> np.uint64(1), prepend=np.uint64(2**64 - 1)))
-    weights = np.where(every & np.uint64(1), np.uint32(NAME_WEIGHT), np.uint32(1))
-    often = np.add.reduceat(weights, heads) if len(heads) else weights
-    pairs = every[heads] >> np.uint64(1)
-    used, begins = np.unique(pairs >> np.uint64(32), return_index=True)
-    return Segment(
-        terms=keys[order][used],
-        begins=np.append(begins, len(pairs)).astype(np.int64),
-        chunks=(pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32),
-        weights=np.minimum(often, WEIGHT_MAX).astype(np.uint8),
-        lengths=np.array(counts[: len(texts)], np.uint32),
-        files=np.array(files, np.uint32),
-        paths=tuple(paths),
-        tests=np.array([is_test(path) for path in paths], np.bool_),
-    )
+    """Index chunks."""
+    gathering = Gathering(terms)
+    for entry in entries:
+        gathering.add(entry)
+    return gathering.segment()
 
 
 def is_test(path: str) -> bool:

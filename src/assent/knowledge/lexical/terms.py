@@ -7,6 +7,7 @@ beyond ASCII is taken apart at `_` alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import chain
 from typing import Final
@@ -53,9 +54,9 @@ class Terms:
     def __init__(self) -> None:
         self._words = _Words()
 
-    def numbers(self, text: bytes) -> list[int]:
+    def numbers(self, text: bytes) -> Iterator[int]:
         """The numbers of a text's terms, as often as they stand there."""
-        return [*chain.from_iterable(map(self._words.__getitem__, text.translate(_SIGNS).split()))]
+        return chain.from_iterable(map(self._words.__getitem__, text.translate(_SIGNS).split()))
 
     def keys(self) -> list[int]:
         """The key of each number that was given."""

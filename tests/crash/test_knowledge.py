@@ -1,4 +1,4 @@
-"""Whoever indexes, forgets, compacts, erases or takes back is killed anywhere: the store opens, verifies, ends as a fresh one.
+"""Whoever indexes, forgets, compacts, erases, takes back or replaces keys is killed anywhere: the store ends as a fresh one.
 
 Points of the store are beside those of runs, so each act is killed at all points of runs (`any`) and at both of the store.
 """
@@ -15,6 +15,8 @@ import pytest
 
 from assent.runtime.settings.effective import Settings
 from tests.support.crashing import KILLED, Scene, noted
+from tests.support.encoder import tiny_model
+from tests.support.key_pairs import pair_in
 from tests.support.seeds import SEED, dice
 from tests.support.shelves import told_in
 
@@ -92,10 +94,12 @@ def fresh(scene: Scene) -> str:
     return str(standing(scene)["root"])
 
 
-def kills(scene: Scene, words: Sequence[str], *, all_of_them: bool) -> Iterator[None]:
-    """Kill a command at each of its points, or at one of each sort, each time in the scene as it is now."""
+def kills(
+    scene: Scene, words: Sequence[str], *, all_of_them: bool, points: Sequence[str] = POINTS
+) -> Iterator[None]:
+    """Kill a command at each of these points, or at one of each sort, each time in the scene as it is now."""
     kept = Kept.of(scene)
-    for point in POINTS:
+    for point in POINTS if all_of_them else points:
         kept.restore()
         trace = scene.assent(*words, kill=f"{point}:0").trace
         chance = dice(f"knowledge {words[:2]} {point}")
@@ -155,3 +159,42 @@ def test_an_index_run_killed_anywhere_and_cancelled_leaves_nothing(
             code.assent("cancel", str(run["run_id"]))
             assert code.story(str(run["run_id"])).status == "cancelled"
             assert standing(code)["root"] == before
+
+
+def test_vectors_whose_making_is_killed_anywhere_are_all_made_in_the_end(
+    code: Scene, *, crash_complete: bool
+) -> None:
+    add = ("knowledge", "model", "add", str(tiny_model(code.root / "tiny")))
+    assert code.assent(*add).code == 0
+    kept = Kept.of(code)
+    for words in (ACTS["erase"], add, ACTS["index"]):
+        assert code.assent(*words).code == 0
+    wanted = standing(code)
+    assert wanted["vectors"] == wanted["chunks"] > 0
+    kept.restore()
+    for _ in kills(code, ACTS["index"], all_of_them=crash_complete, points=["knowledge.after"]):
+        assert code.assent("resume", "--json").code == 0
+        assert code.assent(*ACTS["index"]).code == 0
+        found = standing(code)
+        assert [found[name] for name in ("root", "chunks", "vectors")] == [
+            wanted[name] for name in ("root", "chunks", "vectors")
+        ]
+
+
+def test_keys_whose_replacing_is_killed_anywhere_are_replaced_and_can_be_recovered(
+    code: Scene, *, crash_complete: bool
+) -> None:
+    secret, public, _ = pair_in(code.root)
+    assert code.assent("knowledge", "key", "escrow", str(public)).code == 0
+    before = standing(code)["root"]
+    rotate = ("knowledge", "key", "rotate")
+    for _ in kills(code, rotate, all_of_them=crash_complete, points=["knowledge.after"]):
+        assert standing(code)["root"] == before
+        assert code.assent("resume", "--json").code == 0
+        assert {run["status"] for run in code.runs()} == {"succeeded"}
+        shutil.rmtree(keys_of(code))
+        assert code.assent("knowledge", "key", "recover", str(secret)).code == 0
+        assert standing(code)["root"] == before
+        ended = code.assent(*rotate, "--json")
+        assert ended.code == 0, ended
+        assert standing(code)["root"] == before

@@ -10,6 +10,10 @@ import pytest
 
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge import ConfinedFolder, Following
+from assent.knowledge.chunks import FILE_BYTES_MAX
+from assent.runtime.service.knowledge_admin import following
+from assent.runtime.settings.effective import Settings
+from tests.support.patience import PATIENCE_S
 
 FOLDERS = {"all": ".", "code": "src", "deep": "src/inner"}
 
@@ -86,3 +90,18 @@ def test_a_list_of_what_is_ignored_counts_for_all_below_it(tmp_path: Path) -> No
 
 def test_what_is_in_no_repository_is_not_looked_at(tmp_path: Path) -> None:
     assert due(tmp_path, {"code": "src"}, ["a.md", "docs/a.md", "-a.md"]) == [[], [], []]
+
+
+def test_an_archive_that_changed_is_news(tmp_path: Path, clean_env: dict[str, str]) -> None:
+    """Also where any other file of its size is left out as too large each time."""
+    (tmp_path / "assent.toml").touch()
+    packed = tmp_path / "a.zip"
+    packed.write_bytes(b"x" * FILE_BYTES_MAX)
+    settings = Settings.resolve(environ=clean_env, cwd=tmp_path)
+    with following(settings, [], sweep_ms=10 * PATIENCE_S * 1_000) as found:
+        assert found.next(1) == {"workspace"}
+        assert found.next(PATIENCE_S * 1_000) == set()  # again, now that everything is watched
+        for _ in range(2):
+            with packed.open("ab") as file:
+                file.write(b"x")
+            assert any(found.next(1_000) for _ in range(PATIENCE_S))

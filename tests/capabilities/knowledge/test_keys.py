@@ -8,8 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from assent import Runtime
 from assent.capabilities.knowledge import _acts
@@ -17,6 +15,7 @@ from assent.cli import main
 from assent.invocation import CancelToken
 from assent.runtime.wiring.knowledge_keys import KeychainKeys
 from tests.support.bodies import code, user
+from tests.support.key_pairs import pair_in
 
 ADA = user("ada")
 POLICY = """\
@@ -183,17 +182,6 @@ def test_encryption_that_is_off_is_said(
     workspace_of(tmp_path, 'encryption = "of"')
     assert main(["knowledge", "status"]) == 2
     assert "must be `on` or `off`" in capsys.readouterr().err
-
-
-def pair_in(folder: Path) -> tuple[Path, Path, str]:
-    """The files of a private key and of its public one, and that in digits."""
-    private, public = X25519PrivateKey.generate(), folder / "public.pem"
-    key = private.public_key()
-    secret = folder / "private.pem"
-    secret.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    secret.chmod(0o600)
-    public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return secret, public, key.public_bytes_raw().hex()
 
 
 async def test_a_lost_key_is_recovered_by_a_recipient_also_after_a_rotation(tmp_path: Path) -> None:

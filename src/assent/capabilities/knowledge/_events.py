@@ -16,8 +16,8 @@ from assent.knowledge.sources import ROOT
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
-_GROUP_MS: Final = 10
-"""Events that come so soon after each other are handed on together; the library gathers them further."""
+_STEP_MS: Final = 50
+"""How often `watchfiles`, which can't block, looks for events and signals: ten times as often is a hundredth of a core, idle."""
 
 _GIT: Final = (".git", ".git/info")
 """Where git's list and its ignore file are: no walk goes in there."""
@@ -51,7 +51,7 @@ class FolderEvents:
 
     def wait(self, timeout_ms: int) -> list[str]:
         assert self._notify is not None, "nothing is watched yet"
-        found = self._notify.watch(_GROUP_MS, _GROUP_MS // 2, timeout_ms, None)
+        found = self._notify.watch(_STEP_MS, _STEP_MS, timeout_ms, None)
         if found == "signal":
             raise KeyboardInterrupt
         return [] if isinstance(found, str) else [path[len(self._root) + 1 :] or ROOT for _, path in found]

@@ -10,12 +10,26 @@ from collections.abc import Callable, Collection, Mapping
 from msgspec.structs import replace
 
 from assent.capabilities.knowledge._folder import ignores_of
-from assent.knowledge.sources import ROOT, Events, Folder, Gone, Reason, Skipped, Source, Stamp, Watch
+from assent.knowledge.sources import (
+    ROOT,
+    Archives,
+    Events,
+    Folder,
+    Gone,
+    Reason,
+    Skipped,
+    Source,
+    Stamp,
+    Watch,
+)
 from assent.knowledge.sources.walking import parents
 
 
 class Following:
-    """Follows `folders`, of repositories by their names, below `folder`. All are due at first, and again every `sweep_ms`."""
+    """Follows `folders`, of repositories by their names, below `folder`. All are due at first, and again every `sweep_ms`.
+
+    With `archives` one that changed is news as a file is. It is not opened: the run reads what is in it.
+    """
 
     def __init__(
         self,
@@ -24,8 +38,12 @@ class Following:
         folders: Mapping[str, str],
         clock_ms: Callable[[], int],
         sweep_ms: int,
+        *,
+        archives: Archives | None = None,
     ) -> None:
-        self._watch = Watch(folder, ignores_of(folder), events, clock_ms, sweep_ms=sweep_ms)
+        self._watch = Watch(
+            folder, ignores_of(folder), events, clock_ms, archives=archives, sweep_ms=sweep_ms
+        )
         self.folders = folders
         self._known: dict[str, Stamp] = {}
         self._left: dict[str, str] = {}

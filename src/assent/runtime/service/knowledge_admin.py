@@ -128,6 +128,7 @@ def _labelled(file: ProjectFile, text: str, labels: list[str], roles: list[str],
 def following(settings: Settings, names: Sequence[str], sweep_ms: int) -> Iterator[Following]:
     """Follow these repositories, all where none is named. KNOWLEDGE_REPOSITORY_UNKNOWN, KNOWLEDGE_WATCHED where another does."""
     from assent.capabilities.knowledge import FolderEvents, Following
+    from assent.invocation import CancelToken
     from assent.runtime.service._interrupts import termination_interrupts
     from assent.runtime.wiring.knowledge import library_of
 
@@ -140,7 +141,9 @@ def following(settings: Settings, names: Sequence[str], sweep_ms: int) -> Iterat
         library.folder() as folder,
         closing(FolderEvents(settings.workspace)) as events,
     ):
-        yield Following(folder, events, folders, system.SystemClock().monotonic_ms, sweep_ms)
+        archives = library.archives(CancelToken())
+        clock_ms = system.SystemClock().monotonic_ms
+        yield Following(folder, events, folders, clock_ms, sweep_ms, archives=archives)
 
 
 @contextmanager

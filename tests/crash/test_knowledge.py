@@ -97,9 +97,9 @@ def fresh(scene: Scene) -> str:
 def kills(
     scene: Scene, words: Sequence[str], *, all_of_them: bool, points: Sequence[str] = POINTS
 ) -> Iterator[None]:
-    """Kill a command at each of these points, or at one of each sort, each time in the scene as it is now."""
+    """Kill a command at each of all points, or at one of one of these sorts, each time in the scene as it is now."""
     kept = Kept.of(scene)
-    for point in POINTS if all_of_them else points:
+    for point in POINTS if all_of_them else dice(f"knowledge {words[:2]}").sample(points, 1):
         kept.restore()
         trace = scene.assent(*words, kill=f"{point}:0").trace
         chance = dice(f"knowledge {words[:2]} {point}")

@@ -60,6 +60,14 @@ def test_lines_that_were_changed_make_no_root_or_another(number: int) -> None:
     assert root_of([*before, LINES[number], *LINES[number:]]) != ROOT
 
 
+@pytest.mark.parametrize("border", [0, 31, 33, 64])
+def test_the_border_of_two_hidden_files_cannot_be_moved(border: int) -> None:
+    both = file_leaf(SHOWN) + file_leaf(HIDDEN)
+    assert checked_bundle([bundled_leaf(both[:32]), bundled_leaf(both[32:])]).hidden == 2
+    with pytest.raises(InputError, match=r"in line [12]: "):
+        checked_bundle([bundled_leaf(both[:border]), bundled_leaf(both[border:])])
+
+
 @pytest.mark.parametrize(
     ("lines", "number"),
     [
@@ -71,6 +79,8 @@ def test_lines_that_were_changed_make_no_root_or_another(number: int) -> None:
         ([LINES[0].replace(b":2}", b":-1}")], 1),
         ([LINES[0], LINES[1].replace(b'"line":1', b'"line":99999999999999999999')], 2),
         ([LINES[3].replace(b'"leaf":"', b'"leaf":"x')], 1),
+        ([LINES[3].replace(b'"leaf":"', b'"leaf":" ')], 1),
+        ([LINES[3].replace(b'"}', b'\\n"}')], 1),
     ],
 )
 def test_where_it_is_wrong_is_told(lines: list[bytes], number: int) -> None:

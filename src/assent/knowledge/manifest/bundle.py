@@ -43,7 +43,8 @@ class _OfLeftOut(msgspec.Struct, frozen=True, tag_field="is", tag="left out", fo
 
 
 class _OfHidden(msgspec.Struct, frozen=True, tag_field="is", tag="hidden", forbid_unknown_fields=True):
-    leaf: str
+    leaf: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    """One hash and no other length: two neighbours with their border moved would make the same root."""
 
 
 _Any: TypeAlias = _OfFile | _OfChunk | _OfLeftOut | _OfHidden

@@ -253,8 +253,8 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
     library = context.app.get(Library)
     indexed = library.store.repositories()
-    for name in {*parameters.repositories} - {*indexed}:
-        library.folder_of(name)
+    for name in parameters.repositories:
+        library.require(name)
     for language in {*parameters.languages} - {*all_languages()}:
         known = all_languages()
         raise NoEffectError(
@@ -366,12 +366,10 @@ class Status(SpecModel):
 
 
 def status(context: LocalContext) -> Status:
-    """The repositories that are configured, and those that were indexed."""
+    """The repositories that are configured, and others of which files are there."""
     library, roles = context.app.get(Library), frozenset(context.principal.roles)
     view, found = library.view(roles), []
-    for name in dict.fromkeys((*library.repositories, *library.store.repositories())):
-        if name == MODELS:
-            continue
+    for name in library.names():
         last, files = library.store.last(name), library.seen(name, roles)
         one = Standing(
             repository=name,
@@ -523,7 +521,7 @@ def export(context: LocalContext, parameters: Part) -> Exported:
         frozenset(context.principal.roles),
         parameters.repository,
     )
-    library.folder_of(name)
+    library.require(name)
     store = library.store
     last, files = store.last(name), store.files(name)
     lines, after, first = bytearray(), parameters.after, None
@@ -593,7 +591,7 @@ class ForgetEffect:
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""
         library = context.app.get(Library)
-        library.folder_of(parameters.repository)
+        library.require(parameters.repository)
         roles = frozenset(context.principal.roles)
         # What who asks may not see is as if it were not there: neither removed nor counted.
         named = {path for path in parameters.paths if library.may_see(path, roles)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -165,14 +165,18 @@ class Library:
             raise _unknown(repository, self.repositories)
         return folder
 
-    def names(self) -> list[str]:
-        """The repositories that are configured, and others of which files are there."""
-        there = (one for one in self.store.repositories() if one != MODELS and self.store.files(one))
+    def names(self, roles: frozenset[str]) -> list[str]:
+        """The repositories that are configured, and others of which there are files that who has these roles may see."""
+        there = (
+            one
+            for one in self.store.repositories()
+            if one != MODELS and any(self.may_see(file.path, roles) for file in self.store.files(one))
+        )
         return [*dict.fromkeys((*self.repositories, *there))]
 
-    def require(self, repository: str) -> None:
+    def require(self, repository: str, roles: frozenset[str]) -> None:
         """Refuse what `names` has not. `NoEffectError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""
-        if repository not in self.repositories and repository not in (names := self.names()):
+        if repository not in self.repositories and repository not in (names := self.names(roles)):
             raise _unknown(repository, names)
 
     def seen(self, repository: str, roles: frozenset[str]) -> list[Held]:
@@ -325,17 +329,15 @@ class Library:
     def _crew(self) -> Iterator[tuple[Crew, str]]:
         from assent.capabilities.knowledge._workers import Crew, Workers
 
-        try:
-            sandbox = self._sandbox()
-            sandbox.require("knowledge")
-        except AssentError as error:
-            raise NoEffectError(error.code, error.message, hint=error.hint) from error
-        with sandbox:
-            crew = Crew(workers := Workers(sandbox, key=self._key()))
+        with ExitStack() as ends:
             try:
-                yield crew, workers.level
-            finally:
-                crew.close()
+                sandbox = ends.enter_context(self._sandbox())
+                sandbox.require("knowledge")
+            except AssentError as error:
+                raise NoEffectError(error.code, error.message, hint=error.hint) from error
+            crew = Crew(workers := Workers(sandbox, key=self._key()))
+            ends.callback(crew.close)
+            yield crew, workers.level
 
     def _told(
         self,

@@ -92,7 +92,7 @@ def test_the_right_file_is_found_without_a_model(
 def test_the_right_file_is_found_with_a_model(
     samples: Path, tmp_path: Path, task: str, commit: str, promised: tuple[float, float]
 ) -> None:
-    """It takes some minutes: ten thousand chunks are embedded. What is promised has two digits, and so has what is found."""
+    """It takes some minutes: ten thousand chunks are embedded."""
     folder = samples / "knowledge"
     model_folder = Path(os.environ["ASSENT_TEST_MODEL"])
     model = open_model(model_folder, add_model(model_folder, tmp_path), tmp_path, threads=2)
@@ -109,5 +109,5 @@ def test_the_right_file_is_found_with_a_model(
         return [one.path for one in view.ask(question, limit=50, meaning=meaning)]
 
     found = scored(folder, task, files)
-    assert round(found[0], 2) >= promised[0]
-    assert round(found[1], 2) >= promised[1]
+    assert found[0] >= promised[0]
+    assert found[1] >= promised[1]

@@ -7,6 +7,7 @@ holds the way from a chunk to a root already, and is told which entry says that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ import msgspec
 
 from assent.capabilities.knowledge.area import ROOTS
 from assent.errors import InputError, Json
-from assent.journal import rows_at_once
+from assent.journal import open_plain, rows_at_once
 from assent.knowledge.manifest import Cut, Proof, checked_bundle, verify
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers, requests
@@ -120,7 +121,7 @@ async def _verify_knowledge(record: Record, request: requests.VerifyKnowledge) -
             last = line
 
     try:
-        with Path(request.file).open("rb") as file:  # noqa: ASYNC230 - waiting for a disk alone, as all of these
+        with BufferedReader(open_plain(Path(request.file))) as file:
             counts = checked_bundle(but_last(iter(lambda: file.readline(LINE_BYTES_MAX), b"")))
     except FileNotFoundError:
         raise InputError("FILE_MISSING", f"there is no file `{request.file}`", path=request.file) from None

@@ -49,7 +49,7 @@ def test_a_script_is_labelled() -> None:
 def test_what_nobody_sees_is_removed_before_secrets_are_looked_for() -> None:
     parted = SECRET[:8].decode() + HIDDEN + SECRET[8:].decode()
     found = clean("a.txt", f"one\ttwo\r\n{parted}\x1b[0m \u202eright\u2069\n".encode())
-    assert found.text == b"one\ttwo\r\n[removed: github-token][0m right\n"
+    assert found.text == b"one\ttwo\r\n[removed: github-token] right\n"
     counts = {one.rule: one.count for one in found.removed}
     assert counts == {
         "github-token": 1,

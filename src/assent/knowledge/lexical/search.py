@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from assent.knowledge.lexical.index import Ranked, Searched
+from assent.knowledge.lexical.index import Postings, Ranked, Searched, factors
 from assent.knowledge.lexical.terms import key_of, terms_in
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _Scored: TypeAlias = "tuple[NDArray[np.uint32], NDArray[np.float32]]"
 
 def search(
     segments: Sequence[Searched],
-    question: str,
+    question: str | Asked,
     *,
     limit: int,
     visible: Sequence[NDArray[np.bool_] | Seen | None] | None = None,
@@ -64,21 +64,42 @@ def search(
     if not total:
         return []
     average = max(sum(one.words for one in seen) / total, 1.0)
+    own = asked(segments, question) if isinstance(question, str) else question
     often = [
-        (sum(one.often(key) for one in seen), at, key) for at, (_, key) in enumerate(question_terms(question))
+        (sum(one.often(key, of[at][0]) for one, of in zip(seen, own.postings, strict=True)), at)
+        for at, key in enumerate(own.keys)
     ]
     terms = [
-        (float(np.log(1 + (total - count + 0.5) / (count + 0.5))), key)
-        for count, _, key in sorted(often)
+        _Term(
+            float(np.log(1 + (total - count + 0.5) / (count + 0.5))), count, [of[at] for of in own.postings]
+        )
+        for count, at in sorted(often)
         if count
     ]
     return _best(segments, _candidates(seen, terms, average), limit)
 
 
-def question_terms(question: str) -> list[tuple[str, int]]:
-    """The terms of a question that are looked for, each with its key in the index."""
+class Asked(NamedTuple):
+    """A question's terms that are looked for, as some segments have them: read once, and kept as long as it is answered."""
+
+    terms: list[str]
+    keys: list[int]
+    """What the index has for each term."""
+    postings: list[list[Postings]]
+    """For each segment those of each term."""
+
+
+def asked(segments: Sequence[Searched], question: str) -> Asked:
+    """A question, read in some segments: for `search` in the same."""
     terms = [*dict.fromkeys(terms_in(question.encode("utf-8", "replace")))][:TERMS_MAX]
-    return [(term.decode(), key_of(term)) for term in terms]
+    keys = [key_of(term) for term in terms]
+    return Asked([term.decode() for term in terms], keys, [one.postings(keys) for one in segments])
+
+
+class _Term(NamedTuple):
+    rare: float
+    often: int
+    postings: list[Postings]
 
 
 class Seen:
@@ -100,11 +121,10 @@ class Seen:
         lengths = self.segment.lengths if self.mask is None else self.segment.lengths[self.mask]
         return int(lengths.sum(dtype=np.uint64))
 
-    def often(self, key: int) -> int:
-        """How many of them have a term."""
+    def often(self, key: int, chunks: NDArray[np.uint32]) -> int:
+        """How many of them have a term. `chunks`: all that have it."""
         found = self._often.get(key)
         if found is None:
-            chunks = self.segment.postings(key)[0]
             found = len(chunks) if self.mask is None else int(np.count_nonzero(self.mask[chunks]))
             if len(self._often) >= _OFTEN_MAX:
                 self._often.clear()
@@ -112,30 +132,29 @@ class Seen:
         return found
 
 
-def _candidates(seen: Sequence[Seen], terms: Sequence[tuple[float, int]], average: float) -> list[_Scored]:
+def _candidates(seen: Sequence[Seen], terms: Sequence[_Term], average: float) -> list[_Scored]:
     """Chunks of each segment with their scores; all of the best are among them (MaxScore, Turtle and Flood 1995).
 
     The rarest terms are looked up first, because they count most. As soon as those that are left could not bring a chunk that
     has none of the others among the best, they are looked up for the chunks alone that they could still bring there.
     """
     scores = [np.zeros(len(one.segment.lengths), np.float32) for one in seen]
-    left = sum(rare for rare, _ in terms) * (K1 + 1)
+    left = sum(one.rare for one in terms) * (K1 + 1)
     least = 0.0
-    for at, (rare, key) in enumerate(terms):
+    for at, (rare, often, postings) in enumerate(terms):
         # A look at the best takes as long as a term or two: it is taken where they may have more than what is left can bring.
-        if left < (K1 + 1) * _LOOK * terms[0][0]:
+        if left < (K1 + 1) * _LOOK * terms[0].rare:
             least = _least(seen, scores, least)
             near = (
                 [_above(one, own, least - left) for one, own in zip(seen, scores, strict=True)]
                 if left < least
                 else None
             )
-            if near and sum(map(np.count_nonzero, near)) * _FEW < sum(one.often(key) for one in seen):
+            if near and sum(map(np.count_nonzero, near)) * _FEW < often:
                 return _completed(
                     seen, [_picked(*one) for one in zip(near, scores, strict=True)], terms[at:], average, left
                 )
-        for one, into in zip(seen, scores, strict=True):
-            chunks, weights = one.segment.postings(key)
+        for one, into, (chunks, weights) in zip(seen, scores, postings, strict=True):
             # numpy would make these of the chunks each time: with them it takes half as long.
             places = chunks.astype(np.intp)
             into[places] += _score(one.segment, rare, places, weights, average)
@@ -152,20 +171,21 @@ def _picked(near: NDArray[np.bool_], scores: NDArray[np.float32]) -> _Scored:
 def _completed(
     seen: Sequence[Seen],
     found: list[_Scored],
-    terms: Sequence[tuple[float, int]],
+    terms: Sequence[_Term],
     average: float,
     left: float,
 ) -> list[_Scored]:
     """The chunks with what the last terms bring them, without those that can't be among the best any more."""
-    for rare, key in terms:
-        for one, (mine, scores) in zip(seen, found, strict=True):
-            chunks, weights = one.segment.postings(key)
+    for rare, _, postings in terms:
+        for one, (mine, scores), (chunks, weights) in zip(seen, found, postings, strict=True):
             places = np.searchsorted(chunks, mine)
             has = np.flatnonzero(chunks.take(places, mode="clip") == mine) if len(chunks) else places[:0]
             places = places[has]
             scores[has] += _score(one.segment, rare, chunks[places], weights[places], average)
         left -= rare * (K1 + 1)
-        values = [scores * one.segment.factors(mine) for one, (mine, scores) in zip(seen, found, strict=True)]
+        values = [
+            scores * factors(one.segment, mine) for one, (mine, scores) in zip(seen, found, strict=True)
+        ]
         # INVARIANT: the best are among them, so that there are as many: nobody comes here before they are known.
         least = float(np.partition(np.concatenate(values), -CANDIDATES)[-CANDIDATES]) * _ROUNDED - max(
             left, 0
@@ -199,7 +219,7 @@ def _least(seen: Sequence[Seen], scores: Sequence[NDArray[np.float32]], before: 
                 near &= one.mask[begin : begin + _BLOCK]
             chunks = np.flatnonzero(near) + begin
             if len(chunks):
-                values = own[chunks] * one.segment.factors(chunks)
+                values = own[chunks] * factors(one.segment, chunks)
                 best = np.partition(np.concatenate([best, values]), -CANDIDATES)[-CANDIDATES:]
                 least = best[0]
     return float(least) * _ROUNDED
@@ -215,7 +235,7 @@ def _above(one: Seen, scores: NDArray[np.float32], least: float) -> NDArray[np.b
 def _best(segments: Sequence[Searched], found: Sequence[_Scored], limit: int) -> list[Ranked]:
     ranked: list[tuple[float, int, int]] = []
     for number, (chunks, scores) in enumerate(found):
-        values = -scores * segments[number].factors(chunks)
+        values = -scores * factors(segments[number], chunks)
         ranked += zip(values.tolist(), [number] * len(chunks), chunks.tolist(), strict=True)
     ranked.sort()
     of_files: dict[str, list[float]] = {}

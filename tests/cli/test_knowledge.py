@@ -234,10 +234,12 @@ def test_an_export_of_two_manifests_is_refused(
         (("verify", "--export", "x.jsonl"), "`--key` must be given"),
         (("verify", "--export", "x.jsonl", "--key", "k"), "FILE_MISSING"),
         (("verify", "--export", "src", "--key", "k"), "FILE_UNREADABLE"),
+        (("verify", "--export", "pipe", "--key", "k"), "not a plain file"),
     ],
     ids=str,
 )
 def test_how_an_export_is_not_checked(say: Say, words: tuple[str, ...], told: str) -> None:
+    os.mkfifo("pipe")
     code, _, err = say(*words)
     assert (code, told in err) == (2, True), err
 

@@ -139,3 +139,27 @@ def test_a_file_that_can_not_be_edited_safely_is_left_alone(say: Say, folder: Pa
     assert (code, "change `[knowledge]` there by hand" in err) == (2, True)
     assert (folder / "assent.toml").read_text() == text
     assert say("add", "src")[0] == 0
+
+
+def test_what_is_no_repository_any_more_can_be_searched_until_it_is_forgotten(say: Say, folder: Path) -> None:
+    """It stays in the store: it is named by `status`, and goes from there with its last file."""
+    assert main(["init"]) == 0
+    policy = folder / "policy.yaml"
+    allow = "  - {id: forget, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.forget}}"
+    policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
+    assert say("index")[0] == 0
+    assert say("add", "src")[0] == 0
+
+    def names() -> list[str]:
+        return [one["repository"] for one in json.loads(say("status", "--json")[1])["repositories"]]
+
+    assert names() == ["src", "workspace"]
+    assert [one["path"] for one in json.loads(say("search", "quartz", "--json")[1])] == ["src/parser.py"]
+    assert say("export", "-r", "workspace", "-o", "../all.jsonl")[0] == 0
+    forget = ("forget", "-r", "workspace", "--json")
+    every = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert say(*forget, *every)[0] == 0
+    assert names() == ["src"]
+    assert json.loads(say("search", "quartz", "--json")[1]) == []
+    code, out, err = say(*forget, "src/parser.py")
+    assert (code, "KNOWLEDGE_REPOSITORY_UNKNOWN" in out + err) == (1, True), out + err

@@ -163,7 +163,7 @@ async def test_a_server_that_hangs_is_left_out_of_a_list(
     gateway = gateway_of("sums", "more")
     async with meet(gateway, env) as met:
         both = (await met.client.list_prompts()).prompts
-        monkeypatch.setattr("assent.mcp._upstreams.QUIET_S", 1.0)
+        monkeypatch.setattr("assent.mcp._upstreams.QUIET_S", 3.0)
         hangs = met.runtime._core.servers.connection("more")
         async with hangs._lock:  # as while it is connected to
             left = (await met.client.list_prompts()).prompts

@@ -53,7 +53,7 @@ LISTS: dict[str, list[dict[str, Any]]] = {
 AT_START = {"mute": "hang", "dies": "crash", "floods": "endless"}
 """The wrong thing that a server of such a mode does before it was asked anything; `drips` answers everything slowly."""
 
-LATER_S = 2.0
+LATER_S = 5.0
 """After so long one that does things later does them, and answers others meanwhile."""
 
 FIRST = 2

@@ -67,7 +67,10 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
     transport = httpx2.AsyncHTTPTransport(
         uds=doors["socket"], verify=False
     )  # no TLS, so no authorities are read
-    async with httpx2.AsyncClient(transport=transport, base_url="http://assent", timeout=PATIENCE_S) as http:
+    patient = {"prefer": f"wait={PATIENCE_S:.0f}"}  # a run of a slow machine is waited for, not told of half-way
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://assent", timeout=PATIENCE_S, headers=patient
+    ) as http:
         yield Serving(told, doors, notes, faults, http)
     told.stop.set()
     await work

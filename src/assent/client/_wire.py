@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -20,6 +21,9 @@ A = TypeVar("A")
 
 NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
 """Refusals that say: nothing has begun, come again."""
+
+_ALONE: Final = threading.Lock()
+"""msgspec 0.22 looks at a type when it is first asked for it, and ends the process where another thread asks meanwhile."""
 
 _NEXT: Final = re.compile(r"[?&]before=([^&>]+)")
 
@@ -82,7 +86,8 @@ def answer_of(route: Route, body: bytes, headers: Mapping[str, str]) -> dict[str
         return {_first(route): body if route.answered == "data" else body.decode(errors="replace")}
     told = _told(route, _json(body), headers)
     try:
-        msgspec.convert(told, answer_type(route.kind))
+        with _ALONE:
+            msgspec.convert(told, answer_type(route.kind))
     except msgspec.ValidationError:
         raise unreadable("what is no answer to this") from None
     return told

@@ -217,6 +217,25 @@ async def test_a_repository_has_to_be_configured(workspace: Path) -> None:
             )
 
 
+async def test_what_is_no_repository_any_more_is_named_to_whoever_may_see_some_of_it(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        await called(rt, "index", repository="people")
+    said = (workspace / "assent.toml").read_text()
+    gone = '[knowledge.repositories.people]\nfolder = "people"\n'
+    assert gone in said
+    (workspace / "assent.toml").write_text(said.replace(gone, ""))
+    async with opened(workspace) as rt:
+        for who, named in ((ADA, ["code"]), (HUGO, ["code", "people"])):
+            done = await rt.call("knowledge.status", {}, principal=who)
+            status: Any = done.steps[0].output
+            assert [one["repository"] for one in status["repositories"]] == named
+            forget: Any = {"repository": "people", "paths": ["people/none.md"]}
+            refused = await rt.call("knowledge.forget", forget, principal=who)
+            assert (refused.status.value, code(refused) if refused.steps[0].error else None) == (
+                ("failed", "KNOWLEDGE_REPOSITORY_UNKNOWN") if who is ADA else ("succeeded", None)
+            )
+
+
 async def test_a_denied_search_is_on_the_record(workspace: Path) -> None:
     no = '  - {id: no, decision: DENY, reason: "for the test", when: {capability: knowledge.search}}\n'
     (workspace / "policy.yaml").write_text(POLICY.replace("rules:\n", f"rules:\n{no}"))
@@ -288,11 +307,12 @@ async def test_where_no_walls_stand_nothing_is_read(
         if is_off
         else config
     )
-    detect = Sandbox.detect
+    detect, made = Sandbox.detect, []
 
     def found(**said: Any) -> Sandbox:  # `Any`: as it is configured
         sandbox = detect(**said)
         sandbox.holds = Holds("unconfined", {}, {})
+        made.append(sandbox)
         return sandbox
 
     monkeypatch.setattr(Sandbox, "detect", found)
@@ -304,6 +324,7 @@ async def test_where_no_walls_stand_nothing_is_read(
         else:
             assert code(result) == "SANDBOX_UNAVAILABLE"
             assert "[knowledge]" in str(result.error)
+    assert {one.launcher_id for one in made} == {None}, "what starts programs is ended with the run"
 
 
 async def test_a_file_that_ends_its_worker_is_left_out_by_name(

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from assent.capabilities.knowledge._endpoint import Endpoint
 from assent.capabilities.knowledge._models import MODELS, Models
 from assent.cli import main
-from assent.errors import WorldError
+from assent.errors import AssentError, WorldError
 from assent.knowledge.store import MemoryStore
 from tests.support.knowledge_places import ADA, called, furnish, opened, refused
 from tests.support.web import Asked, Reply, Site, serving
@@ -105,7 +106,7 @@ async def test_where_it_fails_words_do(tmp_path: Path) -> None:
                 True,
             )
             service.status, service.size = 200, 2
-            assert "embeddings of 3 components" in (await called(rt, "search", query="quartz"))["words_alone"]
+            assert "embeddings of 3 components" in (await called(rt, "index", repository="code"))["unmade"]
             service.size = 3
             done = await called(rt, "index", repository="code")
             assert (done["vectors"], done["unmade"]) == (2, "")
@@ -166,5 +167,38 @@ def test_without_a_call_nothing_is_sent(tmp_path: Path) -> None:
     with store.index(MODELS) as run:
         run.put_piece("model", "model", {"record": msgspec.json.encode(("", models.endpoint("own").record))})
         run.commit()
-    with pytest.raises(WorldError, match="only within a call"):
-        models.meaning("quartz")
+    heard: list[AssentError] = []
+    assert models.meaning("quartz", None, heard.append) is None
+    assert "only within a call" in str(heard[0])
+
+
+def test_one_that_lets_questions_wait_is_left_alone_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times as long as a question waited; one that fails at once is asked by the next."""
+    said: dict[str, Any] = {"url": "http://127.0.0.1/", "model": "m", "size": 3, "timeout": 100}
+    store, clock, wait, asked = MemoryStore("t", now_ms=lambda: 0), 0, 3_000, []
+
+    def silent(_self: Endpoint, _context: object, body: bytes) -> bytes:
+        nonlocal clock
+        clock += wait
+        asked.append(body)
+        raise WorldError("KNOWLEDGE_ENDPOINT_INVALID", "nothing came")
+
+    monkeypatch.setattr(Endpoint, "_post", silent)
+    models = Models(lambda: store, tmp_path, {"own": said}, lambda: clock)
+    with store.index(MODELS) as run:
+        run.put_piece("model", "model", {"record": msgspec.json.encode(("", models.endpoint("own").record))})
+        run.commit()
+    heard: list[AssentError] = []
+
+    def times() -> int:
+        assert models.meaning("quartz", None, heard.append) is None
+        return len(asked)
+
+    assert (times(), times()) == (1, 1)
+    clock += 10 * wait - 1
+    assert times() == 1
+    clock, wait = clock + 1, 0
+    assert (times(), times()) == (2, 3)
+    assert {str(one) for one in heard} == {"nothing came [KNOWLEDGE_ENDPOINT_INVALID]"}

@@ -173,7 +173,7 @@ def count_of(store: MemoryStore, models: Models) -> int:
 
 def test_what_is_made_until_it_is_ended_is_kept(store: MemoryStore, model: Path, tmp_path: Path) -> None:
     models = Models(lambda: store, tmp_path)
-    assert models.meaning("w1") is None
+    assert models.meaning("w1", None, lambda _: None) is None
     assert (models.make("repo", lambda _: True), models.vectors_of("repo")) == (0, {})
     models.use(str(model))
     assert models.make("repo", lambda _: False) == 3

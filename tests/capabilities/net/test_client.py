@@ -453,7 +453,7 @@ async def test_a_service_that_goes_silent_is_left(said: bytes) -> None:
         url = f"http://127.0.0.1:{port}/"
         assert await code_of(url, idle_timeout_ms=50) == "HTTP_TIMEOUT"
         assert await code_of(url, timeout_ms=50) == "HTTP_TIMEOUT"
-        async with client(idle_timeout_ms=50) as http:
+        async with client(idle_timeout_ms=1_000) as http:
             sending = http.send(wire(url, "PUT"), principal=ADA, bytes_max=MIB)
             if said:
                 told = await sending

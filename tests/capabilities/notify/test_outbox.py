@@ -213,7 +213,7 @@ async def test_a_receiver_that_hangs_is_given_up_and_may_have_it(office: Office)
         return Reply(200)
 
     with serving(hang) as site:
-        async with office.open(ops(site, timeout_ms=100)) as outbox:
+        async with office.open(ops(site, timeout_ms=2_000)) as outbox:
             await outbox.put(office.delivery())
             found = await tried(office, 1)
         over.set()

@@ -326,10 +326,12 @@ async def test_what_a_program_may_still_do_has_not_been_left_undone(gateway: Gat
     """
     kept = gateway.folder / "data" / "notes"
     gateway.program(
-        "later", more=f'timeout = "1s"\nwrites = ["data"]\nenv = {{ KEEP = "{kept}" }}\n{RECONCILED}'
+        "later", more=f'timeout = "3s"\nwrites = ["data"]\nenv = {{ KEEP = "{kept}" }}\n{RECONCILED}'
     )
     gateway.trust()
     async with Runtime.open(gateway.folder) as rt:
+        while (await call(rt, "find_note", title="bread")).status != "succeeded":
+            pass  # it is still coming
         milk = asyncio.create_task(call(rt))
         await asyncio.sleep(0.5)
         bread = asyncio.create_task(call(rt, title="bread"))

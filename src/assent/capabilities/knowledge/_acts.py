@@ -251,10 +251,10 @@ class Hits(SpecModel):
 
 def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
-    library = context.app.get(Library)
+    library, roles = context.app.get(Library), frozenset(context.principal.roles)
     indexed = library.store.repositories()
-    for name in {*parameters.repositories} - {*indexed}:
-        library.folder_of(name)
+    for name in parameters.repositories:
+        library.require(name, roles)
     for language in {*parameters.languages} - {*all_languages()}:
         known = all_languages()
         raise NoEffectError(
@@ -263,7 +263,7 @@ def search(context: LocalContext, parameters: Question) -> Hits:
             path="languages",
             hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
         )
-    view = library.view(frozenset(context.principal.roles))
+    view = library.view(roles)
     where = Where(
         parameters.paths,
         parameters.languages,
@@ -366,12 +366,10 @@ class Status(SpecModel):
 
 
 def status(context: LocalContext) -> Status:
-    """The repositories that are configured, and those that were indexed."""
+    """The repositories that are configured, and others of which there are files that who asks may see."""
     library, roles = context.app.get(Library), frozenset(context.principal.roles)
     view, found = library.view(roles), []
-    for name in dict.fromkeys((*library.repositories, *library.store.repositories())):
-        if name == MODELS:
-            continue
+    for name in library.names(roles):
         last, files = library.store.last(name), library.seen(name, roles)
         one = Standing(
             repository=name,
@@ -523,7 +521,7 @@ def export(context: LocalContext, parameters: Part) -> Exported:
         frozenset(context.principal.roles),
         parameters.repository,
     )
-    library.folder_of(name)
+    library.require(name, roles)
     store = library.store
     last, files = store.last(name), store.files(name)
     lines, after, first = bytearray(), parameters.after, None
@@ -593,8 +591,8 @@ class ForgetEffect:
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""
         library = context.app.get(Library)
-        library.folder_of(parameters.repository)
         roles = frozenset(context.principal.roles)
+        library.require(parameters.repository, roles)
         # What who asks may not see is as if it were not there: neither removed nor counted.
         named = {path for path in parameters.paths if library.may_see(path, roles)}
         there = [  # What is in an archive goes with it.

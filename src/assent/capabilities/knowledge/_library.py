@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -18,7 +18,7 @@ from assent.capabilities.knowledge._archives import ArchiveMembers, Quota
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
 from assent.capabilities.knowledge.area import WHOLE
-from assent.errors import AssentError, InputError, Json
+from assent.errors import AssentError, Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.chunks import LeftOut, Planned, left_out
 from assent.knowledge.manifest import Cut, Listed
@@ -119,7 +119,7 @@ class Library:
         self._archives: Final = _quota_of(said.get("archives"))
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
         self._recovered = recovered
-        self.models: Final = Models(lambda: self.store, models, tables(said, "endpoints"))
+        self.models: Final = Models(lambda: self.store, models, tables(said, "endpoints"), now_ms)
         self._key_place, self._sandbox, self._now_ms = key_place, sandbox, now_ms
         self._guard = threading.RLock()
         self._store: SqlCipherStore | None = None
@@ -159,17 +159,25 @@ class Library:
             return self._recovered(key_file, who)
 
     def folder_of(self, repository: str) -> str:
-        """Where a repository stands. `InputError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""
+        """Where a repository stands. `NoEffectError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""
         folder = self.repositories.get(repository)
         if folder is None:
-            names = [*self.repositories]
-            raise InputError(
-                "KNOWLEDGE_REPOSITORY_UNKNOWN",
-                f"there is no repository `{repository[:80]}`",
-                path="repository",
-                hint=did_you_mean(repository, names, otherwise=f"there are: {', '.join(names)}"),
-            )
+            raise _unknown(repository, self.repositories)
         return folder
+
+    def names(self, roles: frozenset[str]) -> list[str]:
+        """The repositories that are configured, and others of which there are files that who has these roles may see."""
+        there = (
+            one
+            for one in self.store.repositories()
+            if one != MODELS and any(self.may_see(file.path, roles) for file in self.store.files(one))
+        )
+        return [*dict.fromkeys((*self.repositories, *there))]
+
+    def require(self, repository: str, roles: frozenset[str]) -> None:
+        """Refuse what `names` has not. `NoEffectError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""
+        if repository not in self.repositories and repository not in (names := self.names(roles)):
+            raise _unknown(repository, names)
 
     def seen(self, repository: str, roles: frozenset[str]) -> list[Held]:
         """The files of a repository that who has these roles may search."""
@@ -321,17 +329,15 @@ class Library:
     def _crew(self) -> Iterator[tuple[Crew, str]]:
         from assent.capabilities.knowledge._workers import Crew, Workers
 
-        try:
-            sandbox = self._sandbox()
-            sandbox.require("knowledge")
-        except AssentError as error:
-            raise NoEffectError(error.code, error.message, hint=error.hint) from error
-        with sandbox:
-            crew = Crew(workers := Workers(sandbox, key=self._key()))
+        with ExitStack() as ends:
             try:
-                yield crew, workers.level
-            finally:
-                crew.close()
+                sandbox = ends.enter_context(self._sandbox())
+                sandbox.require("knowledge")
+            except AssentError as error:
+                raise NoEffectError(error.code, error.message, hint=error.hint) from error
+            crew = Crew(workers := Workers(sandbox, key=self._key()))
+            ends.callback(crew.close)
+            yield crew, workers.level
 
     def _told(
         self,
@@ -392,6 +398,16 @@ class Library:
                     self._views.popitem(last=False)
             self._views.move_to_end(key)
             return found
+
+
+def _unknown(repository: str, names: Iterable[str]) -> AssentError:
+    names = [*names]
+    return NoEffectError(  # Nothing is to be taken back where it is asked for in the middle of an act.
+        "KNOWLEDGE_REPOSITORY_UNKNOWN",
+        f"there is no repository `{repository[:80]}`",
+        path="repository",
+        hint=did_you_mean(repository, names, otherwise=f"there are: {', '.join(names)}"),
+    )
 
 
 class _Batch:

@@ -49,16 +49,27 @@ class Kept(msgspec.Struct, frozen=True):
     record: ModelRecord
 
 
+PATIENCE_MS: Final = 1_000
+"""A model that lets a question wait so long, and then fails it, is left alone for `REST` times as long as that."""
+REST: Final = 10
+
+
 class Models:
-    """The model of a store. `cache` is where converted models are, `endpoints` are those of the configuration."""
+    """The model of a store. `cache` is where converted models are, `endpoints` are those of the configuration.
+
+    `now_ms` is a clock that never steps back.
+    """
 
     def __init__(
         self,
         store: Callable[[], Store],
         cache: Path,
         endpoints: Mapping[str, Mapping[str, Json]] | None = None,
+        now_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._endpoints = endpoints or {}
+        self._now_ms = now_ms
+        self._rests: tuple[str, int, AssentError] | None = None
         self._store = store
         self._cache = cache
         self._guard = threading.Lock()
@@ -142,15 +153,30 @@ class Models:
             hint="put it back under `[knowledge.endpoints]`, or add a model again (`assent knowledge model`)",
         )
 
-    def meaning(
-        self, question: str, context: LocalContext | None = None, failed: Failed | None = None
-    ) -> Meaning | None:
-        """A question as the model understands it; None without a model, or where it `failed` and that is told."""
+    def meaning(self, question: str, context: LocalContext | None, failed: Failed) -> Meaning | None:
+        """A question as the model understands it; None without a model, or where it `failed` and that is told.
+
+        One that lets questions wait for a failure is left alone for a while.
+        """
         from assent.knowledge.asking import Meaning
 
-        model = self.embedder(context)
-        found = None if model is None else _embedded(model, [question], failed)
-        return None if model is None or found is None else Meaning(model.model, found[0])
+        model, began_ms = self.embedder(context), self._now_ms()
+        if model is None:
+            return None
+        if self._rests is not None:
+            name, until_ms, error = self._rests
+            if name == model.model and began_ms < until_ms:
+                failed(error)
+                return None
+
+        def rest(error: AssentError) -> None:
+            now_ms = self._now_ms()
+            if now_ms - began_ms >= PATIENCE_MS:
+                self._rests = model.model, now_ms + REST * (now_ms - began_ms), error
+            failed(error)
+
+        found = _embedded(model, [question], rest)
+        return None if found is None else Meaning(model.model, found[0])
 
     # -- vectors ----------------------------------------------------------------------------------
 

@@ -113,7 +113,11 @@ SECTION: Final[Table] = {
                 "what is sent as `Authorization: Bearer`: `secret://NAME`",
                 unless="nothing",
             ),
-            "timeout": Setting(Duration(100, 60_000), "one request; a search waits 3 s at most", 30_000),
+            "timeout": Setting(
+                Duration(100, 60_000),
+                "one request; a search waits 3 s at most, and then none for 30 s",
+                30_000,
+            ),
         },
         unless="nothing is sent anywhere",
     ),

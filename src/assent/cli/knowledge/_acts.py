@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 _WHOLE: Final = "workspace"
 _SHOWN_LINES: Final = 8
 """Lines of a chunk that are printed for people."""
+
+_to: Final = partial(
+    click.option,
+    "--out",
+    "--output",
+    "-o",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+)
+"""Where a proof or an export goes."""
 
 repository_option: Final = click.option(
     "--repository",
@@ -285,15 +297,7 @@ def _tell_standing(door: Door, found: Any, *first: str) -> None:  # `Any`: as ab
 @command("prove", short_help="Show that a chunk was indexed, by the entry of the ledger that binds it.")
 @click.argument("chunk")
 @repository_option
-@click.option(
-    "--out",
-    "--output",
-    "-o",
-    "output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the proof there.",
-)
+@_to(help="Write the proof there.")
 def prove(door: Door, chunk: str, *, repository: str | None, output: Path | None) -> int:
     """Show the way from CHUNK to the root of its repository, and the entry of the ledger that binds the root.
 
@@ -315,16 +319,7 @@ def prove(door: Door, chunk: str, *, repository: str | None, output: Path | None
 
 @command("export", short_help="Write what was indexed, with its proof, to one file.")
 @repository_option
-@click.option(
-    "--out",
-    "--output",
-    "-o",
-    "output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write it there.",
-)
+@_to(help="Write it there.", required=True)
 def export(door: Door, *, repository: str | None, output: Path) -> int:
     """Write all of a repository that you may see to FILE: the manifest and the texts as they are kept, as lines of JSON.
 

@@ -7,6 +7,7 @@ holds the way from a chunk to a root already, and is told which entry says that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,14 +15,12 @@ import msgspec
 
 from assent.capabilities.knowledge.area import ROOTS
 from assent.errors import InputError, Json
-from assent.journal import OneOf, rows_at_once
+from assent.journal import open_plain, rows_at_once
 from assent.knowledge.manifest import Cut, Proof, checked_bundle, verify
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers, requests
 from assent.runtime.service._outcomes import entries, malformed, require, verified
 from assent.runtime.service._reading import Record, told_entry
-from assent.spec.events.kinds import StepSucceeded
-from assent.spec.ids import RunId
 
 if TYPE_CHECKING:
     from assent.journal import ProvenEntry
@@ -69,14 +68,14 @@ def _outcomes(journal: LedgerReader) -> Iterator[tuple[int, int, bytes, bytes]]:
 
     Also of a step that was taken back: its root may be in force again, by an undo, whose own outcome says none.
     """
-    for row in rows_at_once(journal, "steps", {"capability": OneOf(tuple(ROOTS))}, newest_first=True):
-        for leaf in journal.run_leaves(RunId(str(row["run_id"]))):
-            if not isinstance(leaf.event, StepSucceeded) or leaf.event.step != row["step"]:
-                continue
-            found = entries(journal, leaf.seq, ROOTS)
-            opened = None if found is None else journal.opened(found[1])
-            if found is not None and opened is not None:  # It was erased otherwise.
-                yield found[0], leaf.seq, *opened
+    for act in rows_at_once(journal, "knowledge_acts", newest_first=True):
+        if act["is_undo"] or act["capability"] not in ROOTS:
+            continue
+        done = int(act["seq"] or 0)
+        found = entries(journal, done, ROOTS)
+        opened = None if found is None else journal.opened(found[1])
+        if found is not None and opened is not None:  # It was erased otherwise.
+            yield found[0], done, *opened
 
 
 def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
@@ -122,7 +121,7 @@ async def _verify_knowledge(record: Record, request: requests.VerifyKnowledge) -
             last = line
 
     try:
-        with Path(request.file).open("rb") as file:  # noqa: ASYNC230 - waiting for a disk alone, as all of these
+        with BufferedReader(open_plain(Path(request.file))) as file:
             counts = checked_bundle(but_last(iter(lambda: file.readline(LINE_BYTES_MAX), b"")))
     except FileNotFoundError:
         raise InputError("FILE_MISSING", f"there is no file `{request.file}`", path=request.file) from None

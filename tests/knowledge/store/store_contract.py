@@ -10,7 +10,7 @@ import pytest
 
 from assent.errors import InputError, WorldError
 from assent.knowledge.chunks import LeftOut
-from assent.knowledge.lexical import StoredSegment, search, without
+from assent.knowledge.lexical import Seen, StoredSegment, search, without
 from assent.knowledge.manifest import file_leaf, verify, workspace_root
 from assent.knowledge.store import BLOCK_BYTES, NAME_BYTES_MAX, Piece, Store
 from tests.support.knowledge import indexed, line_of, put, texts_of
@@ -242,8 +242,8 @@ class StoreContract:
         (piece,) = store.pieces("repo", "lexical")
         segment = StoredSegment(piece)
         assert "a.py" not in segment.paths
-        assert not search([segment], "second", limit=1)
-        found = search([segment], "words", limit=1)[0]
+        assert not search(Seen(segment), "second", limit=1)
+        found = search(Seen(segment), "words", limit=1)[0]
         row = int(piece.rows[segment.files[found.chunk]])
         assert row == getattr(store.file("repo", "\N{LATIN SMALL LETTER Z WITH CARON}.txt"), "row", 0)
         assert store.last("elsewhere") == elsewhere

@@ -83,10 +83,10 @@ class View:
         Without `meaning` they are ranked by words alone. Vectors of another model than the question's are refused.
         """
         masks = [one.visible if where is None else where.mask(one) for one in self._parts]
-        seen = self._visible if where is None else self._joined(masks)
-        asked = lexical.asked([self._words], question)
+        seen = self._visible if where is None else lexical.Seen(self._words, self._joined(masks))
+        asked = lexical.asked(self._words, question)
         depth = max(DEPTH, 4 * limit)
-        found = lexical.search([self._words], asked, limit=depth, visible=[seen])
+        found = lexical.search(seen, asked, limit=depth)
         by_words = {self._place(one.chunk): _Rank(rank, one.score) for rank, one in enumerate(found, 1)}
         near: dict[_Place, _Rank] = {}
         if meaning is not None and self.is_covered:
@@ -217,7 +217,7 @@ class View:
         )
         of_parts = [one._replace(segment=self._vectors[one.segment][0]) for one in found]
         of_parts.sort(key=lambda one: -self._counting((one.segment, one.chunk), one.score))
-        return _ranks(of_parts)
+        return {(one.segment, one.chunk): _Rank(rank, one.score) for rank, one in enumerate(of_parts, 1)}
 
     def _counting(self, place: _Place, cosine: float) -> float:
         """What a cosine counts: less in a test, as it does for words."""
@@ -256,15 +256,11 @@ class View:
         """The terms of a question that a chunk has."""
         chunk = np.uint32(self._words.begins[place[0]] + place[1])
         found = []
-        for term, (chunks, _) in zip(asked.terms, asked.postings[0], strict=True):
+        for term, (chunks, _) in zip(asked.terms, asked.postings, strict=True):
             at = int(np.searchsorted(chunks, chunk))
             if at < len(chunks) and chunks[at] == chunk:
                 found.append(term)
         return found
-
-
-def _ranks(found: Sequence[lexical.Ranked]) -> dict[_Place, _Rank]:
-    return {(one.segment, one.chunk): _Rank(rank, one.score) for rank, one in enumerate(found, 1)}
 
 
 def _why(terms: list[str], words: _Rank | None, near: _Rank | None) -> Why:

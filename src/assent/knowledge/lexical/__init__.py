@@ -5,12 +5,11 @@ from assent.knowledge.lexical.index import (
     Entry,
     Gathering,
     Joined,
-    Ranked,
     Searched,
     Segment,
     segment_of,
 )
-from assent.knowledge.lexical.search import Asked, Seen, asked, search
+from assent.knowledge.lexical.search import Asked, Ranked, Seen, asked, search
 from assent.knowledge.lexical.stored import StoredSegment, parts_of, without
 from assent.knowledge.lexical.terms import TERMS_VERSION, Terms, terms_in
 

@@ -131,14 +131,6 @@ class Joined:
         ]
 
 
-class Ranked(NamedTuple):
-    """A chunk that was found: its segment, its number there, and how well it fits."""
-
-    segment: int
-    chunk: int
-    score: float
-
-
 class Gathering:
     """Chunks as they come, on their way into one segment; meanwhile each of their terms takes 4 bytes, and no text is kept."""
 

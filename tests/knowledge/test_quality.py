@@ -16,7 +16,7 @@ from assent.knowledge import vectors
 from assent.knowledge.asking import Meaning, Part, Told, View
 from assent.knowledge.chunks import Planned, plan_file
 from assent.knowledge.embedding import add_model, open_model
-from assent.knowledge.lexical import Entry, Terms, search, segment_of
+from assent.knowledge.lexical import Entry, Seen, Terms, search, segment_of
 
 
 def texts(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -74,7 +74,7 @@ def test_the_right_file_is_found_without_a_model(
     segment = segment_of(entries(folder / f"celery-{commit}.tar.xz", has_docs=task != "doc"), Terms())
 
     def files(question: str) -> list[str]:
-        return [segment.paths[segment.files[one.chunk]] for one in search([segment], question, limit=200)]
+        return [segment.paths[segment.files[one.chunk]] for one in search(Seen(segment), question, limit=200)]
 
     found = scored(folder, task, files)
     assert found[0] >= mrr

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from assent.knowledge.lexical import Entry, Seen, Segment, Terms, search, segment_of, terms_in
+from assent.knowledge.lexical import Entry, Joined, Ranked, Seen, Segment, Terms, search, segment_of, terms_in
 from assent.knowledge.lexical.index import is_test
 
 WORDS = ["alpha", "beta", "gamma", "getAlpha", "beta_gammas", "delta"]
@@ -20,7 +21,14 @@ def indexed(*entries: tuple[str, str, str]) -> Segment:
 
 
 def found(segment: Segment, question: str, limit: int = 10) -> list[int]:
-    return [one.chunk for one in search([segment], question, limit=limit)]
+    return [one.chunk for one in search(Seen(segment), question, limit=limit)]
+
+
+def in_parts(
+    parts: list[Segment], question: str, limit: int, masks: list[NDArray[np.bool_]] | None = None
+) -> list[Ranked]:
+    mask = None if masks is None else np.concatenate(masks)
+    return search(Seen(Joined(parts), mask), question, limit=limit)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,7 @@ def test_numbers_are_given_anew_when_too_many_words_are_remembered(monkeypatch: 
     again = segment_of([Entry(b"four", "", "a")], terms)
     assert len(first.terms) == 5
     assert len(again.terms) == 2
-    assert [(one.segment, one.chunk) for one in search([first, again], "four", limit=2)] == [(1, 0), (0, 0)]
+    assert [one.chunk for one in in_parts([first, again], "four", 2)] == [1, 0]
 
 
 def test_what_has_more_of_the_question_comes_first() -> None:
@@ -58,8 +66,8 @@ def test_what_has_more_of_the_question_comes_first() -> None:
     assert found(segment, "alpha beta") == [3, 2, 1]
     assert found(segment, "alpha beta", limit=1) == [3]
     assert found(segment, "unheard") == []
-    assert search([], "alpha", limit=1) == []
-    assert search([indexed()], "alpha", limit=1) == []
+    assert in_parts([], "alpha", 1) == []
+    assert found(indexed(), "alpha") == []
 
 
 def test_a_test_counts_for_less_and_a_file_with_more_of_it_for_more() -> None:
@@ -89,7 +97,7 @@ def test_tests_are_known_by_their_names(path: str, *, expected: bool) -> None:
 
 def test_many_that_fit_are_told_up_to_the_limit() -> None:
     segment = indexed(*((f"alpha {'beta ' * (one % 7)}", "", f"{one}.py") for one in range(1_000)))
-    best = search([segment], "alpha beta", limit=50)
+    best = search(Seen(segment), "alpha beta", limit=50)
     assert len(best) == 50
     assert [one.score for one in best] == sorted((one.score for one in best), reverse=True)
     assert all(best[0].score >= one.score for one in best)
@@ -109,18 +117,15 @@ def test_what_is_hidden_has_no_part_in_anything(
     whole = [indexed(*(one for one, _ in part)) for part in (entries[:cut], entries[cut:])]
     masks = [np.array([is_seen for _, is_seen in part], np.bool_) for part in (entries[:cut], entries[cut:])]
     seen = [indexed(*(one for one, is_seen in part if is_seen)) for part in (entries[:cut], entries[cut:])]
-    numbers = [np.flatnonzero(mask) for mask in masks]
-    told = search(seen, question, limit=30)
-    expected = [one._replace(chunk=int(numbers[one.segment][one.chunk])) for one in told]
-    assert search(whole, question, limit=30, visible=masks) == expected
+    numbers = np.flatnonzero(np.concatenate(masks))
+    expected = [one._replace(chunk=int(numbers[one.chunk])) for one in in_parts(seen, question, 30)]
+    assert in_parts(whole, question, 30, masks) == expected
 
 
 @given(st.lists(ENTRY, max_size=20), TEXT, st.integers(0, 20))
 def test_segments_are_one_index(entries: list[tuple[str, str, str]], question: str, cut: int) -> None:
-    one = search([indexed(*entries)], question, limit=20)
-    two = search([indexed(*entries[:cut]), indexed(*entries[cut:])], question, limit=20)
-    assert [found.chunk + cut * found.segment for found in two] == [found.chunk for found in one]
-    assert [found.score for found in two] == [found.score for found in one]
+    parts = [indexed(*entries[:cut]), indexed(*entries[cut:])]
+    assert in_parts(parts, question, 20) == search(Seen(indexed(*entries)), question, limit=20)
 
 
 SEARCH = "assent.knowledge.lexical.search"
@@ -132,9 +137,7 @@ def test_what_was_counted_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None
     mask = np.array([True, False, True])
     seen = Seen(segment, mask)
     for question in ("alpha", "alpha beta gamma", "gamma"):
-        assert search([segment], question, limit=3, visible=[seen]) == search(
-            [segment], question, limit=3, visible=[mask]
-        )
+        assert search(seen, question, limit=3) == search(Seen(segment, mask), question, limit=3)
 
 
 @given(
@@ -155,7 +158,7 @@ def test_the_best_are_found_without_looking_at_all(
         patch.setattr(import_module(SEARCH), "CANDIDATES", 3)
         patch.setattr(import_module(SEARCH), "_BLOCK", 8)
         patch.setattr(import_module(SEARCH), "_LOOK", 0)
-        expected = search(segments, question, limit=3, visible=masks)
+        expected = in_parts(segments, question, 3, masks)
         patch.setattr(import_module(SEARCH), "_LOOK", 9)
         patch.setattr(import_module(SEARCH), "_FEW", few)
-        assert search(segments, question, limit=3, visible=masks) == expected
+        assert in_parts(segments, question, 3, masks) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from assent.errors import InputError, WorldError
 from assent.knowledge.chunks import LeftOut
-from assent.knowledge.lexical import StoredSegment, search, without
+from assent.knowledge.lexical import Seen, StoredSegment, search, without
 from assent.knowledge.manifest import file_leaf, verify, workspace_root
 from assent.knowledge.store import BLOCK_BYTES, NAME_BYTES_MAX, Piece, Store
 from tests.support.knowledge import indexed, line_of, put, texts_of
@@ -242,8 +242,8 @@ class StoreContract:
         (piece,) = store.pieces("repo", "lexical")
         segment = StoredSegment(piece)
         assert "a.py" not in segment.paths
-        assert not search([segment], "second", limit=1)
-        found = search([segment], "words", limit=1)[0]
+        assert not search(Seen(segment), "second", limit=1)
+        found = search(Seen(segment), "words", limit=1)[0]
         row = int(piece.rows[segment.files[found.chunk]])
         assert row == getattr(store.file("repo", "\N{LATIN SMALL LETTER Z WITH CARON}.txt"), "row", 0)
         assert store.last("elsewhere") == elsewhere
@@ -285,13 +285,19 @@ class StoreContract:
             assert one.read(name) == two.read(name) == data
             for begin, end in ((0, 5), (7, BLOCK_BYTES), (BLOCK_BYTES, 2 * BLOCK_BYTES + 1), (5, 5), (9, 1)):
                 assert two.read(name, begin, end) == data[begin:end]
-        for width in (1, 7, 384, BLOCK_BYTES):  # some records are in two blocks
-            records = [*range(0, len(parts[last]) // width, max(1, 500 // width))]
-            records += records[:2]
-            assert two.each(last, width, records) == b"".join(
-                parts[last][width * one : width * (one + 1)] for one in records
+        asked = [
+            (name, begin, end)
+            for name in sorted(parts)
+            for begin, end in (
+                (0, 0),
+                (9, 1),
+                (5, 9),
+                (BLOCK_BYTES - 1, BLOCK_BYTES + 1),
+                (3, 9 * BLOCK_BYTES),
             )
-        assert two.each("0", 8, []) == b""
+        ]
+        assert two.ranges(asked) == [parts[name][begin:end] for name, begin, end in asked]
+        assert two.ranges([]) == []
 
     def test_each_chunk_can_be_proved(self, opens: Callable[[], Store]) -> None:
         store = opens()

@@ -244,8 +244,8 @@ class Bytes:
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         return self._parts[part][begin:end]
 
-    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
-        return b"".join(self._parts[part][width * one : width * (one + 1)] for one in numbers)
+    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        return [self._parts[part][begin:end] for part, begin, end in asked]
 
 
 def test_a_stored_segment_is_the_same_and_of_its_model_alone() -> None:

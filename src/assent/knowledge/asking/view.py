@@ -54,16 +54,16 @@ class View:
         assert all(bool((one.words.files[1:] >= one.words.files[:-1]).all()) for one in parts)
         self._parts = parts
         self._read = read
-        self._words = [one.words for one in parts]
+        self._words = lexical.Joined([one.words for one in parts])
         # What is counted for one question is so for the next.
-        self._visible = [lexical.Seen(one.words, one.visible) for one in parts]
+        self._visible = lexical.Seen(self._words, self._joined([one.visible for one in parts]))
         self._vectors = [(number, one) for number, part in enumerate(parts) for one in part.vectors]
 
     @cached_property
     def is_covered(self) -> bool:
         """Whether each chunk that may be seen has a vector."""
         vectors = sum(self.embedded(one) for one in {part.repository for part in self._parts})
-        return sum(one.count for one in self._visible) == vectors
+        return self._visible.count == vectors
 
     def embedded(self, repository: str) -> int:
         """How many chunks of a repository may be seen and have a vector."""
@@ -83,9 +83,11 @@ class View:
         Without `meaning` they are ranked by words alone. Vectors of another model than the question's are refused.
         """
         masks = [one.visible if where is None else where.mask(one) for one in self._parts]
-        seen: Sequence[lexical.Seen | _Mask] = self._visible if where is None else masks
+        seen = self._visible if where is None else lexical.Seen(self._words, self._joined(masks))
+        asked = lexical.asked(self._words, question)
         depth = max(DEPTH, 4 * limit)
-        by_words = _ranks(lexical.search(self._words, question, limit=depth, visible=seen))
+        found = lexical.search(seen, asked, limit=depth)
+        by_words = {self._place(one.chunk): _Rank(rank, one.score) for rank, one in enumerate(found, 1)}
         near: dict[_Place, _Rank] = {}
         if meaning is not None and self.is_covered:
             near = self._nearest(meaning, depth, masks)
@@ -103,7 +105,6 @@ class View:
         last = _Rank(len(fused) + 1, 0)
         order = sorted(fused, key=lambda place: (-fused[place], by_words.get(place, last).rank, place))
         chosen = self._apart(order, limit)
-        terms = self._terms(question, [place for place, _ in chosen])
         return [
             Found(
                 path=self._path(place),
@@ -113,7 +114,7 @@ class View:
                 language=told.language,
                 text=told.text,
                 score=fused[place],
-                why=_why(terms[place], by_words.get(place), near.get(place)),
+                why=_why(self._terms(asked, place), by_words.get(place), near.get(place)),
                 label=told.label,
                 chunk=self.id_of(*place),
             )
@@ -159,8 +160,23 @@ class View:
         return int(np.searchsorted(files, files.dtype.type(file)))
 
     def _path(self, place: _Place) -> str:
-        words = self._words[place[0]]
+        words = self._parts[place[0]].words
         return words.paths[int(words.files[place[1]])]
+
+    def _place(self, chunk: int) -> _Place:
+        """The part and number of a chunk, by its number in all."""
+        part = int(np.searchsorted(self._words.begins, chunk, "right")) - 1
+        return part, chunk - int(self._words.begins[part])
+
+    def _joined(self, masks: Sequence[_Mask]) -> _Mask:
+        if all(one is None for one in masks):
+            return None
+        return np.concatenate(
+            [
+                np.ones(len(part.words.lengths), np.bool_) if one is None else one
+                for part, one in zip(self._parts, masks, strict=True)
+            ]
+        )
 
     @cached_property
     def _files(self) -> dict[tuple[str, str], list[_Place]]:
@@ -201,11 +217,11 @@ class View:
         )
         of_parts = [one._replace(segment=self._vectors[one.segment][0]) for one in found]
         of_parts.sort(key=lambda one: -self._counting((one.segment, one.chunk), one.score))
-        return _ranks(of_parts)
+        return {(one.segment, one.chunk): _Rank(rank, one.score) for rank, one in enumerate(of_parts, 1)}
 
     def _counting(self, place: _Place, cosine: float) -> float:
         """What a cosine counts: less in a test, as it does for words."""
-        words = self._words[place[0]]
+        words = self._parts[place[0]].words
         return cosine * lexical.TESTS if words.tests[words.files[place[1]]] else cosine
 
     def _reordered(self, meaning: Meaning, by_words: dict[_Place, _Rank]) -> dict[_Place, _Rank]:
@@ -236,23 +252,15 @@ class View:
                 chosen.append((place, told))
         return chosen
 
-    def _terms(self, question: str, places: Sequence[_Place]) -> dict[_Place, list[str]]:
-        """The terms of a question that each of some chunks has."""
-        found: dict[_Place, list[str]] = {place: [] for place in places}
-        for number, words in enumerate(self._words):
-            mine = [place for place in places if place[0] == number]
-            chunks = np.array([chunk for _, chunk in mine], np.uint32)
-            for term, key in lexical.question_terms(question) if mine else ():
-                has = words.postings(key)[0]
-                at = np.searchsorted(has, chunks)
-                for place, where in zip(mine, at.tolist(), strict=True):
-                    if where < len(has) and int(has[where]) == place[1]:
-                        found[place].append(term)
+    def _terms(self, asked: lexical.Asked, place: _Place) -> list[str]:
+        """The terms of a question that a chunk has."""
+        chunk = np.uint32(self._words.begins[place[0]] + place[1])
+        found = []
+        for term, (chunks, _) in zip(asked.terms, asked.postings, strict=True):
+            at = int(np.searchsorted(chunks, chunk))
+            if at < len(chunks) and chunks[at] == chunk:
+                found.append(term)
         return found
-
-
-def _ranks(found: Sequence[lexical.Ranked]) -> dict[_Place, _Rank]:
-    return {(one.segment, one.chunk): _Rank(rank, one.score) for rank, one in enumerate(found, 1)}
 
 
 def _why(terms: list[str], words: _Rank | None, near: _Rank | None) -> Why:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,9 @@ NAME_WEIGHT: Final = 4
 """A term of a chunk's symbol, or of its path, counts as so many in its text."""
 WEIGHT_MAX: Final = 255
 TESTS: Final = 0.6
+
+Postings: TypeAlias = "tuple[NDArray[np.uint32], NDArray[np.uint8]]"
+"""The chunks that have a term, ascending, and its weight in each."""
 
 _TEST_FOLDERS: Final = frozenset({"test", "tests", "t", "testing", "__tests__", "spec", "specs"})
 
@@ -54,17 +57,10 @@ class Segment(NamedTuple):
     tests: NDArray[np.bool_]
     """Whether each file is one of tests."""
 
-    def postings(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        """The chunks that have a term, and its weight in each."""
-        at = int(np.searchsorted(self.terms, np.uint64(term)))
-        if at == len(self.terms) or int(self.terms[at]) != term:
-            return self.chunks[:0], self.weights[:0]
-        begin, end = int(self.begins[at]), int(self.begins[at + 1])
-        return self.chunks[begin:end], self.weights[begin:end]
-
-    def factors(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
-        """What the scores of some chunks are multiplied with: a test names all that it tries, and counts for less."""
-        return np.where(self.tests[self.files[chunks]], np.float32(TESTS), np.float32(1))
+    def postings(self, terms: Sequence[int]) -> list[Postings]:
+        """For each term the chunks that have it, and its weight in each."""
+        places = places_of(self, terms)
+        return [(self.chunks[begin:end], self.weights[begin:end]) for begin, end in places]
 
 
 class Searched(Protocol):
@@ -82,17 +78,57 @@ class Searched(Protocol):
     @property
     def tests(self) -> NDArray[np.bool_]: ...
 
-    def postings(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]: ...
-
-    def factors(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]: ...
+    def postings(self, terms: Sequence[int]) -> list[Postings]: ...
 
 
-class Ranked(NamedTuple):
-    """A chunk that was found: its segment, its number there, and how well it fits."""
+class _Listed(Protocol):
+    @property
+    def terms(self) -> NDArray[np.uint64]: ...
 
-    segment: int
-    chunk: int
-    score: float
+    @property
+    def begins(self) -> NDArray[np.int64]: ...
+
+
+def places_of(segment: _Listed, terms: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the postings of each term begin and end."""
+    keys = np.array(terms, np.uint64)
+    at, ends = np.searchsorted(segment.terms, keys), np.searchsorted(segment.terms, keys, "right")
+    return [*zip(segment.begins[at].tolist(), segment.begins[ends].tolist(), strict=True)]
+
+
+def factors(segment: Searched, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
+    """What the scores of some chunks are multiplied with: a test names all that it tries, and counts for less."""
+    return np.where(segment.tests[segment.files[chunks]], np.float32(TESTS), np.float32(1))
+
+
+class Joined:
+    """Segments as one, whose chunks and files are counted through: what a search takes for each of many, it takes once."""
+
+    def __init__(self, segments: Sequence[Searched]) -> None:
+        self._segments = segments
+        self.begins = np.cumsum([0, *(len(one.lengths) for one in segments)])
+        files = np.cumsum([0, *(len(one.paths) for one in segments)])
+        none = np.zeros(0, np.uint32)
+        self.lengths = np.concatenate([none, *(one.lengths for one in segments)])
+        self.files = np.concatenate(
+            [none, *(one.files + np.uint32(first) for one, first in zip(segments, files, strict=False))]
+        )
+        self.paths = [path for one in segments for path in one.paths]
+        self.tests = np.concatenate([np.zeros(0, np.bool_), *(one.tests for one in segments)])
+
+    def postings(self, terms: Sequence[int]) -> list[Postings]:
+        """For each term the chunks that have it, and its weight in each."""
+        every = [one.postings(terms) for one in self._segments]
+        begins = self.begins.astype(np.uint32)
+        return [
+            (
+                np.concatenate(
+                    [begins[:0], *(own[0] + begin for own, begin in zip(each, begins, strict=False))]
+                ),
+                np.concatenate([np.zeros(0, np.uint8), *(own[1] for own in each)]),
+            )
+            for each in zip(*every, strict=True)
+        ]
 
 
 class Gathering:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from assent.knowledge.lexical.index import Ranked, Searched
+from assent.knowledge.lexical.index import Postings, Searched, factors
 from assent.knowledge.lexical.terms import key_of, terms_in
 
 if TYPE_CHECKING:
@@ -41,50 +41,63 @@ _LOOK: Final = 1.5
 _TINY: Final = float(np.finfo(np.float32).tiny)
 
 _Scored: TypeAlias = "tuple[NDArray[np.uint32], NDArray[np.float32]]"
-"""Chunks of a segment and their scores, before what is less for tests."""
+"""Chunks and their scores, before what is less for tests."""
 
 
-def search(
-    segments: Sequence[Searched],
-    question: str,
-    *,
-    limit: int,
-    visible: Sequence[NDArray[np.bool_] | Seen | None] | None = None,
-) -> list[Ranked]:
-    """The chunks that fit a question best, the best first; of equals the one that was indexed first.
+class Ranked(NamedTuple):
+    """A chunk that was found, by its number, and how well it fits."""
 
-    `visible`: for each segment which of its chunks may be seen; None for all of one, or of all. A chunk without any of the terms
-    is not found.
+    chunk: int
+    score: float
+
+
+def search(seen: Seen, question: str | Asked, *, limit: int) -> list[Ranked]:
+    """The chunks of what may be seen that fit a question best, the best first; of equals the one that was indexed first.
+
+    A chunk without any of the terms is not found.
     """
-    seen = [
-        one if isinstance(one, Seen) else Seen(segment, one)
-        for segment, one in zip(segments, visible or [None] * len(segments), strict=True)
-    ]
-    total = sum(one.count for one in seen)
-    if not total:
+    if not seen.count:
         return []
-    average = max(sum(one.words for one in seen) / total, 1.0)
+    average = max(seen.words / seen.count, 1.0)
+    own = asked(seen.segment, question) if isinstance(question, str) else question
     often = [
-        (sum(one.often(key) for one in seen), at, key) for at, (_, key) in enumerate(question_terms(question))
+        (seen.often(key, chunks), at)
+        for at, (key, (chunks, _)) in enumerate(zip(own.keys, own.postings, strict=True))
     ]
     terms = [
-        (float(np.log(1 + (total - count + 0.5) / (count + 0.5))), key)
-        for count, _, key in sorted(often)
+        _Term(float(np.log(1 + (seen.count - count + 0.5) / (count + 0.5))), count, own.postings[at])
+        for count, at in sorted(often)
         if count
     ]
-    return _best(segments, _candidates(seen, terms, average), limit)
+    return _best(seen.segment, _candidates(seen, terms, average), limit)
 
 
-def question_terms(question: str) -> list[tuple[str, int]]:
-    """The terms of a question that are looked for, each with its key in the index."""
+class Asked(NamedTuple):
+    """A question's terms that are looked for, as a segment has them: read once, and kept as long as it is answered."""
+
+    terms: list[str]
+    keys: list[int]
+    """What the index has for each term."""
+    postings: list[Postings]
+
+
+def asked(segment: Searched, question: str) -> Asked:
+    """A question, read in a segment: for `search` in the same."""
     terms = [*dict.fromkeys(terms_in(question.encode("utf-8", "replace")))][:TERMS_MAX]
-    return [(term.decode(), key_of(term)) for term in terms]
+    keys = [key_of(term) for term in terms]
+    return Asked([term.decode() for term in terms], keys, segment.postings(keys))
+
+
+class _Term(NamedTuple):
+    rare: float
+    often: int
+    postings: Postings
 
 
 class Seen:
-    """Which chunks of a segment may be seen. What is counted over them is remembered: to be kept where more is asked."""
+    """Which chunks of a segment may be seen, or all. What is counted over them is remembered: to be kept where more is asked."""
 
-    def __init__(self, segment: Searched, mask: NDArray[np.bool_] | None) -> None:
+    def __init__(self, segment: Searched, mask: NDArray[np.bool_] | None = None) -> None:
         self.segment = segment
         self.mask = mask
         self._often: dict[int, int] = {}
@@ -100,11 +113,10 @@ class Seen:
         lengths = self.segment.lengths if self.mask is None else self.segment.lengths[self.mask]
         return int(lengths.sum(dtype=np.uint64))
 
-    def often(self, key: int) -> int:
-        """How many of them have a term."""
+    def often(self, key: int, chunks: NDArray[np.uint32]) -> int:
+        """How many of them have a term. `chunks`: all that have it."""
         found = self._often.get(key)
         if found is None:
-            chunks = self.segment.postings(key)[0]
             found = len(chunks) if self.mask is None else int(np.count_nonzero(self.mask[chunks]))
             if len(self._often) >= _OFTEN_MAX:
                 self._often.clear()
@@ -112,36 +124,27 @@ class Seen:
         return found
 
 
-def _candidates(seen: Sequence[Seen], terms: Sequence[tuple[float, int]], average: float) -> list[_Scored]:
-    """Chunks of each segment with their scores; all of the best are among them (MaxScore, Turtle and Flood 1995).
+def _candidates(seen: Seen, terms: Sequence[_Term], average: float) -> _Scored:
+    """Chunks with their scores; all of the best are among them (MaxScore, Turtle and Flood 1995).
 
     The rarest terms are looked up first, because they count most. As soon as those that are left could not bring a chunk that
     has none of the others among the best, they are looked up for the chunks alone that they could still bring there.
     """
-    scores = [np.zeros(len(one.segment.lengths), np.float32) for one in seen]
-    left = sum(rare for rare, _ in terms) * (K1 + 1)
+    scores = np.zeros(len(seen.segment.lengths), np.float32)
+    left = sum(one.rare for one in terms) * (K1 + 1)
     least = 0.0
-    for at, (rare, key) in enumerate(terms):
+    for at, (rare, often, (chunks, weights)) in enumerate(terms):
         # A look at the best takes as long as a term or two: it is taken where they may have more than what is left can bring.
-        if left < (K1 + 1) * _LOOK * terms[0][0]:
+        if left < (K1 + 1) * _LOOK * terms[0].rare:
             least = _least(seen, scores, least)
-            near = (
-                [_above(one, own, least - left) for one, own in zip(seen, scores, strict=True)]
-                if left < least
-                else None
-            )
-            if near and sum(map(np.count_nonzero, near)) * _FEW < sum(one.often(key) for one in seen):
-                return _completed(
-                    seen, [_picked(*one) for one in zip(near, scores, strict=True)], terms[at:], average, left
-                )
-        for one, into in zip(seen, scores, strict=True):
-            chunks, weights = one.segment.postings(key)
-            # numpy would make these of the chunks each time: with them it takes half as long.
-            places = chunks.astype(np.intp)
-            into[places] += _score(one.segment, rare, places, weights, average)
+            near = _above(seen, scores, least - left) if left < least else None
+            if near is not None and np.count_nonzero(near) * _FEW < often:
+                return _completed(seen.segment, _picked(near, scores), terms[at:], average, left)
+        # numpy would make these of the chunks each time: with them it takes half as long.
+        places = chunks.astype(np.intp)
+        scores[places] += _score(seen.segment, rare, places, weights, average)
         left -= rare * (K1 + 1)
-    least = max(_least(seen, scores, least), _TINY)
-    return [_picked(_above(one, own, least), own) for one, own in zip(seen, scores, strict=True)]
+    return _picked(_above(seen, scores, max(_least(seen, scores, least), _TINY)), scores)
 
 
 def _picked(near: NDArray[np.bool_], scores: NDArray[np.float32]) -> _Scored:
@@ -150,29 +153,22 @@ def _picked(near: NDArray[np.bool_], scores: NDArray[np.float32]) -> _Scored:
 
 
 def _completed(
-    seen: Sequence[Seen],
-    found: list[_Scored],
-    terms: Sequence[tuple[float, int]],
-    average: float,
-    left: float,
-) -> list[_Scored]:
+    segment: Searched, found: _Scored, terms: Sequence[_Term], average: float, left: float
+) -> _Scored:
     """The chunks with what the last terms bring them, without those that can't be among the best any more."""
-    for rare, key in terms:
-        for one, (mine, scores) in zip(seen, found, strict=True):
-            chunks, weights = one.segment.postings(key)
-            places = np.searchsorted(chunks, mine)
-            has = np.flatnonzero(chunks.take(places, mode="clip") == mine) if len(chunks) else places[:0]
-            places = places[has]
-            scores[has] += _score(one.segment, rare, chunks[places], weights[places], average)
+    mine, scores = found
+    for rare, _, (chunks, weights) in terms:
+        places = np.searchsorted(chunks, mine)
+        has = np.flatnonzero(chunks.take(places, mode="clip") == mine) if len(chunks) else places[:0]
+        places = places[has]
+        scores[has] += _score(segment, rare, chunks[places], weights[places], average)
         left -= rare * (K1 + 1)
-        values = [scores * one.segment.factors(mine) for one, (mine, scores) in zip(seen, found, strict=True)]
+        values = scores * factors(segment, mine)
         # INVARIANT: the best are among them, so that there are as many: nobody comes here before they are known.
-        least = float(np.partition(np.concatenate(values), -CANDIDATES)[-CANDIDATES]) * _ROUNDED - max(
-            left, 0
-        )
-        kept = [scores >= least for _, scores in found]
-        found = [(mine[stay], scores[stay]) for (mine, scores), stay in zip(found, kept, strict=True)]
-    return found
+        least = float(np.partition(values, -CANDIDATES)[-CANDIDATES]) * _ROUNDED - max(left, 0)
+        stay = scores >= least
+        mine, scores = mine[stay], scores[stay]
+    return mine, scores
 
 
 def _score(
@@ -188,48 +184,43 @@ def _score(
     return score
 
 
-def _least(seen: Sequence[Seen], scores: Sequence[NDArray[np.float32]], before: float) -> float:
+def _least(seen: Seen, scores: NDArray[np.float32], before: float) -> float:
     """The score that each of the best has at least; `before`: what it was when scores were less. 0: there are not as many."""
     best = np.full(CANDIDATES, before, np.float32)
     least = best[0]
-    for one, own in zip(seen, scores, strict=True):
-        for begin in range(0, len(own), _BLOCK):
-            near = own[begin : begin + _BLOCK] > least
-            if one.mask is not None:
-                near &= one.mask[begin : begin + _BLOCK]
-            chunks = np.flatnonzero(near) + begin
-            if len(chunks):
-                values = own[chunks] * one.segment.factors(chunks)
-                best = np.partition(np.concatenate([best, values]), -CANDIDATES)[-CANDIDATES:]
-                least = best[0]
+    for begin in range(0, len(scores), _BLOCK):
+        near = scores[begin : begin + _BLOCK] > least
+        if seen.mask is not None:
+            near &= seen.mask[begin : begin + _BLOCK]
+        chunks = np.flatnonzero(near) + begin
+        if len(chunks):
+            values = scores[chunks] * factors(seen.segment, chunks)
+            best = np.partition(np.concatenate([best, values]), -CANDIDATES)[-CANDIDATES:]
+            least = best[0]
     return float(least) * _ROUNDED
 
 
-def _above(one: Seen, scores: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+def _above(seen: Seen, scores: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
     near = scores >= np.float32(least)
-    if one.mask is not None:
-        near &= one.mask
+    if seen.mask is not None:
+        near &= seen.mask
     return near
 
 
-def _best(segments: Sequence[Searched], found: Sequence[_Scored], limit: int) -> list[Ranked]:
-    ranked: list[tuple[float, int, int]] = []
-    for number, (chunks, scores) in enumerate(found):
-        values = -scores * segments[number].factors(chunks)
-        ranked += zip(values.tolist(), [number] * len(chunks), chunks.tolist(), strict=True)
-    ranked.sort()
+def _best(segment: Searched, found: _Scored, limit: int) -> list[Ranked]:
+    chunks, scores = found
+    ranked = sorted(zip((-scores * factors(segment, chunks)).tolist(), chunks.tolist(), strict=True))
     of_files: dict[str, list[float]] = {}
     files: list[list[float]] = []
-    for minus, number, chunk in ranked[:CANDIDATES]:
-        segment = segments[number]
+    for minus, chunk in ranked[:CANDIDATES]:
         mine = of_files.setdefault(segment.paths[segment.files[chunk]], [])
         mine.append(-minus)
         files.append(mine)
     best = [
-        Ranked(number, chunk, -minus + COHERENCE * _help(mine, -minus))
-        for (minus, number, chunk), mine in zip(ranked, files, strict=False)
+        Ranked(chunk, -minus + COHERENCE * _help(mine, -minus))
+        for (minus, chunk), mine in zip(ranked, files, strict=False)
     ]
-    best.sort(key=lambda one: (-one.score, one.segment, one.chunk))
+    best.sort(key=lambda one: (-one.score, one.chunk))
     return best[:limit]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from assent.knowledge.lexical.index import TESTS, Segment, is_test
+from assent.knowledge.lexical.index import Segment, is_test, places_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from assent.knowledge.lexical.index import Postings
 
 _KINDS: Final = {
     "terms": "<u8",
@@ -27,6 +30,9 @@ class Parts(Protocol):
 
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         """Bytes of a part."""
+
+    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Bytes of parts, each from one place up to another."""
 
 
 def parts_of(segment: Segment) -> dict[str, bytes]:
@@ -50,19 +56,17 @@ class StoredSegment:
         self.paths = tuple(paths.split("\0")) if len(self.files) else ()
         self.tests = np.array([is_test(path) for path in self.paths], np.bool_)
 
-    def postings(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        """The chunks that have a term, and its weight in each."""
-        at = int(np.searchsorted(self.terms, np.uint64(term)))
-        begin = end = 0
-        if at < len(self.terms) and int(self.terms[at]) == term:
-            begin, end = int(self.begins[at]), int(self.begins[at + 1])
-        chunks = self._parts.read("chunks", begin * _CHUNK_BYTES, end * _CHUNK_BYTES)
-        weights = self._parts.read("weights", begin, end)
-        return np.frombuffer(chunks, "<u4"), np.frombuffer(weights, "<u1")
-
-    def factors(self, chunks: NDArray[np.integer]) -> NDArray[np.float32]:
-        """What the scores of some chunks are multiplied with."""
-        return np.where(self.tests[self.files[chunks]], np.float32(TESTS), np.float32(1))
+    def postings(self, terms: Sequence[int]) -> list[Postings]:
+        """For each term the chunks that have it, and its weight in each: all read at once."""
+        places = places_of(self, terms)
+        read = self._parts.ranges(
+            [("chunks", begin * _CHUNK_BYTES, end * _CHUNK_BYTES) for begin, end in places]
+            + [("weights", begin, end) for begin, end in places]
+        )
+        return [
+            (np.frombuffer(chunks, "<u4"), np.frombuffer(weights, "<u1"))
+            for chunks, weights in zip(read[: len(places)], read[len(places) :], strict=True)
+        ]
 
 
 def without(parts: Parts, keep: NDArray[np.bool_]) -> dict[str, bytes]:

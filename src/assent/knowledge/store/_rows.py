@@ -105,30 +105,21 @@ class _Piece:
         self._begins = begins
 
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
-        size = self.parts[part]
-        stop = size if end is None else min(end, size)
-        if begin >= stop:
-            return b""
-        first, last = begin // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
-        data = b"".join(self._blocks(part, range(first, last + 1)))
-        skip = begin - first * BLOCK_BYTES
-        return data[skip : skip + stop - begin]
+        return self.ranges([(part, begin, self.parts[part] if end is None else end)])[0]
 
-    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
-        places = [divmod(number * width, BLOCK_BYTES) for number in numbers]
-        # INVARIANT: a record is no longer than a block, so that it is in two at most.
-        needed = sorted({at + more for at, skip in places for more in (0, skip + width > BLOCK_BYTES)})
-        there = dict(zip(needed, self._blocks(part, needed), strict=True))
-        return b"".join(
-            there[at][skip : skip + width]
-            if skip + width <= BLOCK_BYTES
-            else there[at][skip:] + there[at + 1][: skip + width - BLOCK_BYTES]
-            for at, skip in places
-        )
-
-    def _blocks(self, part: str, numbers: Sequence[int]) -> list[bytes]:
-        base = (self.number << _NUMBERS) + self._begins[part]
-        return self._store.blocks([base + one for one in numbers], self._repository)
+    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        spans = []
+        for part, begin, end in asked:
+            size = max(min(end, self.parts[part]) - begin, 0)
+            at, skip = divmod(begin, BLOCK_BYTES)
+            first = (self.number << _NUMBERS) + self._begins[part] + at
+            spans.append((range(first, first + (_blocks_in(skip + size) if size else 0)), skip, size))
+        needed = sorted({number for numbers, _, _ in spans for number in numbers})
+        there = dict(zip(needed, self._store.blocks(needed, self._repository), strict=True))
+        return [
+            b"".join([there[number] for number in numbers])[skip : skip + size]
+            for numbers, skip, size in spans
+        ]
 
 
 class Owner(NamedTuple):

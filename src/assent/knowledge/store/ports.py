@@ -93,8 +93,8 @@ class Piece(Protocol):
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         """Bytes of a part; only what is asked for is read. `WorldError` `KNOWLEDGE_STALE` after a compaction."""
 
-    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
-        """Records of a part, which has nothing but records of `width` bytes, by their numbers from 0: read at once."""
+    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Bytes of parts, each from one place up to another: all read at once."""
 
 
 Rewriter: TypeAlias = "Callable[[Piece, NDArray[np.bool_]], Mapping[str, Buffer] | None]"

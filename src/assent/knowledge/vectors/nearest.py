@@ -6,12 +6,11 @@ Only what may be seen has a part in it: what is hidden takes no place among the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from assent.errors import InputError
-from assent.knowledge.lexical import Ranked
 from assent.knowledge.vectors.codes import codes_of, products, quantised
 from assent.knowledge.vectors.segment import Segment
 
@@ -26,6 +25,14 @@ _BLOCK: Final = 1 << 16
 """Vectors whose bits are compared at once: what comes of them stays in the processor's cache."""
 
 
+class Near(NamedTuple):
+    """A vector that was found: its segment, its chunk, and the cosine."""
+
+    segment: int
+    chunk: int
+    score: float
+
+
 def search(
     segments: Sequence[Segment],
     vector: NDArray[np.float32],
@@ -33,7 +40,7 @@ def search(
     model: str,
     limit: int,
     visible: Sequence[NDArray[np.bool_] | None] | None = None,
-) -> list[Ranked]:
+) -> list[Near]:
     """The chunks whose vectors are nearest to a question's, the nearest first, by their cosine; of equals the first.
 
     `model` made the question's vector: vectors of another one are refused. `visible`: for each segment which chunks of its
@@ -50,7 +57,7 @@ def search(
     )
     best = np.argsort(-scores, kind="stable")[:limit]
     return [
-        Ranked(number, int(segments[number].chunks[row]), score)
+        Near(number, int(segments[number].chunks[row]), score)
         for number, row, score in zip(
             of[best].tolist(), places[best].tolist(), scores[best].tolist(), strict=True
         )

@@ -29,8 +29,8 @@ class Parts(Protocol):
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
         """Bytes of a part."""
 
-    def each(self, part: str, width: int, numbers: Sequence[int]) -> bytes:
-        """Records of a part, of `width` bytes each, by their numbers from 0."""
+    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Bytes of parts, each from one place up to another."""
 
 
 def parts_of(segment: Segment, chunks: NDArray[np.integer]) -> dict[str, bytes]:
@@ -52,8 +52,9 @@ def stored(parts: Parts, model: str) -> Segment | None:
     chunks, codes = _array(parts, "chunks", "<u4"), _array(parts, "codes", "<u8")
 
     def rows(numbers: NDArray[np.int64]) -> NDArray[np.int8]:
-        data = parts.each("rows", head.size, numbers.tolist())
-        return np.frombuffer(data, np.int8).reshape(-1, head.size)
+        begins = (numbers * head.size).tolist()
+        data = parts.ranges([("rows", begin, begin + head.size) for begin in begins])
+        return np.frombuffer(b"".join(data), np.int8).reshape(-1, head.size)
 
     return Segment(head.model, head.size, chunks, codes.reshape(-1, len(chunks)), rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from assent import system
 from assent.capabilities.area import Ground
 from assent.invocation import GlobalContext, Health, HealthStatus, SecretGrant
@@ -26,20 +28,26 @@ def application(settings: Settings, gate: ReloadableGate) -> GlobalContext:
 
     app.add_health_check("policy", policy)
     app.add_health_check("state", state)
+    ground = _ground(settings)
     for name, area in AREAS.items():
-        area.offer(app, ground_of(settings, name))
+        area.offer(app, replace(ground, said=settings.areas[name]))
     return app
 
 
 def ground_of(settings: Settings, area: str) -> Ground:
     """Where an area stands that serves a runtime with these settings."""
+    return replace(_ground(settings), said=settings.areas[area])
+
+
+def _ground(settings: Settings) -> Ground:
+    """What is the same for all areas."""
 
     def grant_of(secret: str) -> SecretGrant | None:
         said = settings.secrets.secrets.get(secret)
         return None if said is None else SecretGrant(said.capabilities, said.hosts)
 
     return Ground(
-        said=settings.areas[area],
+        said={},
         workspace=settings.workspace,
         state=settings.state,
         homes=settings.configuration_homes,

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from assent import Runtime
-from assent.capabilities.knowledge import Library, _acts, _library, area
+from assent.capabilities.knowledge import Library, _acts, _library, _workers, area
 from assent.capabilities.knowledge._models import rewriters
-from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Workers
+from assent.capabilities.knowledge._workers import AHEAD, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, checked_bundle, verify
@@ -351,7 +351,8 @@ async def test_a_file_that_ends_its_worker_is_left_out_by_name(
 async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And ends in the root of an index that was never cut off."""
     monkeypatch.setattr(_library, "SEGMENT_BYTES", 1)
-    names = [f"n{number:04}.py" for number in range(2 * AHEAD * BATCH_FILES + 600)]
+    monkeypatch.setattr(_workers, "BATCH_FILES", 16)
+    names = [f"n{number:04}.py" for number in range(2 * AHEAD * 16 + 40)]
     for name in names:
         (workspace / "src" / name).write_text(f"def {name[:5]}(): pass\n")
     looked: list[None] = []

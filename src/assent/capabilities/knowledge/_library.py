@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -170,6 +170,13 @@ class Library:
                 hint=did_you_mean(repository, names, otherwise=f"there are: {', '.join(names)}"),
             )
         return folder
+
+    def holding(self, path: str) -> str:
+        """The repository whose folder a path is in; `workspace` where it is in none."""
+        place = PurePosixPath(path)
+        return next(
+            (name for name, folder in self.repositories.items() if place.is_relative_to(folder)), WHOLE
+        )
 
     def seen(self, repository: str, roles: frozenset[str]) -> list[Held]:
         """The files of a repository that who has these roles may search."""

@@ -78,7 +78,7 @@ async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
         assert (first["path"], first["start_line"], first["language"]) == ("src/parser.py", 1, "python")
         assert MARKER in first["text"]
         assert MARKER in first["why"]["terms"]
-        read = await called(rt, "read_chunk", chunk=first["chunk"], repository="code")
+        read = await called(rt, "read_chunk", chunk=first["chunk"])
         assert read["text"] == first["text"]
         hits = (await called(rt, "search", query="AWS key"))["hits"]
         assert not any("AKIA" in one["text"] for one in hits)
@@ -250,7 +250,7 @@ async def test_a_chunk_is_proved_to_the_root(workspace: Path) -> None:
     async with opened(workspace) as rt:
         found = await called(rt, "index", repository="code")
         (hit, *_) = (await called(rt, "search", query=MARKER))["hits"]
-        proof = await called(rt, "prove", chunk=hit["chunk"], repository="code")
+        proof = await called(rt, "prove", chunk=hit["chunk"])
         assert verify(msgspec.convert({**proof, "chunk": [*proof["chunk"].values()]}, Proof), found["root"])
         result = await rt.call(
             "knowledge.prove", {"chunk": "src/no.py::0", "repository": "code"}, principal=ADA

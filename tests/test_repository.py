@@ -75,11 +75,11 @@ def lines_with(pattern: re.Pattern[str], *, skip: tuple[str, ...] = ()) -> list[
     ]
 
 
-def modules(folder: str) -> Iterator[tuple[str, ast.Module]]:
-    """Every tracked Python file under a folder, parsed."""
-    for name in tracked():
-        if name.startswith(folder) and name.endswith(".py"):
-            yield name, ast.parse((ROOT / name).read_text(encoding="utf-8"), name)
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every tracked Python file of the package, parsed."""
+    names = [name for name in tracked() if name.startswith("src/") and name.endswith(".py")]
+    return {name: ast.parse((ROOT / name).read_text(encoding="utf-8"), name) for name in names}
 
 
 def called(node: ast.expr) -> str:
@@ -91,7 +91,7 @@ def called(node: ast.expr) -> str:
 
 def raised_codes() -> dict[str, str]:
     """Each literal code that is handed to an error of ours, with the place where it is."""
-    trees = list(modules("src/"))
+    trees = modules().items()
     classes = [
         (n.name, {called(b) for b in n.bases})
         for _, t in trees
@@ -207,7 +207,7 @@ SMALL: Final = {
 
 def test_a_small_module_with_one_importer_has_a_reason() -> None:
     """Otherwise it belongs to its importer: a file of its own costs every reader a look."""
-    trees = dict(modules("src/assent/"))
+    trees = modules()
     importers: dict[str, set[str]] = {}
     for name, tree in trees.items():
         for node in ast.walk(tree):

@@ -22,6 +22,7 @@ from assent.errors import InputError, WorldError
 from assent.runtime.service import process
 from assent.runtime.service._interrupts import Interrupted
 from tests.support.patience import PATIENCE_S
+from tests.support.seeds import IS_EXPLORING
 
 """Until a test says that something never came; nothing takes so long."""
 
@@ -154,7 +155,7 @@ def test_a_burst_of_ten_thousand_changes_loses_none(say: Say, folder: Path) -> N
 def test_whoever_is_killed_at_any_instant_leaves_a_store_that_is_whole(
     say: Say, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for turn in range(8):
+    for turn in range(8 if IS_EXPLORING else 3):
         with watching(folder) as watch:
             watch.until("watches code")
             for number in range(150):

@@ -67,7 +67,8 @@ async def daemon(root: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
     transport = httpx2.AsyncHTTPTransport(
         uds=doors["socket"], verify=False
     )  # no TLS, so no authorities are read
-    patient = {"prefer": f"wait={PATIENCE_S:.0f}"}  # a run of a slow machine is waited for, not told of half-way
+    # A run of a slow machine is waited for, not told of half-way.
+    patient = {"prefer": f"wait={PATIENCE_S:.0f}"}
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://assent", timeout=PATIENCE_S, headers=patient
     ) as http:

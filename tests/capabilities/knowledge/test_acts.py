@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from assent import Runtime
-from assent.capabilities.knowledge import Library, _acts, _library, area
+from assent.capabilities.knowledge import Library, _acts, _library, _workers, area
 from assent.capabilities.knowledge._models import rewriters
-from assent.capabilities.knowledge._workers import AHEAD, BATCH_FILES, BOOT, Workers
+from assent.capabilities.knowledge._workers import AHEAD, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, checked_bundle, verify
@@ -78,7 +78,7 @@ async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
         assert (first["path"], first["start_line"], first["language"]) == ("src/parser.py", 1, "python")
         assert MARKER in first["text"]
         assert MARKER in first["why"]["terms"]
-        read = await called(rt, "read_chunk", chunk=first["chunk"], repository="code")
+        read = await called(rt, "read_chunk", chunk=first["chunk"])
         assert read["text"] == first["text"]
         hits = (await called(rt, "search", query="AWS key"))["hits"]
         assert not any("AKIA" in one["text"] for one in hits)
@@ -278,7 +278,7 @@ async def test_a_chunk_is_proved_to_the_root(workspace: Path) -> None:
     async with opened(workspace) as rt:
         found = await called(rt, "index", repository="code")
         (hit, *_) = (await called(rt, "search", query=MARKER))["hits"]
-        proof = await called(rt, "prove", chunk=hit["chunk"], repository="code")
+        proof = await called(rt, "prove", chunk=hit["chunk"])
         assert verify(msgspec.convert({**proof, "chunk": [*proof["chunk"].values()]}, Proof), found["root"])
         result = await rt.call(
             "knowledge.prove", {"chunk": "src/no.py::0", "repository": "code"}, principal=ADA
@@ -379,7 +379,8 @@ async def test_a_file_that_ends_its_worker_is_left_out_by_name(
 async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And ends in the root of an index that was never cut off."""
     monkeypatch.setattr(_library, "SEGMENT_BYTES", 1)
-    names = [f"n{number:04}.py" for number in range(2 * AHEAD * BATCH_FILES + 600)]
+    monkeypatch.setattr(_workers, "BATCH_FILES", 16)
+    names = [f"n{number:04}.py" for number in range(2 * AHEAD * 16 + 40)]
     for name in names:
         (workspace / "src" / name).write_text(f"def {name[:5]}(): pass\n")
     looked: list[None] = []

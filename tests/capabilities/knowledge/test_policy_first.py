@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from assent.spec.principal import Principal
 from tests.support.bodies import user
 from tests.support.knowledge_places import called, furnish, opened, write
+from tests.support.seeds import IS_EXPLORING
 
 SAID = '[knowledge.labels.staff]\npaths = ["src/people/*", "*.secret.md"]\nroles = ["hr", "board"]\n'
 SAID += '[knowledge.labels.board]\npaths = ["src/people/board/*"]\nroles = ["board"]\n'
@@ -66,7 +67,7 @@ async def answers(work: Path, tree: Tree, later: Tree, queries: list[str], asker
     return found
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20 if IS_EXPLORING else 6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES, TREES, st.lists(st.sampled_from(WORDS), min_size=1, max_size=2))
 def test_what_is_hidden_has_no_part_in_any_answer(tree: Tree, later: Tree, queries: list[str]) -> None:
     with TemporaryDirectory() as place:

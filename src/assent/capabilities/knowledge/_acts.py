@@ -305,7 +305,8 @@ class ChunkName(SpecModel):
     """A chunk, as an answer to the same asker names it: `PATH::N`."""
 
     chunk: Annotated[str, Field(min_length=1, max_length=5_000)]
-    repository: RepositoryName = WHOLE
+    repository: RepositoryName | None = None
+    """Without: the one whose folder its file is in."""
 
 
 class Chunk(SpecModel):
@@ -324,7 +325,7 @@ class Chunk(SpecModel):
 
 def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
     """One that who asks may see; of any other it is not told whether it exists."""
-    view, place = _place(context, parameters)
+    view, place, _ = _place(context, parameters)
     told = view.read(*place)
     return Chunk(
         chunk=parameters.chunk,
@@ -339,18 +340,20 @@ def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
     )
 
 
-def _place(context: LocalContext, parameters: ChunkName) -> tuple[View, tuple[int, int]]:
+def _place(context: LocalContext, parameters: ChunkName) -> tuple[View, tuple[int, int], str]:
     """Where a chunk stands in what its asker may see now. In another view, of a later index, other chunks stand there."""
-    view = context.app.get(Library).view(frozenset(context.principal.roles))
-    place = view.chunk_of(parameters.chunk, parameters.repository)
+    library = context.app.get(Library)
+    repository = parameters.repository or library.holding(parameters.chunk.rpartition("::")[0])
+    view = library.view(frozenset(context.principal.roles))
+    place = view.chunk_of(parameters.chunk, repository)
     if place is None:
         raise NoEffectError(
             "KNOWLEDGE_CHUNK_UNKNOWN",
-            f"you can see no chunk of that name in the repository `{parameters.repository}`",
+            f"you can see no chunk of that name in the repository `{repository}`",
             path="chunk",
             hint="search again: chunks are counted anew whenever something is indexed",
         )
-    return view, place
+    return view, place, repository
 
 
 class Standing(SpecModel):
@@ -488,9 +491,9 @@ class Proven(SpecModel):
 
 def prove(context: LocalContext, parameters: ChunkName) -> Proven:
     """The way from a chunk that who asks may see to the root that the ledger has."""
-    view, place = _place(context, parameters)
+    view, place, repository = _place(context, parameters)
     path, number = view.place(*place)
-    found = context.app.get(Library).store.prove(parameters.repository, path, number)
+    found = context.app.get(Library).store.prove(repository, path, number)
     if found is None:
         raise _stale("the chunk was indexed again meanwhile", hint="search again")
     said = msgspec.structs.asdict(found)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -182,6 +182,12 @@ class Library:
         """Refuse what `names` has not. `NoEffectError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""
         if repository not in self.repositories and repository not in (names := self.names(roles)):
             raise _unknown(repository, names)
+
+    def holding(self, path: str) -> str:
+        """The repository whose folder a path is in, of several the innermost; `workspace` where it is in none."""
+        place = PurePosixPath(path)
+        inside = (name for name, folder in self.repositories.items() if place.is_relative_to(folder))
+        return max(inside, key=lambda name: len(PurePosixPath(self.repositories[name]).parts), default=WHOLE)
 
     def seen(self, repository: str, roles: frozenset[str]) -> list[Held]:
         """The files of a repository that who has these roles may search."""

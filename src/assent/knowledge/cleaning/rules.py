@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
+from assent.spec.values.typed import convert
 
 CANDIDATES_MAX: Final = 20_000
 """Texts of one file that look like a secret and are none, a long one as many. What looks so after that many is removed unseen:
@@ -90,7 +91,7 @@ class Hit(msgspec.Struct, frozen=True, order=True):
 @cache
 def _file() -> _File:
     text = files("assent.knowledge.cleaning").joinpath("rules.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), _File)
+    return convert(tomllib.loads(text), _File)
 
 
 def rules() -> tuple[Rule, ...]:

@@ -14,6 +14,7 @@ import msgspec
 from assent.errors import InputError
 from assent.knowledge.chunks import LeftOut
 from assent.spec.values.merkle import inclusion_proof, leaf_hash, tree_root, verify_inclusion
+from assent.spec.values.typed import decode
 
 MANIFEST_VERSION: Final = 1
 _ENCODER: Final = msgspec.json.Encoder()
@@ -166,8 +167,8 @@ def read(document: bytes) -> list[Line]:
     """The files of a manifest. `InputError` `KNOWLEDGE_MANIFEST_INVALID` when it is none, or not the one that its root is of."""
     try:
         first, *rest = document.splitlines()
-        header = msgspec.json.decode(first, type=_Header)
-        lines = [_line(msgspec.json.decode(one, type=_Any)) for one in rest]
+        header = decode(first, _Header)
+        lines = [_line(decode(one, _Any)) for one in rest]
     except (ValueError, msgspec.MsgspecError) as error:
         raise InputError("KNOWLEDGE_MANIFEST_INVALID", f"this is not a manifest: {error}") from None
     if header.manifest != MANIFEST_VERSION or write(lines) != document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,8 @@ def every_run_replays_equal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _replay(bench: Bench, run: RunId) -> None:
-    durable = bench._core.ready.journal.reader  # its owner learns of what is durable a moment later
+    journal: Any = bench._core.ready.journal  # the store's own, which has a reader
+    durable = journal.reader  # its owner learns of what is durable a moment later
     before = await durable.head()
     try:
         report = await bench.replay(run)

@@ -20,6 +20,7 @@ import msgspec
 from assent.invocation import Capability, DeferredHandler, Handler
 from assent.spec.capability import CapabilitySpec
 from assent.spec.ids import Fingerprint
+from assent.spec.values.typed import decoder
 
 _HOME: Final = Path(__file__).parent
 
@@ -36,7 +37,7 @@ class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
     in_plans: bool = False
 
 
-_DECODER: Final = msgspec.json.Decoder(dict[str, CatalogEntry])
+_DECODER: Final = decoder(dict[str, CatalogEntry])
 
 
 def builtin_capabilities() -> list[Capability[..., Any]]:  # `Any`: each has its own result

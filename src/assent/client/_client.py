@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack, cast
 
-import msgspec
-
 from assent.client._path_fields import PathFields
 from assent.client._paths import Paths
 from assent.client._wire import not_open
@@ -25,6 +23,7 @@ from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.codec import decode_answer
 from assent.runtime.service.requests import Driving, Request, Stream, operation_of
 from assent.runtime.service.routes import require_key
+from assent.spec.values.typed import convert
 from assent.spec.words.globs import glob_matches
 from assent.system import SystemClock, SystemIds
 
@@ -256,7 +255,7 @@ class Client(Program):
         wanted = tuple(capabilities)
 
         def listed(answer: Mapping[str, Any]) -> list[dict[str, Json]]:
-            offered = [(one.capability, one.told) for one in msgspec.convert(answer, answers.Tools).tools]
+            offered = [(one.capability, one.told) for one in convert(answer, answers.Tools).tools]
             return tools_of(
                 kind,
                 (

@@ -26,6 +26,7 @@ from assent.errors import AssentError, WorldError
 from assent.runtime.service import requests
 from assent.runtime.service.answers import RunEvent
 from assent.runtime.service.requests import Driving, Request, Stream
+from assent.spec.values.typed import decode
 from assent.system import SystemClock, SystemEntropy
 
 A = TypeVar("A")
@@ -281,6 +282,6 @@ async def _messages(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, byt
 
 def _event(data: bytes) -> RunEvent:
     try:
-        return msgspec.json.decode(data, type=RunEvent)
+        return decode(data, RunEvent)
     except msgspec.DecodeError:
         raise unreadable("an event that is none") from None

@@ -28,6 +28,7 @@ from assent.engine import RunResult
 from assent.errors import InputError, Json, WorldError
 from assent.failpoints import FAILPOINTS
 from assent.runtime.wiring._secret_sources import keychain
+from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -319,7 +320,7 @@ class Spool:
             # What it begins with is bound too: a file that begins otherwise can't be opened.
             bound = sealed[: len(_MAGIC)] + str(sequence).encode()
             text = self._cipher.decrypt(sealed[len(_MAGIC) : start], sealed[start:], bound)
-            entry = Deferred(**msgspec.json.decode(text))
+            entry = Deferred(**decode(text))
         except (InvalidTag, TypeError, ValueError) as error:
             fault = f"`{path.name}` was changed, or sealed with another key"
             raise self._unusable(fault, "move that file away: what it says can't be known") from error

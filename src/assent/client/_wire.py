@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -16,14 +15,12 @@ from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import answer_type
 from assent.runtime.service.requests import Request, Stream
 from assent.runtime.service.routes import ANSWERED, OF_FILES, OF_WORKFLOWS, ROUTES, WORKFLOW, Route
+from assent.spec.values.typed import convert, decode
 
 A = TypeVar("A")
 
 NOT_ADMITTED: Final = frozenset({"DRAINING", "QUEUE_FULL", "RATE_LIMITED", "STREAMS_FULL"})
 """Refusals that say: nothing has begun, come again."""
-
-_ALONE: Final = threading.Lock()
-"""msgspec 0.22 looks at a type when it is first asked for it, and ends the process where another thread asks meanwhile."""
 
 _NEXT: Final = re.compile(r"[?&]before=([^&>]+)")
 
@@ -86,8 +83,7 @@ def answer_of(route: Route, body: bytes, headers: Mapping[str, str]) -> dict[str
         return {_first(route): body if route.answered == "data" else body.decode(errors="replace")}
     told = _told(route, _json(body), headers)
     try:
-        with _ALONE:
-            msgspec.convert(told, answer_type(route.kind))
+        convert(told, answer_type(route.kind))
     except msgspec.ValidationError:
         raise unreadable("what is no answer to this") from None
     return told
@@ -128,7 +124,7 @@ async def parts_of(request: Stream[A], chunks: AsyncIterator[bytes]) -> AsyncIte
         return
     async for line in lines_of(chunks):
         try:
-            yield msgspec.json.decode(line, type=kind)
+            yield decode(line, kind)
         except msgspec.DecodeError:
             raise unreadable("a line that is no part of this") from None
 
@@ -136,7 +132,7 @@ async def parts_of(request: Stream[A], chunks: AsyncIterator[bytes]) -> AsyncIte
 def fault_of(status: int, body: bytes) -> AssentError:
     """The error that a problem tells of, of its own family. `SERVER_UNREADABLE` for an answer that Assent didn't give."""
     try:
-        found = msgspec.json.decode(body)
+        found = decode(body)
         family, told = FAMILIES[found["family"]], found["error"]
         return family.from_dict(told)
     except (msgspec.DecodeError, KeyError, TypeError):
@@ -161,7 +157,7 @@ def unreadable(what: str) -> WorldError:
 
 def _json(body: bytes) -> Json:
     try:
-        found: Json = msgspec.json.decode(body)
+        found: Json = decode(body)
     except msgspec.DecodeError:
         raise unreadable("what is not JSON") from None
     return found

@@ -15,6 +15,7 @@ import msgspec
 
 from assent.errors import InputError
 from assent.spec.checked_schema import read_struct
+from assent.spec.values.typed import decode
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ class Schema(Generic[T]):
         """The same, and whatever got lost is told."""
         if isinstance(document, bytes | str):
             try:
-                document = msgspec.json.decode(document)
+                document = decode(document)
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 raise InputError(self.invalid, f"a {self.what} must be JSON: {error}") from None
         left: tuple[str, ...] = ()

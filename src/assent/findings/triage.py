@@ -14,6 +14,7 @@ import msgspec
 
 from assent.errors import InputError
 from assent.findings.finding import Finding, Moment
+from assent.spec.values.typed import convert
 
 TAGS_MAX: Final = 100
 TAG_CHARACTERS_MAX: Final = 64
@@ -172,7 +173,7 @@ ACTIONS: Final = tuple(str(one.__struct_config__.tag) for one in get_args(Change
 def read_change(document: Any) -> Change:  # `Any`: outside JSON, decoded
     """A change from a document like `{"action": "add_note", "text": "…"}`. `InputError` `TRIAGE_INVALID`."""
     try:
-        found: Change = msgspec.convert(document, Change)
+        found: Change = convert(document, Change)
         return found
     except msgspec.ValidationError as error:
         raise InputError(
@@ -225,7 +226,7 @@ def is_suppressed(triage: Triage, now: datetime) -> bool:
 def moment(said: Moment) -> datetime:
     """A moment of a document. `ValueError`: it is not written as one, or there is no such day or hour."""
     try:
-        return datetime.fromisoformat(msgspec.convert(said, Moment))
+        return datetime.fromisoformat(convert(said, Moment))
     except msgspec.ValidationError:
         raise ValueError(f"`{said[:40]}` must be a time in UTC like `2027-01-31T00:00:00Z`") from None
     except ValueError:

@@ -15,6 +15,7 @@ from assent.mcp._consent import consent
 from assent.mcp._telling import Asks, Call
 from assent.mcp._visit import Visit
 from assent.runtime.service import answers, requests
+from assent.spec.values.typed import convert
 
 UNSETTLED: Final = frozenset({"pending", "awaiting_approval", "waiting", "running"})
 """As a step stands that goes on, by itself or once somebody has decided."""
@@ -125,4 +126,4 @@ async def _as_it_stands(visit: Visit, inner: str) -> Outcome | None:
 
 def _plain(shown: answers.ShownRun) -> answers.Run:
     told: Any = msgspec.to_builtins(shown)
-    return msgspec.convert(told, answers.Run)
+    return convert(told, answers.Run)

@@ -24,6 +24,7 @@ from assent.mcp._telling import Context
 from assent.mcp._tools import gives_content
 from assent.plugins.upstream import TASKS
 from assent.runtime.service import answers, requests
+from assent.spec.values.typed import convert
 from assent.spec.words.durations import instant
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ async def _told(visit: Visit, ident: str) -> dict[str, Any]:
     if step.status in UNSETTLED and shown.status != "failed":
         said = _WORDS.get(step.status, step.status.replace("_", " "))
         return {**task, "status": "working", "statusMessage": said}
-    run = msgspec.convert(msgspec.to_builtins(shown), answers.Run)
+    run = convert(msgspec.to_builtins(shown), answers.Run)
     tools = (await visit.ask(requests.Tools(pattern=step.capability))).tools
     try:
         result = results.of_step(run, only_objects=False, gives_content=any(map(gives_content, tools)))

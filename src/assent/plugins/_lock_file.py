@@ -16,6 +16,7 @@ import msgspec
 
 from assent.errors import InputError, Json, WorldError
 from assent.spec.values.canonical import parse_json
+from assent.spec.values.typed import convert
 
 LOCK_BYTES_MAX: Final = 64 << 20
 
@@ -33,7 +34,7 @@ def load_document(path: Path, kind: type[Document], what: str) -> Document | Non
     if data is None:
         return None
     try:
-        return msgspec.convert(parse_json(data), kind)
+        return convert(parse_json(data), kind)
     except InputError as error:
         raise _invalid(path, what, error.message) from None
     except msgspec.ValidationError as error:

@@ -19,6 +19,7 @@ from msgspec import Meta
 from assent.errors import InputError, Json
 from assent.spec.ids import Fingerprint
 from assent.spec.values.canonical import canonical_json, fingerprint, parse_json
+from assent.spec.values.typed import convert
 
 MANIFEST_VERSION: Final = 1
 SCANNER_REVISION: Final = 2
@@ -299,7 +300,7 @@ class Manifest(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def from_json(cls, data: Json) -> Self:
         """The manifest that `to_json` wrote; `InputError` MANIFEST_INVALID when it is none."""
         try:
-            return msgspec.convert(data, cls)
+            return convert(data, cls)
         except msgspec.ValidationError as error:
             message, _, place = str(error).partition(" - at ")
             raise InputError(

@@ -47,6 +47,7 @@ from assent.spec.ids import (
 )
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, OnBusy
+from assent.spec.values.typed import convert
 from assent.spec.workflow.definition import WorkflowSpec
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class KeyWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def of(cls, given: Mapping[str, Json]) -> Self:
         """What was given, perhaps as it was typed. `INVALID_INPUT`."""
         try:
-            return msgspec.convert(dict(given), cls, strict=False)
+            return convert(dict(given), cls, strict=False)
         except msgspec.ValidationError as error:
             hint = "`key`, and perhaps `limit`, `on_busy` and `cancels_others`"
             raise InputError(

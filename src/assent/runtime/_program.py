@@ -60,6 +60,7 @@ from assent.spec.events.kinds import AnyEvent
 from assent.spec.ids import RunId
 from assent.spec.states import Mode, Resolution, RunState
 from assent.spec.values.canonical import require_json
+from assent.spec.values.typed import convert
 from assent.spec.words.reference import How
 from assent.spec.workflow.inputs import json_object
 
@@ -129,7 +130,7 @@ class Client:
             if self._is_closed:
                 raise OwnerGoneError
             async for part in place.parts(to_owner(request, requests.asker_of(settings))):
-                yield msgspec.convert(part, kind)
+                yield convert(part, kind)
         finally:
             self._streams.discard(place)
             await place.close()
@@ -177,7 +178,7 @@ def as_request(kind: type[R], said: dict[str, Any]) -> R:
 def _heard_by(listener: Listener) -> Callable[[dict[str, Any]], None]:
     def hear(report: dict[str, Any]) -> None:
         if "run" in report:
-            event: News = msgspec.convert(report["event"], AnyEvent | Preparing | Said)
+            event: News = convert(report["event"], AnyEvent | Preparing | Said)
             listener(RunId(report["run"]), report["n"], report["at_ms"], event)
 
     return hear
@@ -198,7 +199,7 @@ def require(kind: type[Request[Any]], said: Mapping[str, object]) -> None:
     types = _types_of(kind)
     for name in types.keys() & said.keys():
         try:
-            value = msgspec.convert(said[name], types[name])
+            value = convert(said[name], types[name])
             if isinstance(value, str):
                 value.encode()
         except ValueError:  # msgspec's errors and those of encodings are.

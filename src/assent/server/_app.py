@@ -32,6 +32,7 @@ from assent.server.who.origins import Origins
 from assent.spec.ids import RunId
 from assent.spec.scopes import READ, SCOPES
 from assent.spec.states import REFUSALS, RunState
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -310,7 +311,7 @@ class Api:
         shown = await asyncio.to_thread(
             process.at_once, self._service.perform(requests.Show(run=str(known)), asker)
         )
-        return _run_told(msgspec.convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
+        return _run_told(convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
 
     def _begin(self, request: Driving[Any], caller: Caller, ident: str | None, cause: Cause | None) -> _Begun:
         """Have it carried out, also where nobody waits for it any more."""

@@ -8,13 +8,12 @@ from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, get_origin, get_type_hints
 
-import msgspec
-
 from assent.errors import InputError, Json
 from assent.runtime.service import requests as ask
 from assent.runtime.service.codec import require_texts
 from assent.runtime.service.routes import NOT_ASKED, OF_WORKFLOWS, WORKFLOW, Route, require_key
 from assent.spec.values.canonical import parse_json
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from assent.runtime.service.requests import Request
@@ -76,7 +75,7 @@ def _request(
     kind: type[Request[Any]], said: dict[str, Any], described: str, *, is_text: bool
 ) -> Request[Any]:
     try:
-        found: Request[Any] = msgspec.convert(said, kind, strict=not is_text)
+        found: Request[Any] = convert(said, kind, strict=not is_text)
         require_texts(found)
     except InputError:
         raise

@@ -13,6 +13,7 @@ from assent.spec.documents.faults import Fault, Telling, invalid, plain_fault
 from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_large, may_be_costly, visits_of
 from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
@@ -53,7 +54,7 @@ def struct_schema(kind: type) -> dict[str, Any]:  # `Any`: a JSON Schema
 def read_struct(value: object, kind: type[T], *, code: str, what: str) -> T:
     """Outside data as a struct. `InputError` with `code`: `what` are not valid, and each fault as those of inputs are told."""
     try:
-        return msgspec.convert(value, kind)
+        return convert(value, kind)
     except msgspec.ValidationError as error:
         schema = struct_schema(kind)
         found = CheckedSchema(schema, validator_of(schema)).faults(

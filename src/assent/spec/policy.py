@@ -19,6 +19,7 @@ from assent.spec.decision import Approvers, PolicyDecision
 from assent.spec.ids import Fingerprint
 from assent.spec.risk import OperationType, RiskLevel
 from assent.spec.values.canonical import fingerprint
+from assent.spec.values.typed import convert
 
 POLICY_VERSION: Final = 1
 """The version of the file format, which heads each file."""
@@ -187,7 +188,7 @@ class Policy:
     def from_json(cls, data: Json) -> Self:
         """The policy whose `to_json` is this; `InputError` POLICY_INVALID where there is none, as of a later Assent's."""
         try:
-            policy = msgspec.convert(data, cls)
+            policy = convert(data, cls)
         except msgspec.ValidationError as fault:
             raise InputError("POLICY_INVALID", f"this is not a recorded policy: {fault}") from None
         if policy.to_json() != data:

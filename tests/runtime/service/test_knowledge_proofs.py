@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -163,6 +164,25 @@ def test_what_is_no_way_to_a_root_is_refused_and_no_fault_of_ours(
         with pytest.raises(InputError) as told:
             refused()
         assert told.value.code in {"PROOF_MALFORMED", "PROOF_INVALID"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: {"text": "evil"},
+        lambda said: {"chunk": {**said["chunk"], "text": "evil"}},
+        lambda said: {"chunks_root": " " + said["chunks_root"]},
+        lambda said: {"chunks_root": said["chunks_root"].upper()},
+    ],
+)
+def test_a_proof_has_nothing_that_it_does_not_prove_and_one_spelling(
+    shown: tuple[dict[str, Any], str], change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    proof, key = shown
+    said = proof["manifest"]
+    with pytest.raises(InputError) as told:
+        proven(json.dumps({**proof, "manifest": {**said, **change(said)}}), key)
+    assert told.value.code in {"PROOF_MALFORMED", "PROOF_INVALID"}
 
 
 @pytest.mark.parametrize(

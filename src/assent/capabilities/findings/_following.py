@@ -25,6 +25,7 @@ from assent.findings.project import Resource
 from assent.findings.triage import read_change
 from assent.journal import PAGE, at_once, rows_at_once
 from assent.spec.ids import Commitment
+from assent.spec.values.typed import convert, decode
 from assent.spec.words.durations import parse_instant_ms
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def standing(journal: JournalReader, book: Looking) -> Iterator[str]:
     undone: set[tuple[str, str]] = set()
     done: list[Act] = []
     for row in rows_at_once(journal, "findings_acts"):
-        act = msgspec.convert(row, Act)
+        act = convert(row, Act)
         if act.what == "undone":
             undone.add((act.run, act.step))
         elif act.what == "done" and act.capability in ACTS:
@@ -145,7 +146,7 @@ class _Fold:
             rows = at_once(self._journal.rows("findings_acts", {}, after=(since,), limit=PAGE))
             for row in rows:
                 since = int(row["seq"] or 0)
-                yield msgspec.convert(row, Act)
+                yield convert(row, Act)
             if len(rows) < PAGE:
                 return
 
@@ -226,5 +227,5 @@ class _Fold:
     def _said(self, output: Commitment | None) -> dict[str, Any] | None:
         """What an act said; None where it was erased."""
         body = None if output is None else at_once(self._journal.payload(output))
-        found: Json = None if body is None else msgspec.json.decode(body)
+        found: Json = None if body is None else decode(body)
         return found if isinstance(found, dict) else None

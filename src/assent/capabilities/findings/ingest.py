@@ -35,6 +35,7 @@ from assent.findings.project import Resource, read_resource
 from assent.invocation import Attachment, LocalContext, NoEffectError
 from assent.journal import Frontier, leaf_hash
 from assent.spec.capability import SpecModel
+from assent.spec.values.typed import decode, decoder
 from assent.spec.words.durations import instant
 from assent.spec.words.severities import counts_text
 from assent.spec.words.sizes import count_text
@@ -325,7 +326,7 @@ class _Line(msgspec.Struct):
     resource: Resource | None = None
 
 
-_DECODE: Final = msgspec.json.Decoder(_Line).decode
+_DECODE: Final = decoder(_Line).decode
 
 
 def said_in(line: bytes) -> Finding | Resource | None:
@@ -337,7 +338,7 @@ def said_in(line: bytes) -> Finding | Resource | None:
         said = _DECODE(line)
         return said.finding or said.resource
     except ValueError as error:  # What is of another schema is judged by its version first.
-        found = msgspec.json.decode(line)
+        found = decode(line)
         for key, read in (("finding", read_finding), ("resource", read_resource)):
             document = found.get(key) if isinstance(found, dict) else None
             if document is not None:

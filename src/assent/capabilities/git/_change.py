@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec import Meta, Struct, ValidationError, to_builtins
 
 from assent.capabilities.git._index import digest_of, read_index
 from assent.capabilities.git._layout import Repository
@@ -19,6 +19,7 @@ from assent.capabilities.git._refs import Refs
 from assent.errors import InternalError, Json, RefusedError
 from assent.invocation import BlobStore, LocalContext, Prepared
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import convert
 
 _VERSION: Final = 1
 

@@ -15,6 +15,7 @@ from assent.errors import Json, WorldError
 from assent.knowledge.cleaning import clean
 from assent.knowledge.embedding import EndpointEmbedder, ModelRecord
 from assent.spec.secret_text import SecretText
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, said: Mapping[str, Json]) -> Endpoint:
         """What a table of `[knowledge.endpoints]` says."""
-        return msgspec.convert({"secret": None, **said, "timeout_ms": said["timeout"]}, cls)
+        return convert({"secret": None, **said, "timeout_ms": said["timeout"]}, cls)
 
     @property
     def record(self) -> ModelRecord:

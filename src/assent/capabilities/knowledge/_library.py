@@ -26,6 +26,7 @@ from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, Stamp, contents_of, files_of
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
+from assent.spec.values.typed import convert
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.sizes import count_text, size_text
 from assent.spec.words.suggestions import did_you_mean
@@ -526,7 +527,7 @@ def _quota_of(said: Json) -> Quota | None:
     if not isinstance(said, dict) or said["read"] is not True:
         return None
     named = {"bytes": "bytes_max", "entries": "entries_max", "depth": "depth_max", "time": "ms_max"}
-    return msgspec.convert({own: said[name] for name, own in named.items()}, Quota)
+    return convert({own: said[name] for name, own in named.items()}, Quota)
 
 
 def _leave_out(run: Run, held: Held | None, left: LeftOut) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from assent.errors import AssentError, InputError, Json, WorldError
+from assent.spec.values.typed import decode
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Models:
         from assent.knowledge.embedding import ModelRecord
 
         for piece in self._store().pieces(MODELS, "model"):
-            folder, record = msgspec.json.decode(piece.read("record"), type=tuple[str, ModelRecord])
+            folder, record = decode(piece.read("record"), tuple[str, ModelRecord])
             return Kept(folder, record)
         return None
 

@@ -9,6 +9,7 @@ import msgspec
 
 from assent.knowledge.chunks import LeftOut, Planned, left_out, plan_file
 from assent.knowledge.cleaning import Cleaned, clean
+from assent.spec.values.typed import unpacker
 
 HEAD_BYTES: Final = 4
 """A message is its length in so many bytes, then MessagePack."""
@@ -57,7 +58,7 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
     A file that takes more processor time than it may ends the process (SIGPROF). A clock would leave out other files on a loaded
     machine than on an idle one.
     """
-    decoder = msgspec.msgpack.Decoder(Batch)
+    decoder = unpacker(Batch)
     while head := source.read(HEAD_BYTES):
         batch = decoder.decode(source.read(int.from_bytes(head)))
         for path, data in batch.files:

@@ -26,6 +26,7 @@ from assent.capabilities.knowledge._preparing import HEAD_BYTES, Batch, Prepared
 from assent.errors import AssentError
 from assent.knowledge.chunks import LeftOut
 from assent.sandbox import Child, Confinement, Ended, Sandbox, SandboxLimits, Scratch
+from assent.spec.values.typed import unpacker
 
 FILE_S: Final = 30.0
 """Processor time that one file may take: the same tree has the same index, however loaded the machine is."""
@@ -68,7 +69,7 @@ class _Worker:
         self._reads = reads
         self._writes = writes
         self._is_new = True
-        self._decoder = msgspec.msgpack.Decoder(Prepared)
+        self._decoder = unpacker(Prepared)
 
     @classmethod
     async def of(cls, child: Child) -> Self:

@@ -19,6 +19,7 @@ import msgspec
 from assent.errors import Json, WorldError
 from assent.invocation import NoEffectError
 from assent.journal import place_of, read_plain, write_plain
+from assent.spec.values.typed import decoder
 from assent.spec.words.durations import instant
 
 Status: TypeAlias = Literal["pending", "delivered", "failed", "cancelled"]
@@ -118,7 +119,7 @@ def body_of(kind: str, at_ms: int, data: Mapping[str, Json]) -> str:
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
-_DECODER: Final = msgspec.json.Decoder(Delivery)
+_DECODER: Final = decoder(Delivery)
 
 
 class DeliveryFiles:

@@ -24,6 +24,7 @@ from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.targets import name_of
 from assent.spec.values.canonical import fingerprint
+from assent.spec.values.typed import convert
 from assent.spec.words.sizes import count_text, size_text
 
 RUNS_MAX: Final = 100_000
@@ -115,7 +116,7 @@ async def execute(context: LocalContext, parameters: Erase) -> Erased:
     except AssentError as error:
         raise _stopped(error, done, [*runs, *plans], context.run) from error
     freed = await _freed(records) if parameters.compact else 0
-    counted = msgspec.convert(context.prepared, dict[str, int])
+    counted = convert(context.prepared, dict[str, int])
     return Erased(
         runs=len(runs), plans=len(plans), payloads=counted["payloads"], bytes=counted["bytes"], freed=freed
     )

@@ -31,6 +31,7 @@ from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import WorkspacePath
 from assent.spec.values.canonical import fingerprint
+from assent.spec.values.typed import convert
 from assent.spec.words.sizes import count_text, size_text
 
 TEXT_BYTES_MAX: Final = 64 << 10
@@ -98,7 +99,7 @@ class _Journaled(msgspec.Struct, frozen=True):
 
 def _journaled(context: LocalContext) -> _Journaled:
     state: Mapping[str, object] = context.prepared or {}
-    return msgspec.convert(dict(state), _Journaled)
+    return convert(dict(state), _Journaled)
 
 
 def _settled(context: LocalContext) -> Reconciliation:

@@ -17,6 +17,7 @@ from assent.journal import Row
 from assent.spec.events import kinds as ev
 from assent.spec.ids import OF_SCHEDULES, Commitment, RunId
 from assent.spec.schedule import Timing
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ def rows(leaf: ev.Leaf, stored: Stored) -> Iterator[Row]:
         return
     values = stored("schedule_entries", (leaf.run,))
     named = zip(Standing.__struct_fields__, values, strict=True) if values is not None else None
-    after = stood(None if named is None else msgspec.convert(dict(named), Standing), leaf)
+    after = stood(None if named is None else convert(dict(named), Standing), leaf)
     if after is not None:
         yield Row("schedule_entries", (after.schedule,), tuple(msgspec.to_builtins(after).values()))
 

@@ -14,6 +14,7 @@ from assent.runtime.service import process, requests
 from assent.runtime.settings.effective import Settings
 from assent.spec.principal import PrincipalKind
 from assent.spec.risk import RiskLevel
+from assent.spec.values.typed import convert
 from assent.spec.words.durations import write_duration
 from assent.system import SystemClock, environment
 
@@ -47,7 +48,7 @@ class WholeRuntime:
 
     def ask(self, said: dict[str, Any], ident: str | None) -> dict[str, Any]:
         """The answer to a request, by the owner or as the owner."""
-        request = msgspec.convert(said, requests.AnyRequest)
+        request = convert(said, requests.AnyRequest)
         told: dict[str, Any] = msgspec.to_builtins(process.perform(request, self._settings, ident=ident))
         return told
 

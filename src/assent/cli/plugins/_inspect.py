@@ -13,6 +13,7 @@ from assent.cli._door import Door
 from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.cli.terminal._table import table
 from assent.runtime import service
+from assent.spec.values.typed import convert
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
 
@@ -44,12 +45,10 @@ def manifest_text(
     found: service.answers.PluginInspected | service.answers.PluginFound, *, paint: Paint
 ) -> str:
     """A plugin for a person: the warnings, what it is, what it can do, and what it wants."""
-    import msgspec
-
     from assent.plugins import Manifest, PluginWarning
 
-    manifest = msgspec.convert(found.manifest, Manifest)
-    warnings = msgspec.convert(found.warnings, list[PluginWarning])
+    manifest = convert(found.manifest, Manifest)
+    warnings = convert(found.warnings, list[PluginWarning])
     declaration = manifest.declaration
     head = f"{paint(safe_line(manifest.name), 'bold')} {safe_line(declaration.version or '')}".rstrip()
     blocks = [

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from assent.cli._capability import parameters_text
 from assent.cli._command import command
@@ -17,6 +16,7 @@ from assent.cli.plugins._trust import Kind, differences_text, trust_exactly
 from assent.cli.terminal._style import RISK_STYLE, Paint
 from assent.errors import InputError
 from assent.runtime import service
+from assent.spec.values.typed import convert
 from assent.spec.words.legible import safe, safe_line
 from assent.spec.words.sizes import count_text
 
@@ -211,5 +211,5 @@ def _text(found: service.answers.ServerFound, paint: Paint) -> str:
     if found.offers:
         blocks.append(f"and it can be read: {', '.join(found.offers)}")
     if found.differences:
-        blocks.append(differences_text(msgspec.convert(found.differences, list[Difference]), paint))
+        blocks.append(differences_text(convert(found.differences, list[Difference]), paint))
     return "\n\n".join(blocks)

@@ -18,6 +18,7 @@ from assent.cli.terminal._style import Paint
 from assent.cli.terminal._table import table
 from assent.errors import AssentError, Json, RefusedError
 from assent.runtime import service
+from assent.spec.values.typed import convert
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _text(found: service.answers.PluginFound, paint: Paint, *, in_process: bool)
         rows = [[safe_line(name), version or "not installed"] for name, version in found.dependencies.items()]
         blocks.append("imports from\n" + table(rows, paint=paint, indent="  "))
     if not found.is_new:
-        blocks.append(differences_text(msgspec.convert(found.differences, list[Difference]), paint))
+        blocks.append(differences_text(convert(found.differences, list[Difference]), paint))
     if in_process:
         blocks.append("it will run in Assent's own process: no walls, whatever it declares")
     return "\n\n".join(blocks)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from assent.cli._door import Door
 from assent.cli.runs._plan_text import approvers_text, consequence_text
 from assent.cli.runs._result_text import input_lines
@@ -18,6 +16,7 @@ from assent.spec.ids import SHORT_DIGEST
 from assent.spec.states import Undo
 from assent.spec.targets import name_of
 from assent.spec.values.json_fields import Object, text
+from assent.spec.values.typed import convert
 from assent.spec.words.legible import hanging, safe_line
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def consequences_of(approval: answers.Approval) -> list[answers.PlannedConsequen
         return []
     from assent.runtime.service.answers import PlannedConsequence
 
-    return msgspec.convert(listed, list[PlannedConsequence])
+    return convert(listed, list[PlannedConsequence])
 
 
 def _object(value: Json) -> Object:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-import msgspec
-
 from assent.engine.record._record import RunRecord, StepRecord
 from assent.errors import AssentError, InternalError, Json, WorldError
 from assent.journal.ports import JournalReader
@@ -14,6 +12,7 @@ from assent.spec.ids import Commitment, StepKey, iteration_of, name_of
 from assent.spec.language.template import Name
 from assent.spec.states import StepState
 from assent.spec.unkept_fields import PREFIX, Salt, is_marked, not_kept, opens, veil_derived
+from assent.spec.values.typed import decode
 
 
 class Values:
@@ -183,7 +182,7 @@ class Values:
         body = await self._reader.payload(commitment)
         if body is None:
             raise WorldError("PAYLOAD_ERASED", "the data that this needs was erased from the journal")
-        value = cast("Json", msgspec.json.decode(body))
+        value = cast("Json", decode(body))
         self._lacks = self._lacks or (PREFIX.encode() in body and is_marked(value))
         return value
 
@@ -242,4 +241,4 @@ def words_of(code: str) -> str:
 async def load_json(reader: JournalReader, commitment: Commitment | None) -> Any:
     """A payload for showing: None when there is none or it was erased."""
     body = await reader.payload(commitment) if commitment is not None else None
-    return msgspec.json.decode(body) if body is not None else None
+    return decode(body) if body is not None else None

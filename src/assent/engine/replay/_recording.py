@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
 from assent.engine.machine._commands import Noted
 from assent.engine.record._blueprint import Blueprint
 from assent.errors import AssentError, InputError, Json, WorldError
@@ -19,6 +17,7 @@ from assent.spec.ids import APPROVAL_CAPABILITY, UNDO_CAPABILITY, Commitment, Ru
 from assent.spec.masking import MASK
 from assent.spec.unkept_fields import is_marked
 from assent.spec.values.json_patch import is_equal
+from assent.spec.values.typed import decode
 
 CALLS: Final = (ev.StepStarted, ev.StepDenied, ev.ApprovalRequested)
 """The events that name the capability and the version that a step called."""
@@ -96,7 +95,7 @@ class Recording:
                     f"the data of run `{run}` was erased, so it can't be replayed",
                     hint=f"`assent show {run}` still tells what happened",
                 )
-            payloads[commitment] = msgspec.json.decode(body)
+            payloads[commitment] = decode(body)
         return cls(run, tuple(leaf.event for leaf in leaves), tuple(leaf.at_ms for leaf in leaves), payloads)
 
     @property

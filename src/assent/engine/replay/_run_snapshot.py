@@ -23,6 +23,7 @@ from assent.spec.ids import Commitment, RunId, StepKey
 from assent.spec.masking import MASK, masked, masked_by_name
 from assent.spec.values.frozen import thaw
 from assent.spec.values.json_patch import pointer
+from assent.spec.values.typed import convert
 
 SECRET_TEXT_MIN: Final = 4
 """Characters that a secret must have to be looked for inside of other texts; a shorter one is found where it stands alone."""
@@ -85,7 +86,7 @@ def recording_of(snapshot: Snapshot) -> Recording:
     if document.get("kind") != "run":
         raise invalid_snapshot("it is of a call, and only a run can be replayed")
     try:
-        events = tuple(msgspec.convert(item["event"], ev.AnyEvent) for item in document["events"])
+        events = tuple(convert(item["event"], ev.AnyEvent) for item in document["events"])
         recording = Recording(
             run=RunId(str(document["run"])),
             events=events,

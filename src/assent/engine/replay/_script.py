@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from itertools import dropwhile
 from typing import Final
 
-import msgspec
-
 from assent.engine.record._record import RUN_STEP
 from assent.engine.replay._recording import CALLS, Recording
 from assent.engine.steps._rehearsal import RehearsedStep
@@ -31,6 +29,7 @@ from assent.policy import Count
 from assent.spec.events import kinds as ev
 from assent.spec.ids import RUN_CAPABILITY, Commitment, RunId, StepKey
 from assent.spec.states import Effect, Undo, Verdict
+from assent.spec.values.typed import convert
 
 RUN: Final = RUN_STEP
 """Stands for the run itself where events are told apart by their step."""
@@ -129,7 +128,7 @@ class Script:
         if not asked:
             return {}
         context = asked[0].context
-        return msgspec.convert(self.recording.object(context).get("limits", {}), dict[str, Count])
+        return convert(self.recording.object(context).get("limits", {}), dict[str, Count])
 
     def may_answer(self, key: StepKey, part: str, *, is_live: bool) -> bool:
         """Whether it is the turn of a step's part to answer, and there is an answer."""

@@ -24,6 +24,7 @@ from assent.findings.assets.reference import (
     read_scope,
 )
 from assent.findings.finding import Moment, judge_moment
+from assent.spec.values.typed import convert
 from assent.spec.words.suggestions import did_you_mean
 
 _VERSIONS_TOLD: Final = 5
@@ -294,7 +295,7 @@ def bounded(content: Iterable[bytes]) -> Iterator[bytes]:
 
 def _judge_moment(at: str) -> None:
     try:
-        judge_moment("at", msgspec.convert(at, Moment))
+        judge_moment("at", convert(at, Moment))
     except (msgspec.ValidationError, ValueError):
         raise InputError(
             "RESOURCE_REQUEST_INVALID",

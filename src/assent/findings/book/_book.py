@@ -26,6 +26,7 @@ from assent.findings.finding import Finding
 from assent.findings.merging import RANK, merged
 from assent.findings.project import Resource
 from assent.findings.triage import ACTIVE, Change, Triage, changed, moment
+from assent.spec.values.typed import decode, decoder
 
 _REMEMBERED_MAX: Final = 10_000
 """How many detectors are remembered by their numbers at a time."""
@@ -52,8 +53,8 @@ SELECT project, finding.n, finding.rank, now.body, older.rank, older.body FROM t
         SELECT n FROM seen WHERE finding = finding.n AND dataset <> :seq ORDER BY dataset DESC LIMIT 1)
     WHERE older.called IS NOT finding.called OR older.rank <> finding.rank
 """
-_DECODE: Final = msgspec.json.Decoder(Finding).decode
-_TRIAGE: Final = msgspec.json.Decoder(Triage).decode
+_DECODE: Final = decoder(Finding).decode
+_TRIAGE: Final = decoder(Triage).decode
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +91,7 @@ class Writing:
     def mark(self) -> Mark | None:
         """How far the book has been folded; None at its beginning."""
         found = self._db.execute("SELECT value FROM mark WHERE name = 'folded'").get
-        return None if found is None else msgspec.json.decode(found, type=Mark)
+        return None if found is None else decode(found, Mark)
 
     def set_mark(self, mark: Mark) -> None:
         """It was folded so far."""

@@ -17,6 +17,7 @@ import msgspec
 
 from assent.findings._sqlite import Connection
 from assent.findings.finding import Finding
+from assent.spec.values.typed import decoder
 
 TABLE: Final = """
 CREATE VIRTUAL TABLE words USING fts5(text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0, content = '');
@@ -46,7 +47,7 @@ class _Named(msgspec.Struct):
     detector_id: str
 
 
-_DECODE: Final = msgspec.json.Decoder(_Named).decode
+_DECODE: Final = decoder(_Named).decode
 
 
 class Called:

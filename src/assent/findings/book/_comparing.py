@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import msgspec
-
 from assent.findings._sqlite import Connection
 from assent.findings.book._bits import numbers_in
+from assent.spec.values.typed import decode
 
 
 class Difference(StrEnum):
@@ -50,7 +49,7 @@ def differing(db: Connection, project: int, before: str, after: str) -> Differin
     older = had = looked_for = has = 0
     tools: set[str] = set()
     for seq, run, said, data in rows:
-        bits, tool = int.from_bytes(data, "little"), str(msgspec.json.decode(said, type=dict).get("tool"))
+        bits, tool = int.from_bytes(data, "little"), str(decode(said, dict).get("tool"))
         if seq < first:
             older |= bits
         if run == after:

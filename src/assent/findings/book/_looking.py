@@ -20,6 +20,7 @@ from assent.findings.book._resources import Found, Resources
 from assent.findings.finding import Finding, Severity
 from assent.findings.merging import RANK
 from assent.findings.triage import ACTIVE, Reported, Status, Triage
+from assent.spec.values.typed import decoder
 from assent.spec.words.durations import instant
 from assent.spec.words.suggestions import suggest
 
@@ -31,9 +32,9 @@ _DETECTORS_MAX: Final = 500
 _TEXT_CHARACTERS_MAX: Final = 1_000
 _ANY: Final[tuple[str, str, tuple[str, ...]]] = ("", "", ())
 _AT_ONCE: Final = 128
-_DECODE: Final = msgspec.json.Decoder(Finding).decode
-_TRIAGE: Final = msgspec.json.Decoder(Triage).decode
-_SAID: Final = msgspec.json.Decoder(dict[str, Any]).decode  # `Any`: JSON
+_DECODE: Final = decoder(Finding).decode
+_TRIAGE: Final = decoder(Triage).decode
+_SAID: Final = decoder(dict[str, Any]).decode  # `Any`: JSON
 _SELECT: Final = (
     "SELECT finding.n, finding.rank, first_ms, last_ms, seen.body, seen.dataset, triage.body, finding.muted_ms"
     " FROM finding"

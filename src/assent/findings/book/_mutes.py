@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from assent.findings._sqlite import Connection
 from assent.findings.triage import Scope, Suppression, Triage, moment
+from assent.spec.values.typed import decoder
 
 FOR_GOOD: Final = (1 << 53) - 1
 """Until when something is suppressed that is not to be told of any more, in ms."""
-_TRIAGE: Final = msgspec.json.Decoder(Triage).decode
+_TRIAGE: Final = decoder(Triage).decode
 _RESOURCE: Final = (
     "(SELECT json_extract(CAST(body AS TEXT), '$.resource') FROM seen WHERE seen.n = finding.newest)"
 )

@@ -10,8 +10,9 @@ from assent.findings.book._bits import set_bit
 from assent.findings.book._called import Called
 from assent.findings.book._resources import Resources
 from assent.findings.triage import ACTIVE, Triage
+from assent.spec.values.typed import decoder
 
-_TRIAGE: Final = msgspec.json.Decoder(Triage).decode
+_TRIAGE: Final = decoder(Triage).decode
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):

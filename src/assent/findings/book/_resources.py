@@ -8,8 +8,9 @@ import msgspec
 
 from assent.findings._sqlite import Connection
 from assent.findings.project import Resource
+from assent.spec.values.typed import decoder
 
-_DECODE: Final = msgspec.json.Decoder(Resource).decode
+_DECODE: Final = decoder(Resource).decode
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

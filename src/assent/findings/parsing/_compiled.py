@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from assent.errors import InputError
 from assent.findings.finding import LISTED_MAX, SCHEMA_VERSION, Location
 from assent.findings.identity import Kind, fingerprint_of, place_of
@@ -17,6 +15,7 @@ from assent.findings.parsing import _values as values
 from assent.findings.parsing._fields import Getter, Names, Parents, getter_of, own_names
 from assent.findings.parsing._manifest import Manifest, Records, Skip, fault
 from assent.findings.project import ResourceType
+from assent.spec.values.typed import convert
 from assent.spec.words.suggestions import did_you_mean
 
 _AT: Final[Mapping[str, values.Form]] = {
@@ -130,7 +129,7 @@ class CompiledRecords:
             facts = {
                 name: found for name, get in self._facts if (found := get(record, parents, names)) is not None
             }
-            return Told(resource=what_at(at), type=self.type, at=msgspec.convert(at, Location), facts=facts)
+            return Told(resource=what_at(at), type=self.type, at=convert(at, Location), facts=facts)
         return Told(finding=self._finding(record, parents, names, places))
 
     def _places(self, record: dict[str, Any], parents: Parents, names: Names) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from assent.spec.values.typed import decode, decoder
+
 PIECE_BYTES: Final = 1 << 18
 RECORD_BYTES_MAX: Final = 12 << 20
 """How long a record may be. What is longer is told and left out, and nothing of it is kept."""
@@ -68,8 +70,8 @@ _QUOTE: Final = 0x22
 _COMMA: Final = ord(",")
 _COLON: Final = ord(":")
 _MORE_BYTES_MAX: Final = 4 << 20
-_DECODE: Final = msgspec.json.Decoder().decode
-_CHECK: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_DECODE: Final = decoder().decode
+_CHECK: Final = decoder(msgspec.Raw).decode
 
 
 class _EndedError(Exception):
@@ -449,7 +451,7 @@ class Cutter:
             raise BrokenError("a name must stand there, in quotes")
         end = self._end_of_match(_STRING)
         try:
-            name: str = msgspec.json.decode(self._data[self._at : end], type=str)
+            name: str = decode(self._data[self._at : end], str)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BrokenError(f"it is not JSON: {error}") from None
         self._at = end

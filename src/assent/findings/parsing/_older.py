@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from assent.findings.finding import SCHEMA, STEPS, Finding
 from assent.findings.migrations import Moved, Step, migrated
 from assent.findings.parsing._values import (
@@ -28,6 +26,7 @@ from assent.findings.parsing._values import (
     techniques,
     text,
 )
+from assent.spec.values.typed import decode
 
 
 def _said(value: Any) -> Any:
@@ -69,7 +68,7 @@ def read_older(document: Any) -> FromOlder:  # `Any`: outside JSON, as bytes, te
 
 def write_older(finding: Finding) -> Moved:
     """A finding in the older shape: `read_older` of it is the finding again, without what is told as left."""
-    return migrated(msgspec.json.decode(finding.to_json()), None, _STEPS, key=SCHEMA.key)
+    return migrated(decode(finding.to_json()), None, _STEPS, key=SCHEMA.key)
 
 
 def _up(document: dict[str, Any]) -> Moved:

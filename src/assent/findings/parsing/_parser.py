@@ -38,6 +38,7 @@ from assent.findings.parsing._sarif import Run, Runs, read_runs, whole
 from assent.findings.parsing._xml import Aside, XmlCutter
 from assent.findings.project import Resource, ResourceType, read_resource, resource_id
 from assent.spec.documents.document import dotted
+from assent.spec.values.typed import convert, decode
 
 _REASONS_MAX: Final = 1_000
 _NAMES_MAX: Final = 100
@@ -238,7 +239,7 @@ class Parser:
         if not isinstance(data, bytes):
             for value, parents in _walk(data, records.each, ()):
                 if isinstance(value, Aside):
-                    made = None if value.fault else msgspec.json.decode(value.data)
+                    made = None if value.fault else decode(value.data)
                     inner = group._replace(begin=value.begin, end=value.end, value=made, fault=value.fault)
                 else:
                     inner = cut if isinstance(value, Ended) else group._replace(value=value)
@@ -355,7 +356,7 @@ def _finding(said: dict[str, Any], cut: Cut, about: About, provenance: dict[str,
         said["run_id"] = about.run_id
     said["provenance"] = {**provenance, **said.get("provenance", {}), "begin": cut.begin, "end": cut.end}
     try:
-        return msgspec.convert(said, Finding)
+        return convert(said, Finding)
     except (msgspec.ValidationError, ValueError) as error:
         return f"{NO_FINDING}: {error}"
 
@@ -396,7 +397,7 @@ def _walk(
 ) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Where a path leads in an element: one child and a list of them are alike."""
     if path and isinstance(value, Aside) and value.fault is None:
-        value = msgspec.json.decode(value.data)
+        value = decode(value.data)
     if isinstance(value, list):
         for one in value:
             yield from _walk(one, path, parents)

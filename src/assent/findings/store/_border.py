@@ -17,6 +17,7 @@ from assent.findings.store.ports import (
     Given,
     Where,
 )
+from assent.spec.values.typed import decode
 
 NAME_CHARACTERS_MAX: Final = 128
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(?:/[a-z0-9][a-z0-9_-]*)*")
@@ -57,7 +58,7 @@ def judged_document(name: str, document: Mapping[str, Json]) -> bytes:
 
 def opened(kept: bytes) -> dict[str, Json]:
     """A document as it was given."""
-    document: dict[str, Json] = msgspec.json.decode(kept)
+    document: dict[str, Json] = decode(kept)
     return document
 
 

@@ -20,9 +20,10 @@ from assent.spec.schemas.schema import completed, schema_of, takes_more
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.secret_text import SecretText
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import decoder
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
+_decode: Final = decoder().decode
 _find_null: Final = re.compile(b"null").search
 """Asked of every input: `in` takes twice as long, because of bytes it first asks whether they are a number."""
 

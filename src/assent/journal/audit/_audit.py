@@ -26,6 +26,7 @@ from assent.spec.events.kinds import (
     decode_leaf,
 )
 from assent.spec.ids import CALL_STEP, KEY_CAPABILITY, Commitment, RunId
+from assent.spec.values.typed import decode
 from assent.spec.words.globs import glob_matches
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class LogLine(msgspec.Struct, frozen=True):
     def to_json(self) -> dict[str, Json]:
         """The entry for `--json`: its place, who and what, then the event as it stands in the leaf."""
         leaf = self.leaf
-        event: dict[str, Json] = msgspec.json.decode(msgspec.json.encode(leaf.event))
+        event: dict[str, Json] = decode(msgspec.json.encode(leaf.event))
         return {
             "seq": leaf.seq,
             "at_ms": leaf.at_ms,

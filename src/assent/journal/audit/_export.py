@@ -30,6 +30,7 @@ from assent.journal.tree._commits import Commit
 from assent.journal.tree._heads import HeadList
 from assent.journal.tree._note import Verifier
 from assent.spec.ids import Commitment
+from assent.spec.values.typed import decoder
 
 LEAVES: Final = "leaves.jsonl"
 CHECKPOINTS: Final = "checkpoints.jsonl"
@@ -90,8 +91,8 @@ class _PayloadLine(msgspec.Struct, frozen=True):
 
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
-_decode_checkpoint: Final = msgspec.json.Decoder(_CheckpointLine).decode
-_decode_payload: Final = msgspec.json.Decoder(_PayloadLine).decode
+_decode_checkpoint: Final = decoder(_CheckpointLine).decode
+_decode_payload: Final = decoder(_PayloadLine).decode
 
 
 def export_ledger(record: Record, folder: Path, *, vkey: str, payloads: bool = False) -> Exported:

@@ -20,6 +20,7 @@ from assent.journal.store._rows import payload_tag
 from assent.spec.events.kinds import Leaf, PayloadErased, PolicyRecorded, StepStarted, placed
 from assent.spec.ids import Commitment, RunId
 from assent.spec.values.canonical import SALT_BYTES, commit
+from assent.spec.values.typed import decoder
 
 
 class _Prepared(msgspec.Struct):
@@ -28,7 +29,7 @@ class _Prepared(msgspec.Struct):
     blobs: tuple[str, ...] = ()
 
 
-_decode_prepared: Final = msgspec.json.Decoder(_Prepared).decode
+_decode_prepared: Final = decoder(_Prepared).decode
 
 
 @dataclass(slots=True)

@@ -38,8 +38,9 @@ from assent.spec.events.kinds import (
     is_sealed,
 )
 from assent.spec.values.merkle import Frontier, leaf_hash
+from assent.spec.values.typed import decoder
 
-_decoder: Final = msgspec.json.Decoder(StoredLeaf)
+_decoder: Final = decoder(StoredLeaf)
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
 

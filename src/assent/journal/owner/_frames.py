@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from assent.errors import FAMILIES, AssentError, InputError, InternalError, WorldError
+from assent.spec.values.typed import convert
 
 PROTOCOL: Final = 2
 """The version of all this. Version 1 had no greeting: its clients begin with a request, its owners with `accepted`."""
@@ -202,7 +203,7 @@ class Frames:
 def from_client(found: dict[str, Any]) -> FromClient:
     """The message that an object of a client's is; `InputError` `FRAME_INVALID`."""
     try:
-        message: FromClient = msgspec.convert(found, FromClient)
+        message: FromClient = convert(found, FromClient)
     except ValueError:  # msgspec's errors are; so is that of half a surrogate pair.
         raise _nonsense() from None
     return message
@@ -211,7 +212,7 @@ def from_client(found: dict[str, Any]) -> FromClient:
 def from_owner(found: dict[str, Any]) -> FromOwner:
     """The message that an object of the owner's is; `InputError` `FRAME_INVALID`."""
     try:
-        message: FromOwner = msgspec.convert(found, FromOwner)
+        message: FromOwner = convert(found, FromOwner)
     except ValueError:  # msgspec's errors are; so is that of half a surrogate pair.
         raise _nonsense() from None
     return message

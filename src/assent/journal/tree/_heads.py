@@ -21,6 +21,7 @@ import msgspec
 
 from assent.errors import WorldError
 from assent.spec.events.kinds import LEDGER_STREAM
+from assent.spec.values.typed import decoder
 
 PART_ENTRIES: Final = 512
 """Entries after which a commit completes a part."""
@@ -152,7 +153,7 @@ class _Filed(msgspec.Struct):
     run: str | None = None
 
 
-_decode: Final = msgspec.json.Decoder(_Filed).decode
+_decode: Final = decoder(_Filed).decode
 
 
 def streams_of(leaf: bytes) -> list[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from assent.spec.values.typed import convert
+
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Query, Tree
 
@@ -48,7 +50,7 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def languages() -> dict[str, Language]:
     """Every language that code is cut by."""
     said = tomllib.loads(files("assent.knowledge.chunks").joinpath("languages.toml").read_text("utf-8"))
-    found = msgspec.convert(said, dict[str, Language])
+    found = convert(said, dict[str, Language])
     return {
         name: one
         if one.like is None

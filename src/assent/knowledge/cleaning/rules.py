@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
+from assent.spec.values.typed import convert
 
 CANDIDATES_MAX: Final = 20_000
 """Texts of one file that look like a secret and are none, a long one as many. What looks so after that many is removed unseen:
@@ -97,7 +98,7 @@ def _file() -> _File:
     said = tomllib.loads(text)
     for one in said["rule"]:
         one["pattern"] = _behind_escapes(one["pattern"])
-    return msgspec.convert(said, _File)
+    return convert(said, _File)
 
 
 def _behind_escapes(pattern: str) -> str:

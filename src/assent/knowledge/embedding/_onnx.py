@@ -11,6 +11,7 @@ import numpy as np
 
 from assent.errors import InputError
 from assent.knowledge.embedding.ports import Unfit
+from assent.spec.values.typed import decode
 
 try:
     import onnx
@@ -63,7 +64,7 @@ def _model(folder: Path) -> onnx.ModelProto:
             if any(one.external_data for one in model.graph.initializer):
                 raise Unfit("has weights in another file than `model.onnx`")
             return model
-    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
+    config = decode((folder / "config.json").read_bytes(), Config)
     return graph_of(config, folder / "model.safetensors")
 
 
@@ -104,4 +105,4 @@ class Encoder:
 
 
 def _told(path: Path, kind: type[_T]) -> _T:
-    return msgspec.json.decode(path.read_bytes() if path.exists() else b"{}", type=kind)
+    return decode(path.read_bytes() if path.exists() else b"{}", kind)

@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from assent.knowledge.embedding.ports import Unfit
+from assent.spec.values.typed import convert, decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,11 +67,11 @@ def _tensors(path: Path) -> dict[str, NDArray[np.float32]]:
     length = int(data[:8].view("<u8")[0]) if len(data) >= 8 else _HEADER_BYTES_MAX
     if length >= _HEADER_BYTES_MAX or 8 + length > len(data):
         raise Unfit("is not a safetensors file")
-    header: dict[str, object] = msgspec.json.decode(bytes(data[8 : 8 + length]), type=dict[str, object])
+    header: dict[str, object] = decode(bytes(data[8 : 8 + length]), dict[str, object])
     header.pop("__metadata__", None)
     found = {}
     for name, told in header.items():
-        one = msgspec.convert(told, _Tensor)
+        one = convert(told, _Tensor)
         begin, end = (8 + length + at for at in one.data_offsets)
         kind = _KINDS.get(one.dtype)
         if kind is None:

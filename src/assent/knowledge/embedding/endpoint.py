@@ -14,6 +14,7 @@ import numpy as np
 
 from assent.errors import WorldError
 from assent.knowledge.embedding.ports import unit
+from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def request_of(name: str, texts: Sequence[str]) -> bytes:
 def vectors_in(answer: bytes, *, count: int, size: int) -> NDArray[np.float32]:
     """The vectors of an answer, in the order of the texts that were sent, each of length 1."""
     try:
-        data = msgspec.json.decode(answer, type=_Answer).data
+        data = decode(answer, _Answer).data
     except (msgspec.DecodeError, RecursionError) as error:
         raise _invalid(f"is not one with embeddings: {error}") from None
     if sorted(one.index for one in data) != [*range(count)]:

@@ -17,6 +17,7 @@ from assent.errors import InputError
 from assent.knowledge.chunks import LeftOut
 from assent.knowledge.manifest.tree import Cut, Line, Listed, file_leaf
 from assent.spec.values.merkle import tree_root
+from assent.spec.values.typed import decoder
 
 
 class _OfFile(msgspec.Struct, frozen=True, tag_field="is", tag="file", forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ class _OfHidden(msgspec.Struct, frozen=True, tag_field="is", tag="hidden", forbi
 
 _Any: TypeAlias = _OfFile | _OfChunk | _OfLeftOut | _OfHidden
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(_Any)
+_DECODER: Final = decoder(_Any)
 
 
 class Counts(NamedTuple):

@@ -6,7 +6,7 @@ that were left out have a leaf as well, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from assent.errors import InputError
 from assent.knowledge.chunks import LeftOut
 from assent.spec.values.merkle import inclusion_proof, leaf_hash, tree_root, verify_inclusion
+from assent.spec.values.typed import decode
 
 MANIFEST_VERSION: Final = 1
 _ENCODER: Final = msgspec.json.Encoder()
@@ -66,7 +67,7 @@ def workspace_root(leaves: Iterable[tuple[str, bytes]]) -> bytes:
     return tree_root([leaf for _, leaf in _in_order(leaves)])
 
 
-class Proof(msgspec.Struct, frozen=True):
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What shows that a chunk was indexed in a workspace: the chunk, its file, and the siblings (hex) on the way to the root."""
 
     chunk: Cut
@@ -166,8 +167,8 @@ def read(document: bytes) -> list[Line]:
     """The files of a manifest. `InputError` `KNOWLEDGE_MANIFEST_INVALID` when it is none, or not the one that its root is of."""
     try:
         first, *rest = document.splitlines()
-        header = msgspec.json.decode(first, type=_Header)
-        lines = [_line(msgspec.json.decode(one, type=_Any)) for one in rest]
+        header = decode(first, _Header)
+        lines = [_line(decode(one, _Any)) for one in rest]
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError("KNOWLEDGE_MANIFEST_INVALID", f"this is not a manifest: {error}") from None
     if header.manifest != MANIFEST_VERSION or write(lines) != document:
@@ -193,5 +194,8 @@ def _hex(hashes: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(one.hex() for one in hashes)
 
 
-def _bytes(hashes: Iterable[str]) -> list[bytes]:
-    return [bytes.fromhex(one) for one in hashes]
+def _bytes(hashes: Sequence[str]) -> list[bytes]:
+    found = [bytes.fromhex(one) for one in hashes]
+    if _hex(found) != (*hashes,):
+        raise ValueError("a hash has one spelling")
+    return found

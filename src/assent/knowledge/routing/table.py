@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 import msgspec
 
 from assent.errors import InputError, Json
+from assent.spec.values.typed import convert
 from assent.spec.words.legible import safe_line
 
 NODES_MAX: Final = 10_000
@@ -189,7 +190,7 @@ def invalid(path: str, what: str) -> InputError:
 
 def _converted(document: Mapping[str, Json], form: type[_Form]) -> _Form:
     try:
-        return msgspec.convert(document, form)
+        return convert(document, form)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         path = where.rstrip("`").lstrip(".") or "document"

@@ -22,6 +22,7 @@ from assent.knowledge.store._database import Database
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.knowledge.store.ports import Action, Buffer, Event, Generation, Held, Piece, Rewriter, Run
 from assent.spec.values.merkle import EMPTY_ROOT
+from assent.spec.values.typed import unpacker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,10 +63,10 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 T = TypeVar("T")
-_HEADS: Final = msgspec.msgpack.Decoder(_Head)
-_CUTS: Final = msgspec.msgpack.Decoder(tuple[Cut, ...])
-_HEADERS: Final = msgspec.msgpack.Decoder(_Header)
-_EVENTS: Final = msgspec.msgpack.Decoder(Event)
+_HEADS: Final = unpacker(_Head).decode
+_CUTS: Final = unpacker(tuple[Cut, ...]).decode
+_HEADERS: Final = unpacker(_Header).decode
+_EVENTS: Final = unpacker(Event).decode
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -691,9 +692,9 @@ def place_of(kind: bytes, number: int) -> bytes:
     return kind + number.to_bytes(8, "big")
 
 
-def _read(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+def _read(unpack: Callable[[bytes], T], data: bytes) -> T:
     try:
-        return decoder.decode(data)
+        return unpack(data)
     except msgspec.MsgspecError:
         raise _damaged("a record is not what was written") from None
 

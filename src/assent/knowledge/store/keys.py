@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from assent.errors import InputError
+from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hpke
@@ -284,7 +285,7 @@ class KeyRing:
 
 def _kept(document: bytes) -> _Kept:
     try:
-        kept = msgspec.json.decode(document, type=_Kept)
+        kept = decode(document, _Kept)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         kept = None
     if kept is None or not kept.file or not kept.records:

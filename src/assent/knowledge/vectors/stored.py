@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from assent.knowledge.vectors.segment import CODES_VERSION, Segment
+from assent.spec.values.typed import decoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,7 @@ class _Head(msgspec.Struct, frozen=True):
     codes_version: int = CODES_VERSION
 
 
-_HEADS: Final = msgspec.json.Decoder(_Head)
+_HEADS: Final = decoder(_Head)
 
 
 class Parts(Protocol):

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from assent.errors import Json
+from assent.spec.values.typed import decode, decoder
 
 _METHOD: Final = b'"tools/list"'
 
@@ -22,7 +23,7 @@ class _Answer(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw()
 
 
-_ANSWERS: Final = msgspec.json.Decoder(_Answer)
+_ANSWERS: Final = decoder(_Answer)
 
 
 class Listing:
@@ -37,7 +38,7 @@ class Listing:
         """The request that these bytes are; None where they ask for something else, or for a further page."""
         if _METHOD not in data:
             return None
-        message: dict[str, Any] = msgspec.json.decode(data)  # `Any`: as above
+        message: dict[str, Any] = decode(data)  # `Any`: as above
         is_first = message.get("method") == "tools/list" and "cursor" not in message.get("params", {})
         return cls(message) if is_first else None
 

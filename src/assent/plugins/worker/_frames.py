@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from assent.spec.values.crowds import has_more_values
+from assent.spec.values.typed import decoder, unpacker
 
 PROTOCOL: Final = 3
 """The version of this conversation; both ends are of one installation, so another number is refused."""
@@ -285,10 +286,10 @@ FromWorker: TypeAlias = Ready | Loaded | Refused | Done | Failed | Ask | Progres
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_to_worker: Final = msgspec.msgpack.Decoder(ToWorker).decode
-_from_worker: Final = msgspec.msgpack.Decoder(FromWorker).decode
+_to_worker: Final = unpacker(ToWorker).decode
+_from_worker: Final = unpacker(FromWorker).decode
 
-_list: Final = msgspec.msgpack.Decoder(list[Any]).decode
+_list: Final = unpacker(list[Any]).decode
 
 
 def _text(value: object) -> str:
@@ -299,7 +300,7 @@ def _text(value: object) -> str:
 
 
 _json_encode: Final = msgspec.json.Encoder(enc_hook=_text).encode
-_json_decode: Final = msgspec.json.Decoder().decode
+_json_decode: Final = decoder().decode
 
 
 def framed(message: ToWorker | FromWorker) -> bytes:

@@ -11,6 +11,7 @@ from msgspec.msgpack import Ext
 from assent.invocation.context.http import HttpAnswer, HttpRequest
 from assent.plugins.worker._frames import BrokenFrameError
 from assent.spec.secret_text import SecretText
+from assent.spec.values.typed import convert
 
 QUESTION: Final = "http"
 """The one question that is waited for without a thread: its answer comes from far away."""
@@ -50,7 +51,7 @@ def to_args(request: HttpRequest) -> list[object]:
 def from_args(args: list[Any]) -> HttpRequest:
     """The request that a worker asks for; `BrokenFrameError` for what is none."""
     try:
-        asked = msgspec.convert(args, _Asked)
+        asked = convert(args, _Asked)
     except (msgspec.ValidationError, ValueError) as error:
         raise BrokenFrameError(f"`http` has other arguments: {error}") from None
     return HttpRequest(

@@ -18,10 +18,12 @@ import msgspec
 from assent.journal import read_plain
 from assent.plugins.worker._frames import PROTOCOL, Loaded
 from assent.spec.values.canonical import canonical_json
+from assent.spec.values.typed import unpacker
 
 if TYPE_CHECKING:
     from assent.plugins.source._trust import CheckedPlugin
 
+_UNPACK: Final = unpacker(Loaded).decode
 FOLDER: Final = "plugins"
 _OURS: Final = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.\d+\.new")
 FILES_MAX: Final = 256
@@ -42,7 +44,7 @@ class KnownRegistrations:
         if place is None:
             return None
         try:
-            return msgspec.msgpack.decode(read_plain(place), type=Loaded)
+            return _UNPACK(read_plain(place))
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             return None
 

@@ -28,6 +28,7 @@ from assent.plugins.worker._files import FILE_QUESTIONS
 from assent.plugins.worker._kept import keep, kept_of, records_to
 from assent.spec.reach import ASKING
 from assent.spec.secret_text import SecretText, is_secret_name
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from assent.invocation.context.files import Files
@@ -467,7 +468,7 @@ def _checked(op: str, args: list[Any], types: tuple[Any, ...]) -> list[Any]:  # 
     if len(args) != len(types):
         raise wire.BrokenFrameError(f"`{op}` has other arguments")
     try:
-        return [msgspec.convert(arg, kind) for arg, kind in zip(args, types, strict=True)]
+        return [convert(arg, kind) for arg, kind in zip(args, types, strict=True)]
     except (msgspec.ValidationError, ValueError) as error:
         raise wire.BrokenFrameError(f"`{op}` has other arguments: {error}") from None
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from assent import __version__
 from assent.engine import CAPABILITY_TABLES, CapabilityRows
 from assent.errors import InputError, Json, WorldError
@@ -16,6 +14,7 @@ from assent.registry import CapabilityRegistry, LabelChange, RecordedVersion
 from assent.spec.capability import CapabilitySpec
 from assent.spec.events import kinds as ev
 from assent.spec.ids import Commitment, Fingerprint
+from assent.spec.values.typed import decode
 from assent.spec.words.semver import is_version
 
 BUILT_IN: Final = "built in"
@@ -71,7 +70,7 @@ async def gone_specs(
         if body is None:
             continue
         try:
-            yield CapabilitySpec.from_json(msgspec.json.decode(body))
+            yield CapabilitySpec.from_json(decode(body))
         except InputError:
             continue  # A later Assent wrote it, and knows fields that this one does not.
 

@@ -19,6 +19,7 @@ from assent._lazy import compiled_when_asked
 from assent.errors import AssentError, InputError, Json
 from assent.journal import read_plain, state_unusable
 from assent.spec.ids import PlanId
+from assent.spec.values.typed import convert
 from assent.versions.transform import Migrations
 
 _PLAN_ID: Final = compiled_when_asked(r"plan_([0-7][0-9a-hjkmnp-tv-z]{9})[0-9a-hjkmnp-tv-z]{16}\Z")
@@ -115,7 +116,7 @@ class PlanStore:
         try:
             data: Any = json.loads(read_plain(self._folder / f"{plan_id}.json"))
             fields: dict[str, Any] = MIGRATIONS.migrate(data) if isinstance(data, dict) else {}
-            plan = msgspec.convert(fields, SavedPlan)
+            plan = convert(fields, SavedPlan)
         except FileNotFoundError:
             raise unknown_plan(plan_id) from None
         except (OSError, ValueError, RecursionError, AssentError):

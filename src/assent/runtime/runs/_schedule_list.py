@@ -14,6 +14,7 @@ from assent.runtime.runs._schedules import STANDING, TABLE, acting_for, began, p
 from assent.runtime.settings.effective import Settings
 from assent.spec.ids import RunId
 from assent.spec.schedule import Overlap
+from assent.spec.values.typed import convert
 from assent.spec.words.durations import instant, write_duration
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 def _int(cell: object) -> int:
-    return msgspec.convert(cell, int)
+    return convert(cell, int)
 
 
 def _moment(name: str, at_ms: int | None) -> dict[str, Json]:

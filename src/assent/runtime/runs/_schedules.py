@@ -18,6 +18,7 @@ from assent.spec.events import kinds as ev
 from assent.spec.ids import RunId
 from assent.spec.principal import Principal, is_account
 from assent.spec.values.canonical import canonical_json, commit
+from assent.spec.values.typed import decode
 from assent.spec.workflow.definition import WorkflowSpec
 
 if TYPE_CHECKING:
@@ -225,4 +226,4 @@ async def planned_of(journal: JournalReader, standing: Standing) -> Planned:
             f"what the schedule `{standing.name}` did was erased",
             hint="add it again",
         )
-    return msgspec.json.decode(body, type=Planned)
+    return decode(body, Planned)

@@ -11,6 +11,7 @@ from assent.errors import AssentError
 from assent.invocation import NoEffectError
 from assent.runtime.wiring._servers import Servers, entry_of, told_of
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import convert
 
 if TYPE_CHECKING:
     from assent.capabilities.servers import ServerTrust
@@ -60,7 +61,7 @@ class ServerActs:
         pins = self._servers.pins()
         pins.pop(name, None)
         if entry is not None:
-            pins[name] = msgspec.convert(thaw(entry), Pinned)
+            pins[name] = convert(thaw(entry), Pinned)
         self._servers.save(pins)
         await self._reload()
 
@@ -76,4 +77,4 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 def _pinned(entry: Mapping[str, Any]) -> Pinned:  # `Any`: as above
     from assent.plugins.upstream import Pinned
 
-    return msgspec.convert(thaw(entry), Pinned)
+    return convert(thaw(entry), Pinned)

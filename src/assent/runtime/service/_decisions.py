@@ -37,6 +37,7 @@ from assent.spec.policy import Policy
 from assent.spec.principal import Principal
 from assent.spec.states import Mode, OnBusy
 from assent.spec.unkept_fields import PREFIX
+from assent.spec.values.typed import decode, decoder
 
 EXAMPLES_MAX: Final = 3
 """Calls that are named for each way in which decisions change."""
@@ -166,9 +167,9 @@ _RESERVED: Final = frozenset(
 )
 """Words of CEL that can't name an input."""
 
-_leaf: Final = msgspec.json.Decoder(_Leaf).decode
-_said: Final = msgspec.json.Decoder(Said).decode
-_inputs: Final = msgspec.json.Decoder(dict[str, object]).decode
+_leaf: Final = decoder(_Leaf).decode
+_said: Final = decoder(Said).decode
+_inputs: Final = decoder(dict[str, object]).decode
 
 
 class Decisions:
@@ -339,7 +340,7 @@ class Decisions:
         if event.kind == _CREATED:
             key = None if event.concurrency is None else self._payload(event.concurrency)
             said = {"limit": event.concurrency_limit, "on_busy": event.on_busy.value}
-            return None if key is None else {"key": msgspec.json.decode(key), **said}
+            return None if key is None else {"key": decode(key), **said}
         if event.inputs is None:
             return None
         body = self._bodies.pop(Commitment(event.inputs), None) or self._payload(event.inputs)

@@ -32,6 +32,7 @@ from assent.spec.capability import CapabilitySpec, RiskLevel
 from assent.spec.decision import PolicyDecision
 from assent.spec.states import Mode
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import convert
 from assent.spec.words.globs import glob_matches
 from assent.spec.workflow.inputs import kept as kept_inputs
 
@@ -125,14 +126,14 @@ async def _plan(scene: Scene, request: requests.Plan) -> answers.Plan:
         plans = PlanStore(settings.state, expiry_ms=settings.limits.plan_expiry_ms)
         plans.sweep(system.SystemClock().now_ms())
         plans.save(saved)
-    return msgspec.convert({"plan_id": plan, **found.to_json()}, answers.Plan)
+    return convert({"plan_id": plan, **found.to_json()}, answers.Plan)
 
 
 async def _plan_undo(scene: Scene, request: requests.PlanUndo) -> answers.UndoPlan:
     async with scene.planning() as runtime:
         by = actor_of(scene.settings, scene.by)
         found = await runtime.plan_undo(request.run, partial=request.partial, principal=by)
-    return msgspec.convert(found.to_json(), answers.UndoPlan)
+    return convert(found.to_json(), answers.UndoPlan)
 
 
 async def _replay(scene: Scene, request: requests.Replay) -> answers.Replayed:
@@ -152,7 +153,7 @@ async def _replay(scene: Scene, request: requests.Replay) -> answers.Replayed:
             with journal:
                 recording = await Recording.of_journal(journal, await find_run(journal, request.run))
         report = await runtime.replay_recording(recording, request.capability_version)
-    return msgspec.convert(report.to_json(), answers.Replayed)
+    return convert(report.to_json(), answers.Replayed)
 
 
 async def _snapshot(scene: Scene, request: requests.Snapshot) -> answers.Snapshot:
@@ -216,25 +217,25 @@ def _described(runtime: Core, spec: CapabilitySpec, **how: str) -> answers.Capab
     standing = runtime.versions.status(spec.id, spec.version).to_json()
     # The spec has labels of its own, which say what information flows.
     told = {**spec.to_json(), "fingerprint": spec.fingerprint, "standing": standing, **how}
-    return msgspec.convert(told, answers.Capability)
+    return convert(told, answers.Capability)
 
 
 async def _parameters(scene: Scene, request: requests.Parameters) -> answers.Parameters:
     async with scene.informed() as runtime:
         spec = runtime.registry.snapshot().spoken(request.reference)
-    return msgspec.convert({"id": spec.id, "schema": thaw(spec.parameters)}, answers.Parameters)
+    return convert({"id": spec.id, "schema": thaw(spec.parameters)}, answers.Parameters)
 
 
 async def _capability_history(scene: Scene, request: requests.CapabilityHistory) -> answers.CapabilityHistory:
     async with scene.informed() as runtime:
         told = runtime.versions.told(request.capability)
-    return msgspec.convert(told, answers.CapabilityHistory)
+    return convert(told, answers.CapabilityHistory)
 
 
 async def _capability_diff(scene: Scene, request: requests.CapabilityDiff) -> answers.CapabilityDiff:
     async with scene.informed() as runtime:
         told = runtime.versions.diff_told(request.capability, request.old, request.new)
-    return msgspec.convert(told, answers.CapabilityDiff)
+    return convert(told, answers.CapabilityDiff)
 
 
 async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answers.Explained:
@@ -254,7 +255,7 @@ async def _explain_policy(scene: Scene, request: requests.ExplainPolicy) -> answ
             risk_level=None if request.risk_level is None else RiskLevel(request.risk_level),
             keeps_undo=request.keeps_undo,
         )
-    return msgspec.convert({**explained.to_json(), "complete": is_whole}, answers.Explained)
+    return convert({**explained.to_json(), "complete": is_whole}, answers.Explained)
 
 
 async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.PolicyChecked:
@@ -265,7 +266,7 @@ async def _check_policy(scene: Scene, request: requests.CheckPolicy) -> answers.
         known = runtime.registry.list()
     findings = check(text, request.path, known, spellings(scene.settings.workspace))
     is_sound = not any(finding.severity == "error" for finding in findings)
-    told = msgspec.convert(findings, list[answers.Finding], from_attributes=True)
+    told = convert(findings, list[answers.Finding], from_attributes=True)
     policy = PolicyEngine.load(text).policy if is_sound else None
     return answers.PolicyChecked(
         path=request.path,
@@ -290,7 +291,7 @@ async def _test_policy(scene: Scene, request: requests.TestPolicy) -> answers.Po
         "ok": all(result.passed for result in results),
         "cases": [result.to_json() for result in results],
     }
-    return msgspec.convert(told, answers.PolicyTested)
+    return convert(told, answers.PolicyTested)
 
 
 async def _policy(scene: Scene, request: requests.PolicyInForce) -> answers.PolicyInForce:
@@ -305,7 +306,7 @@ async def _plugins(scene: Scene, request: requests.Plugins) -> answers.Plugins:
     from assent.plugins import PluginState
     from assent.runtime.wiring._plugins import plugin_loader
 
-    found = [msgspec.convert(one.to_json(), answers.Plugin) for one in plugin_loader(scene.settings).list()]
+    found = [convert(one.to_json(), answers.Plugin) for one in plugin_loader(scene.settings).list()]
     trusted = [one for one in found if one.status == PluginState.TRUSTED.value]
     # What a trusted one brings is known from its last load, or asked of its worker; one that would be imported into this process
     # is not asked, nor is anybody where nothing was recorded yet.
@@ -339,7 +340,7 @@ async def _left_out(scene: Scene) -> Mapping[str, AssentError]:
 
 
 def _fault(error: AssentError) -> answers.Fault:
-    return msgspec.convert(error.to_dict(), answers.Fault)
+    return convert(error.to_dict(), answers.Fault)
 
 
 async def _inspect_plugin(scene: Scene, request: requests.InspectPlugin) -> answers.PluginInspected:
@@ -381,7 +382,7 @@ async def _look_at_plugin(scene: Scene, request: requests.LookAtPlugin) -> answe
         is_new=entry is None,
         manifest={**found.manifest.to_json()},
         dependencies=found.dependencies,
-        shut=msgspec.convert(shut, list[answers.ShutService], from_attributes=True),
+        shut=convert(shut, list[answers.ShutService], from_attributes=True),
     )
 
 

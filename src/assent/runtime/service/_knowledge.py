@@ -21,6 +21,7 @@ from assent.runtime._ledger import reading
 from assent.runtime.service import answers, requests
 from assent.runtime.service._outcomes import entries, malformed, require, verified
 from assent.runtime.service._reading import Record, told_entry
+from assent.spec.values.typed import convert, decode
 
 if TYPE_CHECKING:
     from assent.journal import ProvenEntry
@@ -44,7 +45,7 @@ async def _prove_knowledge(record: Record, request: requests.ProveKnowledge) -> 
     wanted = (str(record.settings.areas["knowledge"]["tenant"]), request.repository, root)
     with reading(record.settings.state) as journal:
         for begun, done, salt, body in () if journal is None else _outcomes(journal):
-            said = msgspec.json.decode(body, type=_Outcome)
+            said = decode(body, _Outcome)
             if (said.tenant, said.repository, said.root) == wanted:
                 with record.reader() as reader:
                     return answers.KnowledgeProof(
@@ -85,8 +86,8 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
     nowhere bound, and so not told.
     """
     try:
-        said = msgspec.json.decode(text, type=answers.KnowledgeProof)
-        outcome = msgspec.json.decode(said.outcome, type=_Outcome)
+        said = decode(text, answers.KnowledgeProof)
+        outcome = decode(said.outcome, _Outcome)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise malformed(_WHAT, error) from None
     its = _proof_in(said.manifest)
@@ -131,15 +132,16 @@ async def _verify_knowledge(record: Record, request: requests.VerifyKnowledge) -
         ) from None
     entry, chunk = proven(last.decode(errors="replace"), request.key)
     require((chunk.root == counts.root, "the lines make another root than the one that is proved"))
-    return msgspec.convert({**counts._asdict(), **told_entry(entry), "chunk": chunk}, answers.ProvenExport)
+    return convert({**counts._asdict(), **told_entry(entry), "chunk": chunk}, answers.ProvenExport)
 
 
 def _proof_in(said: Mapping[str, Json]) -> Proof:
     """The way from a chunk to its root, as `knowledge.prove` said it, which holds."""
     try:
-        cut = msgspec.convert(said.get("chunk"), dict[str, str | int])
-        proof = msgspec.convert({**said, "chunk": [cut.get(name) for name in Cut.__struct_fields__]}, Proof)
-        holds = verify(proof, proof.root)
+        cut = convert(said.get("chunk"), dict[str, str | int])
+        proof = convert({**said, "chunk": [cut.get(name) for name in Cut.__struct_fields__]}, Proof)
+        # What nothing proves has no place in a proof.
+        holds = cut.keys() == {*Cut.__struct_fields__} and verify(proof, proof.root)
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise malformed(_WHAT, error) from None
     require((holds, "the chunk is not in the manifest with this root"))

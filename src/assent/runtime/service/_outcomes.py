@@ -16,6 +16,7 @@ from assent.errors import InputError
 from assent.journal import TrustPolicy, at_once, verify_proof
 from assent.spec.events.kinds import StepStarted, StepSucceeded
 from assent.spec.values.canonical import SALT_BYTES, commit
+from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
     from assent.journal import ProvenEntry
@@ -32,7 +33,7 @@ class _Kind(msgspec.Struct):
 def kind_of(text: str) -> str:
     """What a proof is of that is a document: `finding`, `knowledge`, or something of a later release."""
     try:
-        return msgspec.json.decode(text, type=_Kind).kind
+        return decode(text, _Kind).kind
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise malformed("a finding or a chunk", error) from None
 

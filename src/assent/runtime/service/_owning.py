@@ -45,6 +45,7 @@ from assent.spec.principal import (
     is_account,
 )
 from assent.spec.scopes import UNDO
+from assent.spec.values.typed import convert
 from assent.spec.workflow.definition import WorkflowSpec, capabilities_of
 from assent.spec.workflow.inputs import parameter_schema, read_argument
 from assent.system import SystemClock, environment
@@ -285,7 +286,7 @@ def workflow_of(request: requests.Run | requests.Plan | requests.AddSchedule) ->
 
 
 def _told(result: RunResult) -> answers.Run:
-    return msgspec.convert(result.to_json(), answers.Run)
+    return convert(result.to_json(), answers.Run)
 
 
 async def _run(runtime: Core, request: requests.Run, actor: Actor) -> answers.Run:
@@ -467,11 +468,11 @@ async def _retire(runtime: Core, request: requests.Retire, actor: Actor) -> answ
 
 
 async def _retry_delivery(runtime: Core, request: requests.RetryDelivery, actor: Actor) -> answers.Delivery:
-    return msgspec.convert(await runtime.deliveries.retry(request.delivery, by=actor), answers.Delivery)
+    return convert(await runtime.deliveries.retry(request.delivery, by=actor), answers.Delivery)
 
 
 async def _cancel_delivery(runtime: Core, request: requests.CancelDelivery, actor: Actor) -> answers.Delivery:
-    return msgspec.convert(await runtime.deliveries.cancel(request.delivery, by=actor), answers.Delivery)
+    return convert(await runtime.deliveries.cancel(request.delivery, by=actor), answers.Delivery)
 
 
 async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answers.Health:
@@ -493,7 +494,7 @@ async def _health(runtime: Core, request: requests.Health, actor: Actor) -> answ
     distribution = environment().get("WSL_DISTRO_NAME")
     if distribution:
         told["wsl"] = distribution
-    return msgspec.convert(told, answers.Health)
+    return convert(told, answers.Health)
 
 
 def _backlog(runtime: Core) -> dict[str, Json]:

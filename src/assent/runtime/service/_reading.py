@@ -42,6 +42,7 @@ from assent.spec.ids import (
 )
 from assent.spec.states import Mode, RunState, StepState
 from assent.spec.unkept_fields import is_marked, not_kept
+from assent.spec.values.typed import decode
 from assent.spec.words.durations import instant
 from assent.system import SystemClock, cpu_seconds
 
@@ -642,7 +643,7 @@ def told_entry(proven: ledgers.ProvenEntry) -> dict[str, Json]:
         "size": proven.checkpoint.size,
         "root": base64.b64encode(proven.checkpoint.root).decode(),
         "origin": proven.checkpoint.origin,
-        "entry": msgspec.json.decode(proven.data),
+        "entry": decode(proven.data),
     }
 
 

@@ -16,6 +16,7 @@ from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Record, told_entry, verify_export, verify_proof
 from assent.runtime.wiring.key_store import Key, KeyStore
 from assent.spec.ids import RunId
+from assent.spec.values.typed import convert
 from assent.spec.words.durations import instant
 from assent.system import SystemClock
 
@@ -48,12 +49,12 @@ async def _runs(record: Record, request: requests.Runs) -> answers.Runs:
         told = found if request.limit is None else found[-request.limit :]
         before = str(told[0]["run_id"]) if len(told) < len(found) else None
         older = None if before is None else reader.count_before(before, request.status)
-    return msgspec.convert({"runs": told, "before": before, "older": older}, answers.Runs)
+    return convert({"runs": told, "before": before, "older": older}, answers.Runs)
 
 
 async def _prunable(record: Record, request: requests.Prunable) -> answers.Prunable:
     with record.reader() as reader:
-        return msgspec.convert(reader.prunable(request.before_ms), answers.Prunable)
+        return convert(reader.prunable(request.before_ms), answers.Prunable)
 
 
 async def _keys(record: Record, request: requests.Keys) -> answers.Keys:
@@ -84,7 +85,7 @@ async def _unfinished(record: Record, request: requests.Unfinished) -> answers.U
 
 async def _show(record: Record, request: requests.Show) -> answers.ShownRun:
     with record.reader() as reader:
-        return msgspec.convert(reader.show(request.run, request.step), answers.ShownRun)
+        return convert(reader.show(request.run, request.step), answers.ShownRun)
 
 
 async def _explain_decisions(
@@ -92,7 +93,7 @@ async def _explain_decisions(
 ) -> answers.DecisionsExplained:
     with record.reader() as reader:
         run, found = reader.explained(request.run, request.step)
-    return msgspec.convert({"run_id": run, "decisions": found}, answers.DecisionsExplained)
+    return convert({"run_id": run, "decisions": found}, answers.DecisionsExplained)
 
 
 async def _simulate_policy(record: Record, request: requests.SimulatePolicy) -> answers.Simulated:
@@ -101,7 +102,7 @@ async def _simulate_policy(record: Record, request: requests.SimulatePolicy) -> 
     engine = PolicyEngine.load(request.text, source=request.path)
     with record.reader() as reader:
         found = reader.simulated(engine, request.since_ms)
-    return msgspec.convert({"path": request.path, **found}, answers.Simulated)
+    return convert({"path": request.path, **found}, answers.Simulated)
 
 
 async def _suggest_policy(record: Record, request: requests.SuggestPolicy) -> answers.Suggested:
@@ -110,35 +111,35 @@ async def _suggest_policy(record: Record, request: requests.SuggestPolicy) -> an
     engine = load_policy(record.settings)
     with record.reader() as reader:
         found = reader.suggested(engine, max(1, request.least), request.since_ms)
-    return msgspec.convert(found, answers.Suggested)
+    return convert(found, answers.Suggested)
 
 
 async def _approvals(record: Record, request: requests.Approvals) -> answers.Approvals:
     with record.reader() as reader:
         found = reader.approvals(request.run, record.by)
-    return msgspec.convert({"approvals": found}, answers.Approvals)
+    return convert({"approvals": found}, answers.Approvals)
 
 
 async def _deliveries(record: Record, request: requests.Deliveries) -> answers.Deliveries:
     with record.reader() as reader:
         found = reader.deliveries(status=request.status, limit=request.limit)
-    return msgspec.convert({"deliveries": found}, answers.Deliveries)
+    return convert({"deliveries": found}, answers.Deliveries)
 
 
 async def _schedules(record: Record, request: requests.Schedules) -> answers.Schedules:
     del request
     with record.reader() as reader:
-        return msgspec.convert({"schedules": reader.schedules()}, answers.Schedules)
+        return convert({"schedules": reader.schedules()}, answers.Schedules)
 
 
 async def _schedule(record: Record, request: requests.Schedule) -> answers.ShownSchedule:
     with record.reader() as reader:
-        return msgspec.convert(reader.schedule(request.name), answers.ShownSchedule)
+        return convert(reader.schedule(request.name), answers.ShownSchedule)
 
 
 async def _verify(record: Record, request: requests.VerifyLedger) -> answers.Verified:
     with record.reader() as reader:
-        return msgspec.convert(reader.verify(request.checkpoint, request.key), answers.Verified)
+        return convert(reader.verify(request.checkpoint, request.key), answers.Verified)
 
 
 async def _prove(record: Record, request: requests.Prove) -> answers.Proof:
@@ -162,7 +163,7 @@ async def _export(record: Record, request: requests.Export) -> answers.Exported:
         seal_ledger(record.settings.state, record.settings.key_path)
     with record.reader() as reader:
         written = reader.export(Path(request.base, request.folder), payloads=request.payloads)
-    return msgspec.convert({"path": request.folder, **written}, answers.Exported)
+    return convert({"path": request.folder, **written}, answers.Exported)
 
 
 async def _public_key(record: Record, request: requests.PublicKey) -> answers.PublicKey:
@@ -174,7 +175,7 @@ async def _public_key(record: Record, request: requests.PublicKey) -> answers.Pu
 async def _verify_proof(record: Record, request: requests.VerifyProof) -> answers.Proven:
     del record  # who checks a proof needs no state of ours
     if not request.proof.lstrip().startswith("{"):
-        return msgspec.convert(verify_proof(request.proof, request.key), answers.Proven)
+        return convert(verify_proof(request.proof, request.key), answers.Proven)
     from assent.runtime.service._outcomes import kind_of
 
     match kind_of(request.proof):
@@ -182,12 +183,12 @@ async def _verify_proof(record: Record, request: requests.VerifyProof) -> answer
             from assent.runtime.service.findings._proofs import proven
 
             entry, finding = proven(request.proof, request.key)
-            return msgspec.convert({**told_entry(entry), "finding": finding}, answers.Proven)
+            return convert({**told_entry(entry), "finding": finding}, answers.Proven)
         case "knowledge":
             from assent.runtime.service._knowledge import proven as proven_chunk
 
             entry, chunk = proven_chunk(request.proof, request.key)
-            return msgspec.convert({**told_entry(entry), "chunk": chunk}, answers.Proven)
+            return convert({**told_entry(entry), "chunk": chunk}, answers.Proven)
         case other:
             raise InputError(
                 "PROOF_MALFORMED",
@@ -198,14 +199,14 @@ async def _verify_proof(record: Record, request: requests.VerifyProof) -> answer
 
 async def _verify_export(record: Record, request: requests.VerifyExport) -> answers.Verified:
     del record
-    return msgspec.convert(verify_export(Path(request.folder), request.key), answers.Verified)
+    return convert(verify_export(Path(request.folder), request.key), answers.Verified)
 
 
 async def _audit_log(record: Record, request: requests.AuditLog) -> AsyncIterator[answers.LogLine]:
     from assent.runtime.service._audit_log import entries
 
     async for line in _audited(record, request, request.kinds, request.decision, entries()):
-        yield msgspec.convert(line, answers.LogLine)
+        yield convert(line, answers.LogLine)
 
 
 async def _audit_approvals(
@@ -214,7 +215,7 @@ async def _audit_approvals(
     from assent.runtime.service._audit_log import APPROVALS, decisions
 
     async for line in _audited(record, request, APPROVALS, None, decisions(request.decision)):
-        yield msgspec.convert(line, answers.ApprovalLine)
+        yield convert(line, answers.ApprovalLine)
 
 
 async def _audited(

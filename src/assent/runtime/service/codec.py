@@ -12,6 +12,7 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.runtime.service.requests import AnyRequest, Asker, Request
+from assent.spec.values.typed import convert
 
 A = TypeVar("A")
 
@@ -41,7 +42,7 @@ def encode(request: Request[A], by: Asker) -> dict[str, Json]:
 def decode(body: Mapping[str, Json], os_uid: int | None) -> Asked:
     """The request of a body, asked by a process of `os_uid`. `REQUEST_INVALID` names what is wrong and where."""
     try:
-        asked = msgspec.convert(body, Asked)
+        asked = convert(body, Asked)
         require_texts(asked.request)
     except ValueError as error:  # msgspec's errors are.
         raise InputError(
@@ -76,7 +77,7 @@ def answer_type(request: type[Request[A]]) -> type[A]:
 
 def decode_answer(request: Request[A], data: Mapping[str, Json] | None) -> A:
     """The answer to a request, from what `to_json` made of it."""
-    return msgspec.convert(data, answer_type(type(request)))
+    return convert(data, answer_type(type(request)))
 
 
 def to_json(answer: object) -> Json:

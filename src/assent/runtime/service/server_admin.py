@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from assent.errors import AssentError, InputError
 from assent.runtime.service import answers, requests
 from assent.runtime.service._project_file import ProjectFile, invalid
@@ -19,6 +17,7 @@ from assent.runtime.settings._servers import MCP, SERVER_NAME, one_way_to
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._servers import Servers, entry_of, told_of, unnamed
 from assent.spec.documents.settings import Named, Setting, WithinError
+from assent.spec.values.typed import convert
 from assent.spec.words.legible import safe_line
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def listed(settings: Settings, runtime: Core) -> answers.Servers:
                 ],
                 secrets=[*server.secrets],
                 trusted_by=None if pinned is None else pinned.trusted_by,
-                faults={key: msgspec.convert(one.to_dict(), answers.Fault) for key, one in own.items()},
+                faults={key: convert(one.to_dict(), answers.Fault) for key, one in own.items()},
             )
         )
     return answers.Servers(servers=found)

@@ -28,6 +28,7 @@ from assent.spec.documents.settings import (
     tables,
 )
 from assent.spec.secret_text import SecretText
+from assent.spec.values.typed import convert
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -201,13 +202,12 @@ def servers_of(said: Mapping[str, Json], workspace: Path) -> dict[str, Server]:
     found = tables(said, "servers")
     if not found:
         return {}
-    import msgspec
 
     from assent.plugins.upstream import Server, ToolSettings
 
     servers: dict[str, Server] = {}
     for name, one in found.items():
-        command = msgspec.convert(one.get("command") or (), tuple[str, ...])
+        command = convert(one.get("command") or (), tuple[str, ...])
         if command and command[0].startswith("./"):
             command = (str(workspace / command[0]), *command[1:])
         url = one.get("url")
@@ -215,14 +215,14 @@ def servers_of(said: Mapping[str, Json], workspace: Path) -> dict[str, Server]:
             name=name,
             command=command,
             url=None if url is None else str(url),
-            env=msgspec.convert(one.get("env") or {}, dict[str, str]),
-            headers=msgspec.convert(one.get("headers") or {}, dict[str, str]),
+            env=convert(one.get("env") or {}, dict[str, str]),
+            headers=convert(one.get("headers") or {}, dict[str, str]),
             network=one.get("network") is True,
             read_only=tuple(workspace / Path(path).expanduser() for path in listed(one, "read_only")),
             writes=tuple(workspace / Path(path).expanduser() for path in listed(one, "writes")),
             private=listed(one, "private"),
-            timeout_ms=msgspec.convert(one.get("timeout", 60_000), int),
-            answer_bytes=msgspec.convert(one.get("answer_bytes", 4 << 20), int),
-            tools=msgspec.convert(one.get("tools") or {}, dict[str, ToolSettings]),
+            timeout_ms=convert(one.get("timeout", 60_000), int),
+            answer_bytes=convert(one.get("answer_bytes", 4 << 20), int),
+            tools=convert(one.get("tools") or {}, dict[str, ToolSettings]),
         )
     return servers

@@ -22,6 +22,7 @@ from assent.errors import AssentError, InputError
 from assent.journal import state_unusable
 from assent.runtime.wiring._secret_files import read_secret_file, write_secret_file
 from assent.spec.ports import Entropy
+from assent.spec.values.typed import decode
 
 BY_KEY: Final = "api_key:"
 """What stands before a key's id where the record says who somebody is."""
@@ -99,7 +100,7 @@ class KeyStore:
         path = self._folder / f"{ident}.json"
         try:
             text = read_secret_file(path)
-            found = None if text is None else msgspec.json.decode(text, type=Key)
+            found = None if text is None else decode(text, Key)
         except (AssentError, ValueError) as error:
             raise InputError(
                 "KEYS_INVALID", f"a key's file can't be believed: {str(error)[:200]}", path=str(path)

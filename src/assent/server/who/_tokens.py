@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
-import msgspec
 
 from assent.errors import AssentError
 from assent.runtime.service.requests import Asker
@@ -24,6 +23,7 @@ from assent.server.who._caller import Caller, Refused
 from assent.spec.ports import Clock
 from assent.spec.principal import Principal
 from assent.spec.scopes import SCOPES
+from assent.spec.values.typed import decode
 
 LEEWAY_S: Final = 30
 """How far an issuer's clock may be off."""
@@ -91,7 +91,7 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         try:
             data = await _read(self.issuer.jwks)
-            keys = msgspec.json.decode(data, type=dict[str, Any])["keys"]
+            keys = decode(data, dict[str, Any])["keys"]
             found = {one.get("kid"): one for one in keys[:KEYS_MAX] if one.get("use", "sig") == "sig"}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, AssentError):
             return

@@ -45,6 +45,7 @@ from assent.spec.events._schedules import (
 )
 from assent.spec.ids import Commitment, Fingerprint, PlanId, RunId, StepKey
 from assent.spec.states import PRIORITY, Effect, Mode, OnBusy, Resolution, RunState, Undo, Verdict
+from assent.spec.values.typed import decoder
 
 LEAF_VERSION: Final = 2
 
@@ -663,7 +664,7 @@ class StoredLeaf2(
 StoredLeaf: TypeAlias = StoredLeaf1 | StoredLeaf2
 
 encode_stored: Final = msgspec.json.Encoder(order="sorted").encode
-decode_stored: Final = msgspec.json.Decoder(StoredLeaf).decode
+decode_stored: Final = decoder(StoredLeaf).decode
 
 
 def decode_leaf(data: bytes, seq: int, n: int | None = None) -> Leaf:

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec import Meta, Struct, ValidationError, to_builtins
 
 from assent.capabilities.fs.change._path_state import PathState, fingerprinted, survey
 from assent.capabilities.fs.world._faults import not_a_directory
@@ -25,6 +25,7 @@ from assent.capabilities.fs.world._paths import parent_of, shown
 from assent.errors import AssentError, InternalError, Json, RefusedError, WorldError
 from assent.invocation import BlobStore, EntryKind, Files, LocalContext, NoEffectError, Prepared
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import convert
 
 _VERSION: Final = 1
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError
 
 from assent.capabilities.fs.change._change import Change, Expected, Folder, Target
 from assent.capabilities.fs.change._effect import FileEffect, require_pre_image, restore
@@ -25,6 +25,7 @@ from assent.errors import AssentError, InternalError, Json
 from assent.invocation import EntryKind, LocalContext, NoEffectError, Prepared
 from assent.spec.capability import SpecModel
 from assent.spec.values.frozen import thaw
+from assent.spec.values.typed import convert
 
 R = TypeVar("R", bound=SpecModel)
 

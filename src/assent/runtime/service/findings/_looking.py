@@ -22,6 +22,7 @@ from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, requests
 from assent.runtime.service._reading import Record
 from assent.runtime.service.findings._words import require, words
+from assent.spec.values.typed import convert, decode
 from assent.spec.words.durations import instant
 
 _MEMORY_BYTES_MAX: Final = 1 << 20
@@ -125,7 +126,7 @@ async def _finding(record: Record, request: requests.Finding) -> answers.ShownFi
     reported = one.reported
     return answers.ShownFinding(
         finding=_document(one),
-        triage=msgspec.json.decode(msgspec.json.encode(reported.triage)),
+        triage=decode(msgspec.json.encode(reported.triage)),
         suppressed=one.is_suppressed,
         suppressed_by=one.muted_by,
         risk=risk_of(reported.finding),
@@ -179,7 +180,7 @@ async def _findings_stats(record: Record, request: requests.FindingsStats) -> an
         number, ident, name = book.project(request.project)
         now = datetime.fromisoformat(instant(book.now_ms))
         counted = metrics_of((one.reported for one in book.stream(number, Wanted())), now)
-    return msgspec.convert(
+    return convert(
         {"project_id": ident, "project": name, **msgspec.to_builtins(counted)}, answers.FindingsStats
     )
 
@@ -255,7 +256,7 @@ def _line(one: Kept) -> answers.FoundFinding:
 
 
 def _document(one: Kept) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(one.reported.finding.to_json())
+    found: dict[str, Any] = decode(one.reported.finding.to_json())
     return found
 
 

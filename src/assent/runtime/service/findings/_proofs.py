@@ -22,6 +22,7 @@ from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, requests
 from assent.runtime.service._outcomes import entries, malformed, require, verified
 from assent.runtime.service._reading import Record
+from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
     from assent.journal import ProvenEntry
@@ -80,7 +81,7 @@ def _proved(record: Record, journal: LedgerReader, one: Kept) -> answers.Finding
     if opened is None:
         raise InputError("FINDING_UNKNOWN", f"the finding `{ident}` was erased meanwhile")
     salt, body = opened
-    said = msgspec.json.decode(body)
+    said = decode(body)
     hashes: list[bytes] = []
     found: tuple[int, bytes] | None = None
 
@@ -142,12 +143,12 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, Any]:  # `Any`: the findin
     people: only the tool's whole output, whose digest the finding has, shows that.
     """
     try:
-        said = msgspec.json.decode(text, type=answers.FindingProof)
+        said = decode(text, answers.FindingProof)
         line, path = said.line.encode(), [bytes.fromhex(node) for node in said.path]
         root = bytes.fromhex(said.dataset)
         counts, its = (
-            msgspec.json.decode(said.outcome, type=_Outcome),
-            msgspec.json.decode(line, type=_Line).finding,
+            decode(said.outcome, _Outcome),
+            decode(line, _Line).finding,
         )
         if its is None:
             raise ValueError("its line is that of no finding")  # noqa: TRY301 - told as all that is malformed
@@ -165,7 +166,7 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, Any]:  # `Any`: the findin
         (said.record is None or _is_from(its, said.record), "the finding was made of other bytes"),
         (its.id == said.finding, "it is about another finding than it says"),
     )
-    return entry, msgspec.json.decode(line)["finding"]
+    return entry, decode(line)["finding"]
 
 
 def _is_from(finding: _Finding, record: answers.RawRecord) -> bool:

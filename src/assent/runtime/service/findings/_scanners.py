@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import msgspec
-
 from assent.capabilities.findings import known_tools
 from assent.capabilities.scan import Look, all_of
 from assent.capabilities.scan.area import scanners_of
@@ -14,6 +12,7 @@ from assent.errors import AssentError, InputError
 from assent.runtime.service import answers
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring._application import ground_of
+from assent.spec.values.typed import convert
 
 
 async def told(settings: Settings, *, is_asked: bool, tested: str | None) -> answers.Scanners:
@@ -88,4 +87,4 @@ def _status(one: Look) -> str:
 
 
 def _fault(error: AssentError) -> answers.Fault:
-    return msgspec.convert(error.to_dict(), answers.Fault)
+    return convert(error.to_dict(), answers.Fault)

@@ -97,6 +97,7 @@ def test_an_answer_says_where_it_stands_and_why() -> None:
                 "cosine": pytest.approx(0.11, abs=0.01),
             },
             "label": "public",
+            "marks": (),
             "chunk": "a.py::0",
         }
     ]

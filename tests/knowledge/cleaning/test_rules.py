@@ -95,6 +95,18 @@ def test_a_rule_that_only_seems_to_end_where_another_does_is_looked_at_whole() -
     )
 
 
+@pytest.mark.parametrize("before", [r"\n", r"\t", "%3D", r"\u003d", r"\x20", "=3D", "\x1b[1;32m", "("])
+def test_what_stands_right_behind_an_escape_is_found(before: str) -> None:
+    for kind, text in (
+        ("hugging-face-token", "hf¦_abcdefghijklmnopqrstuvwxyzABCDEFGH"),
+        ("telegram-token", "123456789:AA¦HdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"),
+        ("iban", "DE8937040044¦0532013000"),
+        ("card-number", "4111111111¦111111"),
+    ):
+        found = clean("a.log", b"a " + before.encode() + vector(text) + b";\n").text.decode()
+        assert found == f"a {'' if before.startswith(chr(27)) else before}[removed: {kind}];\n"
+
+
 def test_what_a_rule_needs_is_looked_for_once_in_a_file() -> None:
     text = b'{"kty": "RSA", "d": "%b", "d": "%b"}' % (b"aB3-" * 10, b"cD4_" * 10)
     assert (

@@ -71,6 +71,7 @@ def answer(*embeddings: Sequence[object], indices: Sequence[int] = (0, 1)) -> by
         (b"<html>", "KNOWLEDGE_ENDPOINT_INVALID"),
         (b'{"error": "no"}', "KNOWLEDGE_ENDPOINT_INVALID"),
         (b"\xff", "KNOWLEDGE_ENDPOINT_INVALID"),
+        (b'{"a":' + b"[" * 100_000, "KNOWLEDGE_ENDPOINT_INVALID"),
         (answer([1, 2]), "KNOWLEDGE_ENDPOINT_INVALID"),
         (answer([1, 2], [1, 2], [1, 2], indices=(0, 1, 2)), "KNOWLEDGE_ENDPOINT_INVALID"),
         (answer([1, 2], [1, 2], indices=(0, 0)), "KNOWLEDGE_ENDPOINT_INVALID"),

@@ -73,6 +73,7 @@ def test_the_border_of_two_hidden_files_cannot_be_moved(border: int) -> None:
     [
         ([b"{}"], 1),
         ([b"\xff"], 1),
+        ([LINES[0], b'{"a":' + b"[" * 100_000], 2),
         ([LINES[1]], 1),
         ([*LINES[:2]], 2),
         ([*LINES[:2], LINES[3]], 3),

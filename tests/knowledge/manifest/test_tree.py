@@ -91,6 +91,7 @@ def test_the_same_files_make_the_same_document(lines: list[Line]) -> None:
     [
         b"",
         b"{}",
+        b'{"a":' + b"[" * 100_000,
         b"\xff",
         write(LINES)[:-20],
         write(LINES).replace(b"aa", b"ab"),

@@ -170,12 +170,15 @@ def test_an_ignore_file_that_is_none_is_not_asked() -> None:
         ({"a\u202etxt": b""}, "a\\u202etxt", Reason.NAME),
         ({"a\nb": {"c": b""}}, "a\\nb", Reason.NAME),
         ({"a\\xff": b""}, "a\\\\xff", Reason.NAME),
+        ({"a_ghp_" + 12 * "Ab1": b""}, "a_[removed: github-token]", Reason.NAME),
+        ({"AKIA" + 4 * "Q2W3": {"c": b""}}, "[removed: aws-access-key-id]", Reason.NAME),
+        ({".gitignore": b"*", "AKIA" + 4 * "Q2W3": b""}, "[removed: aws-access-key-id]", Reason.IGNORED),
         ({"node_modules": "link"}, "node_modules", Reason.IGNORED),
     ],
 )
 def test_what_is_not_read_has_a_reason(tree: Tree, path: str, reason: Reason) -> None:
     folder = MemoryFolder(tree)
-    (found,) = files_of(folder, ignores_of(folder))
+    *_, found = files_of(folder, ignores_of(folder))
     assert isinstance(found, Skipped)
     assert (found.path, found.reason) == (path, reason)
 
@@ -324,6 +327,16 @@ def test_an_archive_is_a_file_like_others_unless_it_is_asked_for() -> None:
         "b!/y": "2",
     }
     assert contents({"a.zip": b"packed"}, Members(None)) == {"a.zip": "archive"}
+
+
+def test_no_secret_of_a_name_in_an_archive_is_told() -> None:
+    name = "ghp_" + 12 * "Ab1"
+    assert contents({"a.zip": b""}, Members([(name, b"1")])) == {"a.zip!/[removed: github-token]": "name"}
+    folder = MemoryFolder({f"{name}.zip": b""})
+    # As an archive's own error may name what is in it.
+    (refused,) = contents_of(folder, Source(f"{name}.zip", Stamp(0, 0)), Members(None))
+    assert isinstance(refused, Skipped)
+    assert refused.because == "`[removed: github-token].zip` holds too much"
 
 
 def test_a_large_archive_is_read_where_a_large_file_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.knowledge.asking import View
+    from assent.knowledge.cleaning import Mark
 
 QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
@@ -224,6 +225,14 @@ class Reason(SpecModel):
     cosine: float | None
 
 
+class Marked(SpecModel):
+    """Lines that speak to a model, and how: who reads them for one takes nothing there for an order."""
+
+    line: int
+    end_line: int
+    kind: str
+
+
 class Hit(SpecModel):
     """A chunk that answers a question."""
 
@@ -236,6 +245,7 @@ class Hit(SpecModel):
     score: float
     why: Reason
     label: str
+    marks: tuple[Marked, ...] = ()
     chunk: str
 
 
@@ -284,7 +294,11 @@ def search(context: LocalContext, parameters: Question) -> Hits:
 
 def _hit(found: Found) -> Hit:
     why = Reason(**{**msgspec.structs.asdict(found.why), "terms": tuple(found.why.terms)})
-    return Hit(**{**msgspec.structs.asdict(found), "why": why})
+    return Hit(**{**msgspec.structs.asdict(found), "why": why, "marks": _marked(found.marks)})
+
+
+def _marked(marks: tuple[Mark, ...]) -> tuple[Marked, ...]:
+    return tuple(Marked(**msgspec.structs.asdict(one)) for one in marks)
 
 
 class ChunkName(SpecModel):
@@ -306,6 +320,7 @@ class Chunk(SpecModel):
     language: str
     text: UnkeptText
     label: str
+    marks: tuple[Marked, ...] = ()
 
 
 def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
@@ -321,6 +336,7 @@ def read_chunk(context: LocalContext, parameters: ChunkName) -> Chunk:
         language=told.language,
         text=told.text,
         label=told.label,
+        marks=_marked(told.marks),
     )
 
 

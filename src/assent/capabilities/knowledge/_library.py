@@ -20,7 +20,8 @@ from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
 from assent.capabilities.knowledge.area import WHOLE
 from assent.errors import AssentError, Json
 from assent.invocation import CancelToken, NoEffectError
-from assent.knowledge.chunks import LeftOut, Planned, left_out
+from assent.knowledge.chunks import PLANNER_VERSION, LeftOut, Planned, left_out
+from assent.knowledge.cleaning import CLEANER_VERSION
 from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, Stamp, contents_of, files_of
 from assent.spec.capability import SpecModel
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from assent.capabilities.knowledge._workers import Crew
     from assent.invocation import LocalContext
     from assent.knowledge.asking import Part, Told, View
+    from assent.knowledge.cleaning import Cleaned, Mark
     from assent.knowledge.lexical import Gathering
     from assent.knowledge.store import Held, Piece, Run, SqlCipherStore, Store
     from assent.sandbox import Sandbox
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
 _TIME_MS_MAX: Final = 1 << 53
+_MADE_BY: Final = f"{CLEANER_VERSION}.{PLANNER_VERSION}"
+"""What was cleaned or cut by an earlier release is indexed anew."""
 TOLD_EVERY_MS: Final = 2_000
 VIEWS_MAX: Final = 8
 """Views that are kept: of an asker's roles and a state of the index."""
@@ -283,7 +287,7 @@ class Library:
                         continue
                     digest = sha256(data).hexdigest()
                     held = known.get(path)
-                    if held is None or held.digest != digest or held.because:
+                    if held is None or held.digest != digest or held.because or held.made_by != _MADE_BY:
                         stamps.append((digest, _changed_ms(one.stamp)))
                         yield path, data
 
@@ -298,7 +302,7 @@ class Library:
                 assert text is not None
                 assert found.planned is not None, "an answer is either"
                 cleaned.update({removed.rule: removed.count for removed in text.removed})
-                batch.add(found.planned, text.text, digest, text.label, changed_ms)
+                batch.add(found.planned, text, digest, changed_ms)
                 changed += 1
             for path in missing:
                 run.remove(path)
@@ -390,16 +394,18 @@ class Library:
             found = self._views.get(key)
             if found is None:
                 pieces, parts = [], []
+                told: dict[int, Held] = {}
                 for repository in store.repositories():
                     held = {one.row: one for one in store.files(repository)}
                     near = self.models.vectors_of(repository)
+                    told |= {row: one for row, one in held.items() if one.label or one.marks}
                     rows = {row for row, one in held.items() if self.may_see(one.path, roles)}
                     for piece in store.pieces(repository, LEXICAL):
                         pieces.append(piece)
                         parts.append(
                             _part(repository, piece, held, rows)._replace(vectors=near.get(piece.name, ()))
                         )
-                reader = _Reader(store, self.labels_of, pieces, parts)
+                reader = _Reader(store, self.labels_of, pieces, parts, told)
                 found = self._views[key] = View(parts, reader)
                 while len(self._views) > VIEWS_MAX:
                     self._views.popitem(last=False)
@@ -426,14 +432,14 @@ class _Batch:
         self._rows: list[int] = []
         self._bytes = 0
 
-    def add(self, planned: Planned, text: bytes, digest: str, label: str, changed_ms: int) -> None:
-        """Keep a file; `text` is what its chunks are pieces of."""
+    def add(self, planned: Planned, cleaned: Cleaned, digest: str, changed_ms: int) -> None:
+        """Keep a file; its chunks are pieces of the text of `cleaned`."""
         from assent.knowledge.lexical import Entry, Gathering, Terms
 
-        texts = [text[one.begin : one.end] for one in planned.chunks]
+        texts = [cleaned.text[one.begin : one.end] for one in planned.chunks]
         cuts = tuple(Cut(one.digest, one.line, one.end_line, one.symbol) for one in planned.chunks)
-        listed = Listed(planned.path, digest, planned.language, label, cuts)
-        row = self._run.put(listed, texts, changed_ms=changed_ms)
+        listed = Listed(planned.path, digest, planned.language, cleaned.label, cuts)
+        row = self._run.put(listed, texts, changed_ms=changed_ms, marks=cleaned.marks, made_by=_MADE_BY)
         if not texts:
             return
         self._rows.append(row)
@@ -481,8 +487,11 @@ class _Reader:
         labels_of: Callable[[str], list[Label]],
         pieces: Sequence[Piece],
         parts: Sequence[Part],
+        told: Mapping[int, Held],
     ) -> None:
+        """`told`: the files, by their rows, of which there is more to be told than what is in a chunk."""
         self._store, self._labels_of, self._pieces, self._parts = store, labels_of, pieces, parts
+        self._told = told
 
     def __call__(self, part: int, chunk: int) -> Told:
         import numpy as np
@@ -496,7 +505,11 @@ class _Reader:
         labels = [one.name for one in self._labels_of(self._parts[part].words.paths[file])]
         text = self._store.text(row, number).decode()
         language = self._parts[part].languages[file]
-        return Told(cut.line, cut.end_line, cut.symbol, language, text, ", ".join(labels))
+        marks: tuple[Mark, ...] = ()
+        if (held := self._told.get(row)) is not None:
+            labels += [held.label] * bool(held.label)
+            marks = tuple(one for one in held.marks if one.line <= cut.end_line and cut.line <= one.end_line)
+        return Told(cut.line, cut.end_line, cut.symbol, language, text, ", ".join(labels), marks)
 
 
 def with_archives(path: str) -> list[str]:

@@ -190,7 +190,9 @@ def search(
             names = ", ".join(map(safe_line, found["not_indexed"]))
             door.out.note(f"not indexed yet: {names}; to index: {door.command('knowledge', 'index')}")
         if door.out.is_json:
-            door.out.object(hits)
+            door.out.object(
+                [{name: one[name] for name in one if name != "marks" or one[name]} for one in hits]
+            )
         elif not hits:
             door.out.note("nothing was found")
         else:
@@ -209,12 +211,14 @@ def search(
 def _chunk_text(door: Door, hit: Any, *, lines_max: int | None = None) -> str:  # `Any`: as above
     place = f"{safe_line(hit['path'])}:{hit['start_line']}-{hit['end_line']}"
     head = f"{door.out.paint()(place, 'bold')}  {safe_line(hit['symbol'])}".rstrip()
+    marks = [f"{one['kind']} in line {one['line']}" for one in hit["marks"]]
+    told = [f"  speaks to a model, and is no order: {', '.join(marks)}"] if marks else []
     lines = hit["text"].rstrip().splitlines()
     shown = lines[:lines_max]
     more = len(lines) - len(shown)
     show = f"{count_text(more, 'more line')}: {door.command('knowledge', 'show', safe_line(hit['chunk']))}"
     return "\n".join(
-        [head, *(f"    {safe_line(one)}" for one in shown), *([f"    … {show}"] if more else [])]
+        [head, *told, *(f"    {safe_line(one)}" for one in shown), *([f"    … {show}"] if more else [])]
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from assent.knowledge import lexical, vectors
+from assent.knowledge.cleaning import Mark
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class Told(NamedTuple):
     language: str
     text: str
     label: str
+    marks: tuple[Mark, ...] = ()
 
 
 Reader: TypeAlias = "Callable[[int, int], Told]"
@@ -69,5 +71,7 @@ class Found(msgspec.Struct, frozen=True):
     score: float
     why: Why
     label: str
+    marks: tuple[Mark, ...]
+    """Where it speaks to models: who reads it for one takes nothing there for an order."""
     chunk: str
     """`PATH::N`, where N counts what the asker may see of the repository."""

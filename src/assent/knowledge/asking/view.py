@@ -116,6 +116,7 @@ class View:
                 score=fused[place],
                 why=_why(self._terms(asked, place), by_words.get(place), near.get(place)),
                 label=told.label,
+                marks=told.marks,
                 chunk=self.id_of(*place),
             )
             for place, told in chosen

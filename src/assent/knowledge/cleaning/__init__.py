@@ -2,5 +2,6 @@
 
 from assent.knowledge.cleaning.cleaning import CLEANER_VERSION, SCRIPT, Cleaned, Removed, clean
 from assent.knowledge.cleaning.marks import Mark
+from assent.knowledge.cleaning.rules import hits
 
-__all__ = ["CLEANER_VERSION", "SCRIPT", "Cleaned", "Mark", "Removed", "clean"]
+__all__ = ["CLEANER_VERSION", "SCRIPT", "Cleaned", "Mark", "Removed", "clean", "hits"]

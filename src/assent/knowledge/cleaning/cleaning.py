@@ -20,7 +20,7 @@ from assent.knowledge.cleaning.marks import Mark, marks_of
 from assent.knowledge.cleaning.rules import automaton, hits
 from assent.spec.words.legible import UNSEEN
 
-CLEANER_VERSION: Final = 1
+CLEANER_VERSION: Final = 2
 """It grows when the same bytes are cleaned otherwise: what was indexed before is indexed anew then."""
 SCRIPT: Final = "script-reviewed"
 """The label of a script: a text that begins with `#!`, and so is run by whoever calls it."""
@@ -30,6 +30,8 @@ CONTROL: Final = "control-character"
 HIDDEN_RUN_MIN: Final = 8
 """Hidden characters side by side that may be a text of their own."""
 
+_COLOUR: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""What tells a terminal how to show what follows. All of it is unseen: what is left of one would part a secret, too."""
 _BIDIRECTIONAL: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -90,9 +92,10 @@ def _seen(data: bytes, gone: dict[str, list[bytes]]) -> tuple[bytes, list[int]]:
         pieces.append(text[at : found.start()])
         line += pieces[-1].count("\n")
         at = found.end()
-        if len(found[0]) >= HIDDEN_RUN_MIN:
+        hidden = _COLOUR.sub("\x1b", found[0])
+        if len(hidden) >= HIDDEN_RUN_MIN:
             lines.append(line)
-        for one in found[0]:
+        for one in hidden:
             kind = BIDIRECTIONAL if one in _BIDIRECTIONAL else CONTROL if ord(one) < 0xA0 else HIDDEN
             gone.setdefault(kind, []).append(one.encode())
     pieces.append(text[at:])
@@ -101,7 +104,7 @@ def _seen(data: bytes, gone: dict[str, list[bytes]]) -> tuple[bytes, list[int]]:
 
 @cache
 def _hidden() -> re.Pattern[str]:
-    return re.compile(f"[{UNSEEN}]+")
+    return re.compile(f"(?:{_COLOUR.pattern}|[{UNSEEN}])+")
 
 
 @cache

@@ -14,11 +14,11 @@ MarkKind = Literal[
 ]
 
 MARKS_MAX: Final = 100
-"""Marks of one file; more are not told."""
+"""Marks of one file; of more, the last one goes to the end."""
 SPACES_MIN: Final = 100
 """Spaces in a line that push what follows out of sight."""
-COMMENT_BYTES_MAX: Final = 4096
-"""Bytes of one comment that are looked at."""
+HIDDEN_BYTES_MAX: Final = 4096
+"""Bytes that are looked at of what is not shown."""
 
 _OVERRIDE: Final = (
     r"(?i)\b(?:ignore|disregard|forget|override|bypass|(?:do not|don't|stop) (?:follow|obey)(?:ing)?)\b[^.]{0,40}?"
@@ -50,49 +50,57 @@ _ORDER: Final = (
 
 
 class Mark(msgspec.Struct, frozen=True, order=True):
-    """A place that was written for models, by the number of its line from 1."""
+    """A place that was written for models, by the numbers of its first and last line from 1."""
 
     line: int
+    end_line: int
     kind: MarkKind
 
 
 def marks_of(data: bytes, hidden_in: list[int]) -> tuple[Mark, ...]:
     """The marks of a text, in order. `hidden_in`: lines in which many hidden characters stood together."""
-    found = {Mark(line, "hidden-characters") for line in hidden_in[:MARKS_MAX]}
-    at = line = 0
-    for place, kind in sorted(_places(data)):
-        line += data.count(b"\n", at, place)
-        at = place
-        found.add(Mark(line + 1, kind))
-        if len(found) >= MARKS_MAX:
+    found = set[Mark]()
+    at, line = 0, 1
+    for begin, end, kind in sorted(_places(data)):
+        line += data.count(b"\n", at, begin)
+        at = begin
+        found.add(Mark(line, line + data.count(b"\n", begin, end), kind))
+        if len(found) > MARKS_MAX:
             break
-    return tuple(sorted(found))
+    found.update(Mark(line, line, "hidden-characters") for line in hidden_in)
+    first = sorted(found)[:MARKS_MAX]
+    if len(found) > MARKS_MAX:
+        first[-1] = msgspec.structs.replace(first[-1], end_line=data.count(b"\n") + 1)
+    return tuple(first)
 
 
-def _places(data: bytes) -> Iterator[tuple[int, MarkKind]]:
+def _places(data: bytes) -> Iterator[tuple[int, int, MarkKind]]:
     for seen in automaton(_ANY).finditer(data):
-        kind = next(kind for kind, pattern in _SEEN.items() if automaton(pattern).match(data, seen.start()))
-        if kind != "hidden-style" or _is_an_order(
-            data[seen.end() : seen.end() + COMMENT_BYTES_MAX].partition(b"</")[0]
-        ):
-            yield seen.start(), kind
+        begin, end = seen.span()
+        kind = next(kind for kind, pattern in _SEEN.items() if automaton(pattern).match(data, begin))
+        if kind == "hidden-style":
+            hidden = data[end : end + HIDDEN_BYTES_MAX].partition(b"</")[0]
+            if not _is_an_order(hidden):
+                continue
+            end += len(hidden)
+        yield begin, end, kind
     yield from _in_comments(data)
     at = data.find(b" " * SPACES_MIN)
     while at >= 0:
         end = data.find(b"\n", at)
         rest = data[at : end if end >= 0 else len(data)].split()
         if len(rest) > 1:
-            yield at, "after-spaces"
+            yield at, at, "after-spaces"
         at = data.find(b" " * SPACES_MIN, end) if end >= 0 else -1
 
 
-def _in_comments(data: bytes) -> Iterator[tuple[int, MarkKind]]:
+def _in_comments(data: bytes) -> Iterator[tuple[int, int, MarkKind]]:
     at = data.find(b"<!--")
     while at >= 0:
         end = data.find(b"-->", at)
         end = len(data) if end < 0 else end
-        if _is_an_order(data[at : min(end, at + COMMENT_BYTES_MAX)]):
-            yield at, "hidden-comment"
+        if _is_an_order(data[at:end]):
+            yield at, end, "hidden-comment"
         at = data.find(b"<!--", end)
 
 

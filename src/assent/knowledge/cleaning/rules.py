@@ -30,6 +30,10 @@ _LINE_BYTES: Final = 200
 """Of a name's line, so many bytes before it are looked at."""
 _MEMORY_BYTES: Final = 64 << 20
 _DROPPED: Final = "¦"
+_BOUNDARY: Final = r"\b"
+_ESCAPE: Final = r"\e"
+# Its last letter or digit is no part of the word behind it.
+_ESCAPES: Final = r"(?:\\(?:[nrtbfv0]|u00[0-9A-Fa-f]{2}|x[0-9A-Fa-f]{2})|%[0-9A-Fa-f]{2}|=3D)"
 
 # What stands between a name and its value: an annotation, an operator, a bracket, a tag's end, an attribute, a space.
 _BETWEEN: Final = (
@@ -91,7 +95,18 @@ class Hit(msgspec.Struct, frozen=True, order=True):
 @cache
 def _file() -> _File:
     text = files("assent.knowledge.cleaning").joinpath("rules.toml").read_text("utf-8")
-    return convert(tomllib.loads(text), _File)
+    said = tomllib.loads(text)
+    for one in said["rule"]:
+        one["pattern"] = _behind_escapes(one["pattern"])
+    return convert(said, _File)
+
+
+def _behind_escapes(pattern: str) -> str:
+    """The pattern, which finds what it does behind an escape as well, and removes no more than that."""
+    rest = pattern.removeprefix(_BOUNDARY)
+    if rest != pattern:
+        pattern = f"(?:\\b|{_ESCAPE})" + (rest if automaton(rest, groups=True).groups else f"({rest})")
+    return pattern.replace(_ESCAPE, _ESCAPES)
 
 
 def rules() -> tuple[Rule, ...]:

@@ -100,7 +100,7 @@ def checked_bundle(lines: Iterable[bytes]) -> Counts:
             hidden += isinstance(one, _OfHidden)
             if isinstance(one, _OfFile):
                 files, chunks = files + 1, chunks + one.chunks
-    except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(
             "KNOWLEDGE_MANIFEST_INVALID",
             f"this is not what was exported, in line {number}: {error}",

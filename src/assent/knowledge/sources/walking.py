@@ -11,6 +11,7 @@ import msgspec
 
 from assent.errors import AssentError
 from assent.knowledge.chunks import FILE_BYTES_MAX, LeftOut
+from assent.knowledge.cleaning import clean, hits
 from assent.knowledge.sources.ignoring import Ignores, Level, joined
 from assent.knowledge.sources.ports import ROOT, Archives, Content, Folder, Seen, Stamp
 from assent.spec.words.legible import safe_line
@@ -71,9 +72,14 @@ _LINK, _OTHER = _REASONS["PATH_ESCAPES"], _REASONS["FILE_KIND_UNSUPPORTED"]
 
 
 def shown(path: str) -> str:
-    r"""A path in which everything is written out that could hide or mislead (`\x1b`, `\u202e`); a backslash is two."""
+    r"""A path without secrets, and with all written out that could hide or mislead (`\x1b`, `\u202e`); a backslash is two."""
     text = os.fsencode(path.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
-    return safe_line(text)
+    return _without_secrets(safe_line(text))
+
+
+def _without_secrets(text: str) -> str:
+    data = text.encode()
+    return clean("", data).text.decode() if hits("", data) else text
 
 
 class _Under(msgspec.Struct):
@@ -170,7 +176,7 @@ def contents_of(
     try:
         members = archives.members(source.path, packed.data)
     except AssentError as error:
-        yield Skipped(source.path, error.message, Reason.ARCHIVE)
+        yield Skipped(source.path, _without_secrets(error.message), Reason.ARCHIVE)
         return
     for name, data in members:
         path = f"{source.path}{MEMBERS}/{name}"
@@ -185,7 +191,7 @@ def _skipped(
     if why is not None:
         return Skipped(printed, why, Reason.IGNORED)
     if printed != path:
-        because = "its name can't be shown as it is: it is not UTF-8, or has a backslash or hidden characters"
+        because = "its name can't be shown as it is: it is not UTF-8, or has a backslash, hidden characters or a secret"
         return Skipped(printed, because, Reason.NAME)
     if entry.kind in ("link", "other"):
         reason, because = _LINK if entry.kind == "link" else _OTHER

@@ -16,6 +16,7 @@ import numpy as np
 from assent.errors import InputError, WorldError
 from assent.failpoints import FAILPOINTS
 from assent.knowledge.chunks import LeftOut
+from assent.knowledge.cleaning import Mark
 from assent.knowledge.manifest import Cut, Line, Listed, Proof, file_leaf, prove, workspace_root
 from assent.knowledge.store._database import Database
 from assent.knowledge.store._sealing import Sealer, digest_of
@@ -51,6 +52,8 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     because: str
     leaf: bytes
     changed_ms: int = 0
+    marks: tuple[Mark, ...] = ()
+    made_by: str = ""
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -490,8 +493,8 @@ class MemoryStore:
             self._ask("INSERT INTO repositories VALUES (?, ?, ?)", (known, digest, sealed))
         return Owner(known, repository, self.head().number + 1)
 
-    def add_file(self, owner: Owner, line: Line, texts: Sequence[bytes], changed_ms: int) -> int:
-        """Write a file and its chunks; for runs alone."""
+    def add_file(self, owner: Owner, line: Line, texts: Sequence[bytes], *beside: Any) -> int:
+        """Write a file and its chunks; `beside` is what its head has more. For runs alone."""
         cuts: tuple[Cut, ...] = ()
         row, digest, seal = self.new_number(), digest_of(owner.repository), self._sealer.seal
         if isinstance(line, LeftOut):
@@ -499,7 +502,7 @@ class MemoryStore:
         else:
             cuts = line.chunks
             leaf = file_leaf(line)
-            head = _Head(line.path, line.digest, line.language, line.label, len(cuts), "", leaf, changed_ms)
+            head = _Head(line.path, line.digest, line.language, line.label, len(cuts), "", leaf, *beside)
         self._ask(
             "INSERT INTO files VALUES (?, ?, ?, ?, NULL, ?)",
             (
@@ -642,16 +645,24 @@ class _Run:
     def files(self) -> list[Held]:
         return self._store.files_of(self.owner)
 
-    def put(self, file: Listed, texts: Sequence[bytes], *, changed_ms: int = 0) -> int:
+    def put(
+        self,
+        file: Listed,
+        texts: Sequence[bytes],
+        *,
+        changed_ms: int = 0,
+        marks: tuple[Mark, ...] = (),
+        made_by: str = "",
+    ) -> int:
         assert len(file.chunks) == len(texts), "each chunk has a text"
-        return self._keep(file, texts, changed_ms)
+        return self._keep(file, texts, changed_ms, marks, made_by)
 
     def leave_out(self, file: LeftOut) -> int:
-        return self._keep(file, (), 0)
+        return self._keep(file, ())
 
-    def _keep(self, line: Line, texts: Sequence[bytes], changed_ms: int) -> int:
+    def _keep(self, line: Line, texts: Sequence[bytes], *beside: Any) -> int:  # `Any`: what a head has more
         self.remove(line.path)
-        return self._store.add_file(self.owner, line, texts, changed_ms)
+        return self._store.add_file(self.owner, line, texts, *beside)
 
     def remove(self, path: str) -> bool:
         return self._ends("files", "path = ?", digest_of(path))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from assent.knowledge.chunks import LeftOut
+from assent.knowledge.cleaning import Mark
 from assent.knowledge.manifest import Cut, Listed, Proof
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ class Held(NamedTuple):
     because: str
     leaf: bytes
     changed_ms: int
-    """When it was changed last before it was indexed, in milliseconds since 1970; no part of its leaf."""
+    """When it was changed last before it was indexed, in milliseconds since 1970; no part of its leaf, as what follows."""
+    marks: tuple[Mark, ...]
+    """Where it was written for models."""
+    made_by: str
+    """The versions of what cleaned and cut it, as the caller tells them apart."""
 
 
 class Piece(Protocol):
@@ -115,7 +120,15 @@ class Run(Protocol):
     def files(self) -> list[Held]:
         """The files of the repository as they would be if it were committed now, in the order of their paths' bytes."""
 
-    def put(self, file: Listed, texts: Sequence[bytes], *, changed_ms: int = 0) -> int:
+    def put(
+        self,
+        file: Listed,
+        texts: Sequence[bytes],
+        *,
+        changed_ms: int = 0,
+        marks: tuple[Mark, ...] = (),
+        made_by: str = "",
+    ) -> int:
         """Keep a file in place of the one with its path; `texts`: of its chunks. Its row."""
 
     def leave_out(self, file: LeftOut) -> int:

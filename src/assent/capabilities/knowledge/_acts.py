@@ -486,6 +486,7 @@ class Proven(SpecModel):
     file: int
     files: int
     in_workspace: tuple[str, ...]
+    files_root: str
     root: str
 
 

@@ -1,4 +1,4 @@
-"""Finds names in `src/assent` that only the system's adapters may use: clock, randomness, ids, environment, tasks.
+"""Finds names in `src/assent` that only their owners may use: clock, randomness, ids, environment, tasks, data made into types.
 
     python -m tools.check_bans [FOLDER]
 

@@ -7,16 +7,19 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeAlias
 
 import pytest
 
+from assent.capabilities.knowledge import _views
 from assent.cli import main
 from assent.cli._door import Door
 from assent.cli.knowledge import _acts
 from assent.runtime.service import process, requests
 from assent.runtime.settings.effective import Settings
 from tests.support.encoder import tiny_model
+from tests.support.patience import PATIENCE_S
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -120,6 +123,26 @@ def test_where_it_is_plain_which_repository_is_meant_nobody_has_to_say_it(say: S
     ):  # fmt: skip
         ended, _, err = say(*words)
         assert (ended, "there are: code, notes" in err) == (2, True), words
+
+
+def test_a_repository_that_is_late_is_named_and_left_out(
+    say: Say, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (folder / "assent.toml").open("a") as config:
+        config.write('budget = "1ms"\n')
+    assert say("index")[0] == 0
+    may_go_on = Event()
+    monkeypatch.setattr(_views.Views, "_read", lambda *_: may_go_on.wait(PATIENCE_S) and [])
+    _, out, err = say("search", "quartz", "--why")
+    may_go_on.set()
+    assert (out, err.splitlines()[-3:]) == (
+        "",
+        [
+            "left out, because not read within their `budget`: code",
+            "code: it was not read within its budget of 1ms",
+            "nothing was found",
+        ],
+    )
 
 
 def test_a_repository_in_which_nothing_is_says_where_to_look(say: Say, folder: Path) -> None:

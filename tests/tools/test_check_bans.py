@@ -56,6 +56,12 @@ CAUGHT = {
     "__import__('uuid')": "uuid",
     "import sys\nsys.modules['time'].sleep(1)": "time",
     "import time  # noqa: TID251": "time",
+    "import msgspec\nmsgspec.convert(1, int)": "msgspec.convert",
+    "from msgspec import convert": "msgspec.convert",
+    "import msgspec\nmsgspec.json.decode(b'1')": "msgspec.json.decode",
+    "from msgspec.json import Decoder": "msgspec.json.Decoder",
+    "import msgspec\nmsgspec.msgpack.decode(b'1')": "msgspec.msgpack.decode",
+    "from msgspec.msgpack import Decoder": "msgspec.msgpack.Decoder",
 }
 
 ALLOWED = [
@@ -95,8 +101,8 @@ def test_every_name_in_the_table_has_a_case_here(rules: Rules) -> None:
     assert untested == set()
 
 
-def test_only_the_system_adapters_own_banned_names(rules: Rules) -> None:
-    assert rules.owners == {"src/assent/system.py"}
+def test_only_their_owners_use_banned_names(rules: Rules) -> None:
+    assert rules.owners == {"src/assent/system.py", "src/assent/spec/values/typed.py"}
 
 
 def test_the_owner_is_exempt_and_its_neighbour_is_not(

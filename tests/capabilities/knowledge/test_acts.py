@@ -450,7 +450,7 @@ async def test_many_files_are_told_of_while_they_are_read(
     """In more than one piece, where their text is large."""
     monkeypatch.setattr("assent.capabilities.knowledge._library.SEGMENT_BYTES", 200)
     monkeypatch.setattr("assent.capabilities.knowledge._acts.LEFT_OUT_SHOWN_MAX", 1)
-    monkeypatch.setattr("assent.capabilities.knowledge._library.VIEWS_MAX", 1)
+    monkeypatch.setattr("assent.capabilities.knowledge._views.ASKERS_MAX", 1)
     for number in range(150):
         (workspace / "src" / f"f{number}.txt").write_text(f"{MARKER} number{number}\n")
         (workspace / "src" / f"l{number}").symlink_to("..")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from assent import Runtime
 from assent.capabilities.knowledge import _models
-from assent.capabilities.knowledge._models import MODELS, VECTORS, Models, rewriters
+from assent.capabilities.knowledge._models import MODELS, VECTORS, Models, rewriters, vectors_of
 from assent.errors import InputError
 from assent.knowledge.embedding import LocalEmbedder
 from assent.knowledge.store import MemoryStore
@@ -168,13 +168,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 
 
 def count_of(store: MemoryStore, models: Models) -> int:
-    return sum(len(one.chunks) for each in models.vectors_of("repo").values() for one in each)
+    return sum(len(one.chunks) for each in vectors_of(models._store(), "repo").values() for one in each)
 
 
 def test_what_is_made_until_it_is_ended_is_kept(store: MemoryStore, model: Path, tmp_path: Path) -> None:
     models = Models(lambda: store, tmp_path)
     assert models.meaning("w1", None, lambda _: None) is None
-    assert (models.make("repo", lambda _: True), models.vectors_of("repo")) == (0, {})
+    assert (models.make("repo", lambda _: True), vectors_of(models._store(), "repo")) == (0, {})
     models.use(str(model))
     assert models.make("repo", lambda _: False) == 3
     assert store.pieces("repo", VECTORS) == []
@@ -206,7 +206,7 @@ def test_pieces_are_searched_as_one_and_what_two_have_made_once(
     models.use(str(model))
     assert models.make("repo", lambda _: others.make("repo", lambda _: True) == 0) == 0
     assert len(store.pieces("repo", VECTORS)) == 4
-    ((one,),) = models.vectors_of("repo").values()
+    ((one,),) = vectors_of(models._store(), "repo").values()
     assert one.chunks.tolist() == [0, 1, 2]
 
 
@@ -214,14 +214,14 @@ def test_vectors_are_forgotten_with_their_files(store: MemoryStore, model: Path,
     models = Models(lambda: store, tmp_path)
     models.use(str(model))
     models.make("repo", lambda _: True)
-    ((before,),) = models.vectors_of("repo").values()
+    ((before,),) = vectors_of(models._store(), "repo").values()
     rows = before.rows(np.arange(3))
     store.forget("repo", ["b.txt"], rewriters())
-    ((after,),) = models.vectors_of("repo").values()
+    ((after,),) = vectors_of(models._store(), "repo").values()
     assert after.chunks.tolist() == [0, 1]
     assert (after.rows(np.arange(2)) == rows[[0, 2]]).all()
     store.forget("repo", ["a.txt", "c.txt"], rewriters())
-    assert models.vectors_of("repo") == {}
+    assert vectors_of(models._store(), "repo") == {}
     assert store.pieces("repo", VECTORS) == []
 
 
@@ -239,7 +239,7 @@ def test_what_is_forgotten_meanwhile_gets_no_vector(
         return True
 
     assert models.make("repo", told) == 3
-    assert models.vectors_of("repo") == {}
+    assert vectors_of(models._store(), "repo") == {}
     assert (models.make("repo", lambda _: True), count_of(store, models)) == (0, 2)
 
 

@@ -19,6 +19,7 @@ from assent.knowledge.manifest import (
     file_leaf,
     workspace_root,
 )
+from assent.spec.values.merkle import node_hash, tree_root
 from tests.support.proofs import changed_from
 
 TEXTS = ("one\n", "two\n")
@@ -66,6 +67,15 @@ def test_the_border_of_two_hidden_files_cannot_be_moved(border: int) -> None:
     assert checked_bundle([bundled_leaf(both[:32]), bundled_leaf(both[32:])]).hidden == 2
     with pytest.raises(InputError, match=r"in line [12]: "):
         checked_bundle([bundled_leaf(both[:border]), bundled_leaf(both[border:])])
+
+
+def test_two_hidden_neighbours_cannot_be_given_as_one() -> None:
+    leaves = [bytes([number]) * 32 for number in range(4)]
+    root = workspace_root((str(number), leaf) for number, leaf in enumerate(leaves)).hex()
+    assert checked_bundle(map(bundled_leaf, leaves)).root == root
+    merged = [node_hash(*leaves[:2]), node_hash(*leaves[2:])]
+    assert tree_root(merged) == tree_root(leaves)
+    assert checked_bundle(map(bundled_leaf, merged)).root != root
 
 
 @pytest.mark.parametrize(

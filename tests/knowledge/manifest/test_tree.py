@@ -48,7 +48,10 @@ def test_the_root_is_that_of_rfc_9162() -> None:
     chunk = chunk_leaf(Cut("aa", 1, 9, "")).hex()
     assert one == leaf_hash(b'["file",1,"a.py","11","python","",1,"%s"]' % chunk.encode())
     assert two == leaf_hash(b'["left out",1,"c.png","it is binary"]')
-    assert workspace_root([("c.png", two), ("a.py", one)]) == node_hash(one, two)
+    both = node_hash(one, two).hex()
+    assert workspace_root([("c.png", two), ("a.py", one)]) == leaf_hash(
+        b'["workspace",1,2,"%s"]' % both.encode()
+    )
 
 
 def test_each_chunk_is_proved_and_no_other() -> None:
@@ -61,7 +64,10 @@ def test_each_chunk_is_proved_and_no_other() -> None:
             assert verify(again, root)
             changes: list[dict[str, object]] = [
                 {"chunk": Cut("ff", 1, 9, "")}, {"number": number + 1}, {"chunks": 9}, {"path": "x"}, {"digest": "x"},
-                {"language": "x"}, {"label": "x"}, {"file": 3}, {"files": 9}, {"root": "00" * 32}, {"chunks_root": "00" * 32},
+                {"language": "x"}, {"label": "x"}, {"files_root": "00" * 32},
+                {"file": proof.file - 1}, {"file": proof.file + 1}, {"file": proof.file + 2},
+                {"files": proof.files - 1}, {"files": proof.files + 1}, {"files": proof.files + 4},
+                {"root": "00" * 32}, {"chunks_root": "00" * 32},
                 {"in_workspace": ()}, {"in_file": ("zz",)},
             ]  # fmt: skip
             for change in changes:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from assent.capabilities.knowledge._library import WHOLE, Indexed, Library, with_archives
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
+from assent.capabilities.knowledge._views import Route as Routed
 from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
@@ -22,6 +23,7 @@ from assent.knowledge.sources import Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
+from assent.spec.words.durations import write_duration
 from assent.spec.words.sizes import count_text
 from assent.spec.words.suggestions import did_you_mean
 
@@ -249,6 +251,14 @@ class Hit(SpecModel):
     chunk: str
 
 
+class Route(SpecModel):
+    """A repository, and why it was searched or left out."""
+
+    repository: str
+    because: str
+    is_late: bool
+
+
 class Hits(SpecModel):
     """The best first, no two of which overlap."""
 
@@ -257,6 +267,10 @@ class Hits(SpecModel):
     """Why the model had no say, where there is one and it failed."""
     not_indexed: tuple[str, ...] = ()
     """Repositories that were to be searched and were never indexed."""
+    late: tuple[str, ...] = ()
+    """Repositories that were left out, because they were not read within their budget; a later search has them."""
+    routes: tuple[Route, ...] = ()
+    """The repositories that were to be searched and have something that who asks may see."""
 
 
 def search(context: LocalContext, parameters: Question) -> Hits:
@@ -273,7 +287,7 @@ def search(context: LocalContext, parameters: Question) -> Hits:
             path="languages",
             hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
         )
-    view = library.view(roles)
+    view, routes = library.routed(roles, parameters.repositories)
     where = Where(
         parameters.paths,
         parameters.languages,
@@ -289,7 +303,17 @@ def search(context: LocalContext, parameters: Question) -> Hits:
         hits=tuple(map(_hit, found)),
         words_alone=str(faults[0]) if faults else "",
         not_indexed=tuple(name for name in wanted if name not in indexed),
+        late=tuple(one.repository for one in routes if one.is_late),
+        routes=tuple(
+            Route(repository=one.repository, because=_because(one), is_late=one.is_late) for one in routes
+        ),
     )
+
+
+def _because(route: Routed) -> str:
+    if route.budget_ms is None:
+        return "it has no budget, and is waited for"
+    return f"it was {'not ' * route.is_late}read within its budget of {write_duration(route.budget_ms)}"
 
 
 def _hit(found: Found) -> Hit:
@@ -486,6 +510,7 @@ class Proven(SpecModel):
     file: int
     files: int
     in_workspace: tuple[str, ...]
+    files_root: str
     root: str
 
 

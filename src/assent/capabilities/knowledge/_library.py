@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -17,6 +17,7 @@ from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._archives import ArchiveMembers, Quota
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
+from assent.capabilities.knowledge._views import Route, Views
 from assent.capabilities.knowledge.area import WHOLE
 from assent.errors import AssentError, Json
 from assent.invocation import CancelToken, NoEffectError
@@ -26,6 +27,7 @@ from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, Stamp, contents_of, files_of
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
+from assent.spec.values.json_fields import number
 from assent.spec.values.typed import convert
 from assent.spec.words.globs import glob_matches
 from assent.spec.words.sizes import count_text, size_text
@@ -34,10 +36,10 @@ from assent.spec.words.suggestions import did_you_mean
 if TYPE_CHECKING:
     from assent.capabilities.knowledge._workers import Crew
     from assent.invocation import LocalContext
-    from assent.knowledge.asking import Part, Told, View
-    from assent.knowledge.cleaning import Cleaned, Mark
+    from assent.knowledge.asking import View
+    from assent.knowledge.cleaning import Cleaned
     from assent.knowledge.lexical import Gathering
-    from assent.knowledge.store import Held, Piece, Run, SqlCipherStore, Store
+    from assent.knowledge.store import Held, Run, SqlCipherStore
     from assent.sandbox import Sandbox
 
 SEGMENT_BYTES: Final = 32 << 20
@@ -46,8 +48,6 @@ _TIME_MS_MAX: Final = 1 << 53
 _MADE_BY: Final = f"{CLEANER_VERSION}.{PLANNER_VERSION}"
 """What was cleaned or cut by an earlier release is indexed anew."""
 TOLD_EVERY_MS: Final = 2_000
-VIEWS_MAX: Final = 8
-"""Views that are kept: of an asker's roles and a state of the index."""
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -128,7 +128,13 @@ class Library:
         self._key_place, self._sandbox, self._now_ms = key_place, sandbox, now_ms
         self._guard = threading.RLock()
         self._store: SqlCipherStore | None = None
-        self._views: OrderedDict[tuple[int, frozenset[str]], View] = OrderedDict()
+        budgets = {name: number(one, "budget") for name, one in tables(said, "repositories").items()}
+        self._views: Final = Views(
+            {name: one for name, one in budgets.items() if one is not None},
+            lambda path: [one.name for one in self.labels_of(path)],
+            self.may_see,
+            now_ms,
+        )
 
     @property
     def store(self) -> SqlCipherStore:
@@ -148,8 +154,7 @@ class Library:
 
     def look_anew(self) -> None:
         """What was remembered of the store may be there no more."""
-        with self._guard:
-            self._views.clear()
+        self._views.clear()
 
     def erase(self, who: str) -> None:
         """Have nothing of the tenant that could be read ever again."""
@@ -385,32 +390,13 @@ class Library:
         ]
 
     def view(self, roles: frozenset[str]) -> View:
-        """What who has these roles may see. What is hidden has no part in it."""
-        from assent.knowledge.asking import View
+        """What who has these roles may see, however long it takes. What is hidden has no part in it."""
+        return self._views.whole(self.store, roles)
 
-        store = self.store
-        with self._guard:
-            key = (store.head().number, roles)
-            found = self._views.get(key)
-            if found is None:
-                pieces, parts = [], []
-                told: dict[int, Held] = {}
-                for repository in store.repositories():
-                    held = {one.row: one for one in store.files(repository)}
-                    near = self.models.vectors_of(repository)
-                    told |= {row: one for row, one in held.items() if one.label or one.marks}
-                    rows = {row for row, one in held.items() if self.may_see(one.path, roles)}
-                    for piece in store.pieces(repository, LEXICAL):
-                        pieces.append(piece)
-                        parts.append(
-                            _part(repository, piece, held, rows)._replace(vectors=near.get(piece.name, ()))
-                        )
-                reader = _Reader(store, self.labels_of, pieces, parts, told)
-                found = self._views[key] = View(parts, reader)
-                while len(self._views) > VIEWS_MAX:
-                    self._views.popitem(last=False)
-            self._views.move_to_end(key)
-            return found
+    def routed(self, roles: frozenset[str], wanted: Collection[str]) -> tuple[View, list[Route]]:
+        """As `view`, without the repositories that are not read within their budget; and how each of the `wanted` fared."""
+        sees_all = not any(roles.isdisjoint(one.roles) for one in self.labels)
+        return self._views.routed(self.store, roles, wanted, sees_all=sees_all)
 
 
 def _unknown(repository: str, names: Iterable[str]) -> AssentError:
@@ -462,54 +448,6 @@ class _Batch:
         self._run.put_piece(LEXICAL, str(self._rows[0]), parts, self._rows)
         self._run.save()
         self._gathering, self._rows, self._bytes = None, [], 0
-
-
-def _part(repository: str, piece: Piece, held: Mapping[int, Held], visible: Collection[int]) -> Part:
-    import numpy as np
-
-    from assent.knowledge.asking import Part
-    from assent.knowledge.lexical import StoredSegment
-
-    words, rows = StoredSegment(piece), piece.rows.tolist()
-    # What was indexed again since, or removed, has no row any more.
-    seen = np.array([row in visible for row in rows], np.bool_)
-    languages = tuple(held[row].language if row in held else "" for row in rows)
-    changed_ms = np.array([held[row].changed_ms if row in held else 0 for row in rows], np.int64)
-    return Part(words, repository, languages, changed_ms, (), seen[words.files])
-
-
-class _Reader:
-    """Reads chunks for answers."""
-
-    def __init__(
-        self,
-        store: Store,
-        labels_of: Callable[[str], list[Label]],
-        pieces: Sequence[Piece],
-        parts: Sequence[Part],
-        told: Mapping[int, Held],
-    ) -> None:
-        """`told`: the files, by their rows, of which there is more to be told than what is in a chunk."""
-        self._store, self._labels_of, self._pieces, self._parts = store, labels_of, pieces, parts
-        self._told = told
-
-    def __call__(self, part: int, chunk: int) -> Told:
-        import numpy as np
-
-        from assent.knowledge.asking import Told
-
-        files = self._parts[part].words.files
-        file = int(files[chunk])
-        row, number = int(self._pieces[part].rows[file]), chunk - int(np.searchsorted(files, file))
-        cut = self._store.cuts(row)[number]
-        labels = [one.name for one in self._labels_of(self._parts[part].words.paths[file])]
-        text = self._store.text(row, number).decode()
-        language = self._parts[part].languages[file]
-        marks: tuple[Mark, ...] = ()
-        if (held := self._told.get(row)) is not None:
-            labels += [held.label] * bool(held.label)
-            marks = tuple(one for one in held.marks if one.line <= cut.end_line and cut.line <= one.end_line)
-        return Told(cut.line, cut.end_line, cut.symbol, language, text, ", ".join(labels), marks)
 
 
 def with_archives(path: str) -> list[str]:

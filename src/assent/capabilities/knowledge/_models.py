@@ -78,12 +78,7 @@ class Models:
 
     def kept(self) -> Kept | None:
         """What was added; None: what is asked is found by words alone."""
-        from assent.knowledge.embedding import ModelRecord
-
-        for piece in self._store().pieces(MODELS, "model"):
-            folder, record = decode(piece.read("record"), tuple[str, ModelRecord])
-            return Kept(folder, record)
-        return None
+        return _kept(self._store())
 
     def endpoint(self, name: str) -> Endpoint:
         """One of the configuration. `InputError` `KNOWLEDGE_ENDPOINT_UNKNOWN`."""
@@ -181,33 +176,6 @@ class Models:
 
     # -- vectors ----------------------------------------------------------------------------------
 
-    def vectors_of(self, repository: str) -> dict[str, tuple[Segment, ...]]:
-        """The vectors of the model, those of a piece of words joined, by the name of that piece."""
-        from assent.knowledge.vectors import joined
-
-        kept = self.kept()
-        if kept is None:
-            return {}
-        return {
-            name: (joined(each),) for name, each in self._segments(repository, kept.record.digest)[0].items()
-        }
-
-    def _segments(self, repository: str, model: str) -> tuple[dict[str, list[Segment]], list[Piece]]:
-        """What fits a piece of words that is there, and what is of no use any more."""
-        from assent.knowledge.vectors import stored
-
-        store = self._store()
-        words = {one.name for one in store.pieces(repository, LEXICAL)}
-        found: dict[str, list[Segment]] = {}
-        useless: list[Piece] = []
-        for piece in store.pieces(repository, VECTORS):
-            name, segment = piece.name.rpartition("/")[0], stored(piece, model)
-            if name in words and segment is not None:
-                found.setdefault(name, []).append(segment)
-            else:
-                useless.append(piece)
-        return found, useless
-
     def make(
         self,
         repository: str,
@@ -221,7 +189,7 @@ class Models:
         until then is kept, and the next call makes the others. So it is where the model `failed` and that is told.
         """
         store, model = self._store(), self.embedder(context)
-        found, useless = self._segments(repository, "" if model is None else model.model)
+        found, useless = _segments(store, repository, "" if model is None else model.model)
         if useless:
             with store.index(repository) as run:
                 for piece in useless:
@@ -325,6 +293,42 @@ class Models:
             parts = parts_of(segment_of(model, vectors, chunks.astype(np.uint32)), counts)
             run.put_piece(VECTORS, f"{piece.name}/{store.head().number}", parts, piece.rows)
             run.commit("derived")
+
+
+def vectors_of(store: Store, repository: str) -> dict[str, tuple[Segment, ...]]:
+    """The vectors of the model, those of a piece of words joined, by the name of that piece."""
+    from assent.knowledge.vectors import joined
+
+    kept = _kept(store)
+    if kept is None:
+        return {}
+    segments, _ = _segments(store, repository, kept.record.digest)
+    return {name: (joined(each),) for name, each in segments.items()}
+
+
+def _kept(store: Store) -> Kept | None:
+    from assent.knowledge.embedding import ModelRecord
+
+    for piece in store.pieces(MODELS, "model"):
+        folder, record = decode(piece.read("record"), tuple[str, ModelRecord])
+        return Kept(folder, record)
+    return None
+
+
+def _segments(store: Store, repository: str, model: str) -> tuple[dict[str, list[Segment]], list[Piece]]:
+    """What fits a piece of words that is there, and what is of no use any more."""
+    from assent.knowledge.vectors import stored
+
+    words = {one.name for one in store.pieces(repository, LEXICAL)}
+    found: dict[str, list[Segment]] = {}
+    useless: list[Piece] = []
+    for piece in store.pieces(repository, VECTORS):
+        name, segment = piece.name.rpartition("/")[0], stored(piece, model)
+        if name in words and segment is not None:
+            found.setdefault(name, []).append(segment)
+        else:
+            useless.append(piece)
+    return found, useless
 
 
 def _embedded(model: Embedder, texts: list[str], failed: Failed | None) -> NDArray[np.float32] | None:

@@ -139,7 +139,14 @@ SECTION: Final[Table] = {
     },
     "repositories": Named(
         "name of a repository",
-        {"folder": Setting(_folder, "a folder of the workspace, with all below it", is_required=True)},
+        {
+            "folder": Setting(_folder, "a folder of the workspace, with all below it", is_required=True),
+            "budget": Setting(
+                Duration(1, 60_000),
+                "how long a search waits for it: one that is not read by then is left out by name",
+                unless="it is waited for",
+            ),
+        },
         unless="the whole workspace, as `workspace`",
     ),
     "labels": Named(

@@ -170,6 +170,7 @@ def index(door: Door, repositories: tuple[str, ...], *, wait: str | None) -> int
     help="Only in files changed since then: `2h`, `3d`, or `2026-11-21[T07:00]` in UTC.",
 )
 @click.option("--until", metavar="TIME", help="Only in files changed before, told likewise.")
+@click.option("--why", is_flag=True, help="Tell of each repository why it was searched, or left out.")
 def search(
     door: Door,
     /,
@@ -178,6 +179,7 @@ def search(
     limit: int,
     since: str | None,
     until: str | None,
+    why: bool,
     **where: tuple[str, ...],
 ) -> int:
     """Print the places of the workspace that answer QUERY best, of those that you may see. With `--json` an array, best first."""
@@ -189,6 +191,11 @@ def search(
         if found["not_indexed"]:
             names = ", ".join(map(safe_line, found["not_indexed"]))
             door.out.note(f"not indexed yet: {names}; to index: {door.command('knowledge', 'index')}")
+        if found["late"]:
+            names = ", ".join(map(safe_line, found["late"]))
+            door.out.note(f"left out, because not read within their `budget`: {names}")
+        for one in found["routes"] if why else ():
+            door.out.note(f"{safe_line(one['repository'])}: {one['because']}")
         if door.out.is_json:
             door.out.object(
                 [{name: one[name] for name in one if name != "marks" or one[name]} for one in hits]

@@ -15,8 +15,7 @@ import msgspec
 
 from assent.errors import InputError
 from assent.knowledge.chunks import LeftOut
-from assent.knowledge.manifest.tree import Cut, Line, Listed, file_leaf
-from assent.spec.values.merkle import tree_root
+from assent.knowledge.manifest.tree import Cut, Line, Listed, file_leaf, root_of_files
 from assent.spec.values.typed import decoder
 
 
@@ -106,7 +105,7 @@ def checked_bundle(lines: Iterable[bytes]) -> Counts:
             f"this is not what was exported, in line {number}: {error}",
             hint="take an unchanged copy, or export it again",
         ) from None
-    return Counts(tree_root(leaves).hex(), files, hidden, chunks)
+    return Counts(root_of_files(leaves).hex(), files, hidden, chunks)
 
 
 def _leaf(one: _Any, rest: Iterator[_Any]) -> bytes:

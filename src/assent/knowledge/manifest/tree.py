@@ -64,7 +64,17 @@ def _listed_leaf(path: str, digest: str, language: str, label: str, *, chunks: i
 
 def workspace_root(leaves: Iterable[tuple[str, bytes]]) -> bytes:
     """The root over files, each given by its path and its leaf's hash."""
-    return tree_root([leaf for _, leaf in _in_order(leaves)])
+    return root_of_files([leaf for _, leaf in _in_order(leaves)])
+
+
+def root_of_files(leaves: Sequence[bytes]) -> bytes:
+    """The root over the leaves' hashes of files, in the order of their paths."""
+    return _bound(len(leaves), tree_root(leaves))
+
+
+def _bound(files: int, tree: bytes) -> bytes:
+    """With the number of files: without it one hash could stand for several neighbours."""
+    return leaf_hash(_ENCODER.encode(("workspace", MANIFEST_VERSION, files, tree.hex())))
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +94,7 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the file in the workspace, from 0."""
     files: int
     in_workspace: tuple[str, ...]
+    files_root: str
     root: str
 
 
@@ -110,7 +121,8 @@ def prove(listed: Listed, number: int, leaves: Iterable[tuple[str, bytes]]) -> P
         file=at,
         files=len(hashes),
         in_workspace=_hex(inclusion_proof(hashes, at)),
-        root=tree_root(hashes).hex(),
+        files_root=tree_root(hashes).hex(),
+        root=root_of_files(hashes).hex(),
     )
 
 
@@ -118,14 +130,14 @@ def verify(proof: Proof, root: str) -> bool:
     """Whether a proof shows that its chunk stands in the workspace with this root. It takes nothing but the two."""
     try:
         in_file, in_workspace = _bytes(proof.in_file), _bytes(proof.in_workspace)
-        chunks_root, top = _bytes((proof.chunks_root, root))
+        chunks_root, files_root = _bytes((proof.chunks_root, proof.files_root))
     except ValueError:
         return False
     leaf = _listed_leaf(
         proof.path, proof.digest, proof.language, proof.label, chunks=proof.chunks, root=chunks_root
     )
     return (
-        proof.root == root
+        proof.root == root == _bound(proof.files, files_root).hex()
         and verify_inclusion(
             index=proof.number,
             size=proof.chunks,
@@ -133,7 +145,9 @@ def verify(proof: Proof, root: str) -> bool:
             proof=in_file,
             root=chunks_root,
         )
-        and verify_inclusion(index=proof.file, size=proof.files, leaf=leaf, proof=in_workspace, root=top)
+        and verify_inclusion(
+            index=proof.file, size=proof.files, leaf=leaf, proof=in_workspace, root=files_root
+        )
     )
 
 
@@ -149,7 +163,7 @@ def write(lines: Iterable[Line]) -> bytes:
     The same files make the same bytes, in whatever order they are given.
     """
     ordered = sorted(lines, key=lambda one: one.path.encode())
-    root = tree_root([file_leaf(one) for one in ordered]).hex()
+    root = root_of_files([file_leaf(one) for one in ordered]).hex()
     said = [_Header(MANIFEST_VERSION, len(ordered), root), *ordered]
     return b"".join(_ENCODER.encode(one) + b"\n" for one in said)
 

@@ -21,7 +21,6 @@ from assent.knowledge.manifest import Cut, Line, Listed, Proof, file_leaf, prove
 from assent.knowledge.store._database import Database
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.knowledge.store.ports import Action, Buffer, Event, Generation, Held, Piece, Rewriter, Run
-from assent.spec.values.merkle import EMPTY_ROOT
 from assent.spec.values.typed import unpacker
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ _SEEN: Final = (
     " AND (died IS NULL OR died > (SELECT ifnull(max(number), 0) FROM generations))"
 )
 _CHANGED: Final = "kind <> 'derived'"
+_NO_FILES: Final = workspace_root(())
 NOBODY: Final = bytes(32)
 """The repository of what belongs to none."""
 
@@ -192,7 +192,7 @@ class MemoryStore:
         sql = f"SELECT number, repository, kind, root FROM generations {where}"  # noqa: S608  # our own text
         for number, repository, kind, root in self._ask(sql, values):
             return Generation(number, kind, self._name(repository), root.hex())
-        return Generation(0, "", "", EMPTY_ROOT.hex())
+        return Generation(0, "", "", _NO_FILES.hex())
 
     def repositories(self) -> list[str]:
         return sorted(
@@ -401,7 +401,7 @@ class MemoryStore:
                     " ORDER BY number DESC LIMIT 1",
                     (repository,),
                 )
-                return self._committed(repository, "undo", before[0][0] if before else EMPTY_ROOT)
+                return self._committed(repository, "undo", before[0][0] if before else _NO_FILES)
 
     def forget(
         self, repository: str, paths: Iterable[str] = (), rewriters: Mapping[str, Rewriter] | None = None

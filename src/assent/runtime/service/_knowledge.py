@@ -82,8 +82,7 @@ def _outcomes(journal: LedgerReader) -> Iterator[tuple[int, int, bytes, bytes]]:
 def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
     """What a proof shows, checked with the ledger's public key alone: from the chunk to the signed root.
 
-    `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise. How many files the workspace has is
-    nowhere bound, and so not told.
+    `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise.
     """
     try:
         said = decode(text, answers.KnowledgeProof)
@@ -104,6 +103,8 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
         label=its.label,
         number=its.number,
         chunks=its.chunks,
+        file=its.file,
+        files=its.files,
         **msgspec.structs.asdict(its.chunk),
     )
     return entry, chunk

@@ -114,6 +114,9 @@ class ProvenChunk(Answer, frozen=True, kw_only=True):
     number: int
     """Of the chunk in its file, from 0."""
     chunks: int
+    file: int
+    """Of the file in the repository, from 0."""
+    files: int
     digest: str
     line: int
     end_line: int

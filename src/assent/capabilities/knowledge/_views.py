@@ -90,10 +90,10 @@ class Views:
             if part.done():
                 done[name] = part
         view = self._joined(asker, store, done)
-        for name in sorted(begun):
+        for name in sorted(begun.keys() & wanted if wanted else begun):
             is_late = name not in done
             is_seen = self._is_seen(store, roles, name, sees_all=sees_all) if is_late else view.has(name)
-            if is_seen and (not wanted or name in wanted):
+            if is_seen:
                 routes.append(Route(name, self._budgets.get(name), is_late))
         return view, routes
 

@@ -299,19 +299,27 @@ def test_what_fails_is_told_as_a_run(say: Say) -> None:
     assert (code, "KNOWLEDGE_CHUNK_UNKNOWN" in err or "KNOWLEDGE_CHUNK_UNKNOWN" in _) == (1, True)
 
 
-def test_forgetting_asks(say: Say) -> None:
+def test_forgetting_asks(say: Say, folder: Path) -> None:
+    gone = folder / "src" / "gone.py"
+    gone.write_text("def gone(): ...\n")
+    assert say("index", "code")[0] == 0
+    gone.unlink()
     assert say("index", "code")[0] == 0
     for words in (
         ("forget", "src/parser.py", "-r", "code"),
+        ("forget", "src/gone.py", "-r", "code"),
         ("compact", "-r", "code"),
         ("erase", "workspace"),
         ("key", "rotate"),
     ):
         assert say(*words)[0] == 4, words
     assert len(of(say, "search", "quartz")) == 1
+    for paths in (["src/parsr.py"], ["src/parser.py", "src/parsr.py"]):
+        ended, out, err = say("forget", *paths, "-r", "code")
+        assert (ended, "KNOWLEDGE_PATH_UNKNOWN" in out + err, "apr_" in out + err) == (1, True, False)
     allow = "  - {id: forget, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.forget}}"
     policy = Path("policy.yaml")
     policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
     told = say("forget", "src/parser.py")[1].splitlines()
     assert told[1] == "  code: 1 file removed for good"
-    assert (told[2][:7], told[2][-14:]) == ("  root ", ", generation 2")
+    assert (told[2][:7], told[2][-14:]) == ("  root ", ", generation 3")

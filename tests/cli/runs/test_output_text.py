@@ -137,6 +137,18 @@ def written(**more: Json) -> dict[str, Json]:
         ({"value": {"a": 1, "b": 2, "c": 3}}, "3 fields"),
         ({"result": ["a", None]}, "a, -"),
         ({"result": [[]]}, "1 entry"),
+        (
+            {
+                "repository": "a",
+                "generation": 2,
+                "root": "r",
+                "files": 7,
+                "chunks": 8,
+                "changed": 0,
+                "resumed": 6,
+            },
+            "a: 7 files in 8 chunks, 0 indexed now and 6 before it was cut off",
+        ),
         ({"result": None}, "nothing"),
         ({"text": "one\ntwo\n"}, "2 lines: one"),
         (

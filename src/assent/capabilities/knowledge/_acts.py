@@ -627,8 +627,24 @@ class Forgotten(SpecModel):
 class ForgetEffect:
     """Files go from the store for good, with all that was replaced before; while their source is there, it can be indexed."""
 
-    def preview(self, parameters: Forgetting) -> Preview:
-        """How many."""
+    def preview(self, context: LocalContext, parameters: Forgetting) -> Preview:
+        """How many. Nobody is asked about a file that is not there: `NoEffectError` `KNOWLEDGE_PATH_UNKNOWN`."""
+        library, roles = context.app.get(Library), frozenset(context.principal.roles)
+        library.require(parameters.repository, roles)
+        there: set[str] = set()
+        if parameters.paths:
+            held = library.store.files(parameters.repository)
+            there.update(*(with_archives(one.path) for one in held if library.may_see(one.path, roles)))
+        for path in parameters.paths:
+            if path not in there and not (
+                library.may_see(path, roles) and library.store.holds(parameters.repository, path)
+            ):
+                raise NoEffectError(
+                    "KNOWLEDGE_PATH_UNKNOWN",
+                    f"you can see no file `{path[:200]}` of the repository `{parameters.repository}`",
+                    path="paths",
+                    hint="a path is named as a search shows it, below the workspace",
+                )
         what = count_text(len(parameters.paths), "file") if parameters.paths else "what was replaced before"
         return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good")
 

@@ -174,10 +174,12 @@ def _indexed(found: Object) -> str:
     if not number(found, "generation"):
         return f"{text(found, 'repository')}: {NOTHING}\n`assent doctor` tells whether its folder is there"
     files, chunks = number(found, "files") or 0, number(found, "chunks") or 0
-    changed = number(found, "changed") or 0
+    changed, resumed = number(found, "changed") or 0, number(found, "resumed") or 0
+    before = f" and {resumed} before it was cut off" if resumed else ""
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
-        f" {changed} indexed now{_with_vectors(found)}\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
+        f" {changed} indexed now{before}{_with_vectors(found)}"
+        f"\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
         f"{_with_key(text(found, 'key'), is_plain=found.get('encryption') == 'off')}"
     )
 

@@ -220,6 +220,14 @@ class MemoryStore:
             return self._held(row, sealed, digest_of(repository))
         return None
 
+    def holds(self, repository: str, path: str) -> bool:
+        return bool(
+            self._ask(
+                "SELECT 1 FROM files WHERE repository = ? AND path = ? LIMIT 1",
+                (self._known(repository), digest_of(path)),
+            )
+        )
+
     def _held(self, row: int, sealed: bytes, repository: bytes) -> Held:
         said = _read(_HEADS, self._unseal(sealed, repository, place_of(b"h", row)))
         return Held(row, *msgspec.structs.astuple(said))

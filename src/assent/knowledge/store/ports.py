@@ -171,6 +171,9 @@ class Store(Protocol):
     def file(self, repository: str, path: str) -> Held | None:
         """The file of a path."""
 
+    def holds(self, repository: str, path: str) -> bool:
+        """Whether anything of a path is there, even if it was replaced or removed since."""
+
     def cuts(self, row: int) -> tuple[Cut, ...]:
         """The chunks of a file. `WorldError` `KNOWLEDGE_STALE` where it is no more."""
 

@@ -16,6 +16,7 @@ import pytest
 
 from assent.cli.demo._stage import Fold
 from tests.support.nursery import Nursery
+from tests.support.patience import PATIENCE_S
 from tests.support.plugins import write
 
 ASSENT = str(Path(sys.executable).with_name("assent"))
@@ -58,7 +59,7 @@ def terminal(demo: list[str], folder: Path, home: dict[str, str]) -> pexpect.spa
         [*words, "--keep", str(folder)],
         env=home,
         encoding="utf-8",
-        timeout=120,
+        timeout=PATIENCE_S,
         dimensions=(50, 400),
     )
 

@@ -42,6 +42,7 @@ def telling(call):
 os._exit, os.execve = telling(os._exit), telling(os.execve)
 atexit.register(telling(bool))
 measured.start()
+measured._collector.data_lock = None  # one thread: a signal that came while it was held had its handler wait for itself
 """
 
 

@@ -18,6 +18,7 @@ from assent.cli import main
 from assent.cli.hook._entry import HOSTS, answer
 from assent.cli.hook._place import Place
 from tests.support.own_places import own_places
+from tests.support.patience import PATIENCE_S
 
 _POLICY = """\
 version: 1
@@ -153,7 +154,7 @@ class Agent:
 
 def decision(process: subprocess.Popen[bytes]) -> tuple[str, str]:
     """What a hook of Claude Code said; nothing but that one object is on its output."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     if process.returncode == 2:
         assert not out
         return "blocked", err.decode()

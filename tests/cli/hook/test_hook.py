@@ -21,6 +21,7 @@ from assent.cli.hook import _entry
 from assent.cli.hook._entry import NotNotedError
 from tests.cli.hook.conftest import Agent, decision
 from tests.conftest import ROOT
+from tests.support.patience import PATIENCE_S
 from tests.support.plugins import refused
 
 
@@ -330,8 +331,12 @@ def test_equal_calls_at_once_are_each_decided_and_stand_in_one_session(agent: Ag
 
 def _question(agent: Agent) -> dict[str, Any]:
     """What waits for a person, once it does."""
-    for _ in range(200):
-        if found := agent.assent("approvals"):
+    ends = time.monotonic() + PATIENCE_S
+    while time.monotonic() < ends:
+        found = agent.assent("approvals")
+        if found and isinstance(
+            found, list
+        ):  # an error is told as an object: before the first run nothing is there to be read
             return dict(found[0])
         time.sleep(0.05)
     raise AssertionError("nobody was asked")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import msgspec
 import pytest
+
+from assent.spec.values.typed import decode
 
 ASKED = """
 import sys, threading
@@ -45,3 +48,8 @@ def test_two_that_are_first_to_ask_for_a_type_end_no_process(asking: str, clean_
     """By msgspec alone it ends with SIGSEGV: both look at the same type for the first time."""
     ended = subprocess.run([sys.executable, "-c", ASKED % asking], env=clean_env, check=False)
     assert ended.returncode == 0
+
+
+def test_what_is_nested_too_deeply_is_no_text_of_the_type() -> None:
+    with pytest.raises(msgspec.DecodeError, match="nested too deeply"):
+        decode("[" * 100_000)

@@ -114,13 +114,17 @@ def test_only_what_is_asked_for_is_waited_for_and_told() -> None:
     assert routes == [Route("b", WAITED, is_late=False)]
 
 
+def gone(*_: object) -> None:
+    raise InputError("X", "gone")
+
+
 def test_what_could_not_be_read_is_told_once_and_then_read_again() -> None:
     store = SlowStore("ours", {"a": {"x.md": "quartz"}, "b": {"x.md": "marble"}})
     own = views({"a": WAITED})
-    whole, store.pieces = store.pieces, lambda *_: (_ for _ in ()).throw(InputError("X", "gone"))  # type: ignore[method-assign]
-    with pytest.raises(InputError, match="gone"):
-        routed(own, store, frozenset())
-    store.pieces = whole  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "pieces", gone)
+        with pytest.raises(InputError, match="gone"):
+            routed(own, store, frozenset())
     assert [len(one) for one in routed(own, store, frozenset())[0]] == [1, 1, 0, 0]
 
 

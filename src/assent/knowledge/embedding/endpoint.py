@@ -65,7 +65,7 @@ def vectors_in(answer: bytes, *, count: int, size: int) -> NDArray[np.float32]:
     """The vectors of an answer, in the order of the texts that were sent, each of length 1."""
     try:
         data = decode(answer, _Answer).data
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         raise _invalid(f"is not one with embeddings: {error}") from None
     if sorted(one.index for one in data) != [*range(count)]:
         raise _invalid(f"must have one embedding for each of {count} texts, and has {len(data)}")

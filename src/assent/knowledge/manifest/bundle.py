@@ -16,7 +16,7 @@ import msgspec
 from assent.errors import InputError
 from assent.knowledge.chunks import LeftOut
 from assent.knowledge.manifest.tree import Cut, Line, Listed, file_leaf, root_of_files
-from assent.spec.values.typed import decoder
+from assent.spec.values.typed import decode
 
 
 class _OfFile(msgspec.Struct, frozen=True, tag_field="is", tag="file", forbid_unknown_fields=True):
@@ -49,7 +49,6 @@ class _OfHidden(msgspec.Struct, frozen=True, tag_field="is", tag="hidden", forbi
 
 _Any: TypeAlias = _OfFile | _OfChunk | _OfLeftOut | _OfHidden
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = decoder(_Any)
 
 
 class Counts(NamedTuple):
@@ -90,7 +89,7 @@ def checked_bundle(lines: Iterable[bytes]) -> Counts:
         nonlocal number
         for line in lines:
             number += 1
-            yield _DECODER.decode(line)
+            yield decode(line, _Any)
 
     rest = decoded()
     try:
@@ -99,7 +98,7 @@ def checked_bundle(lines: Iterable[bytes]) -> Counts:
             hidden += isinstance(one, _OfHidden)
             if isinstance(one, _OfFile):
                 files, chunks = files + 1, chunks + one.chunks
-    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(
             "KNOWLEDGE_MANIFEST_INVALID",
             f"this is not what was exported, in line {number}: {error}",

@@ -183,7 +183,7 @@ def read(document: bytes) -> list[Line]:
         first, *rest = document.splitlines()
         header = decode(first, _Header)
         lines = [_line(decode(one, _Any)) for one in rest]
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+    except ValueError as error:
         raise InputError("KNOWLEDGE_MANIFEST_INVALID", f"this is not a manifest: {error}") from None
     if header.manifest != MANIFEST_VERSION or write(lines) != document:
         raise InputError(

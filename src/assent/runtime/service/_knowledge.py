@@ -87,7 +87,7 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
     try:
         said = decode(text, answers.KnowledgeProof)
         outcome = decode(said.outcome, _Outcome)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise malformed(_WHAT, error) from None
     its = _proof_in(said.manifest)
     entry = verified(said, key, ROOTS, "an act that made a root")

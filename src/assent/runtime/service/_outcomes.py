@@ -34,7 +34,7 @@ def kind_of(text: str) -> str:
     """What a proof is of that is a document: `finding`, `knowledge`, or something of a later release."""
     try:
         return decode(text, _Kind).kind
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise malformed("a finding or a chunk", error) from None
 
 

@@ -6,7 +6,7 @@ comes in between ends the process (0.22). So each type is looked at once, behind
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -14,7 +14,8 @@ import msgspec
 T = TypeVar("T")
 Text: TypeAlias = "bytes | bytearray | memoryview | str"
 
-_LOOKING: Final = Lock()
+_LOOKING: Final = RLock()
+"""To look at annotations may import what makes a decoder of its own."""
 _seen: Final = set[object]()
 
 
@@ -52,7 +53,10 @@ def decode(data: Text, kind: Any = Any) -> Any:
     """A text of JSON, as a type where one is given. `msgspec.DecodeError` where it is none, or does not fit."""
     if kind not in _seen:
         _look(kind)
-    return msgspec.json.decode(data, type=kind)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except RecursionError:
+        raise msgspec.DecodeError("it is nested too deeply") from None
 
 
 @overload

@@ -152,7 +152,7 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, Any]:  # `Any`: the findin
         )
         if its is None:
             raise ValueError("its line is that of no finding")  # noqa: TRY301 - told as all that is malformed
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise malformed("a finding", error) from None
     entry = verified(said, key, DATASETS, "an import or a scan")
     require(

@@ -4,9 +4,9 @@
 
 The sources are Python's standard library and the installed packages. Stages are CPU time of one process; the whole is by the
 clock, and in CPU time of the process that reads, indexes words and writes: the workers' is that of cleaning and cutting. The
-million are made up as in `knowledge_search`, in pieces as the product makes them: 50 of words, and 500 of vectors; they are
-opened and asked by a process of its own, with postings and vectors read from the store, and the vectors joined as the product
-joins them. `--quick` has 4 MB and 50 000 chunks.
+million are made up as in `knowledge_search`, in 50 pieces of words and 500 of vectors that are put together as in the product;
+they are opened and asked by a process of its own, with postings and vectors read from the store. `--quick` has 4 MB and 50 000
+chunks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is loaded
 import numpy as np
 
 from assent.capabilities.knowledge import Library, control_of
+from assent.capabilities.knowledge._merging import merge
+from assent.capabilities.knowledge._models import in_order
 from assent.capabilities.knowledge._preparing import Prepared
+from assent.invocation import CancelToken
 from assent.knowledge import lexical, vectors
 from assent.knowledge.asking import Meaning, Part, Told, View
 from assent.knowledge.chunks import Planned, left_out, plan_file
@@ -51,6 +54,7 @@ BYTES_MAX: Final = 32 << 20
 PIECES: Final = 50
 VECTORS_AT_ONCE: Final = 2_048
 REPOSITORY: Final = "workspace"
+MODEL: Final = "made up"
 
 
 def measure(folder: Path, *, quick: bool) -> _part.Part:
@@ -232,10 +236,11 @@ def _million(texts: list[tuple[str, str, bytes]], folder: Path) -> None:
             counts = np.bincount(np.arange(len(texts)) // 20)
             for begin in range(0, len(texts), VECTORS_AT_ONCE):
                 chunks = np.arange(begin, min(begin + VECTORS_AT_ONCE, len(texts)), dtype=np.uint32)
-                made = vectors.segment_of("made up", near.drawn(len(chunks)), chunks)
+                made = vectors.segment_of(MODEL, near.drawn(len(chunks)), chunks)
                 run.put_piece("vectors", f"{piece}/{begin}", vectors.parts_of(made, counts), rows)
             run.save()
         run.commit()
+    merge(store, REPOSITORY, MODEL, CancelToken())
     store.close()
 
 
@@ -248,11 +253,11 @@ def asked(place: str) -> None:
     held = {each.row: each for each in store.files(REPOSITORY)}
     near: dict[str, list[vectors.Segment]] = {}
     for one in store.pieces(REPOSITORY, "vectors"):
-        found_there = vectors.stored(one, "made up")
+        found_there = vectors.stored(one, MODEL)
         assert found_there is not None
         near.setdefault(one.name.partition("/")[0], []).append(found_there)
     parts, rows = [], []
-    for words in store.pieces(REPOSITORY, "lexical"):
+    for words in in_order(store.pieces(REPOSITORY, "lexical")):
         segment = lexical.StoredSegment(words)
         files = [held[int(row)] for row in words.rows]
         parts.append(
@@ -278,7 +283,7 @@ def asked(place: str) -> None:
         "opened, processor s": process_time() - began,
         "opened, MB": (peak_memory_kib() - before) / 1024,
     }
-    meanings = [Meaning("made up", one) for one in _Vectors().drawn(len(questions))]
+    meanings = [Meaning(MODEL, one) for one in _Vectors().drawn(len(questions))]
 
     def ask(at: int, *, has_meaning: bool) -> None:
         view.ask(questions[at], limit=LIMIT, meaning=meanings[at] if has_meaning else None)

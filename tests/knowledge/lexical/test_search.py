@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from assent.knowledge.lexical import Entry, Joined, Ranked, Seen, Segment, Terms, search, segment_of, terms_in
+from assent.knowledge.lexical import (
+    Entry,
+    Joined,
+    Ranked,
+    Seen,
+    Segment,
+    Terms,
+    merged,
+    parts_of,
+    search,
+    segment_of,
+    terms_in,
+)
 from assent.knowledge.lexical.index import is_test
 
 WORDS = ["alpha", "beta", "gamma", "getAlpha", "beta_gammas", "delta"]
@@ -44,6 +56,16 @@ def in_parts(
 )
 def test_words_are_taken_apart(text: str, terms: str) -> None:
     assert [term.decode() for term in terms_in(text.encode())] == terms.split()
+
+
+@given(st.lists(st.lists(st.lists(st.sampled_from(WORDS), max_size=6), max_size=4), min_size=1, max_size=4))
+def test_merged_segments_are_as_if_all_had_been_indexed_at_once(files: list[list[list[str]]]) -> None:
+    every = [[(" ".join(words), "", str(at)) for words in chunks] for at, chunks in enumerate(files)]
+    one, other = (
+        merged([indexed(*each) for each in every]),
+        indexed(*(entry for each in every for entry in each)),
+    )
+    assert parts_of(one) == parts_of(other)
 
 
 def test_numbers_are_given_anew_when_too_many_words_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

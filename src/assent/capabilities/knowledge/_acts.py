@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from assent.capabilities.knowledge._library import WHOLE, Indexed, Library, with_archives
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.capabilities.knowledge._views import Route as Routed
-from assent.errors import AssentError, InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError, WorldError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.chunks import LeftOut, all_languages
@@ -287,7 +287,6 @@ def search(context: LocalContext, parameters: Question) -> Hits:
             path="languages",
             hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
         )
-    view, routes = library.routed(roles, parameters.repositories)
     where = Where(
         parameters.paths,
         parameters.languages,
@@ -297,7 +296,16 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     )
     faults: list[AssentError] = []
     meaning = library.models.meaning(parameters.query, context, faults.append)
-    found = view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where)
+
+    def asked() -> tuple[list[Found], list[Routed]]:
+        view, routes = library.routed(roles, parameters.repositories)
+        return view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where), routes
+
+    try:
+        found, routes = asked()
+    except WorldError:
+        # What it read was forgotten meanwhile, or put together with more.
+        found, routes = asked()
     wanted = parameters.repositories or library.repositories
     return Hits(
         hits=tuple(map(_hit, found)),

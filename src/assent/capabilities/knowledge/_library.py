@@ -16,6 +16,7 @@ import msgspec
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._archives import ArchiveMembers, Quota
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
+from assent.capabilities.knowledge._merging import merge
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
 from assent.capabilities.knowledge._views import Route, Views
 from assent.capabilities.knowledge.area import WHOLE
@@ -263,6 +264,7 @@ class Library:
         and nothing of it is seen; a call of `context` that is cancelled ends the reading of an archive before that. `tell` is
         told now and then how many files were looked at, of how many, and that in words. Then, when what changed can be found
         already, its vectors are made: see `Models.make` for `told`. A model behind an endpoint is asked within that call.
+        At last small pieces of the index are put together.
         """
         self.folder_of(repository)
         is_first = {*self.store.repositories()} <= {MODELS}
@@ -319,6 +321,7 @@ class Library:
             resumed = run.resumed
         faults: list[AssentError] = []
         unmade = self.models.make(repository, told, context, faults.append)
+        merge(self.store, repository, "" if model is None else model.model, cancel)
         files = [one for one in self.store.files(repository) if not one.because]
         chunks = sum(one.chunks for one in files)
         return Indexed(

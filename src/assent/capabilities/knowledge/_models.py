@@ -7,7 +7,7 @@ taking another model is a generation as everything else, and can be taken back. 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -189,7 +189,7 @@ class Models:
         until then is kept, and the next call makes the others. So it is where the model `failed` and that is told.
         """
         store, model = self._store(), self.embedder(context)
-        found, useless = _segments(store, repository, "" if model is None else model.model)
+        found, useless = segments_of(store, repository, "" if model is None else model.model)
         if useless:
             with store.index(repository) as run:
                 for piece in useless:
@@ -197,14 +197,15 @@ class Models:
                 run.commit("derived")
         if model is None:
             return 0
-        todo = [
-            (piece, chunks)
-            for piece in reversed(store.pieces(repository, LEXICAL))
-            for chunks in self._missing(repository, piece, found.get(piece.name, []))
-        ]
-        missing, made = sum(len(chunks) for _, chunks in todo), 0
-        # What was compacted or forgotten meanwhile is nothing to have vectors of: the next call looks again.
+        missing = made = 0
+        # What was compacted, forgotten or put together meanwhile is nothing to have vectors of: the next call looks again.
         with suppress(_StaleError):
+            todo = [
+                (piece, chunks)
+                for piece in reversed(in_order(store.pieces(repository, LEXICAL)))
+                for chunks in self._missing(repository, piece, [one for _, one in found.get(piece.name, [])])
+            ]
+            missing = sum(len(chunks) for _, chunks in todo)
             for piece, chunks in todo:
                 embed = partial(_embedded, model, failed=failed)
                 vectors = self._vectors(
@@ -302,8 +303,8 @@ def vectors_of(store: Store, repository: str) -> dict[str, tuple[Segment, ...]]:
     kept = _kept(store)
     if kept is None:
         return {}
-    segments, _ = _segments(store, repository, kept.record.digest)
-    return {name: (joined(each),) for name, each in segments.items()}
+    segments, _ = segments_of(store, repository, kept.record.digest)
+    return {name: (joined([one for _, one in each]),) for name, each in segments.items()}
 
 
 def _kept(store: Store) -> Kept | None:
@@ -315,17 +316,24 @@ def _kept(store: Store) -> Kept | None:
     return None
 
 
-def _segments(store: Store, repository: str, model: str) -> tuple[dict[str, list[Segment]], list[Piece]]:
-    """What fits a piece of words that is there, and what is of no use any more."""
+def in_order(words: Iterable[Piece]) -> list[Piece]:
+    """Pieces of words in the order in which their files were indexed: what is put together comes last in the store."""
+    return sorted(words, key=lambda one: int(one.rows[0]))
+
+
+def segments_of(
+    store: Store, repository: str, model: str
+) -> tuple[dict[str, list[tuple[Piece, Segment]]], list[Piece]]:
+    """What fits a piece of words that is there, by its name, and what is of no use any more."""
     from assent.knowledge.vectors import stored
 
     words = {one.name for one in store.pieces(repository, LEXICAL)}
-    found: dict[str, list[Segment]] = {}
+    found: dict[str, list[tuple[Piece, Segment]]] = {}
     useless: list[Piece] = []
     for piece in store.pieces(repository, VECTORS):
         name, segment = piece.name.rpartition("/")[0], stored(piece, model)
         if name in words and segment is not None:
-            found.setdefault(name, []).append(segment)
+            found.setdefault(name, []).append((piece, segment))
         else:
             useless.append(piece)
     return found, useless
@@ -360,4 +368,7 @@ def _files_of(piece: Piece) -> NDArray[np.uint32]:
     """The file of each chunk of a piece of words."""
     import numpy as np
 
-    return np.frombuffer(piece.read("files"), "<u4")
+    try:
+        return np.frombuffer(piece.read("files"), "<u4")
+    except WorldError as error:
+        raise _StaleError from error

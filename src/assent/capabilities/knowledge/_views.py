@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from assent.capabilities.knowledge._models import LEXICAL, vectors_of
+from assent.capabilities.knowledge._models import LEXICAL, in_order, vectors_of
 
 if TYPE_CHECKING:
     from assent.knowledge.asking import Part, Told, View
@@ -135,7 +135,7 @@ class Views:
         told = {row: one for row, one in held.items() if one.label or one.marks}
         return [
             (piece, _part(name, piece, held, rows)._replace(vectors=near.get(piece.name, ())), told)
-            for piece in store.pieces(name, LEXICAL)
+            for piece in in_order(store.pieces(name, LEXICAL))
         ]
 
     def _joined(self, asker: _Asker, store: Store, done: Mapping[str, Future[_Read]]) -> View:

@@ -7,10 +7,11 @@ from assent.knowledge.lexical.index import (
     Joined,
     Searched,
     Segment,
+    merged,
     segment_of,
 )
 from assent.knowledge.lexical.search import Asked, Ranked, Seen, asked, search
-from assent.knowledge.lexical.stored import StoredSegment, parts_of, without
+from assent.knowledge.lexical.stored import StoredSegment, loaded, parts_of, without
 from assent.knowledge.lexical.terms import TERMS_VERSION, Terms, terms_in
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "StoredSegment",
     "Terms",
     "asked",
+    "loaded",
+    "merged",
     "parts_of",
     "search",
     "segment_of",

@@ -131,6 +131,26 @@ class Joined:
         ]
 
 
+def merged(segments: Sequence[Segment]) -> Segment:
+    """Segments as one that is what it would be had all been indexed at once, one after the other; copies their postings."""
+    terms = np.unique(np.concatenate([one.terms for one in segments]))
+    places = [np.searchsorted(terms, one.terms) for one in segments]
+    counts = np.zeros(len(terms), np.int64)
+    for one, at in zip(segments, places, strict=True):
+        counts[at] += np.diff(one.begins)
+    begins = np.cumsum([0, *counts])
+    chunks, weights = np.empty(begins[-1], np.uint32), np.empty(begins[-1], np.uint8)
+    joined, ends = Joined(segments), begins[:-1].copy()
+    for one, at, first in zip(segments, places, joined.begins, strict=False):
+        often = np.diff(one.begins)
+        to = np.repeat(ends[at] - one.begins[:-1], often) + np.arange(len(one.chunks))
+        chunks[to], weights[to] = one.chunks + np.uint32(first), one.weights
+        ends[at] += often
+    return Segment(
+        terms, begins, chunks, weights, joined.lengths, joined.files, tuple(joined.paths), joined.tests
+    )
+
+
 class Gathering:
     """Chunks as they come, on their way into one segment; meanwhile each of their terms takes 4 bytes, and no text is kept."""
 

@@ -69,22 +69,28 @@ class StoredSegment:
         ]
 
 
+def loaded(parts: Parts) -> Segment:
+    """A stored segment, with all its postings."""
+    own = StoredSegment(parts)
+    chunks, weights = _array(parts, "chunks"), _array(parts, "weights")
+    return Segment(own.terms, own.begins, chunks, weights, own.lengths, own.files, own.paths, own.tests)
+
+
 def without(parts: Parts, keep: NDArray[np.bool_]) -> dict[str, bytes]:
     """A stored segment without some of its files (`True`: it stays), as if they had never been indexed with the others."""
-    stored = StoredSegment(parts)
-    chunks, weights = _array(parts, "chunks"), _array(parts, "weights")
+    stored = loaded(parts)
     terms = np.repeat(np.arange(len(stored.terms)), np.diff(stored.begins))
     staying = keep[stored.files]
-    posted = staying[chunks]
+    posted = staying[stored.chunks]
     used, begins = np.unique(terms[posted], return_index=True)
-    chunks = (np.cumsum(staying) - 1)[chunks[posted]]
+    chunks = (np.cumsum(staying) - 1)[stored.chunks[posted]]
     paths = tuple(path for path, is_kept in zip(stored.paths, keep, strict=True) if is_kept)
     return parts_of(
         Segment(
             terms=stored.terms[used],
             begins=np.append(begins, len(chunks)).astype(np.int64),
             chunks=chunks.astype(np.uint32),
-            weights=weights[posted],
+            weights=stored.weights[posted],
             lengths=stored.lengths[staying],
             files=(np.cumsum(keep) - 1)[stored.files[staying]].astype(np.uint32),
             paths=paths,

@@ -550,6 +550,9 @@ class MemoryStore:
         """Have all of a run seen; for runs alone."""
         root = workspace_root((one.path, one.leaf) for one in self.files_of(owner))
         done = self._committed(owner.known, kind, root)
+        if kind == "derived":
+            # Nothing can take it back, so what it replaced is needed no more.
+            self._remove_pieces("repository = ? AND died = ?", (owner.known, owner.born))
         FAILPOINTS.hit("knowledge.before")
         self._ask("COMMIT")
         FAILPOINTS.hit("knowledge.after")

@@ -96,7 +96,7 @@ class Piece(Protocol):
         """The names of its parts, and their bytes."""
 
     def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
-        """Bytes of a part; only what is asked for is read. `WorldError` `KNOWLEDGE_STALE` after a compaction."""
+        """Bytes of a part; only what is asked for is read. `WorldError` `KNOWLEDGE_STALE` when it was replaced."""
 
     def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """Bytes of parts, each from one place up to another: all read at once."""
@@ -149,7 +149,8 @@ class Run(Protocol):
     def commit(self, kind: Literal["index", "derived"] = "index") -> Generation:
         """Make all of it seen. Leaving without is as if nothing had been written.
 
-        `derived`: nothing but pieces was put, made of what is there. The repository is as it was, and so is what can be undone.
+        `derived`: nothing but pieces was put, made of what is there. The repository is as it was, and so is what can be undone;
+        pieces that it replaced are gone at once.
         """
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from assent import Runtime
 from assent.capabilities.knowledge import _acts
@@ -139,7 +140,6 @@ async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -
 
 
 async def test_encryption_is_switched_by_name_and_by_making_the_store_anew(tmp_path: Path) -> None:
-    """The steps of `golden/security/encryption-toggle.trace`, each on the ledger."""
     outputs: list[Any] = []
     for said, header in (("", None), ('encryption = "off"', b"SQLite format 3\0"), ("", None)):
         work = workspace_of(tmp_path, said)
@@ -167,6 +167,25 @@ async def test_encryption_is_switched_by_name_and_by_making_the_store_anew(tmp_p
         ("off", False),
         ("on", True),
     ]
+
+
+async def test_the_sample_of_an_encryption_toggle_is_done_and_each_step_is_on_the_ledger(
+    tmp_path: Path, samples: Path
+) -> None:
+    """What `encryption-toggle.trace` tells (enabled, verified, its key rotated), as acts of this product (issue 15)."""
+    acts = {"enable": "index", "verify": "verify", "rotate-key": "rotate_key"}
+    trace = yaml.safe_load((samples / "embednexus/golden/security/encryption-toggle.trace").read_text())
+    steps = [f"knowledge.{acts[one['action']]}" for one in trace["sequence"]]
+    assert len(steps) == len(acts)
+    async with Runtime.open(workspace=workspace_of(tmp_path)) as rt:
+        for step in steps:
+            assert (await rt.call(step, principal=ADA)).error is None, step
+        assert [(run.capability, run.status) for run in (await rt.runs()).runs] == [
+            (step, "succeeded") for step in steps
+        ]
+        status: Any = (await rt.call("knowledge.status", principal=ADA)).outputs
+        assert {"enabled": "on"}[trace["state"]] == status["encryption"]
+        assert await found(rt) == 1
 
 
 def test_encryption_that_is_off_is_said(

@@ -1,4 +1,4 @@
-"""An endpoint gives a vector for each text, or is refused."""
+"""An endpoint gives a vector for each text, or is refused (CHECKLIST B 84)."""
 
 from __future__ import annotations
 
@@ -86,3 +86,9 @@ def test_an_answer_that_is_none_is_refused(body: bytes, code: str) -> None:
     with pytest.raises(AssentError) as refused:
         vectors_in(body, count=2, size=2)
     assert refused.value.code == code
+
+
+def test_vectors_without_components_are_refused() -> None:
+    """As many as there are texts, of as many components as are expected, and still none that could be compared."""
+    with pytest.raises(AssentError, match="KNOWLEDGE_VECTOR_INVALID"):
+        vectors_in(answer([], []), count=2, size=0)

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from assent import Runtime
 from assent.capabilities.knowledge import Library, _merging
-from assent.capabilities.knowledge._merging import BYTES_MAX, FEW, due
+from assent.capabilities.knowledge._merging import BYTES_MAX, FEW, due, merge
 from assent.capabilities.knowledge._models import LEXICAL, VECTORS, rewriters
+from assent.invocation import CancelToken
+from assent.knowledge.lexical import Entry, Terms, parts_of, segment_of
+from assent.knowledge.store import MemoryStore
 from tests.support.encoder import tiny_model
+from tests.support.knowledge import put
 from tests.support.knowledge_places import called
 
 CONFIG = """\
@@ -133,3 +137,22 @@ async def test_a_search_under_whose_hands_pieces_go_looks_again(
         await called(rt, "index", repository="all")
         assert [one["path"] for one in await asked(rt)] == ["src/1.txt"]
     assert len(views) == 2
+
+
+def test_where_somebody_else_writes_it_is_left_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assent.knowledge.store._rows.BUSY_S", 0.05)
+    monkeypatch.setattr(_merging, "FEW", 2)
+    store = MemoryStore("tenant", now_ms=lambda: 0)
+    with store.index("repo") as run:
+        for path in ("a.txt", "b.txt"):
+            segment = segment_of([Entry(b"w1 w2", "", path)], Terms())
+            run.put_piece(LEXICAL, path, parts_of(segment), [put(run, path, b"w1 w2")])
+        run.commit()
+
+    def count() -> int:
+        merge(store, "repo", "", CancelToken())
+        return len(store.pieces("repo", LEXICAL))
+
+    with store.index("other"):
+        assert count() == 2
+    assert count() == 1

@@ -92,6 +92,7 @@ def test_two_hidden_neighbours_cannot_be_given_as_one() -> None:
         ([LINES[3].replace(b'"leaf":"', b'"leaf":"x')], 1),
         ([LINES[3].replace(b'"leaf":"', b'"leaf":" ')], 1),
         ([LINES[3].replace(b'"}', b'\\n"}')], 1),
+        ([LINES[3].replace(b'"hidden"', b'"hidden 2"')], 1),  # of a later version (CHECKLIST B 92)
     ],
 )
 def test_where_it_is_wrong_is_told(lines: list[bytes], number: int) -> None:

@@ -6,13 +6,14 @@ They stay in the order in which they were indexed, so that a search answers as b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent.capabilities.knowledge._models import LEXICAL, VECTORS, in_order, segments_of
+from assent.errors import WorldError
 
 if TYPE_CHECKING:
     from assent.invocation import CancelToken
-    from assent.knowledge.store import Piece, Store
+    from assent.knowledge.store import Piece, Run, Store
     from assent.knowledge.vectors import Segment
 
 FEW: Final = 8
@@ -20,11 +21,24 @@ FEW: Final = 8
 BYTES_MAX: Final = 128 << 20
 """What is put together at once; it takes some four times as much memory meanwhile. A piece of half of it is large enough."""
 
+_Vectors: TypeAlias = "list[tuple[Piece, Segment]]"
+
 
 def merge(store: Store, repository: str, model: str, cancel: CancelToken) -> None:
-    """Put pieces of a repository together until they are few. `model`: the digest of the one whose vectors are kept."""
-    while not cancel.is_cancelled and _merged(store, repository, model):
-        pass
+    """Put pieces of a repository together until they are few. `model`: the digest of the one whose vectors are kept.
+
+    Where somebody else writes for long it is left for a later run.
+    """
+    while not cancel.is_cancelled and _chosen(store, repository, model) is not None:
+        try:
+            with store.index(repository) as run:
+                # Once more: whoever wrote before may have done it, and nobody does now.
+                if (chosen := _chosen(store, repository, model)) is not None:
+                    _put_together(run, *chosen)
+        except WorldError as error:
+            if error.code != "STORAGE_BUSY":
+                raise
+            return
 
 
 def due(sizes: Sequence[int]) -> slice:
@@ -46,54 +60,51 @@ def due(sizes: Sequence[int]) -> slice:
     return slice(0)
 
 
-def _merged(store: Store, repository: str, model: str) -> bool:
+def _chosen(store: Store, repository: str, model: str) -> tuple[list[Piece], _Vectors] | None:
+    """Pieces of words, and those of their vectors, that are due; of one piece of words those of its vectors alone."""
+    words = in_order(store.pieces(repository, LEXICAL))
+    near, _ = segments_of(store, repository, model)
+    of_words = [near.get(one.name, []) for one in words]
+    sizes = [
+        _size(piece) + sum(_size(one) for one, _ in own) for piece, own in zip(words, of_words, strict=True)
+    ]
+    some = due(sizes)
+    if some.stop:
+        return words[some], [one for own in of_words[some] for one in own]
+    for piece, own in zip(words, of_words, strict=True):
+        several = due([_size(one) for one, _ in own])
+        if several.stop:
+            return [piece], own[several]
+    return None
+
+
+def _put_together(run: Run, words: list[Piece], near: _Vectors) -> None:
     import numpy as np
 
     from assent.knowledge import lexical, vectors
 
-    with store.index(repository) as run:
-        words = in_order(store.pieces(repository, LEXICAL))
-        near, _ = segments_of(store, repository, model)
-        of_words = [near.get(one.name, []) for one in words]
-        some = due([_size(piece, own) for piece, own in zip(words, of_words, strict=True)])
-        replaced = [one for each in of_words[some] for one in each]
-        if not some.stop:
-            for at, own in enumerate(of_words):
-                # All of one piece of words, or those that were made one after the other.
-                several = due([_size(piece) for piece, _ in own])
-                if several.stop:
-                    some, replaced = slice(at, at + 1), own[several]
-                    break
-            else:
-                return False
-        segments = [lexical.StoredSegment(one) for one in words[some]]
-        begins = dict(
-            zip(
-                (one.name for one in words[some]),
-                np.cumsum([0, *(len(one.files) for one in segments)]).tolist(),
-                strict=False,
-            )
-        )
-        rows = np.concatenate([one.rows for one in words[some]])
+    segments = [lexical.StoredSegment(one) for one in words]
+    begins = np.cumsum([0, *(len(one.files) for one in segments)]).tolist()
+    begin_of = {piece.name: begin for piece, begin in zip(words, begins, strict=False)}
+    rows = np.concatenate([one.rows for one in words])
+    name = words[0].name
+    if len(words) > 1:
+        parts = lexical.parts_of(lexical.merged([lexical.loaded(one) for one in words]))
+        for piece in words:
+            run.remove_piece(LEXICAL, piece.name)
+        run.put_piece(LEXICAL, name, parts, rows)
+    if near:
         counts = np.concatenate([np.bincount(one.files, minlength=len(one.paths)) for one in segments])
-        name = words[some][0].name
-        if len(segments) > 1:
-            parts = lexical.parts_of(lexical.merged([lexical.loaded(one) for one in words[some]]))
-            for piece in words[some]:
-                run.remove_piece(LEXICAL, piece.name)
-            run.put_piece(LEXICAL, name, parts, rows)
-        if replaced:
-            moved = [
-                segment._replace(chunks=segment.chunks + np.uint32(begins[piece.name.rpartition("/")[0]]))
-                for piece, segment in replaced
-            ]
-            for piece, _ in replaced:
-                run.remove_piece(VECTORS, piece.name)
-            last = replaced[-1][0].name.rpartition("/")[2]
-            run.put_piece(VECTORS, f"{name}/{last}", vectors.parts_of(vectors.joined(moved), counts), rows)
-        run.commit("derived")
-        return True
+        moved = [
+            segment._replace(chunks=segment.chunks + np.uint32(begin_of[piece.name.rpartition("/")[0]]))
+            for piece, segment in near
+        ]
+        for piece, _ in near:
+            run.remove_piece(VECTORS, piece.name)
+        last = near[-1][0].name.rpartition("/")[2]
+        run.put_piece(VECTORS, f"{name}/{last}", vectors.parts_of(vectors.joined(moved), counts), rows)
+    run.commit("derived")
 
 
-def _size(piece: Piece, beside: Sequence[tuple[Piece, Segment]] = ()) -> int:
-    return sum(piece.parts.values()) + sum(_size(one) for one, _ in beside)
+def _size(piece: Piece) -> int:
+    return sum(piece.parts.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, Final
 from sqlcipher3 import dbapi2 as sqlcipher
 
 from assent.errors import InputError, WorldError
+from assent.knowledge.store._faults import storage_failed
 
 PAGE_BYTES: Final = 16_384
 """A third less time for large records than pages of 4096, and hardly more for small ones."""
@@ -48,7 +50,15 @@ CREATE TABLE events (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 """The schema, step by step; one that was released is never changed."""
 
 _BUSY: Final = ("locked", "busy")
-_FULL: Final = "disk is full"
+_REFUSED: Final = (
+    sqlcipher.SQLITE_FULL,
+    sqlcipher.SQLITE_IOERR,
+    sqlcipher.SQLITE_READONLY,
+    sqlcipher.SQLITE_CANTOPEN,
+)
+"""What says nothing of what stands in the file."""
+_PUT_THERE: Final = (errno.ELOOP, errno.EISDIR)
+"""A link or a folder, in the place of the file."""
 
 
 class DamagedError(InputError):
@@ -61,11 +71,12 @@ class Database:
     def __init__(self, path: Path | None, key: bytes | None, guard: RLock | None = None) -> None:
         self._guard = RLock() if guard is None else guard
         self._path = path
+        self.key: Final = key
         if path is not None:
             try:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             except OSError as error:
-                raise self._failed(str(error.strerror)) from error
+                raise self._failed(error) from error
         with self._told():
             self._db: Any = sqlcipher.connect(  # `Any`: the library has no types
                 ":memory:" if path is None else str(path),
@@ -157,10 +168,10 @@ class Database:
         except sqlcipher.ProgrammingError:
             raise InputError("KNOWLEDGE_STORE_CLOSED", "the store was closed") from None
         except sqlcipher.DatabaseError as error:
-            raise self._failed(str(error)) from error
+            raise self._failed(error) from error
 
-    def _failed(self, cause: str) -> InputError | WorldError:
-        path = str(self._path)
+    def _failed(self, error: Exception) -> InputError | WorldError:
+        cause, path = getattr(error, "strerror", None) or str(error), str(self._path)
         if any(one in cause for one in _BUSY):
             return WorldError(
                 "STORAGE_BUSY",
@@ -168,13 +179,10 @@ class Database:
                 path=path,
                 hint="end the program that has the file open and try again",
             )
-        if _FULL in cause:
-            return WorldError(
-                "DISK_FULL",
-                "the disk that holds the store of knowledge is full",
-                path=path,
-                hint="free some space",
-            )
+        if getattr(error, "sqlite_errorcode", None) in _REFUSED or (
+            isinstance(error, OSError) and error.errno not in _PUT_THERE
+        ):
+            return storage_failed(self._path, error)
         return DamagedError(
             "KNOWLEDGE_STORE_DAMAGED",
             "the store of knowledge can't be read: it was cut, or changed by something else",

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from assent.errors import InputError, WorldError
 from assent.failpoints import FAILPOINTS
 from assent.knowledge.store._database import STEPS, DamagedError, Database
+from assent.knowledge.store._faults import storage_failed, told
 from assent.knowledge.store._rows import NOBODY, MemoryStore, checked_name, place_of
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.knowledge.store.keys import KeyRing, KeySource
@@ -62,14 +63,16 @@ class _Place(NamedTuple):
     @classmethod
     def of(cls, folder: Path, tenant: str) -> _Place:
         digest = digest_of(checked_name(tenant, "tenant"))
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with told(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = digest.hex()[:32]
         return cls(digest, *(folder / f"{name}.{ending}" for ending in ("db", "keys", "lock")))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """No other writer is in here, of whatever process."""
-        held = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with told(self.lock):
+            held = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             tries = 0
             while not _is_locked(held):
@@ -191,6 +194,10 @@ class SqlCipherStore(MemoryStore):
                 return Database(self._place.store, key + self._salt, self._guard)
         return Database(self._place.store, last + self._salt, self._guard)
 
+    def _reconnect(self, ring: KeyRing) -> None:
+        before, self._db = self._db, self._connected(ring)
+        before.close()
+
     def _require_header(self, header: bytes) -> bool:
         """Whether there is a file with anything in it; it must begin as it should."""
         try:
@@ -198,6 +205,8 @@ class SqlCipherStore(MemoryStore):
                 found = file.read(16)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise storage_failed(self._place.store, error) from error
         if found in (b"", header):
             return bool(found)
         if len(found) < 16:
@@ -232,8 +241,7 @@ class SqlCipherStore(MemoryStore):
             if self._ring is None or not (self._ring.reload() or (fails and self._ring.is_rotating)):
                 return False
             self._sealer = Sealer(self._tenant, self._ring.records, self._new_salt)
-            before, self._db = self._db, self._connected(self._ring)
-            before.close()
+            self._reconnect(self._ring)
             return True
 
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
@@ -328,7 +336,17 @@ class SqlCipherStore(MemoryStore):
 
     def _end_rotation(self, ring: KeyRing) -> None:
         key = ring.file[-1] + self._salt
-        self._ask(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+        with self._guard:
+            # SQLCipher can fail in it without a word: that connection then holds the file, and writes what nothing could read.
+            apart = Database(self._place.store, self._db.key)
+            try:
+                apart.ask(f"PRAGMA rekey = \"x'{key.hex()}'\"")
+            finally:
+                apart.close()
+            self._reconnect(ring)
+        if self._db.key != key:
+            cause = "the key of the pages could not be replaced, which needs as much room as the store takes"
+            raise storage_failed(self._place.store, OSError(cause))
         FAILPOINTS.hit("knowledge.after")
         # Pages that are encrypted with the key of before are in the log until then.
         self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -378,9 +396,10 @@ def erase(
         if keys is not None:
             KeyRing.erase(place.keys, place.tenant, keys)
         FAILPOINTS.hit("knowledge.after")
-        for ending in ("-wal", "-shm", ""):
-            place.store.with_name(place.store.name + ending).unlink(missing_ok=True)
-        place.keys.unlink(missing_ok=True)
+        with told(place.store):
+            for ending in ("-wal", "-shm", ""):
+                place.store.with_name(place.store.name + ending).unlink(missing_ok=True)
+            place.keys.unlink(missing_ok=True)
     return Event(now_ms(), actor, "erase", reason)
 
 

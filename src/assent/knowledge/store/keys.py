@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from assent.errors import InputError
+from assent.knowledge.store._faults import storage_failed, told
 from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class KeyRing:
             return self._path.read_bytes()
         except FileNotFoundError:
             raise _missing("the file of the store's keys is gone") from None
+        except OSError as error:
+            raise storage_failed(self._path, error) from error
 
     def save(self) -> None:
         """Write the file."""
@@ -161,32 +164,47 @@ class KeyRing:
         )
         document = msgspec.json.encode(kept)
         draft = self._path.with_suffix(".keys.new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
-        ) as file:
-            file.write(document)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
-        _flush_folder(self._path.parent)
+        with told(self._path):
+            draft.unlink(missing_ok=True)
+            with os.fdopen(
+                os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+            ) as file:
+                file.write(document)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+            _flush_folder(self._path.parent)
         self._written = document
+
+    @contextmanager
+    def _saved(self) -> Iterator[None]:
+        """What is changed inside is in the file then; where it can't be, nothing was changed.
+
+        With keys that no file has, all that is sealed from then on would be lost with the process.
+        """
+        before = self.master, self.file, self.records, self.recipients
+        try:
+            yield
+            self.save()
+        except BaseException:
+            self.master, self.file, self.records, self.recipients = before
+            raise
 
     def begin_rotation(self) -> None:
         """A new master, and a new key of records and of the file beside the ones of before."""
         before = self.master
-        self.master += 1
-        self._source.keep(self._name(self.master), self._key())
-        self.records[max(self.records) + 1] = self._key()
-        self.file.append(self._key())
-        self.save()
+        with self._saved():
+            self.master += 1
+            self._source.keep(self._name(self.master), self._key())
+            self.records = {**self.records, max(self.records) + 1: self._key()}
+            self.file = [*self.file, self._key()]
         self._source.destroy(self._name(before))
 
     def end_rotation(self) -> None:
         """Keep the last keys alone."""
         last = max(self.records)
-        self.records, self.file = {last: self.records[last]}, self.file[-1:]
-        self.save()
+        with self._saved():
+            self.records, self.file = {last: self.records[last]}, self.file[-1:]
         self._source.destroy(self._name(self.master - 1))  # the process may have been killed before it could
 
     def escrow(self, recipients: Sequence[str]) -> None:
@@ -194,12 +212,8 @@ class KeyRing:
 
         `InputError` `KNOWLEDGE_RECIPIENT_INVALID`.
         """
-        before, self.recipients = self.recipients, [*dict.fromkeys(recipients)]
-        try:
-            self.save()
-        except BaseException:
-            self.recipients = before
-            raise
+        with self._saved():
+            self.recipients = [*dict.fromkeys(recipients)]
 
     @classmethod
     def erase(cls, path: Path, tenant: bytes, source: KeySource) -> None:
@@ -209,8 +223,9 @@ class KeyRing:
             ring.master = _kept(path.read_bytes()).master
         for number in (ring.master - 1, ring.master, ring.master + 1):
             source.destroy(ring._name(number))
-        path.unlink(missing_ok=True)
-        _flush_folder(path.parent)
+        with told(path):
+            path.unlink(missing_ok=True)
+            _flush_folder(path.parent)
 
     def _key(self) -> bytes:
         return self._salt() + self._salt()

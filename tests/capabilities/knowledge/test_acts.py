@@ -264,6 +264,24 @@ async def test_what_is_no_repository_any_more_is_named_to_whoever_may_see_some_o
             )
 
 
+async def test_filters_are_bounded_and_each_counts_once(workspace: Path) -> None:
+    async with Runtime.open(workspace=workspace) as rt:
+        beyond: tuple[dict[str, Json], ...] = (
+            {"paths": ["*"] * 101},
+            {"paths": ["*" * 5_001]},
+            {"languages": ["python"] * 101},
+            {"languages": ["python" * 20]},
+            {"repositories": ["code"] * 101},
+        )
+        for asked in beyond:
+            result = await rt.call("knowledge.search", {"query": QUERY, **asked}, principal=ADA)
+            assert code(result) == "INVALID_INPUT"
+        unknown = {"query": QUERY, "languages": ["python", "cobal", "kobold"]}
+        assert "`cobal`" in str((await rt.call("knowledge.search", unknown, principal=ADA)).error)
+        twice = await called(rt, "search", query=QUERY, repositories=["code", "code"], paths=["*"] * 100)
+        assert twice["not_indexed"] == ["code"]
+
+
 async def test_a_denied_search_is_on_the_record(workspace: Path) -> None:
     no = '  - {id: no, decision: DENY, reason: "for the test", when: {capability: knowledge.search}}\n'
     (workspace / "policy.yaml").write_text(POLICY.replace("rules:\n", f"rules:\n{no}"))

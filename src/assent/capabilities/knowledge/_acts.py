@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
+FILTERS_MAX: Final = 100
+"""Of each sort: every file is held against all of them, and the call is on the record with them."""
+PATTERN_CHARACTERS_MAX: Final = 5_000
+"""Of a pattern of paths."""
 FORGOTTEN_MAX: Final = 10_000
 EXPORTED_BYTES: Final = 4 << 20
 """About so much is exported by one call: whole files."""
@@ -206,11 +210,15 @@ class Question(SpecModel):
 
     query: Annotated[UnkeptText, Field(min_length=1, max_length=QUERY_CHARACTERS_MAX)]
     limit: Annotated[int, Field(ge=1, le=HITS_MAX)] = 10
-    repositories: tuple[RepositoryName, ...] = ()
+    repositories: Annotated[tuple[RepositoryName, ...], Field(max_length=FILTERS_MAX)] = ()
     paths: Annotated[
-        tuple[str, ...], Field(description="patterns, in which `*` stands for any characters, `/` too")
+        tuple[Annotated[str, Field(max_length=PATTERN_CHARACTERS_MAX)], ...],
+        Field(
+            max_length=FILTERS_MAX,
+            description="patterns, in which `*` stands for any characters, `/` too",
+        ),
     ] = ()
-    languages: tuple[str, ...] = ()
+    languages: Annotated[tuple[Annotated[str, Field(max_length=80)], ...], Field(max_length=FILTERS_MAX)] = ()
     since_ms: Annotated[
         int | None, Field(description="files that were changed then or later, in milliseconds since 1970")
     ] = None
@@ -279,14 +287,15 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     indexed = library.store.repositories()
     for name in parameters.repositories:
         library.require(name, roles)
-    for language in {*parameters.languages} - {*all_languages()}:
-        known = all_languages()
-        raise NoEffectError(
-            "INVALID_INPUT",
-            f"no file is of the language `{language[:80]}`",
-            path="languages",
-            hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
-        )
+    known = all_languages()
+    for language in parameters.languages:
+        if language not in known:
+            raise NoEffectError(
+                "INVALID_INPUT",
+                f"no file is of the language `{language}`",
+                path="languages",
+                hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
+            )
     where = Where(
         parameters.paths,
         parameters.languages,
@@ -306,7 +315,7 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     except WorldError:
         # What it read was forgotten meanwhile, or put together with more.
         found, routes = asked()
-    wanted = parameters.repositories or library.repositories
+    wanted = dict.fromkeys(parameters.repositories or library.repositories)
     return Hits(
         hits=tuple(map(_hit, found)),
         words_alone=str(faults[0]) if faults else "",

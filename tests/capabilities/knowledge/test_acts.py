@@ -276,7 +276,7 @@ async def test_filters_are_bounded_and_each_counts_once(workspace: Path) -> None
         for asked in beyond:
             result = await rt.call("knowledge.search", {"query": QUERY, **asked}, principal=ADA)
             assert code(result) == "INVALID_INPUT"
-        unknown = {"query": QUERY, "languages": ["python", "cobal", "kobold"]}
+        unknown: dict[str, Json] = {"query": QUERY, "languages": ["python", "cobal", "kobold"]}
         assert "`cobal`" in str((await rt.call("knowledge.search", unknown, principal=ADA)).error)
         twice = await called(rt, "search", query=QUERY, repositories=["code", "code"], paths=["*"] * 100)
         assert twice["not_indexed"] == ["code"]

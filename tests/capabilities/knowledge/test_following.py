@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -14,28 +13,9 @@ from assent.knowledge.chunks import FILE_BYTES_MAX
 from assent.runtime.service.knowledge_admin import following
 from assent.runtime.settings.effective import Settings
 from tests.support.patience import PATIENCE_S
+from tests.support.watched import Told
 
 FOLDERS = {"all": ".", "code": "src", "deep": "src/inner"}
-
-
-class Told:
-    """Events as a test tells them, and a clock that goes on while nothing is told."""
-
-    def __init__(self) -> None:
-        self.paths: list[str] = []
-        self.watched: Collection[str] = ()
-        self.now_ms = 0
-
-    def over(self, folders: Collection[str]) -> None:
-        self.watched = folders
-
-    def wait(self, timeout_ms: int) -> list[str]:
-        self.now_ms += 1 if self.paths else timeout_ms
-        found, self.paths = self.paths, []
-        return found
-
-    def clock_ms(self) -> int:
-        return self.now_ms
 
 
 def due(root: Path, folders: dict[str, str], acts: list[str]) -> list[list[str]]:
@@ -47,8 +27,9 @@ def due(root: Path, folders: dict[str, str], acts: list[str]) -> list[list[str]]
     (root / ".gitignore").write_text("*.log\n")
     with closing(ConfinedFiles(root)) as files:
         following = Following(ConfinedFolder(files), told, folders, told.clock_ms, sweep_ms=60_000)
-        assert following.next(10) == folders.keys()
-        assert following.next(2_000) == set()  # again, now that everything is watched
+        everything = {name: {folder} for name, folder in folders.items()}
+        assert following.next(10) == everything
+        assert following.next(2_000) == {}  # again, now that everything is watched
         for act in acts:
             path = root / act.lstrip("-@")
             path.unlink(missing_ok=True)
@@ -59,7 +40,7 @@ def due(root: Path, folders: dict[str, str], acts: list[str]) -> list[list[str]]
             told.paths = [act.lstrip("-@")]
             found.append(sorted(following.next(2_000)))
         told.now_ms = 120_000
-        assert following.next(10) == folders.keys()
+        assert following.next(10) == everything
     return found
 
 
@@ -99,8 +80,8 @@ def test_an_archive_that_changed_is_news(tmp_path: Path, clean_env: dict[str, st
     packed.write_bytes(b"x" * FILE_BYTES_MAX)
     settings = Settings.resolve(environ=clean_env, cwd=tmp_path)
     with following(settings, [], sweep_ms=10 * PATIENCE_S * 1_000) as found:
-        assert found.next(1) == {"workspace"}
-        assert found.next(PATIENCE_S * 1_000) == set()  # again, now that everything is watched
+        assert found.next(1) == {"workspace": {"."}}
+        assert found.next(PATIENCE_S * 1_000) == {}  # again, now that everything is watched
         for _ in range(2):
             with packed.open("ab") as file:
                 file.write(b"x")

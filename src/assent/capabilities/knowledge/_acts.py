@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 import msgspec
 from pydantic import Field, model_validator
 
-from assent.capabilities.knowledge._library import WHOLE, Indexed, Library, with_archives
+from assent.capabilities.knowledge._library import (
+    PLACE_CHARACTERS_MAX,
+    WHOLE,
+    Indexed,
+    Library,
+    with_archives,
+)
 from assent.capabilities.knowledge._models import MODELS, Kept, rewriters
 from assent.capabilities.knowledge._views import Route as Routed
 from assent.errors import AssentError, InputError, RefusedError, WorldError
@@ -19,7 +25,7 @@ from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Re
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.chunks import LeftOut, all_languages
 from assent.knowledge.manifest import Listed, bundled, bundled_leaf
-from assent.knowledge.sources import Skipped
+from assent.knowledge.sources import QUEUE_MAX, Skipped
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.types import UnkeptText
@@ -55,23 +61,36 @@ class Repository(SpecModel):
     repository: RepositoryName = WHOLE
 
 
+class Indexing(Repository):
+    """Which repository, and where in it."""
+
+    within: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=PLACE_CHARACTERS_MAX)], ...],
+        Field(
+            max_length=QUEUE_MAX,
+            description="paths below the workspace: these alone, and what is below them, are looked at; without: all",
+        ),
+    ] = ()
+
+
 class IndexEffect:
     """A repository as it stands becomes a generation, which undo takes back."""
 
-    def preview(self, context: LocalContext, parameters: Repository) -> Preview:
+    def preview(self, context: LocalContext, parameters: Indexing) -> Preview:
         """Which folder is read."""
-        folder = context.app.get(Library).folder_of(parameters.repository)
-        return Preview(
-            "text", f"indexes `{folder}` as the repository `{parameters.repository}`", changes=True
-        )
+        library = context.app.get(Library)
+        library.require_within(parameters.repository, parameters.within)
+        places = f"{count_text(len(parameters.within), 'place')} in " if parameters.within else ""
+        folder = f"{places}`{library.folder_of(parameters.repository)}`"
+        return Preview("text", f"indexes {folder} as the repository `{parameters.repository}`", changes=True)
 
-    def prepare(self, context: LocalContext, parameters: Repository) -> Prepared:
+    def prepare(self, context: LocalContext, parameters: Indexing) -> Prepared:
         """Which generation the repository is at, of whose kind a later one can be told."""
         library = context.app.get(Library)
-        library.folder_of(parameters.repository)
+        library.require_within(parameters.repository, parameters.within)
         return Prepared({"before": library.store.last(parameters.repository).number})
 
-    def execute(self, context: LocalContext, parameters: Repository) -> Indexed:
+    def execute(self, context: LocalContext, parameters: Indexing) -> Indexed:
         """Read what changed, and keep it cleaned."""
 
         def told(made: int) -> bool:
@@ -80,14 +99,19 @@ class IndexEffect:
 
         library = context.app.get(Library)
         return library.index(
-            parameters.repository, lambda: _require_wanted(context), context.progress, told, context
+            parameters.repository,
+            lambda: _require_wanted(context),
+            context.progress,
+            told,
+            context,
+            within=parameters.within,
         )
 
-    def reconcile(self, context: LocalContext, parameters: Repository) -> Reconciliation:
+    def reconcile(self, context: LocalContext, parameters: Indexing) -> Reconciliation:
         """Without a later generation it did nothing. What is indexed already is not indexed again."""
         return _reconciled(context, parameters.repository)
 
-    def compensate(self, context: LocalContext, parameters: Repository) -> None:
+    def compensate(self, context: LocalContext, parameters: Indexing) -> None:
         """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
         _take_back(context, parameters.repository, f"the repository `{parameters.repository}` was")
 

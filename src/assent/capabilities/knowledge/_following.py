@@ -5,11 +5,12 @@ What is found here only says that an index run has something to do. The run read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
 from assent.capabilities.knowledge._folder import ignores_of
+from assent.capabilities.knowledge._library import PLACE_CHARACTERS_MAX
 from assent.knowledge.sources import (
     ROOT,
     Archives,
@@ -22,7 +23,7 @@ from assent.knowledge.sources import (
     Stamp,
     Watch,
 )
-from assent.knowledge.sources.walking import parents
+from assent.knowledge.sources.walking import parents, shown
 
 
 class Following:
@@ -48,22 +49,25 @@ class Following:
         self._known: dict[str, Stamp] = {}
         self._left: dict[str, str] = {}
 
-    def next(self, timeout_ms: int) -> set[str]:
-        """The repositories that are due by now, as soon as there are some; empty when the time is up, or nothing came of events.
+    def next(self, timeout_ms: int) -> dict[str, set[str]]:
+        """The repositories that are due by now, as soon as there are some, each with where in it something happened.
+
+        Empty when the time is up, or nothing came of events.
 
         `AssentError` where the folder can't be listed, or the machine lets no more be watched.
         """
         window = self._watch.next(timeout_ms)
         if window is None:
-            return set()
-        places = frozenset(
-            place for folder in self.folders.values() for place in _within(window.places, folder)
-        )
+            return {}
+        places_of = {
+            name: _within(map(_told, window.places), folder) for name, folder in self.folders.items()
+        }
+        places = frozenset[str]().union(*places_of.values())
         due: set[str] = set()
         for one in self._watch.look(replace(window, places=places), self._known) if places else ():
             if self._is_news(one):
                 due |= {name for name, folder in self.folders.items() if _within([one.path], folder)}
-        return due if window.observed else {*self.folders}
+        return {name: places_of[name] for name in self.folders if name in due or not window.observed}
 
     def _is_news(self, one: Source | Skipped | Gone) -> bool:
         match one:
@@ -79,10 +83,18 @@ class Following:
         return True
 
 
-def _within(places: Collection[str], folder: str) -> set[str]:
+def _told(place: str) -> str:
+    """A place as it can be named on the record: of a name that can't be shown, or has a secret, the folder."""
+    while place != ROOT and (shown(place) != place or len(place) > PLACE_CHARACTERS_MAX):
+        place = place.rpartition("/")[0] or ROOT
+    return place
+
+
+def _within(places: Iterable[str], folder: str) -> set[str]:
     """Where in a folder to look, if something happened at these."""
+    places = {*places}
     if folder == ROOT:
-        return {*places}
+        return places
     inner = {place for place in places if place == folder or folder in parents(place)}
     is_above = ROOT in places or any(parent in places for parent in parents(folder))
     return inner | ({folder} if is_above else set())

@@ -25,7 +25,18 @@ from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.chunks import PLANNER_VERSION, LeftOut, Planned, left_out
 from assent.knowledge.cleaning import CLEANER_VERSION
 from assent.knowledge.manifest import Cut, Listed
-from assent.knowledge.sources import MEMBERS, Content, Reason, Skipped, Source, Stamp, contents_of, files_of
+from assent.knowledge.sources import (
+    MEMBERS,
+    ROOT,
+    Content,
+    Reason,
+    Skipped,
+    Source,
+    Stamp,
+    contents_of,
+    files_of,
+    is_within,
+)
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
 from assent.spec.values.json_fields import number
@@ -45,6 +56,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
+PLACE_CHARACTERS_MAX: Final = 4_096
 _TIME_MS_MAX: Final = 1 << 53
 _MADE_BY: Final = f"{CLEANER_VERSION}.{PLANNER_VERSION}"
 """What was cleaned or cut by an earlier release is indexed anew."""
@@ -74,7 +86,7 @@ class Indexed(SpecModel):
     """Files that a run before had kept when it was cut off; the other counts are without them."""
     removed: int
     left_out: dict[str, int]
-    """How many files are not searched, by reason."""
+    """How many files that were looked at are not searched, by reason."""
     cleaned: dict[str, int]
     """How often each rule removed something of the files that were indexed now."""
     sandbox: str
@@ -176,6 +188,20 @@ class Library:
             raise _unknown(repository, self.repositories)
         return folder
 
+    def require_within(self, repository: str, places: Iterable[str]) -> None:
+        """Refuse a repository that is not known, and places that are not in it. `NoEffectError`."""
+        folder = self.folder_of(repository)
+        for place in places:
+            parts = PurePosixPath(place).parts
+            is_plain = place == ROOT or ("/".join(parts) == place and ".." not in parts)
+            if not is_plain or (folder != ROOT and not is_within(place, [folder])):
+                raise NoEffectError(
+                    "INVALID_INPUT",
+                    f"`{place[:200]}` is no place in the repository `{repository}`",
+                    path="within",
+                    hint=f"name it as a search shows it: a path below the workspace, in `{folder}`",
+                )
+
     def names(self, roles: frozenset[str]) -> list[str]:
         """The repositories that are configured, and others of which there are files that who has these roles may see."""
         there = (
@@ -218,11 +244,15 @@ class Library:
             files.close()
 
     def sources(
-        self, repository: str, folder: ConfinedFolder, archives: ArchiveMembers | None = None
+        self,
+        repository: str,
+        folder: ConfinedFolder,
+        archives: ArchiveMembers | None = None,
+        within: Collection[str] = (),
     ) -> Iterator[Source | Skipped]:
-        """The files of a repository, and what is not read."""
-        within = (self.folder_of(repository),)
-        return files_of(folder, ignores_of(folder), within=within, archives=archives)
+        """The files of a repository, or `within` of it, and what is not read."""
+        places = within or (self.folder_of(repository),)
+        return files_of(folder, ignores_of(folder), within=places, archives=archives)
 
     def archives(self, cancel: CancelToken) -> ArchiveMembers | None:
         """What reads the files in archives, where those are to be read."""
@@ -241,10 +271,12 @@ class Library:
                     for found in contents_of(folder, one, archives):
                         yield found if isinstance(found, Skipped) else (found.path, len(found.data))
 
-    def _contents(self, repository: str, cancel: CancelToken) -> Iterator[Content | Skipped]:
+    def _contents(
+        self, repository: str, cancel: CancelToken, within: Collection[str]
+    ) -> Iterator[Content | Skipped]:
         archives = self.archives(cancel)
         with self.folder() as folder:
-            for one in self.sources(repository, folder, archives):
+            for one in self.sources(repository, folder, archives, within):
                 if isinstance(one, Skipped):
                     yield one
                 else:
@@ -257,8 +289,12 @@ class Library:
         tell: Callable[[int, int, str], None] = lambda *_: None,
         told: Callable[[int], bool] = lambda _: True,
         context: LocalContext | None = None,
+        *,
+        within: Collection[str] = (),
     ) -> Indexed:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
+
+        `within`: these paths alone, and what is below them, are looked at; where no index was before, all are.
 
         What a run that was cut off has kept is not done again. `check` is called before each file; what it raises ends the run,
         and nothing of it is seen; a call of `context` that is cancelled ends the reading of an archive before that. `tell` is
@@ -274,11 +310,18 @@ class Library:
         changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
-            missing, stamps = dict(known), deque[tuple[str, int]]()
+            if run.has_rests or not self.store.last(repository).number:
+                within = ()
+            missing = {
+                path: one
+                for path, one in known.items()
+                if not within or any(is_within(each, within) for each in with_archives(path))
+            }
+            total, stamps = len(missing) or self._count(repository, within), deque[tuple[str, int]]()
 
             def due() -> Iterator[tuple[str, bytes]]:
                 nonlocal left_now
-                for one in self._told(repository, cancel, check, tell):
+                for one in self._told(self._contents(repository, cancel, within), total, check, tell):
                     if isinstance(one, Skipped):
                         reasons[one.reason.value] += 1
                         if one.reason is not Reason.IGNORED:
@@ -358,21 +401,21 @@ class Library:
             ends.callback(crew.close)
             yield crew, workers.level
 
+    def _count(self, repository: str, within: Collection[str]) -> int:
+        with self.folder() as folder:
+            return sum(1 for _ in self.sources(repository, folder, within=within))
+
     def _told(
         self,
-        repository: str,
-        cancel: CancelToken,
+        contents: Iterable[Content | Skipped],
+        total: int,
         check: Callable[[], None],
         tell: Callable[[int, int, str], None],
     ) -> Iterator[Content | Skipped]:
-        """What stands in a repository, and now and then how far that is."""
-        total = len(self.store.files(repository))
-        if not total:
-            with self.folder() as folder:
-                total = sum(1 for _ in self.sources(repository, folder))
+        """What stands in a repository, and now and then how far that is, of what is expected to stand there."""
         begun_ms = told_ms = self._now_ms()
         size = 0
-        for count, one in enumerate(self._contents(repository, cancel), 1):
+        for count, one in enumerate(contents, 1):
             check()
             yield one
             size += 0 if isinstance(one, Skipped) else len(one.data)

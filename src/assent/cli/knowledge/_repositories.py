@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, OWNED, error_exit_code
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
-from assent.errors import AssentError, InputError
+from assent.errors import AssentError, InputError, Json
 from assent.runtime import service
 from assent.spec.words.durations import parse_duration_ms
 from assent.spec.words.legible import safe_line
@@ -23,6 +23,8 @@ _IDLE_MS: Final = 60_000
 _RETRY_MS: Final = 1_000
 """After a batch that failed so long nothing is tried, then twice as long each time."""
 _RETRY_MAX_MS: Final = 5 * 60_000
+_PLACES_MAX: Final = 1_000
+"""Of a batch; where something happened at more, the whole repository is looked at."""
 _MAY_PASS: Final = (FAILED, OWNED)
 """How a batch may end that is tried again: what the world failed at. Where policy says no, it would say so each time."""
 
@@ -80,24 +82,25 @@ def watch(door: Door, repositories: tuple[str, ...], *, sweep: str) -> int:
         return OK
 
 
-def _follow(door: Door, next_due: Callable[[int], set[str]]) -> int:
+def _follow(door: Door, next_due: Callable[[int], dict[str, set[str]]]) -> int:
     """Index what is due until somebody ends it, or a batch ends as the next one would."""
     from assent.system import SystemClock
 
     clock = SystemClock()
-    due: set[str] = set()
+    due: dict[str, set[str]] = {}
     tried_again_at = pause_ms = 0
     while not door.out.is_closed:
         now = clock.monotonic_ms()
-        due |= next_due(max(1, tried_again_at - now) if due else _IDLE_MS)
+        for name, places in next_due(max(1, tried_again_at - now) if due else _IDLE_MS).items():
+            due.setdefault(name, set()).update(places)
         if not due or clock.monotonic_ms() < tried_again_at:
             continue
         for name in sorted(due):
-            code = _index(door, name)
+            code = _index(door, name, due[name])
             if code not in (OK, *_MAY_PASS):
                 return code
             if code == OK:
-                due.discard(name)
+                del due[name]
         pause_ms = min(2 * pause_ms or _RETRY_MS, _RETRY_MAX_MS) if due else 0
         tried_again_at = clock.monotonic_ms() + pause_ms
         if due:
@@ -105,11 +108,12 @@ def _follow(door: Door, next_due: Callable[[int], set[str]]) -> int:
     return OK
 
 
-def _index(door: Door, repository: str) -> int:
-    """Have a repository indexed; the exit code. An error that may pass is told, any other raised."""
+def _index(door: Door, repository: str, places: Collection[str]) -> int:
+    """Have a repository indexed where something happened; the exit code. An error that may pass is told, any other raised."""
+    within: list[Json] = [*sorted(places)] if len(places) <= _PLACES_MAX else []
     request = service.requests.Call(
         capability="knowledge.index",
-        parameters={"repository": repository},
+        parameters={"repository": repository, "within": within},
         environment=door.settings.environment,
     )
     try:

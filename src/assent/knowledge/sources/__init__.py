@@ -23,12 +23,22 @@ from assent.knowledge.sources.walking import (
     files_of,
     read,
 )
-from assent.knowledge.sources.watching import Events, Gone, Watch, Window, Windows, changes
+from assent.knowledge.sources.watching import (
+    QUEUE_MAX,
+    Events,
+    Gone,
+    Watch,
+    Window,
+    Windows,
+    changes,
+    is_within,
+)
 
 __all__ = [
     "ENTRIES_MAX",
     "GLOBAL",
     "MEMBERS",
+    "QUEUE_MAX",
     "ROOT",
     "Archives",
     "Compile",
@@ -51,6 +61,7 @@ __all__ = [
     "changes",
     "contents_of",
     "files_of",
+    "is_within",
     "read",
     "stacked",
 ]

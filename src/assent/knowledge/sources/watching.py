@@ -117,7 +117,7 @@ def changes(
                 continue
         yield one
     for path in sorted(known.keys() - met, key=str.encode):
-        if _is_within(path, within):
+        if is_within(path, within):
             yield Gone(path)
 
 
@@ -174,7 +174,7 @@ class Watch:
             entered=met.add,
         )
         fresh = met - self._watched
-        self._watched = met | {path for path in self._watched if not _is_within(path, window.places)}
+        self._watched = met | {path for path in self._watched if not is_within(path, window.places)}
         if fresh:
             self._events.over(self._watched)
             # What happened in a new folder before it was watched, or in any while the watching began anew, nobody has told.
@@ -200,5 +200,6 @@ def _is_same(folder: Folder, source: Source, digests: Mapping[str, str]) -> bool
     return isinstance(found, Content) and hashlib.sha256(found.data).hexdigest() == digests.get(source.path)
 
 
-def _is_within(path: str, places: Collection[str]) -> bool:
+def is_within(path: str, places: Collection[str]) -> bool:
+    """Whether a path is one of these, or below one."""
     return ROOT in places or path in places or any(parent in places for parent in parents(path))

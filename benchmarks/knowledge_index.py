@@ -128,7 +128,7 @@ def _stages(files: list[tuple[str, bytes]], folder: Path) -> dict[str, float]:
             "read",
             lambda: [
                 content
-                for one in library.sources(REPOSITORY, read)
+                for one in library.sources({"."}, read)
                 if not isinstance(one, Skipped)
                 for content in contents_of(read, one)
             ],

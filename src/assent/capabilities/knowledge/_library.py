@@ -244,14 +244,9 @@ class Library:
             files.close()
 
     def sources(
-        self,
-        repository: str,
-        folder: ConfinedFolder,
-        archives: ArchiveMembers | None = None,
-        within: Collection[str] = (),
+        self, places: Collection[str], folder: ConfinedFolder, archives: ArchiveMembers | None = None
     ) -> Iterator[Source | Skipped]:
-        """The files of a repository, or `within` of it, and what is not read."""
-        places = within or (self.folder_of(repository),)
+        """The files at these places and below, and what is not read."""
         return files_of(folder, ignores_of(folder), within=places, archives=archives)
 
     def archives(self, cancel: CancelToken) -> ArchiveMembers | None:
@@ -262,7 +257,7 @@ class Library:
         """The files of a repository with their bytes, and what is not read. Of the files no more than archives are opened."""
         archives = self.archives(cancel)
         with self.folder() as folder:
-            for one in self.sources(repository, folder, archives):
+            for one in self.sources((self.folder_of(repository),), folder, archives):
                 if isinstance(one, Skipped):
                     yield one
                 elif archives is None or not archives.reads(one.path):
@@ -271,12 +266,10 @@ class Library:
                     for found in contents_of(folder, one, archives):
                         yield found if isinstance(found, Skipped) else (found.path, len(found.data))
 
-    def _contents(
-        self, repository: str, cancel: CancelToken, within: Collection[str]
-    ) -> Iterator[Content | Skipped]:
+    def _contents(self, places: Collection[str], cancel: CancelToken) -> Iterator[Content | Skipped]:
         archives = self.archives(cancel)
         with self.folder() as folder:
-            for one in self.sources(repository, folder, archives, within):
+            for one in self.sources(places, folder, archives):
                 if isinstance(one, Skipped):
                     yield one
                 else:
@@ -310,18 +303,18 @@ class Library:
         changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
-            if run.has_rests or not self.store.last(repository).number:
-                within = ()
+            is_whole = not within or run.has_rests or not self.store.last(repository).number
+            places = frozenset({self.folder_of(repository)} if is_whole else within)
             missing = {
                 path: one
                 for path, one in known.items()
-                if not within or any(is_within(each, within) for each in with_archives(path))
+                if is_whole or any(is_within(each, places) for each in with_archives(path))
             }
-            total, stamps = len(missing) or self._count(repository, within), deque[tuple[str, int]]()
+            total, stamps = len(missing) or self._count(places), deque[tuple[str, int]]()
 
             def due() -> Iterator[tuple[str, bytes]]:
                 nonlocal left_now
-                for one in self._told(self._contents(repository, cancel, within), total, check, tell):
+                for one in self._told(self._contents(places, cancel), total, check, tell):
                     if isinstance(one, Skipped):
                         reasons[one.reason.value] += 1
                         if one.reason is not Reason.IGNORED:
@@ -401,9 +394,9 @@ class Library:
             ends.callback(crew.close)
             yield crew, workers.level
 
-    def _count(self, repository: str, within: Collection[str]) -> int:
+    def _count(self, places: Collection[str]) -> int:
         with self.folder() as folder:
-            return sum(1 for _ in self.sources(repository, folder, within=within))
+            return sum(1 for _ in self.sources(places, folder))
 
     def _told(
         self,

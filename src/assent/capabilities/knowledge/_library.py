@@ -295,7 +295,7 @@ class Library:
         already, its vectors are made: see `Models.make` for `told`. A model behind an endpoint is asked within that call.
         At last small pieces of the index are put together.
         """
-        self.folder_of(repository)
+        folder = self.folder_of(repository)
         is_first = {*self.store.repositories()} <= {MODELS}
         model = self.models.embedder(context)
         cancel = CancelToken() if context is None else context.cancel
@@ -303,8 +303,9 @@ class Library:
         changed = left_now = 0
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
-            is_whole = not within or run.has_rests or not self.store.last(repository).number
-            places = frozenset({self.folder_of(repository)} if is_whole else within)
+            is_new = run.has_rests or not self.store.last(repository).number
+            is_whole = is_new or not within or folder in within
+            places = frozenset({folder} if is_whole else within)
             missing = {
                 path: one
                 for path, one in known.items()

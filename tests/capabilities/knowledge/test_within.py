@@ -18,36 +18,17 @@ from assent.errors import Json
 from assent.invocation import CancelToken
 from assent.knowledge.sources import Content
 from tests.support.bodies import code
-from tests.support.knowledge_places import ADA, called
+from tests.support.knowledge_places import ADA, called, furnish
 from tests.support.seeds import IS_EXPLORING, dice
 from tests.support.watched import Told
-
-CONFIG = """\
-policy = "policy.yaml"
-[ledger]
-key = "{root}/keys/ledger.key"
-[knowledge.archives]
-read = true
-[knowledge.repositories.code]
-folder = "src"
-[knowledge.repositories.docs]
-folder = "docs"
-"""
-POLICY = """\
-version: 1
-rules:
-  - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
-"""
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    work = tmp_path / "work"
-    for name in ("src", "docs"):
-        (work / name).mkdir(parents=True)
-    (work / "assent.toml").write_text(CONFIG.format(root=tmp_path))
-    (work / "policy.yaml").write_text(POLICY)
-    (work / "policy.yaml").chmod(0o600)
+    work = furnish(
+        tmp_path, said='[knowledge.repositories.docs]\nfolder = "docs"\n[knowledge.archives]\nread = true\n'
+    )
+    (work / "docs").mkdir()
     return work
 
 

@@ -21,6 +21,7 @@ from assent.errors import InputError, WorldError
 from assent.knowledge.lexical import StoredSegment, without
 from assent.knowledge.store import MemoryKeys, MemoryStore, Recorded, SqlCipherStore, _file, erase, recover
 from assent.knowledge.store._database import PAGE_BYTES, STEPS, DamagedError, Database
+from assent.knowledge.store._faults import storage_failed
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.system import SystemEntropy
 from tests.support.knowledge import indexed, put, put_all
@@ -716,3 +717,9 @@ def test_a_plain_tenant_is_erased_with_its_file(plain: _Stores) -> None:
     plain.close()
     erase(plain.folder, "tenant", keys=None, now_ms=lambda: 9)
     assert [one.suffix for one in plain.folder.iterdir()] == [".lock"]
+
+
+def test_a_disk_that_is_no_more_is_told_as_one_that_fails(tmp_path: Path) -> None:
+    assert (
+        storage_failed(tmp_path / "gone" / "store.db", Exception("disk I/O error")).code == "STORAGE_FAILED"
+    )

@@ -336,7 +336,9 @@ def search(context: LocalContext, parameters: Question) -> Hits:
 
     try:
         found, routes = asked()
-    except WorldError:
+    except WorldError as error:
+        if error.code != "KNOWLEDGE_STALE":
+            raise
         # What it read was forgotten meanwhile, or put together with more.
         found, routes = asked()
     wanted = dict.fromkeys(parameters.repositories or library.repositories)

@@ -52,5 +52,8 @@ def told(path: Path) -> Iterator[None]:
 def _is_full(path: Path | None) -> bool:
     if path is None:
         return False
-    found = os.statvfs(path.parent)
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:  # it was taken away
+        return False
     return found.f_bavail * found.f_frsize < _LEAST_BYTES

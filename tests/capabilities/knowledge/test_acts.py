@@ -14,14 +14,14 @@ import msgspec
 import pytest
 
 from assent import Runtime
-from assent.capabilities.knowledge import Library, _acts, _library, _workers, area
+from assent.capabilities.knowledge import Library, _indexing, _library, _proving, _workers, area
 from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge._workers import AHEAD, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, checked_bundle, verify
 from assent.knowledge.sources import Stamp
-from assent.knowledge.store import SqlCipherStore
+from assent.knowledge.store import Held, SqlCipherStore
 from assent.sandbox import Holds, Sandbox
 from assent.spec.principal import Principal
 from tests.support.bodies import code, user
@@ -467,7 +467,7 @@ async def test_many_files_are_told_of_while_they_are_read(
 ) -> None:
     """In more than one piece, where their text is large."""
     monkeypatch.setattr("assent.capabilities.knowledge._library.SEGMENT_BYTES", 200)
-    monkeypatch.setattr("assent.capabilities.knowledge._acts.LEFT_OUT_SHOWN_MAX", 1)
+    monkeypatch.setattr("assent.capabilities.knowledge._indexing.LEFT_OUT_SHOWN_MAX", 1)
     monkeypatch.setattr("assent.capabilities.knowledge._views.ASKERS_MAX", 1)
     for number in range(150):
         (workspace / "src" / f"f{number}.txt").write_text(f"{MARKER} number{number}\n")
@@ -525,10 +525,10 @@ async def test_what_is_indexed_again_meanwhile_is_not_proved(
 
 def test_a_call_that_is_cancelled_ends() -> None:
     context: Any = SimpleNamespace(cancel=CancelToken())
-    _acts._require_wanted(context)
+    _indexing.require_wanted(context)
     context.cancel.cancel()
     with pytest.raises(NoEffectError) as caught:
-        _acts._require_wanted(context)
+        _indexing.require_wanted(context)
     assert caught.value.code == "RUN_CANCELLED"
 
 
@@ -543,12 +543,41 @@ async def exported(rt: Runtime, who: Principal, repository: str) -> tuple[list[d
     return [json.loads(line) for line in lines.splitlines()], root
 
 
-@pytest.mark.parametrize("size", [1, _acts.EXPORTED_BYTES])
+async def test_the_list_of_files_is_read_once_for_all_parts_and_anew_for_a_later_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_proving, "EXPORTED_BYTES", 1)
+    work = furnish(tmp_path, {f"{name}.md": f"{name}\n" for name in "abcd"})
+    read: list[str] = []
+    listed = SqlCipherStore.files
+
+    def files(store: SqlCipherStore, repository: str) -> list[Held]:
+        read.append(repository)
+        return listed(store, repository)
+
+    async with opened(work) as rt:
+        await called(rt, "index", repository="code")
+        monkeypatch.setattr(SqlCipherStore, "files", files)
+        lines, _ = await exported(rt, ADA, "code")
+        assert [one["path"] for one in lines if one["is"] == "file"] == [f"src/{name}.md" for name in "abcd"]
+        assert read == ["code"]
+        part = await called(rt, "export", repository="code")
+        (work / "src/a.md").unlink()
+        await called(rt, "index", repository="code")
+        late = await rt.call(
+            "knowledge.export", {"repository": "code", "after": 1, "root": part["root"]}, principal=ADA
+        )
+        assert code(late) == "KNOWLEDGE_STALE"
+        lines, _ = await exported(rt, ADA, "code")
+        assert [one["path"] for one in lines if one["is"] == "file"] == [f"src/{name}.md" for name in "bcd"]
+
+
+@pytest.mark.parametrize("size", [1, _proving.EXPORTED_BYTES])
 async def test_what_is_exported_makes_the_root_and_shows_nothing_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """In one part or in many: of what is hidden there is a hash, and no text of any of it is in the state."""
-    monkeypatch.setattr(_acts, "EXPORTED_BYTES", size)
+    monkeypatch.setattr(_proving, "EXPORTED_BYTES", size)
     work = furnish(
         tmp_path,
         {

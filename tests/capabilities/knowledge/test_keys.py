@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from assent import Runtime
-from assent.capabilities.knowledge import _acts
+from assent.capabilities.knowledge import _keys
 from assent.cli import main
 from assent.invocation import CancelToken
 from assent.runtime.wiring.knowledge_keys import KeychainKeys
@@ -70,9 +70,9 @@ def test_what_is_cancelled_goes_on_the_next_time() -> None:
     app = SimpleNamespace(get=lambda _: SimpleNamespace(store=store))
     context: Any = SimpleNamespace(app=app, cancel=CancelToken(), progress=lambda *_, **__: None)
     context.cancel.cancel()
-    assert not _acts.rotate_key(context).is_done
+    assert not _keys.rotate_key(context).is_done
     context.cancel = CancelToken()
-    assert _acts.rotate_key(context).is_done
+    assert _keys.rotate_key(context).is_done
     assert steps == []
 
 

@@ -5,26 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from assent.capabilities.describing import describe, reads
-from assent.capabilities.knowledge._acts import (
-    ForgetEffect,
-    IndexEffect,
-    UseModelEffect,
+from assent.capabilities.knowledge._indexing import ForgetEffect, IndexEffect, plan
+from assent.capabilities.knowledge._keys import (
     erase_tenant,
     escrow,
-    export,
-    plan,
     preview_of_erasure,
     preview_of_escrow,
     preview_of_recovery,
     preview_of_rotation,
-    prove,
-    read_chunk,
     recover,
     rotate_key,
-    search,
-    status,
-    verify,
 )
+from assent.capabilities.knowledge._proving import export, prove, status, verify
+from assent.capabilities.knowledge._searching import read_chunk, search
+from assent.capabilities.knowledge._use_model import UseModelEffect
 
 _LABELS: Final = ("reads_private",)
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from assent.knowledge.asking import View
     from assent.knowledge.cleaning import Cleaned
     from assent.knowledge.lexical import Gathering
-    from assent.knowledge.store import Held, Run, SqlCipherStore
+    from assent.knowledge.store import Generation, Held, Run, SqlCipherStore
     from assent.sandbox import Sandbox
 
 SEGMENT_BYTES: Final = 32 << 20
@@ -141,6 +141,7 @@ class Library:
         self._key_place, self._sandbox, self._now_ms = key_place, sandbox, now_ms
         self._guard = threading.RLock()
         self._store: SqlCipherStore | None = None
+        self._held: tuple[str, Generation, list[Held]] | None = None
         budgets = {name: number(one, "budget") for name, one in tables(said, "repositories").items()}
         self._views: Final = Views(
             {name: one for name, one in budgets.items() if one is not None},
@@ -160,7 +161,7 @@ class Library:
     def close(self) -> None:
         """Let go of the store; it is opened again when somebody asks."""
         with self._guard:
-            self._views.clear()
+            self.look_anew()
             if self._store is not None:
                 self._store.close()
                 self._store = None
@@ -168,6 +169,23 @@ class Library:
     def look_anew(self) -> None:
         """What was remembered of the store may be there no more."""
         self._views.clear()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """All parts of a repository were exported."""
+        self._held = None
+
+    def held(self, repository: str) -> tuple[Generation, list[Held]]:
+        """The generation that a repository is at, and its files in the order of the manifest.
+
+        The last answer is kept while it is true, since a repository is exported in many parts; until `let_go`.
+        """
+        last, kept = self.store.last(repository), self._held
+        if kept is None or kept[:2] != (repository, last):
+            kept = (repository, last, self.store.files(repository))
+            # What was read of a later generation is not taken for what this one has.
+            self._held = kept if self.store.last(repository) == last else None
+        return last, kept[2]
 
     def erase(self, who: str) -> None:
         """Have nothing of the tenant that could be read ever again."""

@@ -1,0 +1,241 @@
+"""What changes what can be searched of the workspace: it is looked at, indexed, and forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from assent.capabilities.knowledge._library import (
+    PLACE_CHARACTERS_MAX,
+    WHOLE,
+    Indexed,
+    Library,
+    with_archives,
+)
+from assent.capabilities.knowledge._models import rewriters
+from assent.errors import InputError, RefusedError
+from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
+from assent.knowledge.sources import QUEUE_MAX, Skipped
+from assent.spec.capability import SpecModel
+from assent.spec.states import Verdict
+from assent.spec.words.sizes import count_text
+
+BYTES_PER_S: Final = 4_000_000
+"""What is indexed in a second on a common machine, for what a plan expects."""
+LEFT_OUT_SHOWN_MAX: Final = 1_000
+FORGOTTEN_MAX: Final = 10_000
+
+
+RepositoryName = Annotated[
+    str, Field(min_length=1, max_length=128, description="a repository of `[knowledge]`")
+]
+
+
+class Repository(SpecModel):
+    """Which repository."""
+
+    repository: RepositoryName = WHOLE
+
+
+class Indexing(Repository):
+    """Which repository, and where in it."""
+
+    within: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=PLACE_CHARACTERS_MAX)], ...],
+        Field(
+            max_length=QUEUE_MAX,
+            description="paths below the workspace: these alone, and what is below them, are looked at; without: all",
+        ),
+    ] = ()
+
+
+class IndexEffect:
+    """A repository as it stands becomes a generation, which undo takes back."""
+
+    def preview(self, context: LocalContext, parameters: Indexing) -> Preview:
+        """Which folder is read."""
+        library = context.app.get(Library)
+        library.require_within(parameters.repository, parameters.within)
+        places = f"{count_text(len(parameters.within), 'place')} in " if parameters.within else ""
+        folder = f"{places}`{library.folder_of(parameters.repository)}`"
+        return Preview("text", f"indexes {folder} as the repository `{parameters.repository}`", changes=True)
+
+    def prepare(self, context: LocalContext, parameters: Indexing) -> Prepared:
+        """Which generation the repository is at, of whose kind a later one can be told."""
+        library = context.app.get(Library)
+        library.require_within(parameters.repository, parameters.within)
+        return Prepared({"before": library.store.last(parameters.repository).number})
+
+    def execute(self, context: LocalContext, parameters: Indexing) -> Indexed:
+        """Read what changed, and keep it cleaned."""
+
+        def told(made: int) -> bool:
+            context.progress(made, message=count_text(made, "vector"))
+            return not context.cancel.is_cancelled
+
+        library = context.app.get(Library)
+        return library.index(
+            parameters.repository,
+            lambda: require_wanted(context),
+            context.progress,
+            told,
+            context,
+            within=parameters.within,
+        )
+
+    def reconcile(self, context: LocalContext, parameters: Indexing) -> Reconciliation:
+        """Without a later generation it did nothing. What is indexed already is not indexed again."""
+        return reconciled(context, parameters.repository)
+
+    def compensate(self, context: LocalContext, parameters: Indexing) -> None:
+        """Take the generation back; nothing where the call made none. `COMPENSATION_CONFLICT` where another came after it."""
+        take_back(context, parameters.repository, f"the repository `{parameters.repository}` was")
+
+
+def reconciled(context: LocalContext, repository: str) -> Reconciliation:
+    last = context.app.get(Library).store.last(repository).number
+    return Reconciliation(Verdict.NO if last == _before(context) else Verdict.UNKNOWN)
+
+
+def take_back(context: LocalContext, repository: str, what: str) -> None:
+    store, output = context.app.get(Library).store, context.output
+    before, last = _before(context), store.last(repository)
+    # Without its output, what came after `before` is taken for what the call has made: its process ended behind it.
+    made = int(str(output["generation"])) if isinstance(output, dict) else last.number
+    if made <= before or last.number < made or (last.number == made and last.kind == "undo"):
+        return
+    try:
+        store.undo(made)
+    except InputError as error:
+        raise RefusedError(
+            "COMPENSATION_CONFLICT",
+            f"{what} changed again, by generation {last.number}",
+            hint="take the later changes back first, or index it anew",
+        ) from error
+
+
+def _before(context: LocalContext) -> int:
+    return int(str((context.prepared or {})["before"]))
+
+
+class Left(SpecModel):
+    """A file or folder that is not read, and why."""
+
+    path: str
+    because: str
+
+
+class Planned(SpecModel):
+    """What an index run would read. Whether a file is text shows only when it is read."""
+
+    repository: str
+    folder: str
+    files: int
+    bytes: int
+    seconds: float
+    left_out: dict[str, int]
+    first_left_out: tuple[Left, ...]
+
+
+def plan(context: LocalContext, parameters: Repository) -> Planned:
+    """Look at the folder, and read nothing of its files but archives; of those that who asks may not see nothing is told."""
+    library, roles = context.app.get(Library), frozenset(context.principal.roles)
+    files = size = 0
+    left: list[Left] = []
+    counts = Counter[str]()
+    for one in library.sizes(parameters.repository, context.cancel):
+        require_wanted(context)
+        path = one.path if isinstance(one, Skipped) else one[0]
+        if not library.may_see(path, roles):
+            continue
+        if isinstance(one, Skipped):
+            counts[one.reason.value] += 1
+            if len(left) < LEFT_OUT_SHOWN_MAX:
+                left.append(Left(path=path, because=one.because))
+        else:
+            files, size = files + 1, size + one[1]
+    return Planned(
+        repository=parameters.repository,
+        folder=library.folder_of(parameters.repository),
+        files=files,
+        bytes=size,
+        seconds=round(size / BYTES_PER_S, 1),
+        left_out=dict(sorted(counts.items())),
+        first_left_out=tuple(left),
+    )
+
+
+def require_wanted(context: LocalContext) -> None:
+    if context.cancel.is_cancelled:
+        # Nothing of a generation is seen that was not committed.
+        raise NoEffectError("RUN_CANCELLED", "the call was cancelled")
+
+
+class Forgetting(SpecModel):
+    """Which files are removed for good; without any, only what was replaced before."""
+
+    repository: RepositoryName = WHOLE
+    paths: Annotated[tuple[str, ...], Field(max_length=FORGOTTEN_MAX)] = ()
+
+
+class Forgotten(SpecModel):
+    """What is left."""
+
+    tenant: str
+    repository: str
+    generation: int
+    root: str
+    forgotten: int
+
+
+class ForgetEffect:
+    """Files go from the store for good, with all that was replaced before; while their source is there, it can be indexed."""
+
+    def preview(self, context: LocalContext, parameters: Forgetting) -> Preview:
+        """How many. Nobody is asked about a file that is not there: `NoEffectError` `KNOWLEDGE_PATH_UNKNOWN`."""
+        library, roles = context.app.get(Library), frozenset(context.principal.roles)
+        library.require(parameters.repository, roles)
+        there: set[str] = set()
+        if parameters.paths:
+            held = library.store.files(parameters.repository)
+            there.update(*(with_archives(one.path) for one in held if library.may_see(one.path, roles)))
+        for path in parameters.paths:
+            if path not in there and not (
+                library.may_see(path, roles) and library.store.holds(parameters.repository, path)
+            ):
+                raise NoEffectError(
+                    "KNOWLEDGE_PATH_UNKNOWN",
+                    f"you can see no file `{path[:200]}` of the repository `{parameters.repository}`",
+                    path="paths",
+                    hint="a path is named as a search shows it, below the workspace",
+                )
+        what = count_text(len(parameters.paths), "file") if parameters.paths else "what was replaced before"
+        return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good")
+
+    def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
+        """Remove them."""
+        library = context.app.get(Library)
+        roles = frozenset(context.principal.roles)
+        library.require(parameters.repository, roles)
+        # What who asks may not see is as if it were not there: neither removed nor counted.
+        named = {path for path in parameters.paths if library.may_see(path, roles)}
+        there = [  # What is in an archive goes with it.
+            one.path
+            for one in library.store.files(parameters.repository)
+            if not named.isdisjoint(with_archives(one.path)) and library.may_see(one.path, roles)
+        ]
+        last = library.store.forget(parameters.repository, named | {*there}, rewriters())
+        library.look_anew()
+        return Forgotten(
+            tenant=library.tenant,
+            repository=parameters.repository,
+            generation=last.number,
+            root=last.root,
+            forgotten=len(there),
+        )
+
+    def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
+        """Index the repository again: what its source has no more stays forgotten."""
+        context.app.get(Library).index(parameters.repository, context=context)

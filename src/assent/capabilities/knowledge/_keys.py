@@ -1,0 +1,129 @@
+"""The keys of what was indexed: replaced, kept for others, recovered, destroyed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from assent.capabilities.knowledge._library import Library
+from assent.invocation import LocalContext, NoEffectError, Preview
+from assent.spec.capability import SpecModel
+from assent.spec.words.sizes import count_text
+
+
+class Erasure(SpecModel):
+    """Whose knowledge is erased: the name has to be said."""
+
+    tenant: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Erased(SpecModel):
+    """Whose it was."""
+
+    tenant: str
+
+
+def preview_of_erasure(parameters: Erasure) -> Preview:
+    """Whose keys."""
+    return Preview("text", f"destroys the keys and all that was indexed of `{parameters.tenant}` for good")
+
+
+def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
+    """Destroy the keys of all that was indexed, then remove the files."""
+    library = context.app.get(Library)
+    if parameters.tenant != library.tenant:
+        raise NoEffectError(
+            "KNOWLEDGE_TENANT_DIFFERS",
+            f"the tenant of this workspace is `{library.tenant}`",
+            path="tenant",
+            hint="name it exactly, if that is what you mean",
+        )
+    library.erase(str(context.principal))
+    return Erased(tenant=parameters.tenant)
+
+
+class Recovery(SpecModel):
+    """Who can recover the master key from now on."""
+
+    recipients: Annotated[
+        tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...],
+        Field(max_length=16, description="X25519 public keys in hexadecimal digits; none: nobody"),
+    ] = ()
+
+
+class Escrowed(Recovery):
+    """Of which tenant, and who."""
+
+    tenant: str
+
+
+def preview_of_escrow(parameters: Recovery) -> Preview:
+    """Who they are."""
+    who = ", ".join(parameters.recipients) or "nobody at all"
+    return Preview("text", f"can recover the master key from now on: {who}", changes=True)
+
+
+def escrow(context: LocalContext, parameters: Recovery) -> Escrowed:
+    """Seal the master key for these and nobody else."""
+    library = context.app.get(Library)
+    library.store.escrow(parameters.recipients)
+    return Escrowed(tenant=library.tenant, recipients=tuple(library.store.recipients))
+
+
+class PrivateKey(SpecModel):
+    """By which key."""
+
+    key_file: Annotated[
+        str,
+        Field(
+            pattern="^/",
+            max_length=4_096,
+            description="where it is on this machine: an X25519 private key in PEM form, in a file of mode 0600",
+        ),
+    ]
+
+
+class Recovered(SpecModel):
+    """Of which tenant, and the public key of whom it was recovered by."""
+
+    tenant: str
+    recipient: str
+
+
+def preview_of_recovery(parameters: PrivateKey) -> Preview:
+    """By which key."""
+    return Preview(
+        "text", f"recovers the master key by the private key in `{parameters.key_file}`", changes=True
+    )
+
+
+def recover(context: LocalContext, parameters: PrivateKey) -> Recovered:
+    """Have the master key where it is kept again."""
+    library = context.app.get(Library)
+    recipient = library.recover(parameters.key_file, str(context.principal))
+    return Recovered(tenant=library.tenant, recipient=recipient)
+
+
+class Rotated(SpecModel):
+    """How far the change of keys came."""
+
+    is_done: bool
+    """False: it was cancelled. Everything can be read; the next call goes on where it was."""
+
+
+def preview_of_rotation(context: LocalContext) -> Preview:
+    """Whose keys."""
+    tenant = context.app.get(Library).tenant
+    return Preview("text", f"replaces all keys of `{tenant}`; the earlier ones are destroyed", changes=True)
+
+
+def rotate_key(context: LocalContext) -> Rotated:
+    """Have new keys, in steps between which everything can be read and written."""
+    store, steps = context.app.get(Library).store, 0
+    while store.rotate():
+        steps += 1
+        context.progress(steps, message=count_text(steps, "step"))
+        if context.cancel.is_cancelled:
+            return Rotated(is_done=False)
+    return Rotated(is_done=True)

@@ -13,8 +13,10 @@ import pytest
 from assent import Runtime
 from assent.errors import WorldError
 from assent.journal import Ed25519FileSigner
+from assent.journal.store import _schema
 from assent.runtime._ledger import open_ledger
 from assent.system import SystemClock
+from tests.support.disk import make_ledger
 
 CALLS = ("fsync", "rename", "unlink", "mkdir", "open")
 MOST = 40
@@ -38,8 +40,11 @@ def _failing(real: Callable[..., Any], at: int, code: int, state: Path) -> Calla
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("name", CALLS)
-async def test_failing_disk_is_told_as_that(tmp_path: Path, name: str, code: int) -> None:
+async def test_failing_disk_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
     """At each call in turn; the next open finds a state that works."""
+    monkeypatch.setattr(_schema, "_create", make_ledger)
     key = Ed25519FileSigner("assent/x", bytes(32))
     for at in range(1, MOST):
         state = tmp_path / f"{name}{at}"

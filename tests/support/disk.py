@@ -20,7 +20,7 @@ from assent.journal._files import create_private_file
 from assent.journal.store import _schema
 from assent.journal.store._connection import connect_writer
 
-_make: Final = _schema._create
+make_ledger: Final = _schema._create
 _WAITS: Final = Path("tests/journal")
 
 
@@ -33,14 +33,15 @@ def waits_for_the_disk(path: Path, root: Path) -> bool:
 def _new_ledger() -> bytes:
     with TemporaryDirectory() as folder:
         path = Path(folder, "ledger.db")
-        _make(path)
+        make_ledger(path)
         return path.read_bytes()
 
 
 def _copy(path: Path) -> None:
     """A new ledger: all are alike, and to make one takes a quarter of what it takes to open a runtime."""
+    made = _new_ledger()
     with os.fdopen(create_private_file(path), "wb") as file:
-        file.write(_new_ledger())
+        file.write(made)
 
 
 @contextmanager

@@ -138,6 +138,18 @@ def exhausted(error: Exception) -> WorldError | None:
     )
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a failure says that a disk, or what one may have of it, has no space left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(what: str) -> WorldError:
+    """What is told where the disk that holds `what` has no space left."""
+    return WorldError(
+        "DISK_FULL", f"the disk that holds {what} is full", hint="free some space and try again"
+    )
+
+
 def out_of_files() -> WorldError | None:
     """`exhausted`, where few files can be opened now: for what fails of that without saying so, as SQLite."""
     try:
@@ -157,6 +169,8 @@ __all__ = [
     "Json",
     "RefusedError",
     "WorldError",
+    "disk_full",
     "exhausted",
+    "is_full",
     "out_of_files",
 ]

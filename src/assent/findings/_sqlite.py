@@ -5,7 +5,6 @@ Every change is one transaction with a durable commit (`synchronous=FULL`), so t
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
@@ -20,7 +19,7 @@ from typing import Any, Final, TypeAlias
 import apsw
 import msgspec
 
-from assent.errors import InputError, WorldError
+from assent.errors import InputError, WorldError, disk_full, is_full
 
 LOGGER: Final = logging.getLogger("assent.findings")
 
@@ -36,7 +35,6 @@ _LOG_BYTES: Final = 64 << 20
 """As much of each, once a file is that large: a third more findings a second than by SQLite's own settings."""
 _ENDS: Final[ContextVar[tuple[Event, ...]]] = ContextVar("ends", default=())
 _WORK_ENDS: Final[ContextVar[tuple[Event, ...]]] = ContextVar("work ends", default=())
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 BUSY: Final = (apsw.BusyError, apsw.LockedError)
@@ -48,9 +46,7 @@ def told(what: str, busy_s: int = _BUSY_S_MAX) -> Iterator[None]:
     try:
         yield
     except apsw.FullError as error:
-        raise WorldError(
-            "DISK_FULL", f"the disk that holds {what} is full", hint="free some space and try again"
-        ) from error
+        raise disk_full(what) from error
     except BUSY as error:
         raise WorldError(
             "STORAGE_BUSY",
@@ -95,7 +91,7 @@ def connected(
     except FileExistsError:
         pass
     except OSError as error:
-        raise (apsw.FullError if error.errno in _FULL else apsw.CantOpenError)(str(error)) from error
+        raise (apsw.FullError if is_full(error) else apsw.CantOpenError)(str(error)) from error
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
         db.set_busy_handler(lambda tries: _wait(tries, busy_s))
@@ -163,7 +159,7 @@ def alone(path: Path, what: str, busy_s: int) -> Iterator[None]:
     try:
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise (apsw.FullError if error.errno in _FULL else apsw.CantOpenError)(str(error)) from error
+        raise (apsw.FullError if is_full(error) else apsw.CantOpenError)(str(error)) from error
     try:
         for tries in count():
             with suppress(BlockingIOError):

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from errno import EDQUOT, ENOSPC
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -19,7 +18,7 @@ from threading import Lock
 from typing import Final
 
 from assent._lazy import compiled_when_asked
-from assent.errors import WorldError
+from assent.errors import WorldError, disk_full, is_full
 from assent.failpoints import FAILPOINTS
 from assent.journal._files import (
     create_private_file,
@@ -229,10 +228,8 @@ def _write(path: Path, chunks: Iterable[bytes]) -> str:
 
 
 def _failed(error: OSError) -> WorldError:
-    if error.errno in (ENOSPC, EDQUOT):
-        return WorldError(
-            "DISK_FULL", "the disk that holds the blobs is full", hint="free some space and try again"
-        )
+    if is_full(error):
+        return disk_full("the blobs")
     return WorldError(
         "STORAGE_FAILED",
         "a blob can't be read or written",

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from assent.errors import InputError, WorldError, exhausted
+from assent.errors import InputError, WorldError, disk_full, exhausted, is_full
 
 DIR_MODE: Final = 0o700
 PLAIN_BYTES_MAX: Final = 64 << 20
@@ -95,10 +95,8 @@ def state_unusable(state_dir: Path, error: OSError) -> WorldError:
     """What is told where the state directory can't be read or written: `DISK_FULL`, `MACHINE_EXHAUSTED`, `STATE_UNUSABLE`."""
     if (lacking := exhausted(error)) is not None:
         return lacking
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorldError(
-            "DISK_FULL", "the disk that holds the state is full", hint="free some space and try again"
-        )
+    if is_full(error):
+        return disk_full("the state")
     return WorldError(
         "STATE_UNUSABLE",
         f"the state directory `{state_dir}` can't be used: {(error.strerror or str(error)).lower()}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from assent.capabilities.exec._rules import Permit, ProgramRule, permit
 from assent.capabilities.exec._stamp import Stamp, other_names, stamp_of
 from assent.capabilities.fs.world._faults import not_a_directory
 from assent.capabilities.fs.world._paths import TEMPORARY
-from assent.errors import AssentError, Json, WorldError
+from assent.errors import AssentError, Json, WorldError, is_full
 from assent.invocation import LocalContext, NoEffectError
 from assent.journal import read_plain
 
@@ -359,7 +358,7 @@ def disk_told(*, may_act: bool) -> Iterator[None]:
         yield
     except OSError as error:
         kind: type[AssentError] = WorldError if may_act else NoEffectError
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             message = (
                 "the disk that holds the state is full: what the program writes and prints is kept there"
             )

@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from assent.errors import Json, WorldError
+from assent.errors import Json, WorldError, disk_full, is_full
 from assent.invocation import NoEffectError
 from assent.journal import place_of, read_plain, write_plain
 from assent.spec.values.typed import decoder
@@ -33,7 +33,6 @@ BODY_BYTES_MAX: Final = 256 << 10
 
 FORMAT: Final = 1
 _NAME: Final = re.compile(r"(msg_[0-9a-f]{32})\.json")
-_NO_SPACE: Final = frozenset({28, 122})  # ENOSPC, EDQUOT
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -257,9 +256,9 @@ def _flush_folder(path: Path) -> None:
 
 
 def _failed(error: OSError) -> WorldError:
+    if is_full(error):
+        return disk_full("the outbox")
     reason = (error.strerror or "failed").lower()
-    if error.errno in _NO_SPACE:
-        return WorldError("DISK_FULL", f"the outbox can't be written: {reason}", hint="free some space")
     return WorldError(
         "STORAGE_FAILED", f"the outbox can't be used: {reason}", path=place_of(error), hint="check the disk"
     )

@@ -10,7 +10,6 @@ their places, by whoever comes next if the process ends meanwhile. Only one at a
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -23,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from assent.errors import InputError, Json, WorldError
+from assent.errors import InputError, Json, WorldError, disk_full, is_full
 from assent.findings.finding import Finding, read_finding
 from assent.findings.store._border import (
     already_there,
@@ -61,12 +60,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorldError(
-                "DISK_FULL",
-                "the disk that holds the store of findings is full",
-                hint="free some space and try again",
-            ) from error
+        if is_full(error):
+            raise disk_full("the store of findings") from error
         raise WorldError(
             "STORAGE_FAILED",
             "the store of findings can't be read or written",

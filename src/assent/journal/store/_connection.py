@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import apsw
 
-from assent.errors import WorldError, out_of_files
+from assent.errors import WorldError, disk_full, out_of_files
 
 BUSY_MS_MAX: Final = 10_000
 """How long a connection waits for another one: readers are in each other's way only while a log is recovered or closed."""
@@ -104,9 +104,7 @@ def translate(error: apsw.Error) -> WorldError:
     """What a failure of SQLite means: no space, no file to be had, a damaged file, one that others hold, or a failing disk."""
     match error:
         case apsw.FullError() | apsw.IOError() if is_full(error):
-            return WorldError(
-                "DISK_FULL", "the disk that holds the ledger is full", hint="free some space and try again"
-            )
+            return disk_full("the ledger")
         # Our statements fit our schema: one that SQLite can't make sense of means that the schema is not ours any more.
         case apsw.CorruptError() | apsw.NotADBError() | apsw.SQLError():
             return _damaged()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from assent.errors import WorldError, exhausted, out_of_files
+from assent.errors import WorldError, disk_full, exhausted, is_full, out_of_files
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _SAYS_FULL: Final = "disk is full"
 _LEAST_BYTES: Final = 64 << 10
 """SQLite needs some room for a small file that readers and the writer share, and tells of none there as of a disk that fails."""
@@ -19,14 +17,9 @@ _LEAST_BYTES: Final = 64 << 10
 
 def storage_failed(path: Path | None, error: Exception) -> WorldError:
     """`DISK_FULL`, `MACHINE_EXHAUSTED`, else `STORAGE_FAILED`."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in _FULL or _SAYS_FULL in str(error) or (number is None and _is_full(path)):
-        return WorldError(
-            "DISK_FULL",
-            "the disk that holds the store of knowledge is full",
-            path=str(path),
-            hint="free some space",
-        )
+    says_full = is_full(error) if isinstance(error, OSError) and error.errno else _is_full(path)
+    if says_full or _SAYS_FULL in str(error):
+        return disk_full("the store of knowledge")
     return (
         exhausted(error)
         or out_of_files()

@@ -49,7 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """What a script begins in the background ignores Ctrl-C, and so would every process that a test starts."""
+    """What every process that a test starts inherits: whoever measures it finds its plugin, and Ctrl-C is minded.
+
+    What a script begins in the background ignores that, and so would they.
+    """
+    places = str(ROOT / "tests" / "support" / "measuring"), os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

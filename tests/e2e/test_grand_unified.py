@@ -111,7 +111,7 @@ def killed_while_waiting(place: Place, repository: Path) -> str:
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(place.root)],
         cwd=repository,
-        env={**os.environ, "PYTHONPATH": str(repository)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(repository), os.environ["PYTHONPATH"]))},
         stdout=subprocess.PIPE,
         text=True,
     ) as child:

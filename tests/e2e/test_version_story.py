@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +40,11 @@ def told(
     nursery: Nursery, chapter: str, workspace: Path, env: dict[str, str], *, killed_at: str | None = None
 ) -> int:
     """Tell a chapter in a process of its own; how that ended."""
-    armed = {**env, "PYTHONPATH": str(ROOT), **({VARIABLE: killed_at} if killed_at else {})}
+    armed = {
+        **env,
+        "PYTHONPATH": os.pathsep.join((str(ROOT), env["PYTHONPATH"])),
+        **({VARIABLE: killed_at} if killed_at else {}),
+    }
     words = ("-m", "tests.support.version_story", chapter, str(workspace))
     done = nursery.run(*words, cwd=workspace, env=armed, kind="python")
     assert done.code in (0, KILLED), done.err

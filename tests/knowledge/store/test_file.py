@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Barrier, Event
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from assent.errors import InputError, WorldError
+from assent.errors import AssentError, InputError, WorldError
 from assent.knowledge.lexical import StoredSegment, without
-from assent.knowledge.store import MemoryKeys, MemoryStore, Recorded, SqlCipherStore, _file, erase, recover
+from assent.knowledge.store import (
+    MemoryKeys,
+    MemoryStore,
+    Recorded,
+    SqlCipherStore,
+    _file,
+    _rows,
+    erase,
+    recover,
+)
 from assent.knowledge.store._database import PAGE_BYTES, STEPS, DamagedError, Database
 from assent.knowledge.store._faults import storage_failed
 from assent.knowledge.store._sealing import Sealer, digest_of
@@ -450,6 +462,43 @@ def test_threads_read_while_others_write_and_replace_the_keys(stores: _Stores) -
     store.verify()
 
 
+def test_threads_of_one_connection_see_nothing_that_is_not_durable(
+    stores: _Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they keep under the number of a generation would be of one that never came."""
+    store = stores()
+    done = indexed(store, TREE)
+    with ThreadPoolExecutor(1) as pool:
+        heads = []
+
+        def hit(point: str) -> None:
+            if point == "knowledge.before":
+                heads.append(pool.submit(lambda: (store.head(), len(store.files("repo")))))
+                wait(heads, timeout=0.2)
+                raise WorldError("DISK_FULL", "at the last moment")
+
+        monkeypatch.setattr(_rows, "FAILPOINTS", SimpleNamespace(hit=hit))
+        for change in (
+            lambda: indexed(store, {"new.txt": b"new\n"}),
+            lambda: store.undo(1),
+            lambda: store.forget("repo", ["a.py"]),
+        ):
+            refused("DISK_FULL", change)
+        assert [one.result() for one in heads] == [(done, 2)] * 3
+
+
+def test_a_store_that_is_closed_while_another_thread_writes_is_told_there(stores: _Stores) -> None:
+    store = stores()
+
+    def closed() -> None:
+        with store.index("repo") as run:
+            store.close()
+            put_all(run, TREE)
+
+    refused("KNOWLEDGE_STORE_CLOSED", closed)
+    assert stores().head().number == 0
+
+
 def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, other = stores(), stores()
     with ExitStack() as first:
@@ -460,6 +509,18 @@ def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: p
 
         monkeypatch.setattr(_file, "_pause", pause)
         assert indexed(other, TREE).number == 1
+
+
+def test_nobody_waits_for_a_writer_to_open_a_store_and_read_it(
+    stores: _Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assent.knowledge.store._database._BUSY_S", 0)
+    store = stores()
+    done = indexed(store, TREE)
+    with store.index("elsewhere") as run:
+        put_all(run, TREE)
+        reader = stores()
+        assert (reader.head(), len(reader.files("repo"))) == (done, 2)
 
 
 def test_two_that_make_a_store_make_it_once(stores: _Stores) -> None:
@@ -558,6 +619,104 @@ def test_a_rotation_that_the_disk_refuses_loses_nothing_and_is_ended_later(
     assert (again.head(), again.is_rotating) == (done, False)
 
 
+class _Failing(MemoryKeys):
+    """A keychain that is locked, or on a disk that can't be written, at the one call that is counted down to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+
+    def _asked(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    def load(self, name: str) -> bytes | None:
+        self._asked()
+        return super().load(name)
+
+    def keep(self, name: str, key: bytes) -> None:
+        self._asked()
+        super().keep(name, key)
+
+    def destroy(self, name: str) -> None:
+        self._asked()
+        super().destroy(name)
+
+
+def test_a_rotation_for_which_keys_cannot_be_kept_or_destroyed_loses_nothing_and_is_ended_later(
+    stores: _Stores,
+) -> None:
+    """Whichever call it is, by the same process and by the next; when it has ended there is one master."""
+    keys = stores.keys = _Failing()
+    store = stores()
+    indexed(store, TREE)
+    failed = 0
+    for at in count(1):
+        keys.left = at
+        with suppress(WorldError):
+            while store.rotate():
+                pass
+        if keys.left > 0:
+            break
+        failed += 1
+        keys.left = 0
+        indexed(store, {"new.txt": b"number %d\n" % at}, "elsewhere")
+        stores().verify()
+        while store.rotate():
+            pass
+        again = stores()
+        again.verify()
+        assert (len(again.files("repo")), again.is_rotating, len(keys._keys)) == (2, False, 1)
+    assert failed > 3
+
+
+def test_a_page_that_the_disk_would_not_give_once_is_read_the_next_time(
+    stores: _Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as a disk that fails, or not at all; as damage only if it stays so, for then somebody removes the store."""
+    files = {f"{number}.txt": os.urandom(9_000).hex().encode() for number in range(40)}
+    indexed(stores(), files)
+    stores.close()
+    place = stores.file("tenant")
+    kept = place.read_bytes()
+
+    def spoil() -> None:
+        place.write_bytes(kept[: 4 * PAGE_BYTES] + kept[:3:-1][4 * PAGE_BYTES - 4 :])
+
+    def mend() -> None:
+        place.write_bytes(kept)
+
+    reader = stores()
+    spoil()
+    refused("KNOWLEDGE_STORE_DAMAGED", lambda: reader.files("repo"))
+    mend()
+    assert len(reader.files("repo")) == 40
+
+    def mended(store: SqlCipherStore, error: DamagedError) -> AssentError:
+        mend()
+        return judged(store, error)
+
+    judged = SqlCipherStore._judged
+    for stays in (True, False):
+        writer = stores()
+        with monkeypatch.context() as patched:
+            if not stays:
+                patched.setattr(SqlCipherStore, "_judged", mended)
+            code = "KNOWLEDGE_STORE_DAMAGED" if stays else "STORAGE_FAILED"
+
+            def spoiled(one: SqlCipherStore = writer) -> None:
+                with one.index("repo") as run:
+                    spoil()
+                    put_all(run, files)
+
+            refused(code, spoiled)
+        mend()
+        assert indexed(writer, TREE).number == (1 if stays else 2) + 1
+        writer.verify()
+        kept = Path(place).read_bytes()
+
+
 def test_pages_whose_key_could_not_be_replaced_keep_the_one_they_have(stores: _Stores) -> None:
     store = stores()
     done = indexed(store, {f"{number}.txt": os.urandom(9_000).hex().encode() for number in range(40)})
@@ -586,7 +745,6 @@ def test_keys_are_replaced_step_by_step_while_all_is_read_and_written(stores: _S
     (before,) = keys._keys
     held = reader.files("repo")
     assert store.rotate(3)
-    assert before not in keys._keys
     assert (store.is_rotating, reader.is_rotating) == (True, False)
     steps = 1
     while store.rotate(3):
@@ -603,6 +761,7 @@ def test_keys_are_replaced_step_by_step_while_all_is_read_and_written(stores: _S
     sealed = [row[0] for row in store._ask("SELECT sealed FROM chunks UNION ALL SELECT sealed FROM blocks")]
     assert {store._sealer.key_of(one) for one in sealed} == {2}
     assert not store.is_rotating
+    assert before not in keys._keys
 
 
 def test_who_reads_while_the_pages_have_their_new_key_and_nobody_was_told_finds_it(
@@ -710,6 +869,26 @@ def test_a_tenant_that_was_erased_can_be_read_by_nobody(stores: _Stores, tmp_pat
         name = stores.file("tenant", ending).name
         shutil.copy(tmp_path / "copy" / name, stores.folder / name)
     refused("KNOWLEDGE_KEY", stores)
+
+
+@pytest.mark.parametrize("document", [None, b"{"])
+def test_whoever_erases_destroys_every_master_though_the_file_of_keys_tells_of_none(
+    stores: _Stores, document: bytes | None
+) -> None:
+    """A copy of the file, from before it was damaged, would be opened by a master that stayed."""
+    store = stores()
+    indexed(store, TREE)
+    for _ in range(3):
+        while store.rotate():
+            pass
+    store.close()
+    place = stores.file("tenant", "keys")
+    place.unlink()
+    if document is not None:
+        place.write_bytes(document)
+    erase(stores.folder, "tenant", keys=stores.keys, now_ms=lambda: 9)
+    assert stores.keys is not None
+    assert stores.keys._keys == {}
 
 
 def test_a_plain_tenant_is_erased_with_its_file(plain: _Stores) -> None:

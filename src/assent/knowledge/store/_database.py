@@ -17,6 +17,7 @@ from assent.knowledge.store._faults import storage_failed
 
 PAGE_BYTES: Final = 16_384
 """A third less time for large records than pages of 4096, and hardly more for small ones."""
+_INCREMENTAL: Final = 2
 _CACHE_KIB: Final = 32 << 10
 _BUSY_S: Final = 10
 
@@ -99,7 +100,8 @@ class Database:
             self.ask(f"PRAGMA cipher_page_size = {PAGE_BYTES}")
         else:
             self.ask(f"PRAGMA page_size = {PAGE_BYTES}")
-        self.ask("PRAGMA auto_vacuum = INCREMENTAL")
+        if self.ask("PRAGMA auto_vacuum") != [(_INCREMENTAL,)]:  # to say so again waits for whoever writes
+            self.ask(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
         if path is not None:
             self.ask("PRAGMA journal_mode = WAL")
         for setting in (
@@ -125,18 +127,31 @@ class Database:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """A transaction that no other writer can come before."""
-        self.ask("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.ask("COMMIT")
-        except BaseException:
-            self.back()
-            raise
+        with self._guard:
+            self.ask("BEGIN IMMEDIATE")
+            with self.ended():
+                yield
+
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """The last statements of a transaction: other threads of this connection see nothing of them before they are durable."""
+        with self._guard:
+            try:
+                yield
+                self.ask("COMMIT")
+            except BaseException:
+                self.back()
+                raise
 
     def back(self) -> None:
         """End the transaction, if there is one, without its changes."""
-        if self._db.in_transaction:
+        if self.is_within():
             self.ask("ROLLBACK")
+
+    def is_within(self) -> bool:
+        """Whether a transaction is under way."""
+        with self._told():
+            return bool(self._db.in_transaction)
 
     def version(self) -> int:
         """The step of the schema that the file is at."""

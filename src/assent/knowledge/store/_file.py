@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Signal
 from typing import Any, Final, Literal, NamedTuple
 
-from assent.errors import InputError, WorldError
+from assent.errors import AssentError, InputError, WorldError
 from assent.failpoints import FAILPOINTS
 from assent.knowledge.store._database import STEPS, DamagedError, Database
 from assent.knowledge.store._faults import storage_failed, told
@@ -133,6 +133,7 @@ class SqlCipherStore(MemoryStore):
         self._new_salt = salt
         self._reason = reason
         self._ring: KeyRing | None = None
+        self._is_spoiled = False
         super().__init__(tenant, now_ms=now_ms, actor=actor, cache_bytes=cache_bytes)
         try:
             if self._db.version() != len(STEPS):
@@ -197,6 +198,7 @@ class SqlCipherStore(MemoryStore):
     def _reconnect(self, ring: KeyRing) -> None:
         before, self._db = self._db, self._connected(ring)
         before.close()
+        self._is_spoiled = False
 
     def _require_header(self, header: bytes) -> bool:
         """Whether there is a file with anything in it; it must begin as it should."""
@@ -246,13 +248,43 @@ class SqlCipherStore(MemoryStore):
 
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
         with self._guard:
+            if self._is_spoiled and not self._db.is_within():
+                self._reconnect(self._encrypted())
             for _ in range(_TRIES):
                 try:
                     return super()._ask(sql, values)
-                except DamagedError:
+                except DamagedError as error:
+                    if self._ring is None or self._db.is_within():
+                        raise self._judged(error) from error
                     if not self._is_renewed(fails=True):
-                        raise
+                        self._reconnect(self._ring)
             return super()._ask(sql, values)
+
+    def _each(self, sql: str, values: Iterable[Sequence[object]]) -> None:
+        with self._guard:
+            try:
+                super()._each(sql, values)
+            except DamagedError as error:
+                raise self._judged(error) from error
+
+    def _judged(self, error: DamagedError) -> AssentError:
+        """What is told of a page that can't be read, in the midst of a transaction: of damage only if it stays so.
+
+        SQLCipher takes what the disk would not give once for what was changed, and reads nothing more by that connection. Whoever
+        is told of damage removes the store.
+        """
+        if self._ring is None:
+            return error
+        self._is_spoiled = True
+        try:
+            apart = Database(self._place.store, self._db.key)
+            try:
+                is_damaged = bool(apart.ask("PRAGMA cipher_integrity_check"))
+            finally:
+                apart.close()
+        except AssentError as failed:
+            return failed
+        return error if is_damaged else storage_failed(self._place.store, OSError("a page could not be read"))
 
     def _unseal(self, record: bytes, repository: bytes, place: bytes) -> bytes:
         if not self._sealer.is_known(record):
@@ -304,8 +336,8 @@ class SqlCipherStore(MemoryStore):
             if not ring.is_rotating:
                 self._set("resealed", "0 0")
                 ring.begin_rotation()
-                FAILPOINTS.hit("knowledge.after")
                 self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
+                FAILPOINTS.hit("knowledge.after")
             table, last = (int(one) for one in self._meta("resealed", "0 0").split())
             if table < len(_RESEALED):
                 with self._whole():
@@ -323,7 +355,7 @@ class SqlCipherStore(MemoryStore):
             (last, limit),
         )
         sealer = self._sealer
-        self._db.each(
+        self._each(
             f"UPDATE {name} SET sealed = ? WHERE id = ?",  # noqa: S608  # our own text
             [
                 (sealer.seal(sealer.open(sealed, repository, place), repository, place), number)
@@ -335,6 +367,10 @@ class SqlCipherStore(MemoryStore):
         return int(rows[-1][0]) if rows else 0
 
     def _end_rotation(self, ring: KeyRing) -> None:
+        assert self._sealer.current == max(ring.records), (
+            "what is sealed with another key could be opened by none"
+        )
+        ring.destroy_former()
         key = ring.file[-1] + self._salt
         with self._guard:
             # SQLCipher can fail in it without a word: that connection then holds the file, and writes what nothing could read.

@@ -163,6 +163,9 @@ class MemoryStore:
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
         return self._db.ask(sql, values)
 
+    def _each(self, sql: str, values: Iterable[Sequence[object]]) -> None:
+        self._db.each(sql, values)
+
     def _unseal(self, record: bytes, repository: bytes, place: bytes) -> bytes:
         return self._sealer.open(record, repository, place)
 
@@ -483,7 +486,7 @@ class MemoryStore:
             (number, owner.known, kind, digest_of(name), owner.born, sealed),
         )
         places = count(number << _NUMBERS)
-        self._db.each(
+        self._each(
             "INSERT INTO blocks VALUES (?, ?)",
             (
                 (place, seal(bytes(view[begin : begin + BLOCK_BYTES]), digest, place_of(b"b", place)))
@@ -522,7 +525,7 @@ class MemoryStore:
             ),
         )
         self._ask("INSERT INTO cuts VALUES (?, ?)", (row, seal(_pack(cuts), digest, place_of(b"c", row))))
-        self._db.each(
+        self._each(
             "INSERT INTO chunks VALUES (?, ?)",
             (
                 (place, seal(text, digest, place_of(b"t", place)))
@@ -549,12 +552,12 @@ class MemoryStore:
     def commit_run(self, owner: Owner, kind: str) -> Generation:
         """Have all of a run seen; for runs alone."""
         root = workspace_root((one.path, one.leaf) for one in self.files_of(owner))
-        done = self._committed(owner.known, kind, root)
-        if kind == "derived":
-            # Nothing can take it back, so what it replaced is needed no more.
-            self._remove_pieces("repository = ? AND died = ?", (owner.known, owner.born))
-        FAILPOINTS.hit("knowledge.before")
-        self._ask("COMMIT")
+        with self._db.ended():
+            done = self._committed(owner.known, kind, root)
+            if kind == "derived":
+                # Nothing can take it back, so what it replaced is needed no more.
+                self._remove_pieces("repository = ? AND died = ?", (owner.known, owner.born))
+            FAILPOINTS.hit("knowledge.before")
         FAILPOINTS.hit("knowledge.after")
         return done
 
@@ -586,16 +589,16 @@ class MemoryStore:
 
     def _remove_files(self, rows: Iterable[int]) -> None:
         ordered = sorted(rows)
-        self._db.each(
+        self._each(
             "DELETE FROM chunks WHERE id BETWEEN ? AND ?",
             [(row << _NUMBERS, ((row + 1) << _NUMBERS) - 1) for row in ordered],
         )
         for table in ("cuts", "files"):
-            self._db.each(f"DELETE FROM {table} WHERE id = ?", [(row,) for row in ordered])  # noqa: S608
+            self._each(f"DELETE FROM {table} WHERE id = ?", [(row,) for row in ordered])  # noqa: S608
 
     def _remove_pieces(self, where: str, values: Sequence[object]) -> None:
         gone = self._ask(f"DELETE FROM pieces WHERE {where} RETURNING id", values)  # noqa: S608  # our own text
-        self._db.each(
+        self._each(
             "DELETE FROM blocks WHERE id BETWEEN ? AND ?",
             [(number << _NUMBERS, ((number + 1) << _NUMBERS) - 1) for (number,) in gone],
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hpke
 
 KEYS_VERSION: Final = 1
+MASTERS_MAX: Final = 1_000
+"""So many are destroyed where nothing says which one there is."""
 _NONCE_BYTES: Final = 12
 
 
@@ -101,7 +103,7 @@ class KeyRing:
         """New keys."""
         ring = cls(path, tenant, source, salt)
         ring.file, ring.records = [ring._key()], {1: ring._key()}
-        source.keep(ring._name(1), ring._key())
+        ring._keep_master(ring._key())
         ring.save()
         return ring
 
@@ -123,7 +125,7 @@ class KeyRing:
                 path=str(self._path),
                 hint="put the files of this tenant back",
             )
-        master = self._source.load(self._name(kept.master))
+        master = self._load(kept.master)
         if master is None and self._read() != document:
             return self.reload()  # it was replaced meanwhile
         if master is None:
@@ -149,7 +151,7 @@ class KeyRing:
 
     def save(self) -> None:
         """Write the file."""
-        master = self._source.load(self._name(self.master))
+        master = self._load(self.master)
         assert master is not None, "a ring is made or read with its master"
         kept = _Kept(
             KEYS_VERSION,
@@ -192,20 +194,21 @@ class KeyRing:
 
     def begin_rotation(self) -> None:
         """A new master, and a new key of records and of the file beside the ones of before."""
-        before = self.master
         with self._saved():
             self.master += 1
-            self._source.keep(self._name(self.master), self._key())
+            self._keep_master(self._key())
             self.records = {**self.records, max(self.records) + 1: self._key()}
             self.file = [*self.file, self._key()]
-        self._source.destroy(self._name(before))
+
+    def destroy_former(self) -> None:
+        """Have no master of before any more: since a rotation was begun it opens nothing but copies of the file."""
+        self._destroy(self.master - 1)
 
     def end_rotation(self) -> None:
         """Keep the last keys alone."""
         last = max(self.records)
         with self._saved():
             self.records, self.file = {last: self.records[last]}, self.file[-1:]
-        self._source.destroy(self._name(self.master - 1))  # the process may have been killed before it could
 
     def escrow(self, recipients: Sequence[str]) -> None:
         """Have the master sealed for these X25519 public keys (hex, of 32 bytes) and no other, from now on.
@@ -219,13 +222,28 @@ class KeyRing:
     def erase(cls, path: Path, tenant: bytes, source: KeySource) -> None:
         """Destroy the master: nothing that was sealed can be opened any more, not even by whom it was wrapped for."""
         ring = cls(path, tenant, source, bytes)
-        with suppress(InputError, FileNotFoundError):
-            ring.master = _kept(path.read_bytes()).master
-        for number in (ring.master - 1, ring.master, ring.master + 1):
-            source.destroy(ring._name(number))
+        try:
+            last = _kept(ring._read()).master
+            masters = range(last - 1, last + 2)
+        except InputError:  # it is gone or damaged, and a copy may open what the master is kept for
+            masters = range(1, MASTERS_MAX + 1)
+        for number in masters:
+            ring._destroy(number)
         with told(path):
             path.unlink(missing_ok=True)
             _flush_folder(path.parent)
+
+    def _load(self, number: int) -> bytes | None:
+        with told(self._path):
+            return self._source.load(self._name(number))
+
+    def _keep_master(self, key: bytes) -> None:
+        with told(self._path):
+            self._source.keep(self._name(self.master), key)
+
+    def _destroy(self, number: int) -> None:
+        with told(self._path):
+            self._source.destroy(self._name(number))
 
     def _key(self) -> bytes:
         return self._salt() + self._salt()
@@ -293,7 +311,8 @@ class KeyRing:
                 path=str(path),
                 hint="recovery is off unless it was switched on for a recipient before the key was lost",
             ) from None
-        source.keep(ring._name(kept.master), master)
+        ring.master = kept.master
+        ring._keep_master(master)
         ring.reload()
         return recipient
 

@@ -279,6 +279,12 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
         ),
         ("\n[identity\n", "2:10", "this is not TOML: expected", None),
         ("[mcp.server.a]", "1:2", "`[mcp]` has no key `server`", "did you mean `servers`?"),
+        (
+            '[knowledge.endpoints.own]\nurl = "http://127.0.0.1:1/"\nmodel = "m"\nsize = 0',
+            "4:1",
+            "`size` must be a whole number between 1 and 4096",
+            None,
+        ),
         ("[mcp.servers.a]", "1:2", "`[mcp.servers.a]` needs a `command` or a `url`, and not both", None),
         (
             '[mcp.servers.a]\ncommand = ["x"]\nheaders = { A = "b" }',
@@ -644,3 +650,21 @@ def test_a_socket_folder_that_somebody_else_prepared_is_refused(resolve: Resolve
     trap.mkdir()
     trap.chmod(0o777)
     assert refused(settings.runtime_dir).code == "RUNTIME_DIR_UNSAFE"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('[knowledge.repositories.code]\nfoldr = "src"', ["has no key `foldr`"]),
+        ('[knowledge.labels.staff]\npath = ["x"]\nroles = ["hr"]', ["has no key `path`"]),
+        ("[limits.rate.x]\ncals = 2\nwindow = 1", ["has no key `cals`"]),
+        ("[limits.rate.x]\nwindow = 1\nzebra = 2", ["has no key `zebra`", "needs `calls`"]),
+    ],
+)
+def test_a_misspelt_key_is_one_error(resolve: Resolve, root: Path, content: str, told: list[str]) -> None:
+    """A key that is needed is not told as missing too where another one was meant to be it."""
+    (root / "assent.toml").write_text(content)
+    error = refused(resolve)
+    others: Any = error.details.get("faults", [])  # `Any`: as `invalid` tells them, each with its message
+    said = sorted([error.message, *(one["message"] for one in others)])
+    assert [text.partition("]` ")[2] for text in said] == told

@@ -18,7 +18,7 @@ from assent.spec.ids import LABEL, PRINCIPAL_ID
 from assent.spec.principal import PrincipalKind
 from assent.spec.words.articles import with_article
 from assent.spec.words.durations import DURATION_MAX_MS, parse_duration_ms, write_duration
-from assent.spec.words.suggestions import did_you_mean
+from assent.spec.words.suggestions import did_you_mean, suggest
 
 Read: TypeAlias = Callable[[object], Json]
 """Gives the checked value, or raises ValueError with the rest of the sentence `KEY …`."""
@@ -349,8 +349,10 @@ class TableReader:
                     if setting.default is not None:
                         self.values.setdefault((*key, one), setting.default)
                 self._table(value, known.table, key)
+                # Who misspelt a key is told that alone, not also that the right one is missing.
+                meant = {suggest(one, known.table) for one in value if one not in known.table}
                 for one, setting in known.table.items():
-                    if setting.is_required and one not in value:
+                    if setting.is_required and one not in value and one not in meant:
                         self.report(key, f"`[{'.'.join(key)}]` needs `{one}`", None)
                 try:
                     if known.check is not None:

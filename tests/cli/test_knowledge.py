@@ -69,6 +69,7 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     assert "code: 0 files in 0 chunks, generation 0  not indexed\n" in say("status")[1]
     code, out, err = say("index")
     assert (code, "code: 2 files in " in out, "assent undo run_" in err) == (0, True, True)
+    assert "  1 left out: link\n" in out
     assert "  the key is a file (mode 0600) in " in out
     assert "whoever loses it has to index again" in out
     assert "the key" not in say("index")[1]
@@ -150,7 +151,24 @@ def test_a_repository_in_which_nothing_is_says_where_to_look(say: Say, folder: P
         config.write('[knowledge.repositories.none]\nfolder = "nowhere"\n')
     assert say("plan", "-r", "none")[1] == "none: nothing is there to be indexed, or you may not see it\n"
     told = "  none: nothing is there to be indexed\n  `assent doctor` tells whether its folder is there\n"
-    assert told in say("index", "none")[1]
+    assert told in say("index", "-r", "none")[1]
+    assert say("index", "-r", "code")[0] == 0
+    (folder / "src").rename(folder / "moved")
+    out = say("index", "-r", "code")[1]
+    assert "  code: 0 files in 0 chunks, 0 indexed now, 3 removed\n" in out
+    assert "  `assent doctor` tells whether its folder is there\n" in out
+
+
+@pytest.mark.parametrize("act", ["plan", "index"])
+def test_each_act_on_whole_repositories_names_them_alike(say: Say, folder: Path, act: str) -> None:
+    for name in ("one", "two", "three"):
+        (folder / name).mkdir()
+        (folder / name / "a.md").write_text(f"# {name}\n")
+        assert say("add", name)[0] == 0
+    code, out, _ = say(act, "-r", "one", "--repository", "two")
+    assert (code, "one: 1 file" in out, "two: 1 file" in out, "three: " in out) == (0, True, True, False)
+    code, _, err = say(act, "one")
+    assert (code, "unexpected extra argument (one)" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -302,9 +320,9 @@ def test_what_fails_is_told_as_a_run(say: Say) -> None:
 def test_forgetting_asks(say: Say, folder: Path) -> None:
     gone = folder / "src" / "gone.py"
     gone.write_text("def gone(): ...\n")
-    assert say("index", "code")[0] == 0
+    assert say("index", "-r", "code")[0] == 0
     gone.unlink()
-    assert say("index", "code")[0] == 0
+    assert say("index", "-r", "code")[0] == 0
     for words in (
         ("forget", "src/parser.py", "-r", "code"),
         ("forget", "src/gone.py", "-r", "code"),

@@ -48,11 +48,11 @@ def test_what_was_added_is_indexed(say: Say, folder: Path) -> None:
     assert err.splitlines() == [
         "it is the first that is named: the whole workspace is no repository any more",
         "to see what would be read: assent knowledge plan -r src",
-        "to index it: assent knowledge index src",
+        "to index it: assent knowledge index -r src",
     ]
     assert (folder / "assent.toml").read_text() == '[knowledge.repositories.src]\nfolder = "src"\n'
     assert json.loads(say("plan", "-r", "src", "--json")[1])["files"] == 1
-    assert "src: 1 file in 1 chunk" in say("index", "src")[1]
+    assert "src: 1 file in 1 chunk" in say("index", "-r", "src")[1]
     assert json.loads(say("add", "docs", "--name", "team/docs", "--json")[1]) == {
         "name": "team/docs",
         "folder": "docs",
@@ -96,8 +96,12 @@ def test_labels_hold_for_all_its_files_and_the_rest_of_the_file_stays(say: Say, 
 @pytest.mark.parametrize(
     ("words", "why", "hint"),
     [
-        (["src"], "the folder `src` is already the repository `code`", "assent knowledge index code"),
-        (["src/inner"], "the folder `src/inner` is in the repository `code`", "assent knowledge index code"),
+        (["src"], "the folder `src` is already the repository `code`", "assent knowledge index -r code"),
+        (
+            ["src/inner"],
+            "the folder `src/inner` is in the repository `code`",
+            "assent knowledge index -r code",
+        ),
         (["."], "the folder `.` holds the repository `code`", "take `[knowledge.repositories.code]` out"),
         (["docs", "--name", "code"], "would have the name of the repository `code`", "`--name NAME`"),
         ([".."], "is outside of the workspace", ""),

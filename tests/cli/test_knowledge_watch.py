@@ -111,7 +111,7 @@ def test_what_changes_is_indexed_until_somebody_ends_it(
         watch.until("code: 1 file indexed, 0 removed, 2 in all")
         # Another terminal asks meanwhile, and is told that it need not watch as well.
         assert "later_granite" in say("search", "granite")[1]
-        code, _, err = say("watch", "docs")
+        code, _, err = say("watch", "-r", "docs")
         assert (code, "another process watches this workspace" in err) == (FAILED, True)
         (folder / "src" / "parser.py").unlink()
         watch.until("1 removed, 1 in all")
@@ -127,7 +127,7 @@ def test_what_changes_is_indexed_until_somebody_ends_it(
 
 
 def test_every_so_often_all_is_looked_at_and_a_program_is_told_of_each_run(say: Say, folder: Path) -> None:
-    with watching(folder, "code", "--sweep", "1", "--json") as watch:
+    with watching(folder, "-r", "code", "--sweep", "1", "--json") as watch:
         end = time.monotonic() + PATIENCE_S
         while watch.out.count("\n") < 3:
             assert time.monotonic() < end, watch.err
@@ -233,7 +233,7 @@ def test_what_policy_does_not_let_it_do_by_itself_ends_it(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["none"], "there is no repository `none`"),
+        (["-r", "none"], "there is no repository `none`"),
         (["--sweep", "often"], "`--sweep` is not a duration: `often`"),
     ],
 )

@@ -145,7 +145,7 @@ def test_it_is_added_from_a_terminal(
         assert main(["knowledge", "model", "list"]) == 0
         assert site.url("/v1/embeddings") in capsys.readouterr().out
         service.status = 500
-        assert main(["knowledge", "index", "code"]) == 0
+        assert main(["knowledge", "index", "-r", "code"]) == 0
         assert (
             "0 with a vector; the embeddings endpoint answered with the status 500" in capsys.readouterr().out
         )

@@ -168,17 +168,24 @@ SECTION: Final[Table] = {
 
 
 NOTHING: Final = "nothing is there to be indexed"
+_LOOK: Final = "\n`assent doctor` tells whether its folder is there"
 
 
 def _indexed(found: Object) -> str:
     if not number(found, "generation"):
-        return f"{text(found, 'repository')}: {NOTHING}\n`assent doctor` tells whether its folder is there"
+        return f"{text(found, 'repository')}: {NOTHING}{_LOOK}"
     files, chunks = number(found, "files") or 0, number(found, "chunks") or 0
     changed, resumed = number(found, "changed") or 0, number(found, "resumed") or 0
+    removed = f", {gone} removed" if (gone := number(found, "removed")) else ""
+    left_out = found.get("left_out")
+    reasons = left_out.items() if isinstance(left_out, dict) else ()
+    left = "".join(f"\n{count} left out: {reason}" for reason, count in reasons)
     before = f" and {resumed} before it was cut off" if resumed else ""
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"
-        f" {changed} indexed now{before}{_with_vectors(found)}"
+        f" {changed} indexed now{before}{removed}{_with_vectors(found)}"
+        f"{left}"
+        f"{'' if files else _LOOK}"
         f"\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
         f"{_with_key(text(found, 'key'), is_plain=found.get('encryption') == 'off')}"
     )

@@ -50,6 +50,15 @@ repository_option: Final = click.option(
     help="One of `[knowledge.repositories]`, where it is not plain which one is meant.",
 )
 
+repositories_option: Final = click.option(
+    "--repository",
+    "-r",
+    "repositories",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one of `[knowledge.repositories]`; may be given again.",
+)
+
 
 def _repositories(door: Door) -> dict[str, PurePosixPath]:
     """What is configured, and where it is; the whole workspace where nothing is."""
@@ -112,8 +121,8 @@ def asked(
 
 
 @command("plan", short_help="Show what indexing would read, and what not.")
-@repository_option
-def plan(door: Door, *, repository: str | None) -> int:
+@repositories_option
+def plan(door: Door, *, repositories: tuple[str, ...]) -> int:
     """Tell of each repository how many files would be read, of which size, and why others are left out. Nothing is indexed."""
 
     def text(found: Any) -> str:  # `Any`: as above
@@ -127,7 +136,7 @@ def plan(door: Door, *, repository: str | None) -> int:
         ]
         return "\n".join(lines)
 
-    names = _repositories(door) if repository is None else (repository,)
+    names = repositories or _repositories(door)
     return worst(
         asked(door, "plan", {"repository": name}, lambda found: door.out.tell(found, lambda: text(found)))
         for name in names
@@ -135,10 +144,10 @@ def plan(door: Door, *, repository: str | None) -> int:
 
 
 @command("index", short_help="Index repositories of the workspace.")
-@click.argument("repositories", nargs=-1, metavar="[REPOSITORY]...")
+@repositories_option
 @wait_option
-def index(door: Door, repositories: tuple[str, ...], *, wait: str | None) -> int:
-    """Index each REPOSITORY as it stands now, all that are configured where none is named. `assent undo RUN` takes it back.
+def index(door: Door, *, repositories: tuple[str, ...], wait: str | None) -> int:
+    """Index each repository as it stands now. `assent undo RUN` takes it back.
 
     Secrets are removed first, and what did not change is not read into the index again.
     """
@@ -150,14 +159,7 @@ def index(door: Door, repositories: tuple[str, ...], *, wait: str | None) -> int
 @command("search", short_help="Find the places that answer a question.")
 @click.argument("query")
 @click.option("--limit", "-n", type=click.IntRange(1, 50), default=10, help="At most so many.")
-@click.option(
-    "--repository",
-    "-r",
-    "repositories",
-    multiple=True,
-    metavar="NAME",
-    help="Only there; may be given again.",
-)
+@repositories_option
 @click.option(
     "--path", "paths", multiple=True, metavar="PATTERN", help="Only in such files: `*` stands for anything."
 )

@@ -11,6 +11,7 @@ import click
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, OWNED, error_exit_code
+from assent.cli.knowledge._acts import repositories_option
 from assent.cli.runs._drive import conclude
 from assent.cli.runs._progress import Progress
 from assent.errors import AssentError, InputError, Json
@@ -52,16 +53,16 @@ def add(door: Door, folder: Path, name: str | None, labels: tuple[str, ...], rol
     if written.replaces_whole:
         door.out.note("it is the first that is named: the whole workspace is no repository any more")
     door.out.note(f"to see what would be read: {door.command('knowledge', 'plan', '-r', written.name)}")
-    door.out.note(f"to index it: {door.command('knowledge', 'index', written.name)}")
+    door.out.note(f"to index it: {door.command('knowledge', 'index', '-r', written.name)}")
 
 
 @command("watch", watches=False, short_help="Index what changes, as long as it runs.")
-@click.argument("repositories", nargs=-1, metavar="[REPOSITORY]...")
+@repositories_option
 @click.option(
     "--sweep", metavar="TIME", default="10m", help="How often all is looked at, beside what is told."
 )
-def watch(door: Door, repositories: tuple[str, ...], *, sweep: str) -> int:
-    """Index each REPOSITORY now, all that are configured where none is named, and again whenever something in it changes.
+def watch(door: Door, *, repositories: tuple[str, ...], sweep: str) -> int:
+    """Index each repository now, and again whenever something in it changes.
 
     Each time is a run like any other. Ctrl-C ends it, and so does a policy that does not let it index by itself.
     """

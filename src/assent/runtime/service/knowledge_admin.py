@@ -80,9 +80,9 @@ def _require_new(repositories: dict[str, Any], name: str, folder: str) -> None: 
     for other, one in repositories.items():
         there = PurePosixPath(one["folder"])
         if there == PurePosixPath(folder):
-            how, hint = "is already", f"index it: assent knowledge index {other}"
+            how, hint = "is already", f"index it: assent knowledge index -r {other}"
         elif PurePosixPath(folder).is_relative_to(there):
-            how, hint = "is in", f"index that one: assent knowledge index {other}"
+            how, hint = "is in", f"index that one: assent knowledge index -r {other}"
         elif there.is_relative_to(folder):
             how, hint = "holds", f"take `[knowledge.repositories.{toml_key(other)}]` out of assent.toml first"
         elif other == name:

@@ -236,6 +236,21 @@ async def test_a_lost_key_is_recovered_by_a_recipient_also_after_a_rotation(tmp_
             assert why in str(result.error)
 
 
+async def test_where_a_key_is_lost_for_good_the_help_leads_to_an_index_again(tmp_path: Path) -> None:
+    work = workspace_of(tmp_path)
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+    shutil.rmtree(tmp_path / "keys" / "ledger.key.knowledge")
+    async with Runtime.open(workspace=work) as rt:
+        lost = await rt.call("knowledge.index", principal=ADA)
+        assert code(lost) == "KNOWLEDGE_KEY_MISSING"
+        assert lost.error is not None
+        assert "`assent knowledge erase`" in lost.error["hint"]
+        await rt.call("knowledge.erase_tenant", {"tenant": "workspace"}, principal=ADA)
+        await rt.call("knowledge.index", principal=ADA)
+        assert await found(rt) == 1
+
+
 def test_recovery_is_asked_about_and_needs_a_public_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,7 @@ class Sealer:
         raise InputError(
             "KNOWLEDGE_RECORD_REFUSED",
             "a record of the store was changed, or belongs to another tenant, repository, key or place",
-            hint="forget the tenant and index again; find out who could write to the state directory",
+            hint="erase the tenant (`assent knowledge erase`) and index again; find out who could write to the state directory",
         )
 
     def key_of(self, record: bytes) -> int:

@@ -347,7 +347,7 @@ def _missing(message: str) -> InputError:
     return InputError(
         "KNOWLEDGE_KEY_MISSING",
         message,
-        hint="give back the key or its file; else forget the tenant and index again",
+        hint="give back the key or its file; else erase the tenant (`assent knowledge erase`) and index again",
     )
 
 

@@ -418,7 +418,7 @@ def test_pages_out_of_order_are_found(plain: _Stores) -> None:
 
 
 def test_one_writes_at_a_time_and_others_read(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_file, "_BUSY_S", 0)
+    monkeypatch.setattr(_file, "BUSY_S", 0)
     writer, reader = stores(), stores()
     done = indexed(writer, TREE)
     with writer.index("repo") as run:
@@ -514,7 +514,7 @@ def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: p
 def test_nobody_waits_for_a_writer_to_open_a_store_and_read_it(
     stores: _Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assent.knowledge.store._database._BUSY_S", 0)
+    monkeypatch.setattr("assent.knowledge.store._database.BUSY_S", 0)
     store = stores()
     done = indexed(store, TREE)
     with store.index("elsewhere") as run:
@@ -542,7 +542,7 @@ def test_one_thread_writes_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 def test_who_forgets_is_told_when_a_reader_keeps_it_and_the_next_writer_ends_it(
     plain: _Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assent.knowledge.store._database._BUSY_S", 0)
+    monkeypatch.setattr("assent.knowledge.store._database.BUSY_S", 0)
     store, reader = plain(), plain()
     indexed(store, TREE | {"gone.txt": b"marker\n"})
     reader._ask("BEGIN")
@@ -571,7 +571,7 @@ def test_a_place_where_no_file_can_be_is_told(plain: _Stores) -> None:
 
 
 def test_a_database_that_somebody_locked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assent.knowledge.store._database._BUSY_S", 0)
+    monkeypatch.setattr("assent.knowledge.store._database.BUSY_S", 0)
     one, other = (Database(tmp_path / "x.db", None) for _ in range(2))
     one.ask("BEGIN IMMEDIATE")
     refused("STORAGE_BUSY", lambda: other.ask("BEGIN IMMEDIATE"))

@@ -19,7 +19,8 @@ PAGE_BYTES: Final = 16_384
 """A third less time for large records than pages of 4096, and hardly more for small ones."""
 _INCREMENTAL: Final = 2
 _CACHE_KIB: Final = 32 << 10
-_BUSY_S: Final = 10
+BUSY_S: Final = 10
+"""The longest that a writer is waited for."""
 
 STEPS: Final = (
     """
@@ -81,7 +82,7 @@ class Database:
         with self._told():
             self._db: Any = sqlcipher.connect(  # `Any`: the library has no types
                 ":memory:" if path is None else str(path),
-                timeout=_BUSY_S,
+                timeout=BUSY_S,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -190,7 +191,7 @@ class Database:
         if any(one in cause for one in _BUSY):
             return WorldError(
                 "STORAGE_BUSY",
-                f"another program has held the store of knowledge for {_BUSY_S} seconds",
+                f"another program has held the store of knowledge for {BUSY_S} seconds",
                 path=path,
                 hint="end the program that has the file open and try again",
             )

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.failpoints import FAILPOINTS
-from assent.knowledge.store._database import STEPS, DamagedError, Database
+from assent.knowledge.store._database import BUSY_S, STEPS, DamagedError, Database
 from assent.knowledge.store._faults import storage_failed, told
 from assent.knowledge.store._rows import NOBODY, MemoryStore, checked_name, place_of
 from assent.knowledge.store._sealing import Sealer, digest_of
@@ -20,7 +20,6 @@ from assent.knowledge.store.keys import KeyRing, KeySource
 from assent.knowledge.store.ports import Event, Recorded
 
 _PLAIN_HEADER: Final = b"SQLite format 3\0"
-_BUSY_S: Final = 10
 _TRIES: Final = 2
 """Keys may be replaced once more while those that replaced the last are read."""
 _PAUSE_S: Final = 0.05
@@ -76,10 +75,10 @@ class _Place(NamedTuple):
         try:
             tries = 0
             while not _is_locked(held):
-                if tries * _PAUSE_S >= _BUSY_S:
+                if tries * _PAUSE_S >= BUSY_S:
                     raise WorldError(
                         "STORAGE_BUSY",
-                        f"another program has been writing the store of knowledge for {_BUSY_S} seconds",
+                        f"another program has been writing the store of knowledge for {BUSY_S} seconds",
                         path=str(self.store),
                         hint="let it finish, or end it, and try again",
                     )

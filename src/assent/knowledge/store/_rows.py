@@ -18,7 +18,7 @@ from assent.failpoints import FAILPOINTS
 from assent.knowledge.chunks import LeftOut
 from assent.knowledge.cleaning import Mark
 from assent.knowledge.manifest import Cut, Line, Listed, Proof, file_leaf, prove, workspace_root
-from assent.knowledge.store._database import Database
+from assent.knowledge.store._database import BUSY_S, Database
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.knowledge.store.ports import Action, Buffer, Event, Generation, Held, Piece, Rewriter, Run
 from assent.spec.values.typed import unpacker
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 NAME_BYTES_MAX: Final = 1024
 """Of a tenant's or a repository's name."""
-BUSY_S: Final = 10
 BLOCK_BYTES: Final = 15 << 10
 """A part of a piece is sealed in blocks of this size: what is read of it is whole blocks, each of which fits in a page."""
 _NUMBERS: Final = 24

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from assent.capabilities.knowledge.area import NOTHING, OPEN
+from assent.capabilities.knowledge.area import NOTHING, OPEN, WHOLE
 from assent.cli._arguments import time_ms
 from assent.cli._command import command
 from assent.cli._door import Door
@@ -28,7 +28,6 @@ from assent.spec.words.sizes import count_text, size_text
 if TYPE_CHECKING:
     from assent.runtime.service import answers
 
-_WHOLE: Final = "workspace"
 _SHOWN_LINES: Final = 8
 """Lines of a chunk that are printed for people."""
 
@@ -64,7 +63,7 @@ def _repositories(door: Door) -> dict[str, PurePosixPath]:
     """What is configured, and where it is; the whole workspace where nothing is."""
     named = tables(door.settings.areas["knowledge"], "repositories")
     return {name: PurePosixPath(str(one["folder"])) for name, one in named.items()} or {
-        _WHOLE: PurePosixPath()
+        WHOLE: PurePosixPath()
     }
 
 

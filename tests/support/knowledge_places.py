@@ -12,7 +12,7 @@ from assent.spec.principal import Principal
 from tests.support.bodies import user
 
 ADA: Final = user("ada")
-_POLICY: Final = """\
+POLICY: Final = """\
 version: 1
 rules:
   - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
@@ -27,7 +27,7 @@ def furnish(root: Path, files: Mapping[str, str | bytes] | None = None, said: st
         f'policy = "policy.yaml"\n[ledger]\nkey = "{root}/keys/ledger.key"\n'
         f'[knowledge.repositories.code]\nfolder = "src"\n{said}'
     )
-    (work / "policy.yaml").write_text(_POLICY)
+    (work / "policy.yaml").write_text(POLICY)
     (work / "policy.yaml").chmod(0o600)
     write(work, files or {})
     return work

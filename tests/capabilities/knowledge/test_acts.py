@@ -25,7 +25,7 @@ from assent.knowledge.store import Held, SqlCipherStore
 from assent.sandbox import Holds, Sandbox
 from assent.spec.principal import Principal
 from tests.support.bodies import code, user
-from tests.support.knowledge_places import ADA, called, furnish, opened
+from tests.support.knowledge_places import ADA, POLICY, called, furnish, opened
 from tests.support.shelves import told_in
 
 MARKER = "quartzberg"
@@ -44,11 +44,6 @@ folder = "people"
 [knowledge.labels.staff]
 paths = ["people/*"]
 roles = ["hr"]
-"""
-POLICY = """\
-version: 1
-rules:
-  - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
 """
 
 

@@ -15,15 +15,9 @@ from assent.capabilities.knowledge import _keys
 from assent.cli import main
 from assent.invocation import CancelToken
 from assent.runtime.wiring.knowledge_keys import KeychainKeys
-from tests.support.bodies import code, user
+from tests.support.bodies import code
 from tests.support.key_pairs import pair_in
-
-ADA = user("ada")
-POLICY = """\
-version: 1
-rules:
-  - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
-"""
+from tests.support.knowledge_places import ADA, POLICY
 
 
 def workspace_of(tmp_path: Path, knowledge: str = "") -> Path:

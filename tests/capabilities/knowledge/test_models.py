@@ -19,7 +19,7 @@ from assent.knowledge.store import MemoryStore
 from tests.support.bodies import code, user
 from tests.support.encoder import SIZE, tiny_model
 from tests.support.knowledge import indexed
-from tests.support.knowledge_places import ADA, called
+from tests.support.knowledge_places import ADA, POLICY, called
 
 HUGO = user("hugo", "hr")
 CONFIG = """\
@@ -29,11 +29,6 @@ key = "{root}/keys/ledger.key"
 [knowledge.labels.staff]
 paths = ["people/*"]
 roles = ["hr"]
-"""
-POLICY = """\
-version: 1
-rules:
-  - {id: all, decision: ALLOW, without_approval: true, reason: "for the test", when: {principal: "user:*"}}
 """
 
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, Store
 from assent.system import SystemEntropy
 from tests.knowledge.store.store_contract import StoreContract
+
+
+def opening(folder: Path, **said: Any) -> Iterator[Callable[[], Store]]:  # `Any`: as a store takes it
+    """What opens a store in a file, as often as it is asked; all are closed at the end."""
+    with ExitStack() as ends:
+
+        def opens() -> Store:
+            store = SqlCipherStore(folder, "tenant", now_ms=lambda: 7, salt=SystemEntropy().salt, **said)
+            ends.callback(store.close)
+            return store
+
+        yield opens
 
 
 class TestMemoryStore(StoreContract):
@@ -27,17 +41,7 @@ class TestSqlCipherStore(StoreContract):
 
     @pytest.fixture
     def opens(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-        keys, opened = MemoryKeys(), []
-
-        def opens() -> Store:
-            opened.append(
-                SqlCipherStore(tmp_path, "tenant", keys=keys, now_ms=lambda: 7, salt=SystemEntropy().salt)
-            )
-            return opened[-1]
-
-        yield opens
-        for one in opened:
-            one.close()
+        yield from opening(tmp_path, keys=MemoryKeys())
 
 
 class TestPlainStore(StoreContract):
@@ -45,22 +49,4 @@ class TestPlainStore(StoreContract):
 
     @pytest.fixture
     def opens(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-        opened = []
-
-        def opens() -> Store:
-            opened.append(
-                SqlCipherStore(
-                    tmp_path,
-                    "tenant",
-                    keys=None,
-                    encryption="off",
-                    now_ms=lambda: 7,
-                    salt=SystemEntropy().salt,
-                    cache_bytes=0,
-                )
-            )
-            return opened[-1]
-
-        yield opens
-        for one in opened:
-            one.close()
+        yield from opening(tmp_path, keys=None, encryption="off", cache_bytes=0)

@@ -1,13 +1,11 @@
 """Chunks found by meaning: vectors of a model, what is kept of them, and which are nearest to a question's."""
 
-from assent.knowledge.vectors.codes import DIMENSIONS_MAX, codes_of, products, quantised
+from assent.knowledge.vectors.codes import codes_of, products, quantised
 from assent.knowledge.vectors.nearest import cosines, search
-from assent.knowledge.vectors.segment import CODES_VERSION, Rows, Segment, joined, segment_of
+from assent.knowledge.vectors.segment import Rows, Segment, joined, segment_of
 from assent.knowledge.vectors.stored import parts_of, stored, without
 
 __all__ = [
-    "CODES_VERSION",
-    "DIMENSIONS_MAX",
     "Rows",
     "Segment",
     "codes_of",

@@ -114,13 +114,21 @@ async def test_what_speaks_to_a_model_says_so_in_each_answer(workspace: Path) ->
             assert read["label"] == one["label"] == "script-reviewed" * (one["path"] == "src/run.sh")
 
 
-async def test_what_another_release_has_cleaned_is_indexed_anew(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "version",
+    [
+        "assent.capabilities.knowledge._library.CLEANER_VERSION",
+        "assent.capabilities.knowledge._library.PLANNER_VERSION",
+        "assent.knowledge.lexical.TERMS_VERSION",
+    ],
+)
+async def test_what_another_release_has_made_otherwise_is_indexed_anew(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     async with opened(workspace) as rt:
         await called(rt, "index", repository="code")
         assert (await called(rt, "index", repository="code"))["changed"] == 0
-        monkeypatch.setattr(_library, "_MADE_BY", "later")
+        monkeypatch.setattr(version, 999)
         assert (await called(rt, "index", repository="code"))["changed"] == 2
         assert (await called(rt, "index", repository="code"))["changed"] == 0
 

@@ -58,8 +58,6 @@ SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
 PLACE_CHARACTERS_MAX: Final = 4_096
 _TIME_MS_MAX: Final = 1 << 53
-_MADE_BY: Final = f"{CLEANER_VERSION}.{PLANNER_VERSION}"
-"""What was cleaned or cut by an earlier release is indexed anew."""
 TOLD_EVERY_MS: Final = 2_000
 
 
@@ -318,7 +316,7 @@ class Library:
         model = self.models.embedder(context)
         cancel = CancelToken() if context is None else context.cancel
         reasons, cleaned = Counter[str](), Counter[str]()
-        changed = left_now = 0
+        changed, left_now, made_by = 0, 0, _made_by()
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
             is_new = run.has_rests or not self.store.last(repository).number
@@ -349,11 +347,11 @@ class Library:
                         continue
                     digest = sha256(data).hexdigest()
                     held = known.get(path)
-                    if held is None or held.digest != digest or held.because or held.made_by != _MADE_BY:
+                    if held is None or held.digest != digest or held.because or held.made_by != made_by:
                         stamps.append((digest, _changed_ms(one.stamp)))
                         yield path, data
 
-            batch = _Batch(run)
+            batch = _Batch(run, made_by)
             for found in crew.prepared(due()):
                 digest, changed_ms = stamps.popleft()
                 if found.left_out is not None:
@@ -467,11 +465,18 @@ def _unknown(repository: str, names: Iterable[str]) -> AssentError:
     )
 
 
+def _made_by() -> str:
+    """By which versions a file is cleaned, cut and taken apart: what others of an earlier release made is indexed anew."""
+    from assent.knowledge.lexical import TERMS_VERSION
+
+    return f"{CLEANER_VERSION}.{PLANNER_VERSION}.{TERMS_VERSION}"
+
+
 class _Batch:
     """Files of a run, whose words are indexed together."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, made_by: str) -> None:
+        self._run, self._made_by = run, made_by
         self._gathering: Gathering | None = None
         self._rows: list[int] = []
         self._bytes = 0
@@ -483,7 +488,7 @@ class _Batch:
         texts = [cleaned.text[one.begin : one.end] for one in planned.chunks]
         cuts = tuple(Cut(one.digest, one.line, one.end_line, one.symbol) for one in planned.chunks)
         listed = Listed(planned.path, digest, planned.language, cleaned.label, cuts)
-        row = self._run.put(listed, texts, changed_ms=changed_ms, marks=cleaned.marks, made_by=_MADE_BY)
+        row = self._run.put(listed, texts, changed_ms=changed_ms, marks=cleaned.marks, made_by=self._made_by)
         if not texts:
             return
         self._rows.append(row)

@@ -239,7 +239,7 @@ async def test_where_a_key_is_lost_for_good_the_help_leads_to_an_index_again(tmp
         lost = await rt.call("knowledge.index", principal=ADA)
         assert code(lost) == "KNOWLEDGE_KEY_MISSING"
         assert lost.error is not None
-        assert "`assent knowledge erase`" in lost.error["hint"]
+        assert "`assent knowledge erase`" in str(lost.error["hint"])
         await rt.call("knowledge.erase_tenant", {"tenant": "workspace"}, principal=ADA)
         await rt.call("knowledge.index", principal=ADA)
         assert await found(rt) == 1

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from assent.errors import AssentError, InputError, Json
@@ -289,6 +290,38 @@ async def test_who_decides_sees_what_is_not_kept(place: Place, shelf: Shelf) -> 
         done = await rt.approve(waiting.run_id, principal=user("bob"))
         assert done.outputs == HITS
         require_unkept(rt, place.root)
+
+
+@pytest.mark.parametrize("ask", ["signal", "cancel", "reject", "approve", "resume", "resume all", "undo"])
+async def test_only_whose_run_it_is_is_told(place: Place, shelf: Shelf, ask: str) -> None:
+    """It was read with their rights: whoever has it go on, stop or be taken back is told what `show` tells."""
+    held = {"name": "held", "depends_on": ["look"]}
+    wait = {**held, "wait": {"signal": "go", "timeout": "1h"}}
+    last = wait if ask in ("signal", "cancel", "resume", "resume all") else put("held", depends_on=["look"])
+    document = workflow(
+        find(), last, inputs=INPUTS, outputs={"text": "${{ steps.look.output.hits[0].text }}"}
+    )
+    if ask in ("approve", "reject"):
+        place.policy = policy(
+            rule("ask", "REQUIRE_APPROVAL", when={"capability": "box.put"}),
+            rule("all", without_approval=True),
+        )
+    async with opened(place, shelf) as rt:
+        run = (await rt.run(document, {"q": QUERY})).run_id
+        asks: dict[str, requests.Request[Any]] = {
+            "signal": requests.Signal(run=run, name="go"),
+            "cancel": requests.Cancel(run=run),
+            "reject": requests.Reject(run=run, step="held"),
+            "approve": requests.Approve(run=run, step="held"),
+            "resume": requests.Resume(run=run),
+            "resume all": requests.Resume(),
+            "undo": requests.Undo(run=run),
+        }
+        bob = requests.Asker(principal="user:bob", identified_by="api_key:bobs")
+        answer = await Service(place.settings(), rt._core).perform(asks[ask], bob)
+        told = json.dumps(msgspec.to_builtins(answer))
+        assert "not kept:" in told
+        assert not [text for text in (QUERY, TEXT, OTHER) if text in told]
 
 
 async def test_nobody_decides_what_nobody_can_see(place: Place, shelf: Shelf) -> None:

@@ -12,6 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -395,8 +396,12 @@ class Core(Outlook):
         named, `CAPABILITY_ABSENT` is raised, and of all of them it is in that run's result. Any other failure of one is raised
         once the others are done.
         """
+        return await self.resumed(run)
+
+    async def resumed(self, run: str | None, to: Actor | None = None) -> list[RunResult]:
+        """What `resume` does, asked for by somebody: see `_result`."""
         if run is not None:
-            return [await self._resume(RunId(run))]
+            return [await self._resume(RunId(run), to)]
         runs = await self.unfinished()
         self._coming.update(runs)
         try:
@@ -404,7 +409,8 @@ class Core(Outlook):
             lined_up = [run for run in await self.line_up() if run in runs]
             results: dict[RunId, RunResult] = {}
             for group in ([run for run in runs if run not in lined_up], lined_up):
-                told = await together(group, self._resume_or_tell, self.ready.spawn, at_once=RESUMED_AT_ONCE)
+                resume = partial(self._resume_or_tell, to=to)
+                told = await together(group, resume, self.ready.spawn, at_once=RESUMED_AT_ONCE)
                 results.update(zip(group, told, strict=True))
             return [results[run] for run in runs]
         finally:
@@ -435,22 +441,24 @@ class Core(Outlook):
             await asyncio.sleep(0)  # there may be thousands
         return lined_up
 
-    async def _resume_or_tell(self, run: RunId) -> RunResult:
+    async def _resume_or_tell(self, run: RunId, *, to: Actor | None) -> RunResult:
         try:
-            return await self._resume(run)
+            return await self._resume(run, to)
         except InputError as error:
             if error.code != "CAPABILITY_ABSENT":
                 raise
             self._coming.discard(run)
             return msgspec.structs.replace(await self.show(run), error=error.to_dict())
 
-    async def _resume(self, run: RunId) -> RunResult:
+    async def _resume(self, run: RunId, to: Actor | None) -> RunResult:
         found = await self.running.look(run)
         state = found.record.state
         if state.is_finished:
-            return await self._result(found)
+            return await self._result(found, to=to)
         await self._require_present(run)
-        return await self._drive(run, Recover(retry=True) if state is RunState.NEEDS_ATTENTION else None)
+        return await self._drive(
+            run, Recover(retry=True) if state is RunState.NEEDS_ATTENTION else None, to=to
+        )
 
     async def _require_present(self, run: RunId) -> None:
         """`CAPABILITY_ABSENT` unless this process has what a run that it does not drive yet may go on to call."""
@@ -661,8 +669,15 @@ class Core(Outlook):
             end()
 
     async def _drive(
-        self, run: RunId, wish: Wish | None = None, *, only: Sequence[StepKey] = ()
+        self,
+        run: RunId,
+        wish: Wish | None = None,
+        *,
+        only: Sequence[StepKey] = (),
+        to: Actor | None = None,
     ) -> RunResult:
+        if isinstance(wish, Approve | Reject | Cancel | SendSignal | AskUndo | Resolve):
+            to = wish.actor
         try:
             driven = await self.running.drive(run, wish)
         except RefusedError as error:
@@ -675,7 +690,10 @@ class Core(Outlook):
         await self._handed_after_run(driven)
         if driven.record.state.is_finished:
             await self._tell_outer(driven.record)
-        return self.gate.explain_pause(await self._result(driven, *only), driven.record.mode)
+        created = driven.record.created
+        if isinstance(wish, Approve) and created.workflow is None and created.mode is not Mode.SESSION:
+            to = None  # a call: it is what they agreed to, and all that there is
+        return self.gate.explain_pause(await self._result(driven, *only, to=to), driven.record.mode)
 
     async def _handed_after_run(self, driven: Driven) -> None:
         """Files that were handed over for the run's calls wait as long as it does, and go when it has ended without them."""
@@ -721,11 +739,13 @@ class Core(Outlook):
         refused = ApprovalRefused(source=run, step=step, code=code, count=1, since_ms=since_ms, **actor.who())
         await self._refusals.note(refused)
 
-    async def _result(self, driven: Driven, *only: StepKey) -> RunResult:
-        """What is told of a run, or of its steps `only`."""
+    async def _result(self, driven: Driven, *only: StepKey, to: Actor | None = None) -> RunResult:
+        """What is told of a run, or of its steps `only`; `to` somebody whose run it is not, only what the record has."""
         ledger, record = await self._ledger(), driven.record
         planned = driven.blueprint.steps if driven.blueprint is not None else {}
-        told = await describe_run(record, planned, self.ready.journal, ledger, driven.values, only=only)
+        # What is not kept was read with the rights of the run's own principal: others may not see it.
+        values = driven.values if to is None or str(to.principal) == record.created.principal else None
+        told = await describe_run(record, planned, self.ready.journal, ledger, values, only=only)
         is_driven = not record.state.is_moving or self.drives(record.run)
         return told if is_driven else msgspec.structs.replace(told, status=RunState.INTERRUPTED)
 

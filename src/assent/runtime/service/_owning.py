@@ -146,7 +146,7 @@ async def begun(runtime: Core, request: requests.Request[Any], actor: Actor) -> 
         # Whoever waits for its first entry hears which run it is, however long that takes from here.
         listener(run, leaf.n, leaf.at_ms, act)
     shown = await runtime.show(run)
-    result = shown if shown.status.is_settled else (await runtime.resume(run))[0]
+    result = shown if shown.status.is_settled else (await runtime.resumed(run, actor))[0]
     return _told(await runtime.undone_or_raise(run, result))
 
 
@@ -383,9 +383,9 @@ _approve = _reject = _signal = _resolve = _settle
 
 
 async def _resume(runtime: Core, request: requests.Resume, actor: Actor) -> answers.Resumed:
-    del actor  # a run goes on as its requester, whoever resumes it
     run = await runtime.find(request.run) if request.run is not None else None
-    return answers.Resumed(results=[_told(result) for result in await runtime.resume(run)])
+    # It goes on as its requester, whoever resumes it.
+    return answers.Resumed(results=[_told(result) for result in await runtime.resumed(run, actor)])
 
 
 async def _erase(runtime: Core, request: requests.Erase, actor: Actor) -> answers.Run:

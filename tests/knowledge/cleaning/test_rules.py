@@ -77,6 +77,9 @@ def test_what_is_no_value_stays(path: str, text: str) -> None:
             '"a": "{\\"password\\": \\"hun\\nter2\\"}"',
             b'"a": "{\\"password\\": \\"[removed: assigned-password]\\"}"',
         ),
+        ("a.toml", "password = '''hunter29'''", b"password = '''[removed: assigned-password]'''"),
+        ("a.py", 'password = """hunter29"""', b'password = """[removed: assigned-password]"""'),
+        ("a.yaml", "passwort: hunter29", b"passwort: [removed: assigned-password]"),
         ("a.yaml", "token: QWERTYUIOPasdfghjklZXCVBNM", b"token: [removed: assigned-secret]"),
         ("a.env", "API_KEY=" + "a1B2c3D4" * 400, b"API_KEY=[removed: assigned-secret]"),
         # Two rules see one value, one of them more of it.

@@ -20,7 +20,7 @@ from assent.knowledge.cleaning.marks import Mark, marks_of
 from assent.knowledge.cleaning.rules import automaton, hits
 from assent.spec.words.legible import UNSEEN
 
-CLEANER_VERSION: Final = 2
+CLEANER_VERSION: Final = 3
 """It grows when the same bytes are cleaned otherwise: what was indexed before is indexed anew then."""
 SCRIPT: Final = "script-reviewed"
 """The label of a script: a text that begins with `#!`, and so is run by whoever calls it."""

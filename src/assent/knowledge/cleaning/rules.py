@@ -42,7 +42,7 @@ _BETWEEN: Final = (
     r"|\s{0,20}(?::=|=>|={1,3}|!==?|\?=|\+=|<-|:|,)\s{0,20}|\s{0,4}\(\s{0,8}|>\s{0,8}"
     r"|\s{1,8}(?:value|content|default(?:Value)?)\s?=\s?|[ \t]{1,4})"
 )
-_QUOTE: Final = r"(?:[bBfFrRuUL@$]{0,2}\\{0,3}[\"'`])"
+_QUOTE: Final = r"(?:[bBfFrRuUL@$]{0,2}\\{0,3}(?:\"\"\"|'''|[\"'`]))"
 _BARE: Final = r"[^\s\"'`<>\\(){}\[\],;:=]"
 _NAME_BEFORE: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}\Z")
 _NAME_AFTER: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from assent.knowledge.cleaning import clean
 from assent.knowledge.cleaning import rules as looked
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
-from assent.knowledge.cleaning.rules import Hit, Rule, hits, kind_of, rules, vector
+from assent.knowledge.cleaning.rules import Hit, Rule, automaton, hits, kind_of, rules, vector
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
@@ -26,6 +29,19 @@ def test_ids_are_of_one_rule_and_checks_are_known() -> None:
     assert len({rule.id for rule in rules()}) == len(rules()) > 100
     assert {rule.check for rule in rules()} - {None} == {*CHECKS}
     assert all(rule.keywords == tuple(map(str.lower, rule.keywords)) for rule in rules())
+
+
+@pytest.mark.parametrize("rule", [one for one in rules() if not one.assigned], ids=lambda one: one.id)
+def test_whatever_a_pattern_finds_has_one_of_its_keywords(rule: Rule) -> None:
+    """A rule whose keyword is not there is not asked, so what it alone finds would be missed."""
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(st.from_regex(re.compile(rule.pattern), alphabet=st.characters(max_codepoint=255)))
+    def has_one(text: str) -> None:
+        found = automaton(rule.pattern).search(text.encode("latin-1"))
+        assert found is None or any(one.encode() in found[0].lower() for one in rule.keywords)
+
+    has_one()
 
 
 def test_the_page_has_a_row_for_each_rule() -> None:
@@ -116,6 +132,22 @@ def test_what_a_rule_needs_is_looked_for_once_in_a_file() -> None:
         clean("a.jwk", text).text
         == b'{"kty": "RSA", "d": "[removed: json-web-key]", "d": "[removed: json-web-key]"}'
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic\tdXNlcjpodW50ZXIy",
+        "Bearer\ta8f5f167f44f4964e6c998dee827110c",
+        '{"kty":"oct","k":"AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEf-_12"}',
+        '{"auths":{"x":{"identitytoken":"abcdefgh12345678"}}}',
+        "/a;token=a8f5f167f44f4964e6c9;b",
+        "sshpass -w hunter29",
+    ],
+)
+def test_how_a_secret_is_spelled_ends_no_look(text: str) -> None:
+    """Of a file's name, too, where an end would be that of the whole index run."""
+    assert hits("a.txt", text.encode())
 
 
 def test_past_so_many_candidates_every_further_one_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:

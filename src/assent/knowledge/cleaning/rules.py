@@ -254,9 +254,11 @@ class _Looking:
                 return
             # Which rule it was, and where it began: the automaton tells the end alone.
             end, ahead = seen.end(), AHEAD_BYTES
+            # RE2 gives None for none of them. Then all rules are asked: a text must not be left unread for a rule's mistake.
+            asked = lane.keywords.Match(self._data[at:end].lower()) or range(len(lane.rules))
             begins = [
                 (found.start(), rule)
-                for place in sorted(lane.keywords.Match(self._data[at:end].lower()))
+                for place in sorted(asked)
                 for rule in [lane.rules[place]]
                 if (found := automaton(rule.pattern).search(self._data, at, end + 1)) is not None
             ]

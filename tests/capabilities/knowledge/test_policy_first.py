@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+from unicodedata import normalize
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +40,7 @@ HIDDEN = {
 
 Tree: TypeAlias = "dict[str, str]"
 Askers: TypeAlias = "Iterable[Principal]"
+Form: TypeAlias = Literal["NFC", "NFD"]
 
 TEXTS = st.lists(
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join), min_size=1, max_size=6
@@ -78,3 +81,16 @@ def test_what_is_hidden_has_no_part_in_any_answer(tree: Tree, later: Tree, queri
             )
             never = asyncio.run(answers(Path(place) / f"{number}", seen, change, queries, [asker]))
             assert never == [whole[number]]
+
+
+@pytest.mark.parametrize("said", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+async def test_a_label_holds_of_what_looks_the_same(tmp_path: Path, said: Form, written: Form) -> None:
+    """A letter with its mark is one character or two, as whoever typed the name had it; nobody can tell them apart."""
+    label = f'[knowledge.labels.staff]\npaths = ["{normalize(said, "src/büro/*")}"]\nroles = ["hr"]\n'
+    work = furnish(tmp_path, {normalize(written, "büro/a.md"): "Of quartz.\n"}, label)
+    async with opened(work) as rt:
+        await called(rt, "index", repository="code")
+        assert len((await called(rt, "search", HUGO, query="quartz"))["hits"]) == 1
+        assert (await called(rt, "search", EVE, query="quartz"))["hits"] == []
+        assert (await called(rt, "plan", EVE, repository="code"))["files"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -129,7 +130,7 @@ class Library:
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
         self.labels: Final = [
-            Label(name, listed(one, "paths"), frozenset(listed(one, "roles")))
+            Label(name, tuple(map(_composed, listed(one, "paths"))), frozenset(listed(one, "roles")))
             for name, one in tables(said, "labels").items()
         ]
         self._archives: Final = _quota_of(said.get("archives"))
@@ -438,7 +439,7 @@ class Library:
 
     def labels_of(self, path: str) -> list[Label]:
         """The labels that a file has; one in an archive has those of the archive, too. Who may see it has one role of each."""
-        places = with_archives(path)
+        places = [_composed(one) for one in with_archives(path)]
         return [
             one
             for one in self.labels
@@ -511,6 +512,11 @@ class _Batch:
         self._run.put_piece(LEXICAL, str(self._rows[0]), parts, self._rows)
         self._run.save()
         self._gathering, self._rows, self._bytes = None, [], 0
+
+
+def _composed(text: str) -> str:
+    """What looks the same is the same: macOS writes `ü` as two characters, and a label must hide it all the same."""
+    return unicodedata.normalize("NFC", text)
 
 
 def with_archives(path: str) -> list[str]:

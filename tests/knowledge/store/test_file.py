@@ -851,6 +851,28 @@ def test_a_key_is_recovered_by_whom_it_was_wrapped_for_and_by_nobody_else(stores
     refused("KNOWLEDGE_KEY_MISSING", lambda: recovered(recipient))
 
 
+def test_nobody_becomes_a_recipient_by_writing_the_file_of_keys(stores: _Stores) -> None:
+    """It is no secret, and lies beside the store: who can write there would have the master of the next rotation."""
+    store, own, other = stores(), _public(), _public()
+    indexed(store, TREE)
+    file = stores.file("tenant", "keys")
+    for recipients in ([], [own]):
+        store.escrow(recipients)
+        written = file.read_bytes()
+        kept = msgspec.json.decode(written)
+        for changed in ({**kept["escrow"], other: ""}, {other: ""}, {} if recipients else {own: ""}):
+            file.write_bytes(msgspec.json.encode({**kept, "escrow": changed}))
+            refused("KNOWLEDGE_KEY_WRONG", store.rotate)
+            refused("KNOWLEDGE_KEY_WRONG", stores)
+            assert other not in store.recipients
+        file.write_bytes(written)
+        assert stores().recipients == recipients
+
+
+def _public() -> str:
+    return X25519PrivateKey.generate().public_key().public_bytes_raw().hex()
+
+
 def test_a_tenant_that_was_erased_can_be_read_by_nobody(stores: _Stores, tmp_path: Path) -> None:
     """The files may have been copied before: without the key they are nothing."""
     store = stores()

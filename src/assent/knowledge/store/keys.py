@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -133,9 +133,10 @@ class KeyRing:
                 "the master key of the store is gone: its tenant was erased, or its keychain is another"
             )
         self.master = kept.master
-        self.file = [self._unwrap(master, "file", one) for one in kept.file]
+        self.file = [self._unwrap(master, self._said("file", kept.escrow), one) for one in kept.file]
         self.records = {
-            int(number): self._unwrap(master, f"record {number}", one) for number, one in kept.records.items()
+            int(number): self._unwrap(master, self._said(f"record {number}", kept.escrow), one)
+            for number, one in kept.records.items()
         }
         self.recipients = [*kept.escrow]
         self._written = document
@@ -157,9 +158,9 @@ class KeyRing:
             KEYS_VERSION,
             self._tenant.hex(),
             self.master,
-            [self._wrap(master, "file", one) for one in self.file],
+            [self._wrap(master, self._said("file", self.recipients), one) for one in self.file],
             {
-                str(number): self._wrap(master, f"record {number}", one)
+                str(number): self._wrap(master, self._said(f"record {number}", self.recipients), one)
                 for number, one in self.records.items()
             },
             {one: self._sealed_for(master, one) for one in self.recipients},
@@ -251,22 +252,24 @@ class KeyRing:
     def _name(self, master: int) -> str:
         return f"knowledge-{self._tenant.hex()[:32]}-{master}"
 
-    def _said(self, what: str) -> bytes:
-        return b"assent.knowledge key\0" + self._tenant + what.encode()
+    def _said(self, what: str, recipients: Iterable[str] = ()) -> bytes:
+        # INVARIANT: no key is read beside recipients that it was not written with. Whoever can write the file, and has no
+        # master, would put themselves there, and the next rotation would seal the master for them.
+        return b"assent.knowledge key\0" + self._tenant + "\0".join((what, *sorted(recipients))).encode()
 
-    def _wrap(self, master: bytes, what: str, key: bytes) -> str:
+    def _wrap(self, master: bytes, said: bytes, key: bytes) -> str:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = self._salt()[:_NONCE_BYTES]
-        return base64.b64encode(nonce + AESGCM(master).encrypt(nonce, key, self._said(what))).decode()
+        return base64.b64encode(nonce + AESGCM(master).encrypt(nonce, key, said)).decode()
 
-    def _unwrap(self, master: bytes, what: str, wrapped: str) -> bytes:
+    def _unwrap(self, master: bytes, said: bytes, wrapped: str) -> bytes:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         try:
             data = base64.b64decode(wrapped, validate=True)
-            return AESGCM(master).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], self._said(what))
+            return AESGCM(master).decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], said)
         except (InvalidTag, ValueError):
             raise InputError(
                 "KNOWLEDGE_KEY_WRONG",

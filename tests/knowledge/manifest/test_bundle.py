@@ -6,6 +6,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 
 from assent.errors import InputError
@@ -56,7 +57,7 @@ def test_lines_that_were_changed_make_no_root_or_another(number: int) -> None:
     before, after = [*LINES[:number]], [*LINES[number + 1 :]]
     for other in changed_from(line):
         if other != line:
-            assert root_of([*before, json.dumps(other).encode(), *after]) != ROOT, other
+            assert root_of([*before, msgspec.json.encode(other) + b"\n", *after]) != ROOT, other
     assert root_of(before + after) != ROOT
     assert root_of([*before, LINES[number], *LINES[number:]]) != ROOT
 
@@ -92,6 +93,10 @@ def test_two_hidden_neighbours_cannot_be_given_as_one() -> None:
         ([LINES[3].replace(b'"leaf":"', b'"leaf":"x')], 1),
         ([LINES[3].replace(b'"leaf":"', b'"leaf":" ')], 1),
         ([LINES[3].replace(b'"}', b'\\n"}')], 1),
+        ([LINES[0], LINES[1].replace(b'"text":', b'"text":"forged","text":'), LINES[2]], 2),
+        ([LINES[0].replace(b'"path":', b'"path":"b.txt","path":'), *LINES[1:3]], 1),
+        ([LINES[0].replace(b'"path"', b'"pa\\u0074h"'), *LINES[1:3]], 1),
+        ([b" " + LINES[3]], 1),
         ([LINES[3].replace(b'"hidden"', b'"hidden 2"')], 1),  # of a later version (CHECKLIST B 92)
     ],
 )

@@ -89,7 +89,11 @@ def checked_bundle(lines: Iterable[bytes]) -> Counts:
         nonlocal number
         for line in lines:
             number += 1
-            yield decode(line, _Any)
+            one = decode(line, _Any)
+            # Of a name that stands there twice, one value would be checked, and another one read by somebody else.
+            if _encoded(one) != line:
+                raise ValueError("the line is not as it was written")
+            yield one
 
     rest = decoded()
     try:

@@ -15,6 +15,7 @@ from assent.capabilities.knowledge import _keys
 from assent.cli import main
 from assent.invocation import CancelToken
 from assent.runtime.wiring.knowledge_keys import KeychainKeys
+from assent.spec.states import RunState
 from tests.support.bodies import code
 from tests.support.key_pairs import pair_in
 from tests.support.knowledge_places import ADA, POLICY
@@ -211,6 +212,7 @@ async def test_a_lost_key_is_recovered_by_a_recipient_also_after_a_rotation(tmp_
         for bad in ("00" * 32, "xy"):
             refused = await rt.call("knowledge.escrow", {"recipients": [bad]}, principal=ADA)
             assert code(refused) in {"KNOWLEDGE_RECIPIENT_INVALID", "INVALID_INPUT"}
+            assert refused.status is RunState.FAILED
     shutil.rmtree(kept)
     async with Runtime.open(workspace=work) as rt:
         lost = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
@@ -222,11 +224,11 @@ async def test_a_lost_key_is_recovered_by_a_recipient_also_after_a_rotation(tmp_
     shutil.rmtree(kept)
     async with Runtime.open(workspace=work) as rt:
         result = await rt.call("knowledge.recover", {"key_file": str(secret)}, principal=ADA)
-        assert code(result) == "KNOWLEDGE_KEY_WRONG"
+        assert (code(result), result.status) == ("KNOWLEDGE_KEY_WRONG", RunState.FAILED)
         for name, why in (("none.pem", "no such file"), ("public.pem", "holds no X25519 private key")):
             (tmp_path / "public.pem").chmod(0o600)
             result = await rt.call("knowledge.recover", {"key_file": str(tmp_path / name)}, principal=ADA)
-            assert code(result) == "KNOWLEDGE_RECIPIENT_INVALID"
+            assert (code(result), result.status) == ("KNOWLEDGE_RECIPIENT_INVALID", RunState.FAILED)
             assert why in str(result.error)
 
 

@@ -35,6 +35,7 @@ from assent.knowledge.store import (
 from assent.knowledge.store._database import PAGE_BYTES, STEPS, DamagedError, Database
 from assent.knowledge.store._faults import storage_failed
 from assent.knowledge.store._sealing import Sealer, digest_of
+from assent.knowledge.store.keys import KeyRing
 from assent.system import SystemEntropy
 from tests.support.knowledge import indexed, put, put_all
 
@@ -867,6 +868,28 @@ def test_nobody_becomes_a_recipient_by_writing_the_file_of_keys(stores: _Stores)
             assert other not in store.recipients
         file.write_bytes(written)
         assert stores().recipients == recipients
+
+
+def test_a_master_that_somebody_else_sealed_is_not_kept(stores: _Stores) -> None:
+    """To seal something for a recipient needs their public key alone."""
+    private = X25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw().hex()
+    store = stores()
+    store.escrow([public])
+    store.close()
+    file = stores.file("tenant", "keys")
+    kept = msgspec.json.decode(file.read_bytes())
+    ring = KeyRing(file, bytes.fromhex(kept["tenant"]), MemoryKeys(), bytes)
+    forged = {**kept, "escrow": {public: ring._sealed_for(bytes(32), public)}}
+    file.write_bytes(msgspec.json.encode(forged))
+    empty = MemoryKeys()
+    refused(
+        "KNOWLEDGE_KEY_WRONG",
+        lambda: recover(
+            stores.folder, "tenant", keys=empty, private=private.private_bytes_raw(), now_ms=lambda: 9
+        ),
+    )
+    assert empty.load(ring._name(kept["master"])) is None
 
 
 def _public() -> str:

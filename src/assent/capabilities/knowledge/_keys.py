@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from pydantic import Field
 
 from assent.capabilities.knowledge._library import Library
+from assent.errors import InputError
 from assent.invocation import LocalContext, NoEffectError, Preview
 from assent.spec.capability import SpecModel
 from assent.spec.words.sizes import count_text
@@ -67,8 +70,20 @@ def preview_of_escrow(parameters: Recovery) -> Preview:
 def escrow(context: LocalContext, parameters: Recovery) -> Escrowed:
     """Seal the master key for these and nobody else."""
     library = context.app.get(Library)
-    library.store.escrow(parameters.recipients)
+    with _without_effect():
+        library.store.escrow(parameters.recipients)
     return Escrowed(tenant=library.tenant, recipients=tuple(library.store.recipients))
+
+
+@contextmanager
+def _without_effect() -> Iterator[None]:
+    """What refuses a key is found before anything is written: nobody has to settle such a call."""
+    try:
+        yield
+    except InputError as error:
+        raise NoEffectError(
+            error.code, error.message, path=error.path, hint=error.hint, details=error.details
+        ) from error
 
 
 class PrivateKey(SpecModel):
@@ -101,7 +116,8 @@ def preview_of_recovery(parameters: PrivateKey) -> Preview:
 def recover(context: LocalContext, parameters: PrivateKey) -> Recovered:
     """Have the master key where it is kept again."""
     library = context.app.get(Library)
-    recipient = library.recover(parameters.key_file, str(context.principal))
+    with _without_effect():
+        recipient = library.recover(parameters.key_file, str(context.principal))
     return Recovered(tenant=library.tenant, recipient=recipient)
 
 

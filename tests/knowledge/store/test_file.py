@@ -870,6 +870,16 @@ def test_nobody_becomes_a_recipient_by_writing_the_file_of_keys(stores: _Stores)
         assert stores().recipients == recipients
 
 
+def test_a_pipe_in_the_place_of_the_store_holds_nobody_up(stores: _Stores) -> None:
+    store = stores()
+    indexed(store, TREE)
+    store.close()
+    file = stores.file("tenant", "db")
+    file.unlink()
+    os.mkfifo(file)
+    refused("KNOWLEDGE_STORE_DAMAGED", stores)
+
+
 def test_a_master_that_somebody_else_sealed_is_not_kept(stores: _Stores) -> None:
     """To seal something for a recipient needs their public key alone."""
     private = X25519PrivateKey.generate()

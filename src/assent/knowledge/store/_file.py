@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -202,8 +203,10 @@ class SqlCipherStore(MemoryStore):
     def _require_header(self, header: bytes) -> bool:
         """Whether there is a file with anything in it; it must begin as it should."""
         try:
-            with self._place.store.open("rb") as file:
-                found = file.read(16)
+            # A pipe in the file's place must not hold us up before it is seen that it is none.
+            held = os.open(self._place.store, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(held, "rb") as file:
+                found = file.read(16) if stat.S_ISREG(os.fstat(held).st_mode) else b"?"
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -213,7 +216,7 @@ class SqlCipherStore(MemoryStore):
         if len(found) < 16:
             raise DamagedError(
                 "KNOWLEDGE_STORE_DAMAGED",
-                "the store of knowledge was cut",
+                "the store of knowledge was cut, or is no file",
                 path=str(self._place.store),
                 hint="remove it and index again",
             )

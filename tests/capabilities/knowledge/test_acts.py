@@ -542,7 +542,7 @@ async def exported(rt: Runtime, who: Principal, repository: str) -> tuple[list[d
         part = await called(rt, "export", who, repository=repository, after=part["after"], root=part["root"])
         lines += part["lines"]
     root = str(part["root"])
-    assert checked_bundle(line.encode() for line in lines.splitlines()).root == root
+    assert checked_bundle(lines.encode().splitlines(keepends=True)).root == root
     return [json.loads(line) for line in lines.splitlines()], root
 
 

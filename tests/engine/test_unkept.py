@@ -13,6 +13,7 @@ import pytest
 
 from assent.errors import AssentError, InputError, Json
 from assent.runtime.service import requests
+from assent.runtime.service._reading import Reader
 from assent.runtime.service.service import Service
 from assent.spec import create_write_capability
 from assent.spec.events import kinds as ev
@@ -278,18 +279,65 @@ async def test_so_does_what_a_call_was_made_with(place: Place, shelf: Shelf) -> 
 ASKED = policy(rule("ask", "REQUIRE_APPROVAL", when={"capability": "shelf.find"}))
 
 
-async def test_who_decides_sees_what_is_not_kept(place: Place, shelf: Shelf) -> None:
-    """As long as the process lives that has it; the run stays in memory for that."""
+async def test_who_decides_sees_what_is_asked_and_not_what_is_found(place: Place, shelf: Shelf) -> None:
+    """As long as the process lives that has it; the run stays in memory for that. Who asked has the answer."""
     place.policy = ASKED
     async with opened(place, shelf) as rt:
-        waiting = await rt.call("shelf.find", {"query": QUERY})
-        assert waiting.status is RunState.WAITING
+        session = await rt.session(principal="agent:anna")
+        waiting = await session.call("shelf.find", {"query": QUERY})
+        answer = asyncio.create_task(session.wait(waiting.name))
         service = Service(place.settings(), rt._core)
         (asked,) = (await service.perform(requests.Approvals())).approvals
         assert (asked.inputs, asked.refused) == ({"query": QUERY, "limit": 5}, None)
-        done = await rt.approve(waiting.run_id, principal=user("bob"))
-        assert done.outputs == HITS
+        done = await rt.approve(session.run_id, waiting.name, principal=user("bob"))
+        assert TEXT not in json.dumps(done.to_json())
+        assert (await answer).output == HITS
         require_unkept(rt, place.root)
+
+
+async def test_who_agrees_to_a_call_is_not_told_what_it_found(place: Place, shelf: Shelf) -> None:
+    """It was read with the rights of whoever asked."""
+    place.policy = ASKED
+    async with opened(place, shelf) as rt:
+        waiting = await rt.call("shelf.find", {"query": QUERY})
+        done = await rt.approve(waiting.run_id, principal=user("bob"))
+        assert done.status is RunState.SUCCEEDED
+        assert not [text for text in (QUERY, TEXT, OTHER) if text in json.dumps(done.to_json())]
+
+
+@pytest.mark.parametrize(("who", "is_told"), [("agent:anna", True), ("user:bob", False)])
+async def test_who_looks_later_is_told_what_is_known_of_their_run(
+    place: Place, shelf: Shelf, who: str, is_told: bool
+) -> None:
+    """Here and from another process, as long as the owner has the session in memory; nobody else is."""
+    place.policy = ASKED
+    anna, bob = (
+        requests.Asker(principal=name, identified_by="api_key:k") for name in ("agent:anna", "user:bob")
+    )
+    async with opened(place, shelf) as rt:
+        service = Service(place.settings(), rt._core)
+        run = (await service.perform(requests.OpenSession(), anna)).run_id
+        added = requests.AddStep(run=run, capability="shelf.find", parameters={"query": QUERY})
+        (asked,) = (await service.perform(added, anna)).steps
+        await service.perform(requests.Approve(run=run, step=asked.name), bob)
+        by = requests.Asker(principal=who, identified_by="api_key:k")
+        shown = await service.perform(requests.Show(run=run, step=asked.name), by)
+        output: Any = shown.steps[0].output  # JSON
+        assert (output == HITS, is_marked(output)) == (is_told, not is_told)
+
+        def elsewhere() -> Any:  # `Any`: JSON
+            asking = requests.Asker(principal=who, asserted=True)
+            with Reader.open(place.settings(), by=asking) as reader:
+                return reader.show(run, asked.name)["steps"]
+
+        assert ((await asyncio.to_thread(elsewhere))[0]["output"] == HITS) == is_told
+
+
+async def test_who_agrees_to_a_call_of_their_own_has_its_answer(place: Place, shelf: Shelf) -> None:
+    place.policy = ASKED
+    async with opened(place, shelf) as rt:
+        waiting = await rt.call("shelf.find", {"query": QUERY}, principal=user("bob"))
+        assert (await rt.approve(waiting.run_id, principal=user("bob"))).outputs == HITS
 
 
 @pytest.mark.parametrize("ask", ["signal", "cancel", "reject", "approve", "resume", "resume all", "undo"])

@@ -288,6 +288,10 @@ class Driver(Protocol):
         """What calls of a run are made with that people are asked about, of which not all is kept: as this process knows it."""
         ...
 
+    def told_to(self, run: RunId, principal: str) -> Mapping[str, Json]:
+        """Outputs of steps of a run, where it is this principal's, of which not all is kept: as this process still knows them."""
+        ...
+
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call."""
         ...

@@ -612,6 +612,11 @@ class Core(Outlook):
         """How a run stands, from the journal."""
         return await self._result(await self.running.look(RunId(run)))
 
+    async def told(self, run: str, *, principal: Who = None) -> RunResult:
+        """The same, with what is not kept where the run is this principal's, and this process still knows it."""
+        who = str(self.actor(principal).principal)
+        return (await self.show(run)).telling(self.running.told_to(RunId(run), who))
+
     async def _begin(
         self,
         blueprint: Blueprint,
@@ -690,9 +695,6 @@ class Core(Outlook):
         await self._handed_after_run(driven)
         if driven.record.state.is_finished:
             await self._tell_outer(driven.record)
-        created = driven.record.created
-        if isinstance(wish, Approve) and created.workflow is None and created.mode is not Mode.SESSION:
-            to = None  # a call: it is what they agreed to, and all that there is
         return self.gate.explain_pause(await self._result(driven, *only, to=to), driven.record.mode)
 
     async def _handed_after_run(self, driven: Driven) -> None:

@@ -347,6 +347,7 @@ class Program(ABC):
     run = _forwarded(Core.run, requests.Run, _RUN)
     call = _forwarded(Core.call, requests.Call, _RUN)
     _add_step = _forwarded(Core.add_step, requests.AddStep, _RUN)
+    _told = _forwarded(Core.told, requests.Show, _RUN)
     _close_session = _forwarded(Core.close_session, requests.CloseSession, _RUN)
     approve = _forwarded(Core.approve, requests.Approve, _RUN)
     reject = _forwarded(Core.reject, requests.Reject, _RUN)
@@ -388,7 +389,7 @@ class Program(ABC):
             # Asked of this: the session goes on with the next owner, which may be this process.
             partial(self._add_step, ident),
             partial(self.show, ident),
-            partial(self._settled, ident),
+            partial(self._settled, ident, principal=principal),
             partial(self._close_session, ident),
             partial(self.cancel, ident, principal=principal),
             held,
@@ -402,7 +403,7 @@ class Program(ABC):
             raise session_closed(shown.run_id)
         return Held(shown.run_id)
 
-    async def _settled(self, run: RunId, step: str) -> RunResult:
+    async def _settled(self, run: RunId, step: str, *, principal: Who) -> RunResult:
         """The session once one of its steps waits for nobody any more, or nothing comes of it by itself."""
         shown = await self.show(run)
         if shown.step(step).status.is_unsettled:
@@ -411,7 +412,7 @@ class Program(ABC):
                     shown = await self.show(run)
                     if not shown.step(step).status.is_unsettled:
                         break
-        return shown
+        return await self._told(run, principal=principal)
 
     async def wait(self, run: str) -> RunResult:
         """Wait until a run has ended, needs attention or is interrupted, whoever drives it, and tell how it stands.

@@ -133,7 +133,7 @@ def test_a_run_that_ends_before_its_owner_is_asked_is_not_interrupted(tmp_path: 
         settings = rt.runtime.settings
         sessions = [rt.session() for _ in range(2)]
 
-        def says(runs: Collection[str]) -> answers.UnderWay:
+        def says(runs: Collection[str], *, texts: bool = False) -> answers.UnderWay:
             for session in sessions:
                 if session.run_id in runs:
                     session.close()

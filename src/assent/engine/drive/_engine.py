@@ -761,6 +761,13 @@ class Engine:
             else {key: one for key, one in actor.values.asked.items() if key in actor.record.awaiting}
         )
 
+    def told_to(self, run: RunId, principal: str) -> Mapping[str, Json]:
+        """See `Driver.told_to`."""
+        actor = self._actors.get(run)
+        return (
+            actor.values.unkept if actor is not None and actor.record.created.principal == principal else {}
+        )
+
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call: none where it has ended.
 

@@ -16,6 +16,7 @@ from assent.errors import Json
 from assent.journal.ports import JournalReader
 from assent.spec.ids import RunId, StepKey, name_of
 from assent.spec.states import RunState, StepState
+from assent.spec.unkept_fields import is_marked
 from assent.spec.values.json_fields import text
 
 _FAILED = frozenset({StepState.FAILED, StepState.DENIED, StepState.IN_DOUBT, StepState.COMPENSATION_FAILED})
@@ -115,6 +116,16 @@ class RunResult(msgspec.Struct, frozen=True):
         known = {name: data[name] for name in cls.__struct_fields__ if name in data}
         steps = tuple(StepResult.from_json(step) for step in data["steps"])
         return cls(**{**known, "status": RunState(data["status"]), "steps": steps})
+
+    def telling(self, told: Mapping[str, Json]) -> Self:
+        """The same with these outputs of steps, by name, where the record has marks."""
+        steps = (
+            msgspec.structs.replace(one, output=told[one.name])
+            if one.name in told and is_marked(one.output)
+            else one
+            for one in self.steps
+        )
+        return msgspec.structs.replace(self, steps=tuple(steps))
 
     def to_json(self) -> dict[str, Json]:
         """The run object."""

@@ -42,6 +42,11 @@ class Values:
         return bool(self._kept) or self._kept_inputs is not self._context["inputs"]
 
     @property
+    def unkept(self) -> Mapping[str, Json]:
+        """The outputs of steps of which the journal does not have all."""
+        return {key: self._steps[key]["output"] for key in self._kept}
+
+    @property
     def lacking(self) -> list[StepKey]:
         """The steps whose outputs have texts that were not kept, and that nobody here knows."""
         return [StepKey(name[1]) for name in self._lacking if name[0] == "steps"]

@@ -54,12 +54,14 @@ def to_owner(
     )
 
 
-def ask(request: Request[A], settings: Settings, *, within_s: float | None = None) -> A | None:
+def ask(
+    request: Request[A], settings: Settings, by: Asker | None = None, *, within_s: float | None = None
+) -> A | None:
     """What the living owner says; None when there is none, and nobody is started to be asked.
 
     `within_s`: what is only good to know is not waited for as long as an owner may be busy.
     """
-    asked = to_owner(request, asker_of(settings))
+    asked = to_owner(request, by or asker_of(settings))
     if within_s is not None:
         asked = replace(asked, silence_s=within_s, patience_s=within_s)
     answer = forward(settings.state, asked, runtime_dir=settings.runtime_dir())

@@ -503,18 +503,20 @@ def _backlog(runtime: Core) -> dict[str, Json]:
 
 
 async def _under_way(runtime: Core, request: requests.UnderWay, actor: Actor) -> answers.UnderWay:
-    del actor
-    return under_way(runtime, request.runs)
+    return under_way(runtime, request.runs, str(actor.principal) if request.texts else None)
 
 
-def under_way(runtime: Core, runs: Iterable[str]) -> answers.UnderWay:
-    """What the owner says of runs."""
+def under_way(runtime: Core, runs: Iterable[str], principal: str | None = None) -> answers.UnderWay:
+    """What the owner says of runs, with the texts that this principal's were told."""
     asked = [RunId(run) for run in runs]
     stopped = runtime.stopped()
     return answers.UnderWay(
         runs=[run for run in asked if runtime.drives(run)],
         stopped={run: stopped[run] for run in asked if run in stopped},
         asked={run: dict(told) for run in asked if (told := runtime.running.asked_of(run))},
+        told={}
+        if principal is None
+        else {run: dict(runtime.running.told_to(run, principal)) for run in asked},
     )
 
 

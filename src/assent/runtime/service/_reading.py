@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import msgspec
 
@@ -66,26 +66,40 @@ _IDLE: Final = OneOf((*_MOVING, RunState.NEEDS_ATTENTION.value))
 """Where a run stands that nobody drives and that waits for no approval."""
 
 
-OwnerSays: TypeAlias = "Callable[[Collection[str]], UnderWay]"
-"""Whether a run is driven by this process, which owns the state."""
+class OwnerSays(Protocol):
+    """What this process, which owns the state, says of runs."""
+
+    def __call__(self, runs: Collection[str], *, texts: bool = False) -> UnderWay:
+        """The answer to the request of that name."""
+        ...
 
 
 class Reader:
     """Reads the state of a workspace beside a living owner or without one; takes no lock, writes nothing."""
 
     def __init__(
-        self, settings: Settings, journal: LedgerReader | None, owner_says: OwnerSays | None
+        self,
+        settings: Settings,
+        journal: LedgerReader | None,
+        owner_says: OwnerSays | None,
+        by: Asker | None = None,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._owner_says = owner_says
+        self._by = by
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, owner_says: OwnerSays | None = None) -> Iterator[Self]:
-        """A reader; a workspace in which nothing was recorded yet reads as empty. With `owner_says` nobody else is asked."""
+    def open(
+        cls, settings: Settings, owner_says: OwnerSays | None = None, by: Asker | None = None
+    ) -> Iterator[Self]:
+        """A reader for `by`; a workspace in which nothing was recorded yet reads as empty.
+
+        With `owner_says` nobody else is asked.
+        """
         with reading(settings.state) as journal:
-            yield cls(settings, journal, owner_says)
+            yield cls(settings, journal, owner_says, by)
 
     def runs(
         self, *, status: Collection[str] = (), limit: int | None = None, before: str | None = None
@@ -192,16 +206,17 @@ class Reader:
         rows = rows_at_once(self._journal, "runs", {"run_id": OneOf(tuple(sorted(runs)))})
         return {str(row["run_id"]): str(row["status"]) for row in rows}
 
-    def _owner_on(self, runs: tuple[str, ...]) -> UnderWay:
+    def _owner_on(self, runs: tuple[str, ...], *, texts: bool = False) -> UnderWay:
         """What the owner says of them; where it lives and does not say, that it drives all."""
         if self._owner_says is not None:
-            return self._owner_says(runs)
+            return self._owner_says(runs, texts=texts)
         if not self.owner_alive():
             return UnderWay(runs=[])
         from assent.runtime.service._asking import OWNER_S_MAX, ask
 
         try:
-            answer = ask(AskUnderWay(runs=runs), self._settings, within_s=OWNER_S_MAX)
+            by = self._by if texts else None
+            answer = ask(AskUnderWay(runs=runs, texts=texts), self._settings, by, within_s=OWNER_S_MAX)
         except AssentError:
             return UnderWay(runs=[*runs])
         return answer or UnderWay(runs=[])
@@ -317,6 +332,8 @@ class Reader:
         planned = engine.outline(document) if document is not None else {}
         ledger: dict[str, Json] = {"size": head.size, "root": base64.b64encode(head.root).decode()}
         described = at_once(engine.describe_run(record, planned, journal, ledger))
+        if any(is_marked(one.output) for one in described.steps):
+            described = described.telling(self._owner_on((run,), texts=True).told.get(run, {}))
         stories = step_stories(leaves)
         steps = {one.name: one for one in described.steps}
         undo = record.undo
@@ -626,7 +643,7 @@ class Record(msgspec.Struct, frozen=True):
 
     def reader(self) -> AbstractContextManager[Reader]:
         """See `Reader.open`."""
-        return Reader.open(self.settings, self.owner_says)
+        return Reader.open(self.settings, self.owner_says, self.by)
 
 
 def verify_proof(text: str, key: str) -> dict[str, Json]:

@@ -389,9 +389,10 @@ class Health(Asking[answers.Health | None], tag="health", frozen=True):
 
 
 class UnderWay(Asking[answers.UnderWay | None], tag="under_way", frozen=True):
-    """Which of these runs the owner drives."""
+    """Which of these runs the owner drives. `texts`: with what those of whoever asks were told that is not kept."""
 
     runs: tuple[str, ...]
+    texts: bool = False
 
 
 class ForgetSecret(Asking[answers.Forgotten | None], tag="forget_secret", frozen=True):

@@ -10,7 +10,7 @@ record alone. Each kind's functions are imported when the first of them is asked
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import cached_property, partial
+from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -158,7 +158,7 @@ class Service:
             from assent.runtime.service._reading import Record
 
             answer = await _function(_recorded, request)(
-                Record(self._settings, by, self._owner_says), request
+                Record(self._settings, by, self._owner_says_to(by)), request
             )
         elif isinstance(request, Informed):
             from assent.runtime.service import _informed
@@ -186,14 +186,14 @@ class Service:
             raise InternalError("REQUEST_INVALID", f"`{type(request).__name__}` is not a kind of request")
         return answer
 
-    @property
-    def _owner_says(self) -> OwnerSays | None:
-        """What the owner says of runs, where this is the owner's."""
+    def _owner_says_to(self, by: Asker) -> OwnerSays | None:
+        """What the owner says of runs to somebody, where this is the owner's."""
         if self._runtime is None:
             return None
         from assent.runtime.service._owning import under_way
 
-        return partial(under_way, self._runtime)
+        runtime = self._runtime
+        return lambda runs, *, texts=False: under_way(runtime, runs, by.principal if texts else None)
 
     def check(self, request: Request[Any], by: Asker) -> None:
         """Refuse what can't be carried out before anything is on record: what `by` may not ask, what does not load or fit.
@@ -232,7 +232,7 @@ class Service:
             parts = server_news(self._runtime, by.principal, request)  # type: ignore[assignment]  # as above
         else:
             parts = _function(_recorded, request)(
-                Record(self._settings, asker_of(self._settings), self._owner_says), request
+                Record(self._settings, by, self._owner_says_to(by)), request
             )
         return parts
 

@@ -62,11 +62,13 @@ class UnderWay(Answer, frozen=True, kw_only=True):
 
     `stopped`: those stopped by what is no outcome of their steps, as a full disk is, and its code. Each is tried again.
     `asked`: by run and step, what calls are made with that people are asked about, where not all of that is kept.
+    `told`: by run and step, what the runs of whoever asks were told that is not all kept, as long as the owner knows it.
     """
 
     runs: list[str]
     stopped: dict[str, str] = {}
     asked: dict[str, dict[str, Json]] = {}
+    told: dict[str, dict[str, Json]] = {}
 
 
 class Forgotten(Answer, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from assent.engine.drive._engine import TOLD_MAX
 from assent.errors import AssentError, InputError, Json
 from assent.runtime.service import requests
 from assent.runtime.service._reading import Reader
@@ -295,14 +296,39 @@ async def test_who_decides_sees_what_is_asked_and_not_what_is_found(place: Place
         require_unkept(rt, place.root)
 
 
-async def test_who_agrees_to_a_call_is_not_told_what_it_found(place: Place, shelf: Shelf) -> None:
-    """It was read with the rights of whoever asked."""
-    place.policy = ASKED
+async def test_who_agrees_to_a_call_is_not_told_what_it_found_and_who_asked_is(
+    place: Place, shelf: Shelf
+) -> None:
+    """It was read with the rights of whoever asked; they may look until it is erased, or many others were told."""
+    place.policy = policy(
+        rule("ask", "REQUIRE_APPROVAL", when={"capability": "shelf.find"}), rule("all", without_approval=True)
+    )
     async with opened(place, shelf) as rt:
-        waiting = await rt.call("shelf.find", {"query": QUERY})
-        done = await rt.approve(waiting.run_id, principal=user("bob"))
-        assert done.status is RunState.SUCCEEDED
-        assert not [text for text in (QUERY, TEXT, OTHER) if text in json.dumps(done.to_json())]
+        anna, bob = (
+            requests.Asker(principal=name, identified_by="api_key:k") for name in ("user:anna", "user:bob")
+        )
+        service = Service(place.settings(), rt._core)
+
+        async def asked_and_agreed() -> str:
+            call = requests.Call(capability="shelf.find", parameters={"query": QUERY})
+            run = (await service.perform(call, anna)).run_id
+            done = await service.perform(requests.Approve(run=run), bob)
+            assert (done.status, is_marked(done.outputs)) == ("succeeded", True)
+            return run
+
+        async def told_of(run: str, by: requests.Asker) -> Any:  # `Any`: JSON
+            return (await service.perform(requests.Show(run=run), by)).outputs
+
+        first, second = await asked_and_agreed(), await asked_and_agreed()
+        assert is_marked(await told_of(first, bob))
+        assert await told_of(first, anna) == HITS
+        await service.perform(requests.Erase(runs=(first,)), bob)
+        assert await told_of(first, anna) is None
+        assert await told_of(second, anna) == HITS
+        for _ in range(TOLD_MAX):
+            await asked_and_agreed()
+        assert is_marked(await told_of(second, anna))
+        require_unkept(rt, place.root)
 
 
 @pytest.mark.parametrize(("who", "is_told"), [("agent:anna", True), ("user:bob", False)])

@@ -220,6 +220,11 @@ class RunActor:
         return any(key in self.values.asked for key in self.record.awaiting)
 
     @property
+    def told(self) -> tuple[str, Mapping[str, Json]]:
+        """Whose run this is, and what it was told that is not all kept."""
+        return self.record.created.principal, self.values.unkept
+
+    @property
     def is_paused(self) -> bool:
         """The run would go on if the policy could be read."""
         return self.record.mode is _WORKFLOW and not self.record.state.is_finished and self._is_shut

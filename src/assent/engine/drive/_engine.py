@@ -69,6 +69,9 @@ _WAITING: Final = (
 
 LOGGER: Final = logging.getLogger("assent.engine")
 
+TOLD_MAX: Final = 64
+"""Answers that are not kept are remembered of so many runs that ended once somebody had agreed: whoever asked has yet to look."""
+
 _UNBOUND: Final = Commitment("")
 
 
@@ -107,6 +110,7 @@ class Engine:
         self._held: set[RunId] = set()
         self._taken_on: set[RunId] = set()
         self._paused: set[RunId] = set()
+        self._told: dict[RunId, tuple[str, Mapping[str, Json]]] = {}
         self._stopped: dict[RunId, str] = {}
         self._watches = False
         self._timers = Timers(services.clock, self._wake)
@@ -464,6 +468,7 @@ class Engine:
         """Erase the payloads of a run that has ended, as whoever asked for the run `act`. `RUN_UNFINISHED`."""
         record = await self._load(run)
         require_ended(record)
+        self._told.pop(run, None)
         if record.created.plan is not None:
             await self.erase_reads(record.created.plan, act)
         who = await self._who_asked(act)
@@ -533,6 +538,10 @@ class Engine:
             self._taken_on.discard(run)
         if is_over:
             self._timers.forget(run)
+            if actor.values.asked and actor.values.unkept:  # whoever asked did not wait for whoever agreed
+                self._told[run] = actor.told
+                if len(self._told) > TOLD_MAX:
+                    del self._told[next(iter(self._told))]
         elif actor.is_paused:
             self._paused.add(run)
         if actor.failure is not None:
@@ -764,9 +773,8 @@ class Engine:
     def told_to(self, run: RunId, principal: str) -> Mapping[str, Json]:
         """See `Driver.told_to`."""
         actor = self._actors.get(run)
-        return (
-            actor.values.unkept if actor is not None and actor.record.created.principal == principal else {}
-        )
+        whose, told = self._told.get(run, ("", {})) if actor is None else actor.told
+        return told if whose == principal else {}
 
     async def may_call(self, run: RunId) -> list[str]:
         """The references to capabilities that a run may still go on to call: none where it has ended.

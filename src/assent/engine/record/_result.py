@@ -118,14 +118,17 @@ class RunResult(msgspec.Struct, frozen=True):
         return cls(**{**known, "status": RunState(data["status"]), "steps": steps})
 
     def telling(self, told: Mapping[str, Json]) -> Self:
-        """The same with these outputs of steps, by name, where the record has marks."""
+        """The same with these outputs of steps, by name, where the record has marks; that of a call is the run's."""
+        outputs = self.outputs
+        if self.workflow is None and len(self.steps) == 1 and is_marked(outputs):
+            outputs = told.get(self.steps[0].name, outputs)
         steps = (
             msgspec.structs.replace(one, output=told[one.name])
             if one.name in told and is_marked(one.output)
             else one
             for one in self.steps
         )
-        return msgspec.structs.replace(self, steps=tuple(steps))
+        return msgspec.structs.replace(self, steps=tuple(steps), outputs=outputs)
 
     def to_json(self) -> dict[str, Json]:
         """The run object."""

@@ -141,7 +141,7 @@ class _Reader:
             raise self.fail(
                 f"version `{version}` is not known",
                 ("version",),
-                hint=f"this release reads version {POLICY_VERSION}",
+                hint=f"this release reads version {POLICY_VERSION}{', a number: write no quotes' * isinstance(version, str)}",
             )
         default = PolicyDecision.DENY
         if "default" in top:
@@ -533,7 +533,9 @@ class _Reader:
     ) -> dict[str, Json]:
         if not isinstance(value, dict):
             name = f"`{path[-1]}`" if path and isinstance(path[-1], str) else item if path else "the policy"
-            raise self.fail(f"{name} must be an object with keys", path)
+            raise self.fail(
+                f"{name} must be an object with keys", path, hint=f"known here: {', '.join(keys)}"
+            )
         unknown = [
             self.fail(
                 f"unknown key `{key}`",

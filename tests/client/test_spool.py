@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assent.client._spool import Deferred, Spool
+from assent.client._spool import AGE_MS_MAX, COUNT_MAX, Deferred, Spool
 from assent.errors import AssentError
 from assent.system import SystemEntropy
 
@@ -134,6 +134,46 @@ def test_it_is_the_same_when_it_is_opened_again(
     assert [(one.sequence, one.was_sent) for one in again.entries()] == [(1, True), (2, False), (3, False)]
     assert [one.at_ms for one in again.entries()] == [1_700_000_000_000, 1_700_000_030_000, 1_700_000_060_000]
     assert again.entries()[1:] == before[1:]
+
+
+def test_what_comes_late_keeps_its_order(opened: Callable[..., Spool], clock: Clock, samples: Path) -> None:
+    """CHECKLIST B 85, 87: 1..3 and one more are made in order, each as late as it is; the replay is the golden's."""
+    folder = samples / "embednexus"
+    lines = (folder / "fixtures/ingestion/delayed-ledger/placeholder.jsonl").read_text().splitlines()
+    spool = opened(count_max=COUNT_MAX, age_ms_max=AGE_MS_MAX)
+    now_ms = clock.ms
+    for said in [json.loads(line) for line in lines] + [{"sequence": 4, "delayed_ms": -9_000}]:
+        clock.ms = now_ms - said["delayed_ms"]
+        spool.push(HERE, f"late-{said['sequence']}", "knowledge.index", said, None)
+    clock.ms = now_ms
+    made = []
+    while (entry := spool.next(HERE)[0]) is not None:
+        made.append((entry.sequence, round(AGE_MS_MAX / 1_000 - spool.left_s(entry), 3)))
+        spool.answered(entry)
+        if entry.sequence == 3:
+            said = entry.parameters
+    assert made == [(1, 4.2), (2, 3.8), (3, 9.6), (4, 0)]
+    assert (folder / "golden/ingestion/manifest-replay.log").read_text().partition("\n")[2] == (
+        f"sequence: 3\nrepo: {said['repo_id']}\nstatus: drained\n"
+        f"checksum_before: {said['payload_checksum_before']}\nchecksum_after: {said['payload_checksum_after']}\n"
+        f"notes:\n  - buffered entries flushed after offline window of {made[2][1]}s\n"
+        f"  - retention ceiling satisfied (max_age_ms = {AGE_MS_MAX}, max_entries = {COUNT_MAX})\n"
+    )
+
+
+@pytest.mark.parametrize(("waits", "number"), [((4, 5, 6), 42), ((40, 41, 42), 50), ((60, 61), 70)])
+def test_numbers_only_grow(opened: Callable[..., Spool], waits: tuple[int, ...], number: int) -> None:
+    """CHECKLIST B 86, 89: whatever waits, and in which order it is read again."""
+    spool = opened(count_max=9)
+    for name in range(1, number):
+        push(spool, name)
+        if name not in waits:
+            spool.answered(next(one for one in spool.entries() if one.sequence == name))
+    push(spool, number)
+    spool.close()
+    spool = opened(count_max=9)
+    push(spool, number + 1)
+    assert [one.sequence for one in spool.entries()] == [*waits, number, number + 1]
 
 
 def test_each_target_has_its_own_order_and_one_refusal_holds_up_nobody(opened: Callable[..., Spool]) -> None:

@@ -221,8 +221,9 @@ class Spool:
             return msgspec.structs.replace(marked, was_sent=entry.was_sent), dropped
 
     def left_s(self, entry: Deferred) -> float:
-        """For how long it may wait yet."""
-        return max(0, entry.at_ms + self._age_ms_max - self._clock.now_ms()) / 1000
+        """For how long it may wait yet. One that is of the future, because a clock was set back, has not waited."""
+        waited_ms = max(0, self._clock.now_ms() - entry.at_ms)
+        return max(0, self._age_ms_max - waited_ms) / 1000
 
     def put_back(self, entry: Deferred, *, was_sent: bool) -> None:
         """It waits on, in its place and as old as it is; `was_sent`: it may have arrived."""

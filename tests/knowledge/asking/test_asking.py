@@ -248,6 +248,12 @@ def test_ids_count_what_may_be_seen_in_the_order_of_paths() -> None:
     assert unmasked.chunk_of("a.py::1", "") == (1, 1)
 
 
+def test_ids_go_by_sorted_path() -> None:
+    """CHECKLIST B 82."""
+    view = view_of([Row("src/lib.rs", "a"), Row("README.md", "a"), Row("src/bin.rs", "a")])
+    assert [view.id_of(0, chunk) for chunk in (1, 2, 0)] == ["README.md::0", "src/bin.rs::1", "src/lib.rs::2"]
+
+
 WORD = st.lists(st.sampled_from(["alpha", "beta", "gamma"]), max_size=5).map(" ".join)
 ROW = st.builds(
     Row,

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from assent.knowledge.chunks import CHUNK_BYTES_MAX, chunks_of, language_of
+from assent.knowledge.chunks import (
+    CHUNK_BYTES_MAX,
+    FILE_BYTES_MAX,
+    LeftOut,
+    Planned,
+    chunks_of,
+    language_of,
+    plan_file,
+)
 
 ENDINGS = [".py", ".js", ".ts", ".tsx", ".go", ".rs", ".java", ".c", ".md", ".txt"]
 
@@ -270,3 +278,19 @@ def test_the_definitions_of_a_real_project_are_found(samples: Path) -> None:
         name, _, line = place.partition(":")
         (chunk,) = [one for one in chunks_of(path, sources[path]) if one.line <= int(line) <= one.end_line]
         assert f"def {name}(".encode() in sources[path][chunk.begin : chunk.end]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"a\0b", "it is binary: it holds a byte of zero"),
+        (b"abc\xff", "it is not UTF-8 at byte 3"),
+        (b"a" * (FILE_BYTES_MAX + 1), f"it has more than {FILE_BYTES_MAX} bytes"),
+    ],
+)
+def test_a_file_that_is_not_indexed_is_named(data: bytes, why: str) -> None:
+    assert plan_file("odd", data) == LeftOut("odd", why)
+
+
+def test_the_largest_file_is_indexed() -> None:
+    assert isinstance(plan_file("a.txt", b"a" * FILE_BYTES_MAX), Planned)

@@ -2,13 +2,17 @@
 
 from assent.knowledge.chunks.cutting import (
     CHUNK_BYTES_MAX,
+    FILE_BYTES_MAX,
     PLANNER_VERSION,
     Chunk,
+    LeftOut,
+    Planned,
     all_languages,
     chunks_of,
     language_of,
+    left_out,
+    plan_file,
 )
-from assent.knowledge.chunks.plan import FILE_BYTES_MAX, LeftOut, Plan, Planned, left_out, plan_file
 
 __all__ = [
     "CHUNK_BYTES_MAX",
@@ -16,7 +20,6 @@ __all__ = [
     "PLANNER_VERSION",
     "Chunk",
     "LeftOut",
-    "Plan",
     "Planned",
     "all_languages",
     "chunks_of",

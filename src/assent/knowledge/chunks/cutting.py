@@ -20,6 +20,8 @@ CHUNK_BYTES_MAX: Final = 1_600
 """The largest chunk: some forty lines."""
 CODE_BYTES_MAX: Final = 1 << 20
 """A larger text is cut as plain text: parsing it takes long, and hardly anybody wrote it."""
+FILE_BYTES_MAX: Final = 8 << 20
+"""A larger file is left out, by name."""
 MARKDOWN: Final = "markdown"
 TEXT: Final = "text"
 
@@ -74,6 +76,43 @@ def chunks_of(path: str, data: bytes) -> tuple[Chunk, ...]:
     else:
         marks = code_marks(data, language, CHUNK_BYTES_MAX)
     return tuple(_numbered(data, _windows(data, _with_text(data, marks)))) if data else ()
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A file that is indexed."""
+
+    path: str
+    language: str
+    bytes: int
+    chunks: tuple[Chunk, ...]
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A file that is not indexed, and why."""
+
+    path: str
+    because: str
+
+
+def left_out(path: str, data: bytes) -> LeftOut | None:
+    """Why a file is not indexed; None: it is."""
+    if len(data) > FILE_BYTES_MAX:
+        return LeftOut(path, f"it has more than {FILE_BYTES_MAX} bytes")
+    if b"\0" in data:
+        return LeftOut(path, "it is binary: it holds a byte of zero")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return LeftOut(path, f"it is not UTF-8 at byte {error.start}")
+    return None
+
+
+def plan_file(path: str, data: bytes) -> Planned | LeftOut:
+    """How a file is cut, or why it is not."""
+    left = left_out(path, data)
+    if left is not None:
+        return left
+    return Planned(path, language_of(path), len(data), chunks_of(path, data))
 
 
 def _with_text(data: bytes, marks: list[Mark]) -> list[Mark]:

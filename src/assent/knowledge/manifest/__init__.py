@@ -1,6 +1,5 @@
-"""What was indexed, so that it can be proved: the tree of chunks and files, and the order of what comes late."""
+"""What was indexed, so that it can be proved: the tree of chunks and files."""
 
-from assent.knowledge.manifest.batches import Batch, Batches, Retention
 from assent.knowledge.manifest.bundle import Counts, bundled, bundled_leaf, checked_bundle
 from assent.knowledge.manifest.tree import (
     MANIFEST_VERSION,
@@ -19,14 +18,11 @@ from assent.knowledge.manifest.tree import (
 
 __all__ = [
     "MANIFEST_VERSION",
-    "Batch",
-    "Batches",
     "Counts",
     "Cut",
     "Line",
     "Listed",
     "Proof",
-    "Retention",
     "bundled",
     "bundled_leaf",
     "checked_bundle",

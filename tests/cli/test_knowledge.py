@@ -139,7 +139,7 @@ def test_a_repository_that_is_late_is_named_and_left_out(
     assert (out, err.splitlines()[-3:]) == (
         "",
         [
-            "left out, because not read within their `budget`: code",
+            "left out, because past their `budget`: code",
             "code: it was not read within its budget of 1ms",
             "nothing was found",
         ],

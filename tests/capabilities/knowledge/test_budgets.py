@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 
 from assent.capabilities.knowledge import Library, _views
 from assent.capabilities.knowledge._models import LEXICAL
-from assent.capabilities.knowledge._views import Route, Views
+from assent.capabilities.knowledge._views import Views
 from assent.errors import InputError
 from assent.knowledge.chunks import Planned, plan_file
 from assent.knowledge.lexical import Entry, Terms, parts_of, segment_of
 from assent.knowledge.manifest import Cut, Listed
+from assent.knowledge.routing import Route, Routing
 from assent.knowledge.store import MemoryStore, Piece
+from assent.spec.words.durations import write_duration
 from tests.support.bodies import user
 from tests.support.knowledge_places import called, furnish, opened
 from tests.support.patience import PATIENCE_S
@@ -73,7 +76,9 @@ def indexed(store: MemoryStore, name: str, tree: Mapping[str, str]) -> None:
 
 
 def views(budgets: Mapping[str, int]) -> Views:
-    return Views(budgets, lambda _: [], lambda path, roles: path != "staff.md" or "hr" in roles, lambda: 0)
+    return Views(
+        Routing(budgets), lambda _: [], lambda path, roles: path != "staff.md" or "hr" in roles, lambda: 0
+    )
 
 
 def routed(
@@ -93,7 +98,7 @@ def test_what_is_late_has_no_part_in_any_answer(trees: Trees, slow: set[str], ro
     others = {name: tree for name, tree in trees.items() if name not in slow}
     assert found == routed(views({}), SlowStore("ours", others), roles)[0]
     seen = {name for name, tree in trees.items() if "hr" in roles or {*tree} != {"staff.md"}}
-    assert routes == [Route(one, 1 if one in slow else None, one in slow) for one in sorted(seen)]
+    assert [(one.repository, one.is_late) for one in routes] == [(one, one in slow) for one in sorted(seen)]
     store.may_go_on.set()
     own.whole(store, roles)
     found, routes = routed(own, store, roles)
@@ -108,10 +113,11 @@ def test_only_what_is_asked_for_is_waited_for_and_told() -> None:
     # Whoever waited for `b` would never come back.
     own = views({"b": WAITED})
     found, routes = routed(own, store, frozenset({"hr"}), ["c"])
-    assert ([one.path for one in found[0]], routes) == (["x.md", "x.md"], [Route("c", None, is_late=False)])
+    waited = Route("c", "it has no budget, and is waited for")
+    assert ([one.path for one in found[0]], routes) == (["x.md", "x.md"], [waited])
     store.may_go_on.set()
     _, routes = routed(own, store, frozenset({"hr"}), ["b"])
-    assert routes == [Route("b", WAITED, is_late=False)]
+    assert [(one.repository, one.is_searched) for one in routes] == [("b", True)]
 
 
 def gone(*_: object) -> None:
@@ -197,3 +203,41 @@ async def test_a_search_names_what_is_late_and_has_it_later(
         found = await called(rt, "search", hugo, query="quartz")
         assert ({one["path"] for one in found["hits"]}, found["late"]) == ({"src/a.md", "notes/b.md"}, [])
         assert found["routes"][1]["because"] == "it was read within its budget of 1ms"
+
+
+async def test_a_search_goes_by_a_routing_table(tmp_path: Path, samples: Path) -> None:
+    """Over the sample's: what no way leads to in time is left out, and what stands in for it is searched in its stead."""
+    folder = samples / "embednexus/fixtures/routing"
+    matrix, latencies = (
+        json.loads((folder / f"{name}-matrix.json").read_bytes()) for name in ("multi-repo", "latency")
+    )
+    matrix["fallbacks"] = {"artifact-store": "code-search"}
+    latencies["summary"]["budget_ms"] = WAITED  # it is a busy machine
+    names = ("artifact-store", "audit-log", "code-search")
+    said = "".join(f'[knowledge.repositories.{name}]\nfolder = "{name}"\n' for name in names)
+    said = said.replace('"artifact-store"\n', '"artifact-store"\nbudget = "54ms"\n')
+    said = f'[knowledge]\nroutes = "routes.json"\n{said}'
+    table = json.dumps({"start": "ingest-api", "matrix": matrix, "latencies": latencies})
+    work = furnish(
+        tmp_path, {"../routes.json": table} | {f"../{name}/a.md": "quartz\n" for name in names}, said
+    )
+    async with opened(work) as rt:
+        for name in names:
+            await called(rt, "index", repository=name)
+        for wanted in ([], ["artifact-store"]):
+            found = await called(rt, "search", query="quartz", repositories=wanted)
+            told = {one["repository"]: one["because"] for one in found["routes"]}
+            assert told["artifact-store"] == (
+                "the way to it, ingest-api -> routing-control -> artifact-store, takes 55 ms, past its budget of 54ms"
+            )
+            assert told["code-search"] == (
+                f"it was read within its budget of {write_duration(WAITED)}, of which the way ingest-api -> "
+                "routing-control -> code-search takes 58 ms; in the stead of `artifact-store`"
+            )
+            others = [] if wanted else ["audit-log/a.md"]
+            assert sorted(one["path"] for one in found["hits"]) == [*others, "code-search/a.md"]
+            assert found["late"] == ["artifact-store"]
+        # No capability changes what searches go by.
+        refused = await rt.call("io.fs.write_file", {"path": "routes.json", "content": "{}"})
+        assert refused.error is not None
+        assert refused.error["code"] == "PATH_PROTECTED"

@@ -456,6 +456,22 @@ def test_authorities_that_can_not_be_read_are_refused_when_the_file_is_read(
     assert error.message.startswith(f"`ca_bundle` names `{bundle}`, which {why}")
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "can't be read: no such file"), ("{}", "`document` is not of its form")]
+)
+def test_a_routing_table_that_is_wrong_is_refused_when_the_file_is_read(
+    resolve: Resolve, root: Path, content: str | None, why: str
+) -> None:
+    if content is not None:
+        (root / "routes.json").write_text(content)
+    file = root / "assent.toml"
+    file.write_text('[knowledge]\nroutes = "routes.json"\n')
+    error = refused(resolve)
+    assert (error.code, error.path) == ("CONFIG_INVALID", f"{file}:2:1")
+    assert error.message.startswith(f"`routes` names `{root / 'routes.json'}`, where")
+    assert why in error.message
+
+
 def test_bytes_that_are_no_text_are_refused_with_their_line(resolve: Resolve, root: Path) -> None:
     (root / "assent.toml").write_bytes(b"\n\xff")
     error = refused(resolve)

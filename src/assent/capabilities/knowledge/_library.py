@@ -19,13 +19,14 @@ from assent.capabilities.knowledge._archives import ArchiveMembers, Quota
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
 from assent.capabilities.knowledge._merging import merge
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
-from assent.capabilities.knowledge._views import Route, Views
-from assent.capabilities.knowledge.area import WHOLE
+from assent.capabilities.knowledge._views import Views
+from assent.capabilities.knowledge.area import WHOLE, routes_of
 from assent.errors import AssentError, Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.chunks import PLANNER_VERSION, LeftOut, Planned, left_out
 from assent.knowledge.cleaning import CLEANER_VERSION
 from assent.knowledge.manifest import Cut, Listed
+from assent.knowledge.routing import Routing
 from assent.knowledge.sources import (
     MEMBERS,
     ROOT,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from assent.knowledge.asking import View
     from assent.knowledge.cleaning import Cleaned
     from assent.knowledge.lexical import Gathering
+    from assent.knowledge.routing import Route
     from assent.knowledge.store import Generation, Held, Run, SqlCipherStore
     from assent.sandbox import Sandbox
 
@@ -142,8 +144,9 @@ class Library:
         self._store: SqlCipherStore | None = None
         self._held: tuple[str, Generation, list[Held]] | None = None
         budgets = {name: number(one, "budget") for name, one in tables(said, "repositories").items()}
+        table = None if said.get("routes") is None else routes_of(Path(str(said["routes"])))
         self._views: Final = Views(
-            {name: one for name, one in budgets.items() if one is not None},
+            Routing({name: one for name, one in budgets.items() if one is not None}, table),
             lambda path: [one.name for one in self.labels_of(path)],
             self.may_see,
             now_ms,
@@ -451,7 +454,7 @@ class Library:
         return self._views.whole(self.store, roles)
 
     def routed(self, roles: frozenset[str], wanted: Collection[str]) -> tuple[View, list[Route]]:
-        """As `view`, without the repositories that are not read within their budget; and how each of the `wanted` fared."""
+        """As `view`, without the repositories that are past their budget; and how each of the `wanted` fared."""
         sees_all = not any(roles.isdisjoint(one.roles) for one in self.labels)
         return self._views.routed(self.store, roles, wanted, sees_all=sees_all)
 

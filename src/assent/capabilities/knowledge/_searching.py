@@ -12,19 +12,18 @@ from pydantic import Field
 
 from assent.capabilities.knowledge._indexing import RepositoryName
 from assent.capabilities.knowledge._library import Library
-from assent.capabilities.knowledge._views import Route as Routed
 from assent.errors import AssentError, WorldError
 from assent.invocation import LocalContext, NoEffectError
 from assent.knowledge.asking import Found, Where
 from assent.knowledge.chunks import all_languages
 from assent.spec.capability import SpecModel
 from assent.spec.types import UnkeptText
-from assent.spec.words.durations import write_duration
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from assent.knowledge.asking import View
     from assent.knowledge.cleaning import Mark
+    from assent.knowledge.routing import Route as Routed
 
 QUERY_CHARACTERS_MAX: Final = 2_000
 HITS_MAX: Final = 50
@@ -105,7 +104,7 @@ class Hits(SpecModel):
     not_indexed: tuple[str, ...] = ()
     """Repositories that were to be searched and were never indexed."""
     late: tuple[str, ...] = ()
-    """Repositories that were left out, because they were not read within their budget; a later search has them."""
+    """Repositories that were left out, because they were not read within their budget, or the way to them is past it."""
     routes: tuple[Route, ...] = ()
     """The repositories that were to be searched and have something that who asks may see."""
 
@@ -125,18 +124,20 @@ def search(context: LocalContext, parameters: Question) -> Hits:
                 path="languages",
                 hint=did_you_mean(language, known, otherwise=f"there are: {', '.join(known)}"),
             )
-    where = Where(
-        parameters.paths,
-        parameters.languages,
-        parameters.repositories,
-        parameters.since_ms,
-        parameters.until_ms,
-    )
     faults: list[AssentError] = []
     meaning = library.models.meaning(parameters.query, context, faults.append)
 
     def asked() -> tuple[list[Found], list[Routed]]:
-        view, routes = library.routed(roles, parameters.repositories)
+        view, routes = library.routed(roles, wanted := parameters.repositories)
+        # With those that are searched in the stead of others.
+        repositories = (*wanted, *(one.repository for one in routes if one.is_searched)) if wanted else ()
+        where = Where(
+            parameters.paths,
+            parameters.languages,
+            repositories,
+            parameters.since_ms,
+            parameters.until_ms,
+        )
         return view.ask(parameters.query, limit=parameters.limit, meaning=meaning, where=where), routes
 
     try:
@@ -153,15 +154,9 @@ def search(context: LocalContext, parameters: Question) -> Hits:
         not_indexed=tuple(name for name in wanted if name not in indexed),
         late=tuple(one.repository for one in routes if one.is_late),
         routes=tuple(
-            Route(repository=one.repository, because=_because(one), is_late=one.is_late) for one in routes
+            Route(repository=one.repository, because=one.because, is_late=one.is_late) for one in routes
         ),
     )
-
-
-def _because(route: Routed) -> str:
-    if route.budget_ms is None:
-        return "it has no budget, and is waited for"
-    return f"it was {'not ' * route.is_late}read within its budget of {write_duration(route.budget_ms)}"
 
 
 def _hit(found: Found) -> Hit:

@@ -6,13 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from assent.capabilities.knowledge._models import LEXICAL, in_order, vectors_of
 
 if TYPE_CHECKING:
     from assent.knowledge.asking import Part, Told, View
     from assent.knowledge.cleaning import Mark
+    from assent.knowledge.routing import Route, Routing
     from assent.knowledge.store import Held, Piece, Store
 
 ASKERS_MAX: Final = 8
@@ -21,15 +22,6 @@ ASKERS_MAX: Final = 8
 _Roles: TypeAlias = frozenset[str]
 _Read: TypeAlias = "list[tuple[Piece, Part, Mapping[int, Held]]]"
 """With the files, by their rows, of which there is more to be told than what is in a chunk."""
-
-
-class Route(NamedTuple):
-    """A repository that a search went to, or left out because it was not read in time."""
-
-    repository: str
-    budget_ms: int | None
-    """None: it is waited for."""
-    is_late: bool
 
 
 class _Asker:
@@ -41,16 +33,16 @@ class _Asker:
 
 
 class Views:
-    """The views of one library. `budgets` are of repositories, in milliseconds; one without is waited for."""
+    """The views of one library."""
 
     def __init__(
         self,
-        budgets: Mapping[str, int],
+        routing: Routing,
         labels_of: Callable[[str], Sequence[str]],
         may_see: Callable[[str, _Roles], bool],
         now_ms: Callable[[], int],
     ) -> None:
-        self._budgets, self._labels_of, self._may_see, self._now_ms = budgets, labels_of, may_see, now_ms
+        self._routing, self._labels_of, self._may_see, self._now_ms = routing, labels_of, may_see, now_ms
         self._guard = threading.Lock()
         self._askers: OrderedDict[tuple[int, _Roles], _Asker] = OrderedDict()
 
@@ -74,31 +66,30 @@ class Views:
         Those that are late go on being read, for a later search. Of which nothing may be seen, none is told. `sees_all`: nothing
         is hidden from who asks.
         """
+        import numpy as np
+
         began_ms = self._now_ms()
         asker = self._asker(store, roles)
         # Those with a budget first: their time runs while the others are read.
-        names = sorted(store.repositories(), key=lambda name: name not in self._budgets)
+        lefts = {name: self._routing.left_ms(name) for name in store.repositories()}
+        names = sorted(lefts, key=lambda name: lefts[name] is None)
         begun = {name: self._begun(asker, store, roles, name) for name in names}
-        done, routes = {}, []
-        for name, part in begun.items():
-            budget_ms = self._budgets.get(name)
-            is_wanted = not wanted or name in wanted
-            if budget_ms is None:
-                wait([part])
-            elif is_wanted:
-                wait([part], max(0, budget_ms - (self._now_ms() - began_ms)) / 1_000)
-            if part.done():
-                done[name] = part
-        view = self._joined(asker, store, done)
-        for name in sorted(begun.keys() & wanted if wanted else begun):
-            is_late = name not in done
-            is_seen = self._is_seen(store, roles, name, sees_all=sees_all) if is_late else view.has(name)
-            if is_seen:
-                routes.append(Route(name, self._budgets.get(name), is_late))
-        return view, routes
 
-    def _is_seen(self, store: Store, roles: _Roles, name: str, *, sees_all: bool) -> bool:
-        return sees_all or any(self._may_see(one.path, roles) for one in store.files(name))
+        def read(name: str, left_ms: float | None) -> bool | None:
+            part = begun[name]
+            spent_ms = self._now_ms() - began_ms
+            wait([part], None if left_ms is None else max(0, left_ms - spent_ms) / 1_000)
+            is_read = part.done()
+            if is_read:
+                is_seen = _failed(part) or any(np.any(own.visible) for _, own, _ in part.result())
+            else:
+                is_seen = sees_all or any(self._may_see(one.path, roles) for one in store.files(name))
+            return is_read if is_seen else None
+
+        routes = self._routing.routes(names, wanted, read)
+        left = {one.repository for one in routes if not one.is_searched}
+        done = {name: part for name, part in begun.items() if name not in left and part.done()}
+        return self._joined(asker, store, done), routes
 
     def _asker(self, store: Store, roles: _Roles) -> _Asker:
         key = (store.head().number, roles)
@@ -122,7 +113,7 @@ class Views:
             except BaseException as error:  # noqa: BLE001  # it is raised to whoever asks for the part
                 part.set_exception(error)
 
-        if name in self._budgets:
+        if self._routing.left_ms(name) is not None:
             threading.Thread(target=read, name="assent-part", daemon=True).start()
         else:
             read()

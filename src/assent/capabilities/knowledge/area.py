@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from assent.capabilities.notify.area import web_address
-from assent.journal import Migration, Projection, Row
+from assent.errors import InputError
+from assent.journal import Migration, Projection, Row, open_plain
 from assent.spec.documents.settings import (
     Duration,
     Matching,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from assent.errors import Json
     from assent.invocation import GlobalContext
     from assent.journal.store._projections import Stored
+    from assent.knowledge.routing import Table as RoutingTable
     from assent.spec.events.kinds import Leaf
     from assent.spec.values.json_fields import Object
 
@@ -53,6 +55,8 @@ ACTS: Final = ROOTS | {"knowledge.erase_tenant"}
 """What the record says of a store, and so what nobody else makes a version of."""
 
 
+ROUTES_BYTES_MAX: Final = 1 << 20
+
 OPEN: Final = "encryption is off: whoever has the state directory can read what is indexed"
 
 
@@ -60,6 +64,30 @@ def _folder(value: object) -> Json:
     if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
         raise ValueError('must be a folder of the workspace: `"docs"`')
     return PurePosixPath(value).as_posix()
+
+
+def routes_of(file: Path) -> RoutingTable:
+    """The routing table of a file. `InputError` KNOWLEDGE_ROUTES_INVALID, also where it can't be read."""
+    from assent.knowledge.routing import Table as RoutingTable
+
+    try:
+        with open_plain(file) as opened:
+            text = opened.read(ROUTES_BYTES_MAX)
+    except OSError as error:
+        raise InputError(
+            "KNOWLEDGE_ROUTES_INVALID",
+            f"the routing table can't be read: {(error.strerror or str(error)).lower()}",
+            path=str(file),
+            hint="`routes` under `[knowledge]` of assent.toml names it",
+        ) from None
+    return RoutingTable(text)
+
+
+def _check_routes(file: Path) -> None:
+    try:
+        routes_of(file)
+    except InputError as error:
+        raise ValueError(f"names `{file}`, where {error.message}") from None
 
 
 SECTION: Final[Table] = {
@@ -93,6 +121,12 @@ SECTION: Final[Table] = {
         path,
         "for keys in files: a file of mode 0600 with the passphrase that seals them",
         unless="they are plain",
+    ),
+    "routes": Setting(
+        path,
+        "a file with a routing table: how far repositories are, and which is searched in the stead of another",
+        unless="each goes by its `budget` alone",
+        check_file=_check_routes,
     ),
     "endpoints": Named(
         "name of an endpoint",

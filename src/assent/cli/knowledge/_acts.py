@@ -194,7 +194,7 @@ def search(
             door.out.note(f"not indexed yet: {names}; to index: {door.command('knowledge', 'index')}")
         if found["late"]:
             names = ", ".join(map(safe_line, found["late"]))
-            door.out.note(f"left out, because not read within their `budget`: {names}")
+            door.out.note(f"left out, because past their `budget`: {names}")
         for one in found["routes"] if why else ():
             door.out.note(f"{safe_line(one['repository'])}: {one['because']}")
         if door.out.is_json:

@@ -65,13 +65,6 @@ class View:
         vectors = sum(self.embedded(one) for one in {part.repository for part in self._parts})
         return self._visible.count == vectors
 
-    def has(self, repository: str) -> bool:
-        """Whether there is a chunk of a repository that may be seen."""
-        return any(
-            one.repository == repository and self._counted(number, 0, len(one.words.files))
-            for number, one in enumerate(self._parts)
-        )
-
     def embedded(self, repository: str) -> int:
         """How many chunks of a repository may be seen and have a vector."""
         masks = ((self._parts[number].visible, one.chunks) for number, one in self._of(repository))

@@ -329,6 +329,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def control_files(self) -> tuple[Path, ...]:
         """What they may read and not change."""
         bundle, scan = self.areas["net"]["ca_bundle"], self.areas["scan"]
+        routes = self.areas["knowledge"]["routes"]
         return _each(
             self.workspace / PROJECT_FILE,
             self.config_path,
@@ -338,6 +339,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             *self.configuration_homes,
             self.secrets.vault.ca_file,
             Path(str(bundle)) if bundle is not None else None,
+            Path(str(routes)) if routes is not None else None,
             Path(str(scan["tools"])) if scan["tools"] is not None else None,
             self.parsers,
             *(self.workspace / Path(one).expanduser() for one in listed(scan, "paths")),

@@ -76,8 +76,12 @@ INPUTS: dict[str, Json] = {"q": {"type": "string", "kept": False}}
 
 def told_in(folder: Path, *texts: str) -> list[str]:
     """The files below a folder in which any of the texts stands."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [str(path) for path in files if any(text.encode() in path.read_bytes() for text in texts)]
+    found, wanted = [], [text.encode() for text in texts]
+    for path in folder.rglob("*"):
+        data = path.read_bytes() if path.is_file() else b""
+        if any(text in data for text in wanted):
+            found.append(str(path))
+    return found
 
 
 def require_unkept(rt: Bench, root: Path) -> None:

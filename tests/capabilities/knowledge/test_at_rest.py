@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,17 +15,19 @@ import pytest
 from assent.runtime.wiring.knowledge import _recorded
 from tests.support.bodies import user
 from tests.support.knowledge_places import ADA, called, furnish, opened, refused, write
-from tests.support.shelves import told_in
 
 COUNT = 500
 
 
 def markers() -> list[str]:
     chance = Random(15)
-    return ["q" + "".join(chance.choices("bcdfghjklmnprstvwz", k=11)) for _ in range(COUNT)]
+    return ["q" + "".join(chance.choices(LETTERS, k=11)) for _ in range(COUNT)]
 
 
+LETTERS = "bcdfghjklmnprstvwz"
 MARKERS = markers()
+LIKE_ONE = re.compile(rb"q(\0?)(?:[%b]\1){11}" % LETTERS.encode(), re.IGNORECASE)
+"""What is spelled as a marker, in whatever case, also as UTF-16: no two overlap."""
 
 
 def planted() -> dict[str, str]:
@@ -44,14 +48,17 @@ def planted() -> dict[str, str]:
 
 def left_in(work: Path) -> list[str]:
     """Files outside of the workspace's own in which a marker stands, in whatever case, also as UTF-16."""
-    spelled = [form for one in MARKERS for form in (one, one.upper())]
-    wide = [one.encode("utf-16-le") for one in MARKERS]
-    places = [work / ".assent", work.parent / "keys"]
-    found = [path for place in places for path in told_in(place, *spelled)]
-    files = [path for place in places for path in place.rglob("*") if path.is_file()]
-    return found + [
-        str(path) for path in files for data in [path.read_bytes()] if any(one in data for one in wide)
-    ]
+    files = [path for place in (".assent", "../keys") for path in (work / place).rglob("*") if path.is_file()]
+    return [str(path) for path in files if markers_in(path.read_bytes())]
+
+
+def markers_in(data: bytes) -> set[str]:
+    return {one[0].replace(b"\0", b"").decode().lower() for one in LIKE_ONE.finditer(data)} & {*MARKERS}
+
+
+def test_a_marker_would_be_found() -> None:
+    for form in (MARKERS[1].encode(), MARKERS[1].upper().encode(), MARKERS[1].encode("utf-16-le")):
+        assert markers_in(b"q\0qz" + form + b"z" + MARKERS[2].encode()) == {*MARKERS[1:3]}
 
 
 async def test_no_marker_is_in_any_file(
@@ -84,8 +91,7 @@ async def test_no_marker_is_in_any_file(
         await called(rt, "erase_tenant", tenant="workspace")
         assert left_in(work) == []
     assert left_in(work) == []
-    said = "".join(capfd.readouterr()) + caplog.text
-    assert not [one for one in MARKERS if one in said]
+    assert not markers_in(("".join(capfd.readouterr()) + caplog.text).encode())
 
 
 def store_of(work: Path, ending: str = "db") -> Path:
@@ -159,22 +165,36 @@ def put_the_older_back(work: Path) -> None:
     shutil.copy(work.parent / "older.db", store_of(work))
 
 
-@pytest.fixture
-async def damaged(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A workspace that was indexed twice, whose store somebody changed afterwards."""
-    work = furnish(tmp_path, {"a.py": "def first(): ...\n"})
+async def index_all(root: Path) -> None:
+    work = furnish(root, {"a.py": "def first(): ...\n"})
     for name, said in (("other", ""), ("third", '[knowledge]\ntenant = "elsewhere"\n')):
-        async with opened(furnish(tmp_path / name, {"b.py": "def theirs(): ...\n"}, said)) as rt:
+        async with opened(furnish(root / name, {"b.py": "def theirs(): ...\n"}, said)) as rt:
             await called(rt, "index", repository="code")
     async with opened(work) as rt:
         await called(rt, "index", repository="code")
-    shutil.copy(store_of(work), tmp_path / "older.db")
+    shutil.copy(store_of(work), root / "older.db")
     write(work, {"a.py": "def second(): ...\n"})
     async with opened(work) as rt:
         await called(rt, "index", repository="code")
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A place for workspaces, and what stands there before anybody changed anything: made once, put back for each."""
+    root = tmp_path_factory.mktemp("place")
+    asyncio.run(index_all(root))
+    return root, Path(shutil.copytree(root, root.with_name("kept")))
+
+
+@pytest.fixture
+def damaged(indexed: tuple[Path, Path], request: pytest.FixtureRequest) -> Path:
+    """A workspace that was indexed twice, whose store somebody changed afterwards."""
+    root, kept = indexed
+    shutil.rmtree(root)
+    shutil.copytree(kept, root)
     change: Callable[[Path], None] = request.param
-    change(work)
-    return work
+    change(root / "work")
+    return root / "work"
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,10 @@ async def answers(work: Path, tree: Tree, later: Tree, queries: list[str], asker
     return found
 
 
-@settings(max_examples=20 if IS_EXPLORING else 6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20 if IS_EXPLORING else 3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES, TREES, st.lists(st.sampled_from(WORDS), min_size=1, max_size=2))
 def test_what_is_hidden_has_no_part_in_any_answer(tree: Tree, later: Tree, queries: list[str]) -> None:
+    """At one floor below the same holds over more trees: `tests/knowledge/asking`."""
     with TemporaryDirectory() as place:
         whole = asyncio.run(answers(Path(place) / "whole", tree, later, queries, HIDDEN))
         for number, (asker, hidden) in enumerate(HIDDEN.items()):

@@ -11,6 +11,7 @@ from assent.knowledge.cleaning import clean
 from assent.knowledge.cleaning import rules as looked
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
 from assent.knowledge.cleaning.rules import Hit, Rule, automaton, hits, kind_of, rules, vector
+from tests.support.seeds import IS_EXPLORING
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.id)
@@ -35,7 +36,7 @@ def test_ids_are_of_one_rule_and_checks_are_known() -> None:
 def test_whatever_a_pattern_finds_has_one_of_its_keywords(rule: Rule) -> None:
     """A rule whose keyword is not there is not asked, so what it alone finds would be missed."""
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[*HealthCheck])
+    @settings(max_examples=30 if IS_EXPLORING else 5, deadline=None, suppress_health_check=[*HealthCheck])
     @given(st.from_regex(re.compile(rule.pattern), alphabet=st.characters(max_codepoint=255)))
     def has_one(text: str) -> None:
         found = automaton(rule.pattern).search(text.encode("latin-1"))

@@ -24,7 +24,6 @@ from assent.knowledge.sources import (
     contents_of,
     files_of,
     read,
-    stacked,
     walking,
 )
 from assent.knowledge.sources._memory import Tree
@@ -41,18 +40,21 @@ def read_in(tree: Tree, ignores: Ignores | None = None) -> list[str]:
     return [path for path, why in told(tree, ignores).items() if not why]
 
 
-def test_a_stack_says_each_pattern_once_by_the_last_list_that_has_it() -> None:
-    lists = {
-        "global": ["node_modules", ".git"],
-        "sandbox": ["tmp"],
-        "repository": [".git", "vendor", "vendor"],
+def test_each_list_of_a_stack_leaves_out_its_own() -> None:
+    """CHECKLIST B 79. What two lists say is said by the later one."""
+    lists = {"global": ["node_modules", ".git"], "sandbox": ["tmp"], "repository": [".git", "vendor"]}
+    folder = MemoryFolder({name: {"x": b""} for name in ("node_modules", "tmp", ".git", "vendor", "kept")})
+    met = {
+        one.path: one.because
+        for one in files_of(folder, ignores_of(folder, lists))
+        if isinstance(one, Skipped)
     }
-    assert stacked(lists) == [
-        ("global", "node_modules"),
-        ("sandbox", "tmp"),
-        ("repository", ".git"),
-        ("repository", "vendor"),
-    ]
+    assert met == {
+        "node_modules": "ignored by global:node_modules",
+        "tmp": "ignored by sandbox:tmp",
+        ".git": "ignored by repository:.git",
+        "vendor": "ignored by repository:vendor",
+    }
 
 
 def test_a_path_that_is_left_out_names_the_list_and_the_pattern() -> None:

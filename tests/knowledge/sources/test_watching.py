@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection
 from itertools import cycle, islice
@@ -145,15 +144,6 @@ def test_what_changed_is_told_and_what_is_gone(within: list[str], found: list[st
     folder = MemoryFolder(AFTER)
     met = changes(folder, ignores_of(folder), stamps(MemoryFolder(BEFORE)), within=within)
     assert [f"-{one.path}" if isinstance(one, Gone) else one.path for one in met] == found
-
-
-def test_a_file_that_only_its_digest_tells_apart_is_found_on_demand() -> None:
-    folder = MemoryFolder({"a": b"new", "b": b"same", "c": b"unknown"})
-    known = stamps(folder)
-    assert list(changes(folder, ignores_of(folder), known)) == []
-    digests = {"a": hashlib.sha256(b"old").hexdigest(), "b": hashlib.sha256(b"same").hexdigest()}
-    found = list(changes(folder, ignores_of(folder), known, digests=digests))
-    assert found == [Source("a", known["a"]), Source("c", known["c"])]
 
 
 class Told:

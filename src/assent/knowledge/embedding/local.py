@@ -68,12 +68,12 @@ class LocalEmbedder:
         return unit(np.concatenate(rows), count=len(texts), size=self.size)
 
 
-def add_model(folder: Path, cache: Path, *, name: str = "") -> ModelRecord:
+def add_model(folder: Path, cache: Path) -> ModelRecord:
     """Convert the model of a folder, and say what it is. `InputError` `KNOWLEDGE_MODEL_INVALID` where there is none."""
     files = _digests(folder)
     converted = _convert(folder, files, cache)
     size = _probed(folder, converted)
-    return ModelRecord(name or folder.resolve().name, files, _sha256(converted), size)
+    return ModelRecord(folder.resolve().name, files, _sha256(converted), size)
 
 
 def open_model(folder: Path, record: ModelRecord, cache: Path, *, threads: int = 1) -> LocalEmbedder:

@@ -1,7 +1,7 @@
 """What of a folder is read, and why anything else is not."""
 
 from assent.knowledge.sources._memory import MemoryFolder
-from assent.knowledge.sources.ignoring import GLOBAL, Ignores, stacked
+from assent.knowledge.sources.ignoring import GLOBAL, Ignores
 from assent.knowledge.sources.ports import (
     ROOT,
     Archives,
@@ -63,5 +63,4 @@ __all__ = [
     "files_of",
     "is_within",
     "read",
-    "stacked",
 ]

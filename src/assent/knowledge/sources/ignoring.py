@@ -25,17 +25,6 @@ IGNORE_FILE_BYTES_MAX: Final = 256 << 10
 GIT: Final = ".git"
 
 
-def stacked(sources: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """Source and pattern of all lists together. What two lists say is said by the later one."""
-    last = {pattern: source for source, patterns in sources.items() for pattern in patterns}
-    return [
-        (source, pattern)
-        for source, patterns in sources.items()
-        for pattern in dict.fromkeys(patterns)
-        if last[pattern] == source
-    ]
-
-
 class Level(msgspec.Struct, frozen=True):
     """What holds in one folder: the repository's rules, innermost first, and what it tracks."""
 

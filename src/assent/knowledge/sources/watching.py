@@ -7,15 +7,14 @@ is watched, and every `sweep_ms`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
 from assent.knowledge.sources.ignoring import GIT, IGNORE_FILE, Ignores
-from assent.knowledge.sources.ports import ROOT, Archives, Content, Folder, Stamp
-from assent.knowledge.sources.walking import Skipped, Source, files_of, parents, read
+from assent.knowledge.sources.ports import ROOT, Archives, Folder, Stamp
+from assent.knowledge.sources.walking import Skipped, Source, files_of, parents
 
 WINDOW_MS: Final = 500
 """How long events are gathered at most."""
@@ -102,18 +101,14 @@ def changes(
     *,
     within: Collection[str] = (ROOT,),
     archives: Archives | None = None,
-    digests: Mapping[str, str] | None = None,
     entered: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Source | Skipped | Gone]:
-    """The files that are new or not as they are known, all that is left out, then the known ones that are gone.
-
-    With `digests` (SHA-256 in hexadecimal, by path) a file whose stamp is as it was is read and compared as well.
-    """
+    """The files that are new or not as they are known, all that is left out, then the known ones that are gone."""
     met: set[str] = set()
     for one in files_of(folder, ignores, within=within, archives=archives, entered=entered):
         if isinstance(one, Source):
             met.add(one.path)
-            if known.get(one.path) == one.stamp and (digests is None or _is_same(folder, one, digests)):
+            if known.get(one.path) == one.stamp:
                 continue
         yield one
     for path in sorted(known.keys() - met, key=str.encode):
@@ -159,9 +154,7 @@ class Watch:
             now = self._clock_ms()
             self._windows.saw(places_of(happened), now)
 
-    def look(
-        self, window: Window, known: Mapping[str, Stamp], *, digests: Mapping[str, str] | None = None
-    ) -> Iterator[Source | Skipped | Gone]:
+    def look(self, window: Window, known: Mapping[str, Stamp]) -> Iterator[Source | Skipped | Gone]:
         """`changes` in the window's places; new folders are watched when it has ended."""
         met: set[str] = set()
         yield from changes(
@@ -170,7 +163,6 @@ class Watch:
             known,
             within=window.places,
             archives=self._archives,
-            digests=digests,
             entered=met.add,
         )
         fresh = met - self._watched
@@ -193,11 +185,6 @@ def places_of(paths: Iterable[str]) -> list[str]:
                 continue
         places.append("/".join(parts[:at]) or ROOT)
     return places
-
-
-def _is_same(folder: Folder, source: Source, digests: Mapping[str, str]) -> bool:
-    found = read(folder, source, bytes_max=source.stamp.size)
-    return isinstance(found, Content) and hashlib.sha256(found.data).hexdigest() == digests.get(source.path)
 
 
 def is_within(path: str, places: Collection[str]) -> bool:

@@ -70,21 +70,20 @@ class Views:
 
         began_ms = self._now_ms()
         asker = self._asker(store, roles)
-        # Those with a budget first: their time runs while the others are read.
+        # Those with a budget first: their time runs while the others are read. Those that are past it are not read.
         lefts = {name: self._routing.left_ms(name) for name in store.repositories()}
         names = sorted(lefts, key=lambda name: lefts[name] is None)
-        begun = {name: self._begun(asker, store, roles, name) for name in names}
+        begun = {name: self._begun(asker, store, roles, name) for name in names if (lefts[name] or 0) >= 0}
 
         def read(name: str, left_ms: float | None) -> bool | None:
-            part = begun[name]
-            spent_ms = self._now_ms() - began_ms
-            wait([part], None if left_ms is None else max(0, left_ms - spent_ms) / 1_000)
-            is_read = part.done()
-            if is_read:
-                is_seen = _failed(part) or any(np.any(own.visible) for _, own, _ in part.result())
-            else:
-                is_seen = sees_all or any(self._may_see(one.path, roles) for one in store.files(name))
-            return is_read if is_seen else None
+            part = begun.get(name)
+            if part is not None:
+                spent_ms = self._now_ms() - began_ms
+                wait([part], None if left_ms is None else max(0, left_ms - spent_ms) / 1_000)
+                if part.done():
+                    return _failed(part) or any(np.any(own.visible) for _, own, _ in part.result()) or None
+            is_seen = sees_all or any(self._may_see(one.path, roles) for one in store.files(name))
+            return False if is_seen else None
 
         routes = self._routing.routes(names, wanted, read)
         left = {one.repository for one in routes if not one.is_searched}

@@ -216,6 +216,7 @@ def test_the_table_of_the_page() -> None:
     assert searched(routed(Routing({}, Table(said.encode())), ["code", "docs", "mirror"])) == ["mirror"]
 
 
+FALLBACKS: dict[str, str] = SAID["matrix"]["fallbacks"]
 NAMES = st.lists(st.sampled_from("abcdx"), unique=True)
 
 
@@ -229,3 +230,17 @@ def test_what_is_hidden_leaves_no_trace(
     assert all(one.because for one in found)
     if not wanted:
         assert [one.repository for one in found] == sorted({*names} - {*hidden})
+
+
+@given(NAMES, NAMES, NAMES)
+def test_affinity_is_to_what_is_named(names: list[str], wanted: list[str], slow: list[str]) -> None:
+    """Who names repositories has each searched that is read in time, and no other but in the stead of one that is not."""
+    routing = Routing({"b": 30, "x": 5}, table())
+    found = routed(routing, names, wanted, slow)
+    assert found == routed(routing, names[::-1], wanted[::-1], slow)
+    told = {one.repository: one for one in found}
+    asked = {*names} & {*wanted} if wanted else {*names}
+    assert asked <= told.keys()
+    left_out = {name for name in asked if not told[name].is_searched}
+    assert told.keys() - asked <= {FALLBACKS[name] for name in left_out & FALLBACKS.keys()}
+    assert not wanted or all(told[name].is_late for name in left_out)

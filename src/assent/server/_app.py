@@ -311,7 +311,8 @@ class Api:
         shown = await asyncio.to_thread(
             process.at_once, self._service.perform(requests.Show(run=str(known)), asker)
         )
-        return _run_told(convert(msgspec.to_builtins(shown), answers.Run), is_under_way=True)
+        run = convert(msgspec.to_builtins(shown), answers.Run)
+        return _run_told(await self._service.narrowed(run, caller.asker), is_under_way=True)
 
     def _begin(self, request: Driving[Any], caller: Caller, ident: str | None, cause: Cause | None) -> _Begun:
         """Have it carried out, also where nobody waits for it any more."""

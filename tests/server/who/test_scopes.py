@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 
@@ -17,6 +18,13 @@ from assent.spec.events.kinds import RunCreated
 from assent.spec.ids import RunId
 from assent.spec.scopes import SCOPES
 from tests.support.bodies import Place, policy, rule
+from tests.support.patience import PATIENCE_S
+from tests.support.serving import daemon, key_for, over_tcp, told_of
+
+TEXT = "quartz"
+LOOKS = {"name": "look", "capability": "io.fs.read_file", "inputs": {"path": "a.txt"}}
+WAITS = {"name": "last", "wait": {"signal": "go"}, "depends_on": ["look"]}
+DROPS = {"name": "last", "capability": "io.fs.delete", "inputs": {"path": "b.txt"}, "depends_on": ["look"]}
 
 
 def test_every_operation_needs_one_scope_and_every_scope_opens_something() -> None:
@@ -61,3 +69,45 @@ async def test_who_has_a_scope_acts_as_what_vouches_for_it_says(tmp_path: Path) 
         created = (await rt._core.ready.journal.events(RunId(ran.run_id), limit=1))[0].event
     assert isinstance(created, RunCreated)
     assert (created.principal, created.asserted, created.identified_by) == ("service:ci", False, "api_key:k1")
+
+
+@pytest.mark.parametrize("prefer", ["wait=600", "respond-async"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("call", "signal", {"name": "go"}, [WAITS]),
+        ("call", "resume", {}, [WAITS]),
+        ("call", "", {}, [WAITS]),
+        ("approve", "approve", {"unseen": True}, [DROPS]),
+        ("approve", "reject", {}, [DROPS]),
+        ("undo", "cancel", {}, [WAITS]),
+        ("undo", "undo", {}, []),
+    ],
+)
+async def test_who_may_not_read_is_told_how_others_runs_stand_and_no_more(
+    root: Path, env: dict[str, str], asked: tuple[str, str, Any, list[Any]], prefer: str
+) -> None:
+    """Whatever they may do with a run whose id they know: what is on record of others is what `read` opens."""
+    scope, ask, body, last = asked
+    (root / "a.txt").write_text(f"{TEXT} stands here")
+    (root / "b.txt").touch()
+    over_tcp(root)
+    document = {"name": "w", "steps": [LOOKS, *last], "outputs": {"it": "${{ steps.look.output.content }}"}}
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as tcp,
+    ):
+        begun = (await served.http.post("/v1/runs", json={"workflow": document})).json()
+        assert TEXT in str(begun)
+        run = begun["run_id"]
+        bearer = {"authorization": f"Bearer {key_for(root, env, 'user:bob', [scope])}", "prefer": prefer}
+        for _ in range(2):  # the second time it is looked up what was answered
+            path = f"/v1/runs/{run}/{ask}" if ask else "/v1/resume"
+            told = await tcp.post(path, json=body, headers={**bearer, "idempotency-key": "one"})
+            (one,) = answer if isinstance(answer := told.json(), list) else [answer]
+            assert (one["run_id"], one["steps"], one["outputs"]) == (run, [], None)
+            assert TEXT not in told.text
+        await served.http.post("/v1/runs", json={"workflow": document})
+        ambiguous = await tcp.post(f"/v1/runs/run_/{ask or 'resume'}", json=body, headers=bearer)
+        assert told_of(ambiguous)["error"]["code"] == "RUN_AMBIGUOUS"
+        assert run not in ambiguous.text

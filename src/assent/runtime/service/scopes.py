@@ -6,12 +6,12 @@ owner's socket) is bound by none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from assent.errors import RefusedError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import Asker, Request, operation_of
 from assent.spec.scopes import ADMIN, APPROVE, CALL, PLAN, READ, UNDO
@@ -58,14 +58,29 @@ SCOPE_OF: Final[Mapping[type[Request[Any]], str]] = {
 }
 """The scope that each operation needs; a test holds it to every one. What were missing would be the operator's."""
 
+_UNTOLD: Final = "the run was begun by somebody else, and what went wrong in it is for who may read runs"
 
-def narrowed(answer: A, by: Asker) -> A:
-    """An answer without what other runs there are, where a key or token does not let its bearer read."""
-    if by.scopes is None or READ in by.scopes:
-        return answer
+
+def may_read(by: Asker) -> bool:
+    """Whether whoever asks may look at others' runs."""
+    return by.scopes is None or READ in by.scopes
+
+
+def narrowed(answer: A, *, others: Collection[str]) -> A:
+    """An answer for who may not read: without what other runs there are, and of those (`others`) only how they stand.
+
+    By its name they have somebody else's run go on, stop or be decided. What it found was found with the rights of whose it is.
+    """
     match answer:
         case answers.Resumed():
-            return msgspec.structs.replace(answer, results=[narrowed(one, by) for one in answer.results])
+            told = [narrowed(one, others=others) for one in answer.results]
+            return msgspec.structs.replace(answer, results=told)
+        case answers.Run(run_id=run) if run in others:
+            error = None if answer.error is None else answers.Fault(code=answer.error.code, message=_UNTOLD)
+            # Field by field: one that is added is told to nobody by itself.
+            return answers.Run(  # type: ignore[return-value]  # it is one
+                run_id=run, workflow=None, status=answer.status, steps=[], outputs=None, error=error, ledger=answer.ledger
+            )  # fmt: skip
         case answers.Run(concurrency=answers.Concurrency() as key):
             unseen = msgspec.structs.replace(key, held_by=[], waiting=[], replaced_by=None)
             return msgspec.structs.replace(answer, concurrency=unseen)
@@ -75,11 +90,15 @@ def narrowed(answer: A, by: Asker) -> A:
             return answer
 
 
-def narrowed_error(error: RefusedError, by: Asker) -> RefusedError:
-    """Likewise: that a key is taken, and not by whom."""
-    if error.code != "CONCURRENCY_TAKEN" or by.scopes is None or READ in by.scopes:
-        return error
-    return RefusedError(error.code, error.message)
+def narrowed_error(error: AssentError) -> AssentError:
+    """Likewise: that a key is taken, or that several runs begin so, and not which they are."""
+    match error:
+        case RefusedError(code="CONCURRENCY_TAKEN"):
+            return RefusedError(error.code, error.message)
+        case InputError(code="RUN_AMBIGUOUS"):
+            return InputError(error.code, "more than one run begins so", hint="write more of it")
+        case _:
+            return error
 
 
 def require_scope(request: Request[Any], by: Asker) -> None:

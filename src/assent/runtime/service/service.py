@@ -33,7 +33,7 @@ from assent.runtime.service.requests import (
     operation_of,
 )
 from assent.runtime.settings._places import fault_of_state
-from assent.spec.ids import OF_SCHEDULES, OF_STEPS, OWN_REQUESTS
+from assent.spec.ids import OF_SCHEDULES, OF_STEPS, OWN_REQUESTS, RunId
 
 if TYPE_CHECKING:
     from assent.engine import Admission
@@ -109,13 +109,31 @@ class Service:
         by = by or asker_of(self._settings)
         if by.scopes is None:
             return await self._carry_out(request, by, tell, ident)
-        from assent.runtime.service.scopes import narrowed, narrowed_error, require_scope
+        from assent.runtime.service.scopes import may_read, narrowed_error, require_scope
 
         require_scope(request, by)
         try:
-            return narrowed(await self._carry_out(request, by, tell, ident), by)
-        except RefusedError as error:
-            raise narrowed_error(error, by) from None
+            return await self.narrowed(await self._carry_out(request, by, tell, ident), by)
+        except (RefusedError, InputError) as error:
+            if may_read(by):
+                raise
+            raise narrowed_error(error) from None
+
+    async def narrowed(self, answer: A, by: Asker) -> A:
+        """What is told of an answer to whoever asks: of others' runs no more than they may read."""
+        from assent.runtime.service import answers
+        from assent.runtime.service.scopes import may_read, narrowed
+
+        if self._runtime is None or may_read(by):
+            return answer
+        told = answer.results if isinstance(answer, answers.Resumed) else [answer]
+        others = set[str]()
+        for one in told:
+            if isinstance(one, answers.Run):
+                created = await self._runtime.running.created(RunId(one.run_id))
+                if created.principal != by.principal:
+                    others.add(one.run_id)
+        return narrowed(answer, others=others)
 
     async def _carry_out(
         self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None

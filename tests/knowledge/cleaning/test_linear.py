@@ -75,6 +75,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
         counted.add(at, found)
         return found
 
+    rules()  # they are made by patterns that nobody counts, and once: it may be that nobody asked for them yet
     caches = (looked._lanes, looked._words, looked._named)
     monkeypatch.setattr(looked, "automaton", automaton)
     monkeypatch.setattr(looked, "_end", ended)

@@ -162,9 +162,14 @@ _NOT_MEASURED = (
     "test_repository.py",
 )
 _MEASURED_BESIDE = (
+    "capabilities/knowledge/test_no_secrets.py",
+    "capabilities/knowledge/test_policy_first.py",
     "doors",
     "engine/test_calls.py",
     "engine/test_starts.py",
+    "knowledge/cleaning/test_linear.py",
+    "knowledge/cleaning/test_planted.py",
+    "knowledge/test_quality.py",
     "server/test_concurrency.py",
     *(
         f"hostile/test_{name}.py"

@@ -97,6 +97,7 @@ print(json.dumps([killed, sorted(roots)]))
 """
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("point", ["knowledge.before", "knowledge.after"])
 def test_killed_anywhere_it_opens_and_ends_in_the_root_of_a_fresh_one(
     tmp_path: Path, repository: Path, point: str

@@ -14,6 +14,10 @@ from assent.cli import main
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
+FIRST = (
+    "it is the first that is named: the whole workspace is no repository any more, and what was indexed of it"
+    " is searched with `-r workspace` alone"
+)
 BEFORE = """# mine
 [knowledge.labels."staff.only"]  # people
 paths = [
@@ -46,7 +50,7 @@ def test_what_was_added_is_indexed(say: Say, folder: Path) -> None:
     code, out, err = say("add", "src")
     assert (code, out) == (0, f"`src` is the repository `src`: {folder / 'assent.toml'}\n")
     assert err.splitlines() == [
-        "it is the first that is named: the whole workspace is no repository any more",
+        FIRST,
         "to see what would be read: assent knowledge plan -r src",
         "to index it: assent knowledge index -r src",
     ]
@@ -145,8 +149,10 @@ def test_a_file_that_can_not_be_edited_safely_is_left_alone(say: Say, folder: Pa
     assert say("add", "src")[0] == 0
 
 
-def test_what_is_no_repository_any_more_can_be_searched_until_it_is_forgotten(say: Say, folder: Path) -> None:
-    """It stays in the store: it is named by `status`, and goes from there with its last file."""
+def test_what_is_no_repository_any_more_can_be_searched_by_name_until_it_is_forgotten(
+    say: Say, folder: Path
+) -> None:
+    """Nobody indexes it any more: what it says of a file is not taken for what the file says now. `status` names it."""
     assert main(["init"]) == 0
     policy = folder / "policy.yaml"
     allow = "  - {id: forget, decision: ALLOW, without_approval: true, reason: test, when: {capability: knowledge.forget}}"
@@ -158,12 +164,16 @@ def test_what_is_no_repository_any_more_can_be_searched_until_it_is_forgotten(sa
         return [one["repository"] for one in json.loads(say("status", "--json")[1])["repositories"]]
 
     assert names() == ["src", "workspace"]
-    assert [one["path"] for one in json.loads(say("search", "quartz", "--json")[1])] == ["src/parser.py"]
+    _, out, err = say("search", "quartz")
+    assert (out, "not indexed yet: src" in err) == ("", True)
+    found = json.loads(say("search", "quartz", "-r", "workspace", "--json")[1])
+    assert [one["path"] for one in found] == ["src/parser.py"]
     assert say("export", "-r", "workspace", "-o", "../all.jsonl")[0] == 0
     forget = ("forget", "-r", "workspace", "--json")
-    every = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert say(*forget, *every)[0] == 0
+    (line,) = [one for one in say("status")[1].splitlines() if one.startswith("workspace is ")]
+    assert line.endswith("; to remove it: assent knowledge forget . -r workspace")
+    assert say(*forget, ".")[0] == 0
     assert names() == ["src"]
-    assert json.loads(say("search", "quartz", "--json")[1]) == []
+    assert (say("index")[0], len(json.loads(say("search", "quartz", "--json")[1]))) == (0, 1)
     code, out, err = say(*forget, "src/parser.py")
     assert (code, "KNOWLEDGE_REPOSITORY_UNKNOWN" in out + err) == (1, True), out + err

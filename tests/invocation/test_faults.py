@@ -28,7 +28,7 @@ from assent.errors import InputError, Json
 from assent.invocation import BoundCapability, Handler, LocalContext
 from assent.spec.capability import SpecModel, create_read_capability
 from assent.spec.documents.faults import Telling, pattern_words
-from assent.spec.types import SecretReference
+from assent.spec.types import SecretReference, UnkeptText
 from assent.spec.values.frozen import thaw
 from tests.support.properties import holds
 
@@ -583,3 +583,28 @@ def test_text_that_reads_like_what_was_expected_is_called_text(text: str) -> Non
         SPECS["typed"].parse({"title": "t", "count": text})
     with pytest.raises(InputError, match="must be a whole number, not `nuts`"):
         SPECS["typed"].parse({"title": "t", "count": "nuts"})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"count": 99}, "`count` must be at most 9"),
+        ({"count": 1.5}, "`count` must be a whole number, not a number"),
+        ({"count": "9"}, "`count` must be a whole number, not text"),
+        ({"level": "middle"}, "`level` must be 'low' or 'high'"),
+        ({"tags": "a"}, "`tags` must be a list, not text"),
+    ],
+)
+def test_where_no_value_is_quoted_nothing_is_told_of_a_kind_that_was_right(
+    given: dict[str, Json], told: str
+) -> None:
+    """`must be at most 9, not a number` explains nothing."""
+
+    class Asked(Ticket):
+        query: UnkeptText = ""
+
+    returned = create_read_capability("desk.ask", parameters=Asked, returns=Asked)
+    bound = BoundCapability(returned, Handler(echo, parameters=Asked, returns=Asked))
+    with pytest.raises(InputError) as caught:
+        bound.parse({"title": "a", **given})
+    assert caught.value.message.endswith(f"not valid: {told}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -131,7 +132,7 @@ def _usage_error(error: click.ClickException) -> AssentError:
     context = getattr(error, "ctx", None)
     hint = getattr(error, "hint", None)
     if hint is None and context is not None:
-        hint = f"{context.command_path} --help"
+        hint = _of_too_much(message, context) or f"{context.command_path} --help"
     return InputError("USAGE_INVALID", message[:1].lower() + message[1:], hint=hint)
 
 
@@ -147,6 +148,18 @@ def _must_be(error: click.ClickException) -> str | None:
     if isinstance(kind, click.Choice):
         return f"`{name}` must be one of: {', '.join(kind.choices)}"
     return None
+
+
+def _of_too_much(message: str, context: click.Context) -> str | None:
+    """What to do about words behind the last argument: they are a name for `-r`, or belong to the one that is taken."""
+    found = re.fullmatch(r"Got unexpected extra arguments? \((\S+).*\)", message, re.DOTALL)
+    if found is None:
+        return None
+    taken = [one for one in context.command.params if isinstance(one, click.Argument)]
+    if not taken and any("-r" in one.opts for one in context.command.params):
+        return f"{context.command_path} -r {found[1]}"
+    name = taken[0].make_metavar(context) if len(taken) == 1 else None
+    return f"one {name} is taken: put it in quotes if it has blanks" if name else None
 
 
 def _interrupted(door: Door, error: BaseException) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from assent.capabilities.knowledge._workers import AHEAD, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.manifest import Proof, checked_bundle, verify
-from assent.knowledge.sources import Stamp
+from assent.knowledge.sources import Reason, Skipped, Stamp
 from assent.knowledge.store import Held, SqlCipherStore
 from assent.sandbox import Holds, Sandbox
 from assent.spec.principal import Principal
@@ -226,6 +227,69 @@ async def test_what_is_forgotten_is_gone_until_it_is_indexed_again(workspace: Pa
         assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
 
 
+@pytest.mark.parametrize("how", ["moved", "emptied", "refused"])
+async def test_a_folder_that_is_gone_empties_no_index(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A disk is not there for a while; who means it says `forget`."""
+    async with opened(workspace) as rt:
+        first = await called(rt, "index", repository="code")
+        if how == "moved":
+            (workspace / "src").rename(workspace / "away")
+        elif how == "emptied":
+            shutil.copytree(workspace / "src", workspace / "away")
+            for one in (workspace / "src").iterdir():
+                one.unlink()
+        else:
+            unread = [Skipped("src", "Input/output error", Reason.UNREADABLE)]
+            monkeypatch.setattr(Library, "sources", lambda *_: iter(unread))
+        for said in ({"repository": "code"}, {"repository": "code", "within": ["src"]}):
+            ended = await rt.call("knowledge.index", cast("dict[str, Json]", said), principal=ADA)
+            assert code(ended) == "KNOWLEDGE_FOLDER_GONE"
+        assert (await called(rt, "verify"))["repositories"][0]["root"] == first["root"]
+        assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
+        monkeypatch.undo()
+        if how != "refused":
+            shutil.copytree(workspace / "away", workspace / "src", dirs_exist_ok=True)
+        assert (await called(rt, "index", repository="code"))["root"] == first["root"]
+        shutil.rmtree(workspace / "src")
+        assert (await called(rt, "forget", repository="code", paths=["src"]))["forgotten"] == 3
+        assert (await called(rt, "index", repository="code"))["removed"] == 0
+
+
+async def test_a_folder_of_which_all_is_left_out_now_is_there(workspace: Path) -> None:
+    async with opened(workspace) as rt:
+        await called(rt, "index", repository="code")
+        (workspace / ".gitignore").write_text("src/*\n")
+        done = await called(rt, "index", repository="code")
+        assert (done["files"], done["removed"], done["left_out"]) == (0, 2, {"ignored": 3})
+        (workspace / ".gitignore").unlink()
+        (workspace / "src" / "parser.py").unlink()
+        (workspace / "src" / "secret.py").unlink()
+        done = await called(rt, "index", repository="code")
+        assert (done["files"], done["removed"], done["left_out"]) == (0, 0, {"not_text": 1})
+        (workspace / "src" / "blob.bin").unlink()
+        # It was never indexed.
+        assert (await called(rt, "index", repository="code"))["removed"] == 0
+
+
+async def test_who_forgets_a_folder_forgets_what_is_below_it_and_may_be_seen(workspace: Path) -> None:
+    for name in ("a/one.md", "a/b/two.md", "ab.md"):
+        (workspace / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / "people" / name).write_text(f"# {name}\n")
+    said = (workspace / "assent.toml").read_text()
+    (workspace / "assent.toml").write_text(said.replace("people/*", "people/a/b/*"))
+    async with opened(workspace) as rt:
+        await called(rt, "index", repository="people")
+        assert (await called(rt, "forget", repository="people", paths=["people/a/b"]))["forgotten"] == 0
+        assert (await called(rt, "forget", repository="people", paths=["people/a"]))["forgotten"] == 1
+        (left,) = [
+            one for one in (await called(rt, "status", HUGO))["repositories"] if one["repository"] == "people"
+        ]
+        assert left["files"] == 3
+        assert (await called(rt, "forget", HUGO, repository="people", paths=["."]))["forgotten"] == 3
+
+
 async def test_a_tenant_is_erased_by_its_name(workspace: Path) -> None:
     async with opened(workspace) as rt:
         await called(rt, "index", repository="code")
@@ -261,8 +325,8 @@ async def test_what_is_no_repository_any_more_is_named_to_whoever_may_see_some_o
             status: Any = done.steps[0].output
             assert [one["repository"] for one in status["repositories"]] == named
             forget: Any = {"repository": "people", "paths": ["people/none.md"]}
-            refused = await rt.call("knowledge.forget", forget, principal=who)
-            assert (refused.status.value, code(refused) if refused.steps[0].error else None) == (
+            done = await rt.call("knowledge.forget", forget, principal=who)
+            assert (done.status.value, code(done) if done.steps[0].error else None) == (
                 ("failed", "KNOWLEDGE_REPOSITORY_UNKNOWN") if who is ADA else ("succeeded", None)
             )
 

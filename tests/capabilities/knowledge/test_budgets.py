@@ -84,7 +84,7 @@ def views(budgets: Mapping[str, int]) -> Views:
 def routed(
     own: Views, store: MemoryStore, roles: frozenset[str], wanted: Collection[str] = ()
 ) -> tuple[Any, list[Route]]:
-    view, routes = own.routed(store, roles, wanted, sees_all="hr" in roles)
+    view, routes = own.routed(store, roles, store.repositories(), wanted, sees_all="hr" in roles)
     return [view.ask(word, limit=20) for word in WORDS], routes
 
 

@@ -178,7 +178,7 @@ async def test_what_changes_or_goes_while_it_is_read(tmp_path: Path, monkeypatch
         assert (made["files"], made["left_out"]) == (3, {"changed": 2, "link": 1})
         monkeypatch.undo()
         again = await called(rt, "index", repository="code")
-        assert (again["files"], again["left_out"], again["removed"]) == (4, {"link": 1}, 1)
+        assert (again["files"], again["left_out"], again["removed"]) == (4, {"link": 1}, 0)
         assert (await called(rt, "search", query=OUTSIDE))["hits"] == []
     assert not (src / "gone.py").exists()
 

@@ -263,6 +263,16 @@ def test_plugins_are_named_by_the_workspace_and_nowhere_else(
             None,
         ),
         ("[identity]\nusers = 3", "2:1", "`users` must be a table: `[identity.users]`", None),
+        *(
+            (
+                f'[identity."{kind}:{name}"]\nroles = []',
+                "1:2",
+                f"`[identity]` has no key `{kind}:{name}`",
+                f"it is written as `[identity.{kind}s.{key}]`",
+            )
+            for kind in ("user", "agent", "service")
+            for name, key in (("x", "x"), ("a.b@c", '"a.b@c"'))
+        ),
         ('[identity.users."a b"]\nuid = 1', "1:2", "`a b` is not a principal id", "letters, digits"),
         ('[limits]\ngrace = "soon"', "2:1", "`grace` must be a duration", None),
         ("[limits]\ngrace = [1]", "2:1", "`grace` must be a duration", None),

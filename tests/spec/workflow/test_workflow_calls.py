@@ -146,6 +146,12 @@ def test_bound_inputs_are_copies() -> None:
         ({"type": ["string", "null"]}, "null", None),
         ({"enum": [1, 2]}, "1", 1),
         ({"const": "x"}, "x", "x"),
+        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}, "5", 5),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "null", None),
+        ({"oneOf": [{"type": ["boolean", "null"]}, {"type": "array"}]}, "[]", []),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "5", "5"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "null", "null"),
+        ({"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/Size"}]}, "5", "5"),
     ],
 )
 def test_an_argument_is_read_by_its_declared_type(schema: dict[str, Json], text: str, value: Json) -> None:
@@ -166,11 +172,30 @@ def test_an_argument_that_does_not_fit_is_refused(kind: str, text: str) -> None:
     assert (caught.value.code, caught.value.path) == ("INVALID_INPUT", "key")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("soon", "a whole number, not `soon`"),
+        ("1.5", "a whole number, not `1.5`"),
+        ("007", "a whole number, not `007`"),
+        (f"-{2**53 + 1}", f"a whole number from -{2**53 - 1} to {2**53 - 1}, not `-{2**53 + 1}`"),
+        (80 * "9", f"a whole number from -{2**53 - 1} to {2**53 - 1}, not `{80 * '9'}`"),
+    ],
+)
+@pytest.mark.parametrize("schema", [{"type": "integer"}, {"anyOf": [{"type": "integer"}, {"type": "null"}]}])
+def test_a_number_that_is_none_is_told_in_the_words_of_every_fault(
+    schema: dict[str, Json], text: str, words: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read_argument(schema, text, name="since_ms")
+    assert caught.value.message == f"`since_ms` must be {words}"
+
+
 def test_who_writes_words_for_a_list_is_told_how_one_is_written() -> None:
     with pytest.raises(InputError) as caught:
         read_argument({"type": "array", "items": {"type": "string"}}, "ls -la", name="argv")
     assert (caught.value.message, caught.value.hint) == (
-        "`ls -la` is not a list",
+        "`argv` must be a list, not `ls -la`",
         'write JSON, e.g. `["a", "b"]`',
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Final
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
@@ -17,10 +18,13 @@ from assent.capabilities.knowledge._library import (
 from assent.capabilities.knowledge._models import rewriters
 from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
-from assent.knowledge.sources import QUEUE_MAX, Skipped
+from assent.knowledge.sources import QUEUE_MAX, ROOT, Skipped, is_within, parents
 from assent.spec.capability import SpecModel
 from assent.spec.states import Verdict
 from assent.spec.words.sizes import count_text
+
+if TYPE_CHECKING:
+    from assent.knowledge.store import Held
 
 BYTES_PER_S: Final = 4_000_000
 """What is indexed in a second on a common machine, for what a plan expects."""
@@ -174,7 +178,7 @@ def require_wanted(context: LocalContext) -> None:
 
 
 class Forgetting(SpecModel):
-    """Which files are removed for good; without any, only what was replaced before."""
+    """Which files and folders are removed for good; without any, only what was replaced before."""
 
     repository: RepositoryName = WHOLE
     paths: Annotated[tuple[str, ...], Field(max_length=FORGOTTEN_MAX)] = ()
@@ -190,6 +194,11 @@ class Forgotten(SpecModel):
     forgotten: int
 
 
+def _below(held: Iterable[Held], places: Collection[str]) -> list[Held]:
+    """The files at these places, and below: what is in an archive goes with it."""
+    return [one for one in held if any(is_within(each, places) for each in with_archives(one.path))]
+
+
 class ForgetEffect:
     """Files go from the store for good, with all that was replaced before; while their source is there, it can be indexed."""
 
@@ -197,21 +206,24 @@ class ForgetEffect:
         """How many. Nobody is asked about a file that is not there: `NoEffectError` `KNOWLEDGE_PATH_UNKNOWN`."""
         library, roles = context.app.get(Library), frozenset(context.principal.roles)
         library.require(parameters.repository, roles)
-        there: set[str] = set()
-        if parameters.paths:
-            held = library.store.files(parameters.repository)
-            there.update(*(with_archives(one.path) for one in held if library.may_see(one.path, roles)))
+        held = library.listed(parameters.repository, roles) if parameters.paths else []
+        there = {
+            each for one in held for place in with_archives(one.path) for each in (place, *parents(place))
+        }
         for path in parameters.paths:
-            if path not in there and not (
-                library.may_see(path, roles) and library.store.holds(parameters.repository, path)
+            if (
+                path not in there
+                and (path != ROOT or not held)
+                and not (library.may_see(path, roles) and library.store.holds(parameters.repository, path))
             ):
                 raise NoEffectError(
                     "KNOWLEDGE_PATH_UNKNOWN",
-                    f"you can see no file `{path[:200]}` of the repository `{parameters.repository}`",
+                    f"you can see no file or folder `{path[:200]}` of the repository `{parameters.repository}`",
                     path="paths",
                     hint="a path is named as a search shows it, below the workspace",
                 )
-        what = count_text(len(parameters.paths), "file") if parameters.paths else "what was replaced before"
+        files = len(_below(held, frozenset(parameters.paths)))
+        what = count_text(files, "file") if files else "what was replaced before"
         return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good")
 
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
@@ -221,12 +233,8 @@ class ForgetEffect:
         library.require(parameters.repository, roles)
         # What who asks may not see is as if it were not there: neither removed nor counted.
         named = {path for path in parameters.paths if library.may_see(path, roles)}
-        there = [  # What is in an archive goes with it.
-            one.path
-            for one in library.store.files(parameters.repository)
-            if not named.isdisjoint(with_archives(one.path)) and library.may_see(one.path, roles)
-        ]
-        last = library.store.forget(parameters.repository, named | {*there}, rewriters())
+        there = _below(library.listed(parameters.repository, roles), named)
+        last = library.store.forget(parameters.repository, named | {one.path for one in there}, rewriters())
         library.look_anew()
         return Forgotten(
             tenant=library.tenant,

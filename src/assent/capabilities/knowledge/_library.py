@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -86,6 +87,7 @@ class Indexed(SpecModel):
     resumed: int
     """Files that a run before had kept when it was cut off; the other counts are without them."""
     removed: int
+    """Files that were searched before and are gone."""
     left_out: dict[str, int]
     """How many files that were looked at are not searched, by reason."""
     cleaned: dict[str, int]
@@ -244,9 +246,11 @@ class Library:
 
     def seen(self, repository: str, roles: frozenset[str]) -> list[Held]:
         """The files of a repository that who has these roles may search."""
-        return [
-            one for one in self.store.files(repository) if not one.because and self.may_see(one.path, roles)
-        ]
+        return [one for one in self.listed(repository, roles) if not one.because]
+
+    def listed(self, repository: str, roles: frozenset[str]) -> list[Held]:
+        """As `seen`, with those that were left out."""
+        return [one for one in self.store.files(repository) if self.may_see(one.path, roles)]
 
     def may_see(self, path: str, roles: frozenset[str]) -> bool:
         """Whether who has these roles has one of each label of a file."""
@@ -309,6 +313,7 @@ class Library:
 
         `within`: these paths alone, and what is below them, are looked at; where no index was before, all are.
 
+        Where nothing of it is there any more, nothing is done: `NoEffectError` `KNOWLEDGE_FOLDER_GONE`.
         What a run that was cut off has kept is not done again. `check` is called before each file; what it raises ends the run,
         and nothing of it is seen; a call of `context` that is cancelled ends the reading of an archive before that. `tell` is
         told now and then how many files were looked at, of how many, and that in words. Then, when what changed can be found
@@ -332,10 +337,12 @@ class Library:
                 if is_whole or any(is_within(each, places) for each in with_archives(path))
             }
             total, stamps = len(missing) or self._count(places), deque[tuple[str, int]]()
+            is_gone = is_whole and any(not one.because for one in known.values())
 
             def due() -> Iterator[tuple[str, bytes]]:
-                nonlocal left_now
+                nonlocal left_now, is_gone
                 for one in self._told(self._contents(places, cancel), total, check, tell):
+                    is_gone &= isinstance(one, Skipped) and one.reason is Reason.UNREADABLE
                     if isinstance(one, Skipped):
                         reasons[one.reason.value] += 1
                         if one.reason is not Reason.IGNORED:
@@ -368,6 +375,8 @@ class Library:
                 cleaned.update({removed.rule: removed.count for removed in text.removed})
                 batch.add(found.planned, text, digest, changed_ms)
                 changed += 1
+            if is_gone:
+                raise _gone(repository, folder)
             for path in missing:
                 run.remove(path)
             batch.end()
@@ -390,7 +399,7 @@ class Library:
             chunks=chunks,
             changed=changed,
             resumed=resumed,
-            removed=len(missing),
+            removed=sum(not one.because for one in missing.values()),
             left_out=dict(sorted(reasons.items())),
             cleaned=dict(sorted(cleaned.items())),
             model="" if model is None else model.model,
@@ -454,9 +463,13 @@ class Library:
         return self._views.whole(self.store, roles)
 
     def routed(self, roles: frozenset[str], wanted: Collection[str]) -> tuple[View, list[Route]]:
-        """As `view`, without the repositories that are past their budget; and how each of the `wanted` fared."""
+        """As `view`, without the repositories that are past their budget; and how each of the `wanted` fared.
+
+        What is no repository any more is indexed no more: it is searched by who names it.
+        """
         sees_all = not any(roles.isdisjoint(one.roles) for one in self.labels)
-        return self._views.routed(self.store, roles, wanted, sees_all=sees_all)
+        names = [one for one in self.store.repositories() if one in wanted or one in self.repositories]
+        return self._views.routed(self.store, roles, names, wanted, sees_all=sees_all)
 
 
 def _unknown(repository: str, names: Iterable[str]) -> AssentError:
@@ -466,6 +479,15 @@ def _unknown(repository: str, names: Iterable[str]) -> AssentError:
         f"there is no repository `{repository[:80]}`",
         path="repository",
         hint=did_you_mean(repository, names, otherwise=f"there are: {', '.join(names)}"),
+    )
+
+
+def _gone(repository: str, folder: str) -> AssentError:
+    # A disk that is not there, or an empty place where it was, is no reason to remove what was read of it.
+    return NoEffectError(
+        "KNOWLEDGE_FOLDER_GONE",
+        f"nothing of the folder `{folder}` can be read any more, so the repository `{repository}` is left as it was",
+        hint=f"have it back, or remove what was indexed: assent knowledge forget {quote(folder)} -r {quote(repository)}",
     )
 
 

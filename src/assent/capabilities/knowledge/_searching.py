@@ -112,8 +112,8 @@ class Hits(SpecModel):
 def search(context: LocalContext, parameters: Question) -> Hits:
     """What who asks may see is searched, and nothing else."""
     library, roles = context.app.get(Library), frozenset(context.principal.roles)
-    indexed = library.store.repositories()
-    for name in parameters.repositories:
+    indexed, wanted = library.store.repositories(), parameters.repositories
+    for name in wanted:
         library.require(name, roles)
     known = all_languages()
     for language in parameters.languages:
@@ -128,7 +128,7 @@ def search(context: LocalContext, parameters: Question) -> Hits:
     meaning = library.models.meaning(parameters.query, context, faults.append)
 
     def asked() -> tuple[list[Found], list[Routed]]:
-        view, routes = library.routed(roles, wanted := parameters.repositories)
+        view, routes = library.routed(roles, wanted)
         # With those that are searched in the stead of others.
         repositories = (*wanted, *(one.repository for one in routes if one.is_searched)) if wanted else ()
         where = Where(
@@ -147,11 +147,12 @@ def search(context: LocalContext, parameters: Question) -> Hits:
             raise
         # What it read was forgotten meanwhile, or put together with more.
         found, routes = asked()
-    wanted = dict.fromkeys(parameters.repositories or library.repositories)
     return Hits(
         hits=tuple(map(_hit, found)),
         words_alone=str(faults[0]) if faults else "",
-        not_indexed=tuple(name for name in wanted if name not in indexed),
+        not_indexed=tuple(
+            name for name in dict.fromkeys(wanted or library.repositories) if name not in indexed
+        ),
         late=tuple(one.repository for one in routes if one.is_late),
         routes=tuple(
             Route(repository=one.repository, because=one.because, is_late=one.is_late) for one in routes

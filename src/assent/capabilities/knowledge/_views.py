@@ -59,9 +59,9 @@ class Views:
         return self._joined(asker, store, begun)
 
     def routed(
-        self, store: Store, roles: _Roles, wanted: Collection[str], *, sees_all: bool
+        self, store: Store, roles: _Roles, among: Collection[str], wanted: Collection[str], *, sees_all: bool
     ) -> tuple[View, list[Route]]:
-        """What of it is read in time, and which of the `wanted` repositories (none: all) that is.
+        """What of these repositories is read in time, and which of the `wanted` (none: all) that is.
 
         Those that are late go on being read, for a later search. Of which nothing may be seen, none is told. `sees_all`: nothing
         is hidden from who asks.
@@ -71,7 +71,7 @@ class Views:
         began_ms = self._now_ms()
         asker = self._asker(store, roles)
         # Those with a budget first: their time runs while the others are read. Those that are past it are not read.
-        lefts = {name: self._routing.left_ms(name) for name in store.repositories()}
+        lefts = {name: self._routing.left_ms(name) for name in among}
         names = sorted(lefts, key=lambda name: lefts[name] is None)
         begun = {name: self._begun(asker, store, roles, name) for name in names if (lefts[name] or 0) >= 0}
 

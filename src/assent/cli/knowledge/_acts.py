@@ -218,15 +218,26 @@ def search(
 
 def _chunk_text(door: Door, hit: Any, *, lines_max: int | None = None) -> str:  # `Any`: as above
     place = f"{safe_line(hit['path'])}:{hit['start_line']}-{hit['end_line']}"
-    head = f"{door.out.paint()(place, 'bold')}  {safe_line(hit['symbol'])}".rstrip()
+    name, paint = safe_line(hit["chunk"]), door.out.paint()
     marks = [f"{one['kind']} in line {one['line']}" for one in hit["marks"]]
     told = [f"  speaks to a model, and is no order: {', '.join(marks)}"] if marks else []
     lines = hit["text"].rstrip().splitlines()
     shown = lines[:lines_max]
     more = len(lines) - len(shown)
-    show = f"{count_text(more, 'more line')}: {door.command('knowledge', 'show', safe_line(hit['chunk']))}"
+    show = f"{count_text(more, 'more line')}: {door.command('knowledge', 'show', name)}"
+    # Its name, once: `show` and `prove` ask for it.
+    head = [
+        paint(place, "bold"),
+        safe_line(hit["symbol"]),
+        "" if more or lines_max is None else paint(name, "dim"),
+    ]
     return "\n".join(
-        [head, *told, *(f"    {safe_line(one)}" for one in shown), *([f"    … {show}"] if more else [])]
+        [
+            "  ".join(filter(None, head)),
+            *told,
+            *(f"    {safe_line(one)}" for one in shown),
+            *([f"    … {show}"] if more else []),
+        ]
     )
 
 
@@ -299,6 +310,13 @@ def _tell_standing(door: Door, found: Any, *first: str) -> None:  # `Any`: as ab
         ]
         width = max(len(what) for what, _ in rows)
         lines = [*first, *(f"{what:{width}}  {root}" for what, root in rows)]
+        lines += [
+            f"{safe_line(one['repository'])} is in assent.toml no more: it is indexed no more, and searched with"
+            f" `-r {safe_line(one['repository'])}` alone; to remove it:"
+            f" {door.command('knowledge', 'forget', '.', '-r', one['repository'])}"
+            for one in found["repositories"]
+            if one["folder"] is None
+        ]
         lines += [OPEN] if found["encryption"] == "off" else []
         lines += [f"the master key can be recovered by {one}" for one in found["recipients"]]
         return "\n".join(lines)
@@ -390,8 +408,12 @@ def export(door: Door, *, repository: str | None, output: Path) -> int:
 @repository_option
 @wait_option
 def forget(door: Door, paths: tuple[str, ...], *, repository: str | None, wait: str | None) -> int:
-    """Remove each PATH from the store, with all that was replaced before. What is still in the workspace can be indexed again."""
-    parameters: dict[str, Any] = {"repository": _meant(door, repository, *paths), "paths": [*paths]}
+    """Remove each PATH, a file or a folder with all below it, from the store, with all that was replaced before.
+
+    What is still in the workspace can be indexed again.
+    """
+    plain = [PurePosixPath(one).as_posix() for one in paths]  # `docs/`, as a shell completes it
+    parameters: dict[str, Any] = {"repository": _meant(door, repository, *plain), "paths": plain}
     return call(door, "knowledge.forget", parameters, wait_ms=read_wait(wait))
 
 

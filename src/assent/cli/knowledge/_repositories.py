@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from assent.capabilities.knowledge.area import WHOLE
 from assent.cli._command import command
 from assent.cli._door import Door
 from assent.cli._exit import FAILED, OK, OWNED, error_exit_code
@@ -51,7 +52,10 @@ def add(door: Door, folder: Path, name: str | None, labels: tuple[str, ...], rol
         f"`{safe_line(written.folder)}` is the repository `{written.name}`{labelled}: {safe_line(written.path)}"
     )
     if written.replaces_whole:
-        door.out.note("it is the first that is named: the whole workspace is no repository any more")
+        door.out.note(
+            "it is the first that is named: the whole workspace is no repository any more, and what was indexed of it"
+            f" is searched with `-r {WHOLE}` alone"
+        )
     door.out.note(f"to see what would be read: {door.command('knowledge', 'plan', '-r', written.name)}")
     door.out.note(f"to index it: {door.command('knowledge', 'index', '-r', written.name)}")
 

@@ -21,6 +21,7 @@ from assent.knowledge.sources.walking import (
     Source,
     contents_of,
     files_of,
+    parents,
     read,
 )
 from assent.knowledge.sources.watching import (
@@ -62,5 +63,6 @@ __all__ = [
     "contents_of",
     "files_of",
     "is_within",
+    "parents",
     "read",
 ]

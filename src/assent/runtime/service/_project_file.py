@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,8 +10,6 @@ from assent.errors import InputError
 from assent.runtime.settings._configuration import PROJECT_FILE
 from assent.runtime.settings.effective import Settings
 from assent.spec.documents.toml import parse_toml
-
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class ProjectFile:
@@ -74,11 +71,6 @@ def toml(value: object) -> str:
             return f"{{ {inner} }}"
         case _:
             raise AssertionError("nothing else is written")
-
-
-def toml_key(name: str) -> str:
-    """A name as a part of a key."""
-    return name if _BARE.match(name) else toml(name)
 
 
 def invalid(key: str, why: str) -> InputError:

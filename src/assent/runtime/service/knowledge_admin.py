@@ -17,10 +17,10 @@ from assent import system
 from assent.capabilities.knowledge.area import SECTION, STORE, WHOLE
 from assent.errors import InputError, WorldError
 from assent.runtime.service import answers, requests
-from assent.runtime.service._project_file import ProjectFile, invalid, toml, toml_key
+from assent.runtime.service._project_file import ProjectFile, invalid, toml
 from assent.runtime.settings.effective import Settings
 from assent.spec.documents.settings import Named
-from assent.spec.documents.toml import locate
+from assent.spec.documents.toml import locate, toml_key
 from assent.spec.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:

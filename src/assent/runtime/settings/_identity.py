@@ -13,6 +13,7 @@ from functools import cache
 import msgspec
 
 from assent.errors import RefusedError, out_of_files
+from assent.spec.documents.toml import toml_key
 from assent.spec.ids import PRINCIPAL_ID
 from assent.spec.principal import Principal
 
@@ -63,7 +64,7 @@ class Identities(msgspec.Struct, frozen=True):
             return principal
         if asserted and not self.strict:
             return principal
-        table = f"[identity.{principal.type.value}s.{_quoted(principal.id)}]"
+        table = f"[identity.{principal.type.value}s.{toml_key(principal.id)}]"
         mapped = self.uids.get(text)
         why = (
             f"`{text}` belongs to user id {mapped}"
@@ -75,7 +76,3 @@ class Identities(msgspec.Struct, frozen=True):
             f"{why}, and this process runs as `{login_of(os_uid)}` ({os_uid})",
             hint=f"act as `{own_name(os_uid)}`, or write `uid = {os_uid}` under `{table}` in assent.toml",
         )
-
-
-def _quoted(name: str) -> str:
-    return name if all(char.isalnum() or char in "-_" for char in name) else f'"{name}"'

@@ -76,6 +76,7 @@ _MUST_BE: Final[Mapping[str, str]] = {
     for name in names.split()
 }
 _NOT_TEXT: Final = ("a whole number", "a number", "true or false", "null")
+_OF_A_KIND: Final = (*_NOT_TEXT, "text", "a finite number", "a list", "an object", "bytes")
 _reads_as_number: Final = re.compile("[-+]?[0-9.]{1,30}").fullmatch
 _NUMBER_BEGINS: Final = frozenset("+-.0123456789")
 _WORDS: Final = frozenset({"true", "false", "null"})
@@ -95,8 +96,7 @@ _MISSING: Final = frozenset(
 )
 _EXTRA: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 
-# The same kinds as JSON Schema names them.
-_SCHEMA_TYPES: Final[Mapping[str, str]] = {
+TYPE_WORDS: Final[Mapping[str, str]] = {
     "string": "text",
     "integer": "a whole number",
     "number": "a number",
@@ -105,6 +105,7 @@ _SCHEMA_TYPES: Final[Mapping[str, str]] = {
     "object": "an object",
     "null": "null",
 }
+"""The same kinds as JSON Schema names them."""
 _SCHEMA_MUST_BE: Final[Mapping[str, tuple[str, str]]] = {
     "minimum": ("limit", "at least {}"),
     "maximum": ("limit", "at most {}"),
@@ -235,7 +236,9 @@ class Telling:
             message = f"`{place}`: {words}" if place else words
         else:
             subject = f"`{place}`" if place else "the value"
-            message = f"{subject} {words}, not {actual}" if finding.ends else f"{subject} {words}"
+            # `must be at most 50, not a number` explains nothing.
+            ends = finding.ends and (actual not in ("a number", "text") or expected.startswith(_OF_A_KIND))
+            message = f"{subject} {words}, not {actual}" if ends else f"{subject} {words}"
         fault: Fault = {"path": [*path], "expected": expected, "actual": actual, "message": message}
         if finding.is_extra and (hint := self._meant(path)):
             fault["hint"] = hint
@@ -463,7 +466,7 @@ def _expected(name: str, kind: Mapping[str, Any]) -> str:  # `Any`: what a keywo
     if name == "type":
         # Null last: `text or null`.
         listed = sorted(kind["types"], key="null".__eq__)
-        return " or ".join(_SCHEMA_TYPES.get(one, one) for one in listed)
+        return " or ".join(TYPE_WORDS.get(one, one) for one in listed)
     if name == "enum":
         return _choices(kind["options"])
     if name == "const":

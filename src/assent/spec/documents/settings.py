@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from assent.errors import Json
-from assent.spec.documents.toml import Key
+from assent.spec.documents.toml import Key, toml_key
 from assent.spec.ids import LABEL, PRINCIPAL_ID
 from assent.spec.principal import PrincipalKind
 from assent.spec.words.articles import with_article
@@ -332,7 +332,12 @@ class TableReader:
             is_plain = isinstance(self.everything[name], Setting)
             alone = "stands above every table" if is_plain else "is a table of its own"
             hint = f"`{name}` {alone}; {hint}"
-        self.report(key, f"{where} has no key `{name}`", did_you_mean(name, schema, otherwise=hint))
+        kind, _, named = name.partition(":")
+        if isinstance(schema.get(f"{kind}s"), Named) and named:  # as a principal is called everywhere else
+            hint = f"it is written as `[{'.'.join((*above, f'{kind}s', toml_key(named)))}]`"
+        else:
+            hint = did_you_mean(name, schema, otherwise=hint) or hint
+        self.report(key, f"{where} has no key `{name}`", hint)
 
     def _named(self, table: Mapping[str, object], known: Named, above: Key) -> None:
         for name, value in table.items():

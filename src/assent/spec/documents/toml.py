@@ -6,6 +6,7 @@ only once something is wrong; a key that cannot be found there (inside an inline
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -22,6 +23,13 @@ _WORD: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _TOO_DEEP: Final = compiled_when_asked(
     rf"(?:^|[\[{{,])[ \t]*({_WORD}(?:[ \t]*\.[ \t]*{_WORD}){{{KEY_PARTS_MAX}}})", re.MULTILINE
 )
+
+_BARE: Final = compiled_when_asked(r"[A-Za-z0-9_-]+\Z")
+
+
+def toml_key(name: str) -> str:
+    """A name as a part of a key."""
+    return name if _BARE.match(name) else json.dumps(name, ensure_ascii=False)
 
 
 def parse_toml(data: bytes, source: str, *, code: str) -> tuple[dict[str, object], str]:

@@ -9,15 +9,15 @@ import msgspec
 
 from assent.errors import InputError, Json
 from assent.spec.documents.document import Path, dotted
+from assent.spec.documents.faults import TYPE_WORDS
 from assent.spec.documents.sections import Faults, Section
 from assent.spec.language.schema_work import NOT_TOLD, TOO_COSTLY, are_faults_large, visits_of
 from assent.spec.masking import hides
 from assent.spec.schemas._foreign import faults_in, validator_of
 from assent.spec.secret_fields import STORE_IT, SecretFields
 from assent.spec.unkept_fields import Salt, UnkeptFields
-from assent.spec.values.canonical import parse_json, require_json
+from assent.spec.values.canonical import INTEGER_MAX, parse_json, require_json
 from assent.spec.values.frozen import freeze, thaw
-from assent.spec.words.articles import with_article
 from assent.spec.words.suggestions import did_you_mean
 from assent.spec.workflow.names import name_fault
 
@@ -285,19 +285,10 @@ def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value")
     """The value that `name=text` on a command line means for a parameter of this schema.
 
     Text stays text unless the schema asks for something else: `5` is a number only where a number is
-    declared. Of several declared types the first that the text fits counts, text last. Lists and mappings are
-    read as JSON. INVALID_INPUT when nothing fits.
+    declared. Of several declared types the first that the text fits counts, text last; of branches, only where none
+    of them takes text. Lists and mappings are read as JSON. INVALID_INPUT when nothing fits.
     """
-    declared = schema.get("type")
-    kinds = (
-        [str(kind) for kind in declared]
-        if isinstance(declared, list | tuple)
-        else [str(declared)]
-        if declared
-        else []
-    )
-    if not kinds:
-        kinds = _kinds_of_choices(schema)
+    kinds = _kinds(schema) or _kinds_of_choices(schema) or _kinds_of_branches(schema)
     for kind in ("null", "boolean", "integer", "number", "array", "object"):
         if kind in kinds:
             value = _read_as(kind, text)
@@ -305,17 +296,31 @@ def read_argument(schema: Mapping[str, Json], text: str, *, name: str = "value")
                 return value
     if not kinds or "string" in kinds:
         return text
-    wanted = " or ".join("list" if kind == "array" else kind for kind in kinds)
+    # That null is allowed as well helps nobody who gave something.
+    wanted = " or ".join(TYPE_WORDS.get(kind, kind) for kind in kinds if kind != "null" or kinds == ["null"])
+    if "integer" in kinds and text.removeprefix("-").isdecimal() and abs(int(text[:30])) > INTEGER_MAX:
+        wanted = f"a whole number from -{INTEGER_MAX} to {INTEGER_MAX}"
     items = schema.get("items")
     a_list = '["a", "b"]' if isinstance(items, Mapping) and items.get("type") == "string" else "[1, 2]"
-    hints = {
-        "boolean": "write `true` or `false`",
-        "array": f"write JSON, e.g. `{a_list}`",
-        "object": 'write JSON, e.g. `{"a": 1}`',
-    }
+    hints = {"array": f"write JSON, e.g. `{a_list}`", "object": 'write JSON, e.g. `{"a": 1}`'}
     raise InputError(
-        "INVALID_INPUT", f"`{text[:80]}` is not {with_article(wanted)}", path=name, hint=hints.get(kinds[0])
+        "INVALID_INPUT", f"`{name}` must be {wanted}, not `{text[:80]}`", path=name, hint=hints.get(kinds[0])
     )
+
+
+def _kinds(schema: Mapping[str, Json]) -> list[str]:
+    declared = schema.get("type", [])
+    return [str(kind) for kind in (declared if isinstance(declared, list | tuple) else [declared])]
+
+
+def _kinds_of_branches(schema: Mapping[str, Json]) -> list[str]:
+    """The types of `anyOf` or `oneOf`, as of what may be left out; none where one is not told, or is text."""
+    branches = schema.get("anyOf", schema.get("oneOf", []))
+    every = [
+        _kinds(one) if isinstance(one, Mapping) else []
+        for one in (branches if isinstance(branches, list | tuple) else [])
+    ]
+    return [] if [] in every or ["string"] in every else [kind for kinds in every for kind in kinds]
 
 
 def _kinds_of_choices(schema: Mapping[str, Json]) -> list[str]:

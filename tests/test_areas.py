@@ -51,6 +51,7 @@ LEAKS: Final = {
         "runtime/capabilities/_registered.py",
     ): "nobody else makes a version of what findings are made of",
     ("knowledge", "cli/knowledge/_acts.py"): "all repositories are those that its table names",
+    ("knowledge", "cli/knowledge/_repositories.py"): "the first that is named takes the place of the whole",
     ("knowledge", "runtime/doctor/_files.py"): "where its keys are, and whether they are there",
     (
         "knowledge",

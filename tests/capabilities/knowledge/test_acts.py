@@ -504,6 +504,11 @@ async def test_it_is_told_how_far_it_is(workspace: Path, monkeypatch: pytest.Mon
     ]
 
 
+def test_of_the_first_few_files_it_is_not_told_how_long_all_take() -> None:
+    assert _library._far(1, 2_000, 183, 2_500) == "1 of 2000 files, 183 bytes, 73 bytes a second"
+    assert _library._far(40, 2_000, 183, 2_500).endswith(", about 123 s left")
+
+
 async def test_only_the_last_generation_is_taken_back(workspace: Path) -> None:
     """And of a call that found nothing new there is nothing to take back."""
     async with opened(workspace) as rt:

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from assent import Runtime
-from assent.capabilities.knowledge import _keys
+from assent.capabilities.knowledge import _keys, area
 from assent.cli import main
 from assent.invocation import CancelToken
+from assent.runtime.doctor import _files
+from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.knowledge_keys import KeychainKeys
 from assent.spec.states import RunState
 from tests.support.bodies import code
@@ -50,7 +52,7 @@ async def test_keys_are_replaced(tmp_path: Path) -> None:
         await rt.call("knowledge.index", principal=ADA)
         (before,) = keys_in(tmp_path)
         result = await rt.call("knowledge.rotate_key", principal=ADA)
-        assert result.outputs == {"is_done": True}
+        assert result.outputs == {"tenant": "workspace", "is_done": True}
         (after,) = keys_in(tmp_path)
         assert before != after
         assert await found(rt) == 1
@@ -62,12 +64,16 @@ async def test_keys_are_replaced(tmp_path: Path) -> None:
 def test_what_is_cancelled_goes_on_the_next_time() -> None:
     steps = [True, True, False]
     store = SimpleNamespace(rotate=lambda: steps.pop(0))
-    app = SimpleNamespace(get=lambda _: SimpleNamespace(store=store))
+    app = SimpleNamespace(get=lambda _: SimpleNamespace(store=store, tenant="ours"))
     context: Any = SimpleNamespace(app=app, cancel=CancelToken(), progress=lambda *_, **__: None)
     context.cancel.cancel()
-    assert not _keys.rotate_key(context).is_done
+    (told,) = [one for needed, one in area.WORDS.items() if needed == {"tenant", "is_done"}]
+    assert "say it again" in told(_keys.rotate_key(context).model_dump())
     context.cancel = CancelToken()
-    assert _keys.rotate_key(context).is_done
+    assert told(_keys.rotate_key(context).model_dump()).splitlines() == [
+        "all keys of `ours` are replaced",
+        "  a copy of the master key that was made before opens nothing any more: make another",
+    ]
     assert steps == []
 
 
@@ -236,13 +242,18 @@ async def test_where_a_key_is_lost_for_good_the_help_leads_to_an_index_again(tmp
     work = workspace_of(tmp_path)
     async with Runtime.open(workspace=work) as rt:
         await rt.call("knowledge.index", principal=ADA)
+    settings = Settings.resolve(workspace=work, environ={}, cwd=work)
+    assert _files._knowledge_key(settings).status == "ok"
     shutil.rmtree(tmp_path / "keys" / "ledger.key.knowledge")
+    check = _files._knowledge_key(settings)
+    assert (check.status, "nothing else opens the store" in check.seen) == ("fault", True)
     async with Runtime.open(workspace=work) as rt:
         lost = await rt.call("knowledge.index", principal=ADA)
         assert code(lost) == "KNOWLEDGE_KEY_MISSING"
         assert lost.error is not None
-        assert "`assent knowledge erase`" in str(lost.error["hint"])
+        assert "`assent knowledge erase TENANT`" in str(lost.error["hint"])
         await rt.call("knowledge.erase_tenant", {"tenant": "workspace"}, principal=ADA)
+        assert "not there yet" in _files._knowledge_key(settings).seen
         await rt.call("knowledge.index", principal=ADA)
         assert await found(rt) == 1
 

@@ -16,6 +16,7 @@ from assent.spec import (
     WorkflowSpec,
 )
 from assent.spec.documents.document import load_yaml
+from assent.spec.workflow.inputs import json_object
 from tests.support.properties import holds
 from tests.support.workflows import INNER, RELEASE, STEP, load, sequence, steps_of
 
@@ -209,3 +210,14 @@ def test_golden_workflows_keep_their_fingerprints(repository: Path) -> None:
         spec = WorkflowSpec.from_dict(case["document"])
         assert spec.fingerprint == case["fingerprint"]
         assert steps_of(spec) == {name: tuple(names) for name, names in case["depends_on"].items()}
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [(2**53, f"a whole number is from -{2**53 - 1} to {2**53 - 1}"), (b"x", "give it as text")],
+)
+def test_what_json_does_not_have_is_told_with_what_may_stand_there(value: Any, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        json_object({"a": value}, code="INVALID_INPUT", of="it")
+    assert caught.value.code == "JSON_INVALID"
+    assert hint in (caught.value.hint or "")

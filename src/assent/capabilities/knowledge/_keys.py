@@ -124,6 +124,7 @@ def recover(context: LocalContext, parameters: PrivateKey) -> Recovered:
 class Rotated(SpecModel):
     """How far the change of keys came."""
 
+    tenant: str
     is_done: bool
     """False: it was cancelled. Everything can be read; the next call goes on where it was."""
 
@@ -136,10 +137,11 @@ def preview_of_rotation(context: LocalContext) -> Preview:
 
 def rotate_key(context: LocalContext) -> Rotated:
     """Have new keys, in steps between which everything can be read and written."""
-    store, steps = context.app.get(Library).store, 0
+    library, steps = context.app.get(Library), 0
+    store = library.store
     while store.rotate():
         steps += 1
         context.progress(steps, message=count_text(steps, "step"))
         if context.cancel.is_cancelled:
-            return Rotated(is_done=False)
-    return Rotated(is_done=True)
+            return Rotated(tenant=library.tenant, is_done=False)
+    return Rotated(tenant=library.tenant, is_done=True)

@@ -573,9 +573,9 @@ def _far(count: int, total: int, size: int, elapsed_ms: int) -> str:
     """How far it is: `1200 of 4000 files, 18 MiB, 7.2 MiB a second, about 12 s left`."""
     left_s = -(-elapsed_ms * (total - count) // (count * 1_000))
     rate = size_text(size * 1_000 // elapsed_ms)
-    return (
-        f"{count} of {count_text(total, 'file')}, {size_text(size)}, {rate} a second, about {left_s} s left"
-    )
+    # Of the first few nobody can tell how long all of them take.
+    left = f", about {left_s} s left" if count * 50 >= total else ""
+    return f"{count} of {count_text(total, 'file')}, {size_text(size)}, {rate} a second{left}"
 
 
 def control_of(workspace: Path, hidden: Sequence[Path], read_only: Sequence[Path]) -> ConfinedFiles:

@@ -243,7 +243,17 @@ def _with_key(place: str | None, *, is_plain: bool) -> str:
     )
 
 
+def _rotated(found: Object) -> str:
+    if not found.get("is_done"):
+        return "not all keys are replaced yet, and everything can be read: say it again, and it goes on where it was"
+    return (
+        f"all keys of `{text(found, 'tenant')}` are replaced"
+        "\n  a copy of the master key that was made before opens nothing any more: make another"
+    )
+
+
 WORDS: Final[Words] = {
+    frozenset({"tenant", "is_done"}): _rotated,
     frozenset({"repository", "generation", "root", "files", "chunks", "changed"}): _indexed,
     frozenset({"repository", "generation", "root", "forgotten"}): lambda found: (
         f"{text(found, 'repository')}: {count_text(number(found, 'forgotten') or 0, 'file')} removed for good"

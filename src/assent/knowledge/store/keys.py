@@ -130,7 +130,7 @@ class KeyRing:
             return self.reload()  # it was replaced meanwhile
         if master is None:
             raise _missing(
-                "the master key of the store is gone: its tenant was erased, or its keychain is another"
+                "the master key of the store is not where it is kept (`assent doctor` tells where)"
             )
         self.master = kept.master
         self.file = [self._unwrap(master, self._said("file", kept.escrow), one) for one in kept.file]
@@ -352,7 +352,8 @@ def _missing(message: str) -> InputError:
     return InputError(
         "KNOWLEDGE_KEY_MISSING",
         message,
-        hint="give back the key or its file; else erase the tenant (`assent knowledge erase`) and index again",
+        hint="put the key back, from a copy or by `assent knowledge key recover`; else erase what nothing can open"
+        " (`assent knowledge erase TENANT`) and index again",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from assent.capabilities.area import Check
-from assent.capabilities.knowledge.area import OPEN
+from assent.capabilities.knowledge.area import OPEN, STORE
 from assent.errors import AssentError
 from assent.runtime.doctor._hands import area_checks, sandbox_checks, scratch_check
 from assent.runtime.doctor._plugins import reach_checks, server_checks
@@ -109,7 +109,10 @@ def _knowledge_key(settings: Settings) -> Check:
         return Check(name, "warning", OPEN, 'set `encryption = "on"` under `[knowledge]` of assent.toml')
     if settings.areas["knowledge"]["key"] == "keychain":
         return Check(name, "ok", place)
-    if not settings.knowledge_keys.exists():
+    if not any(settings.knowledge_keys.glob("knowledge-*.key")):
+        if any((settings.state / STORE).glob("*.db")):
+            hint = "put it back, from a copy or by `assent knowledge key recover`; else `assent knowledge erase TENANT`"
+            return Check(name, "fault", f"gone, and nothing else opens the store: it was {place}", hint)
         return Check(name, "ok", f"not there yet: the first `knowledge index` makes {place}")
     return Check(name, "ok", f"{place}: keep a copy of it elsewhere")
 

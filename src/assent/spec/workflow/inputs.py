@@ -219,7 +219,9 @@ def json_object(given: object, *, code: str, of: str) -> dict[str, Json]:
         require_json(given)
     except InputError as error:
         error.hint = (
-            "JSON has no such value: give it as text, or hand on a path of a file instead of the content"
+            f"a whole number is from -{INTEGER_MAX} to {INTEGER_MAX}"
+            if "integer" in error.message
+            else "JSON has no such value: give it as text, or hand on a path of a file instead of the content"
         )
         raise
     return dict(given)

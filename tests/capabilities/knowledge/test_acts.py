@@ -692,10 +692,10 @@ async def test_an_export_is_of_one_manifest(workspace: Path, monkeypatch: pytest
         assert code(await rt.call("knowledge.export", asked, principal=ADA)) == "KNOWLEDGE_STALE"
         may_see = Library.may_see
 
-        def moved(self: Library, path: str, roles: frozenset[str]) -> bool:
+        def moved(self: Library, path: str, roles: frozenset[str], **said: bool) -> bool:
             monkeypatch.setattr(Library, "may_see", may_see)
             self.store.forget("code", ["src/secret.py"], rewriters())
-            return may_see(self, path, roles)
+            return may_see(self, path, roles, **said)
 
         monkeypatch.setattr(Library, "may_see", moved)
         assert (

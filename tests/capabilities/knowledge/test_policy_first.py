@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import warnings
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assent.errors import Json
 from assent.spec.principal import Principal
 from tests.support.bodies import user
 from tests.support.knowledge_places import called, furnish, opened, write
@@ -48,6 +53,90 @@ TEXTS = st.lists(
 TREES = st.dictionaries(
     st.sampled_from(NAMES), TEXTS.map(lambda lines: "\n\n".join(lines) + "\n"), min_size=1
 )
+
+
+SECRET = b"api_key = 'AKIAZZ4KQ7DMT2PLX5RW'\npassword = 'hunter-29'\n"
+
+
+async def index_counts(work: Path, changes: list[dict[str, bytes | None]], asker: Principal) -> list[Json]:
+    """What each index run of an asker counts: of all, of all where things changed, of the hidden folder alone."""
+    told: list[Json] = []
+    async with opened(furnish(work, {"a.py": SECRET}, SAID)) as rt:
+        for within in ([], ["src/people"], [], ["src/people/d.md"]):
+            for path, data in (changes.pop(0) if changes else {}).items():
+                if data is None:
+                    (work / "work" / "src" / path).unlink()
+                else:
+                    write(work / "work", {path: data})
+            done = await called(rt, "index", asker, repository="code", within=within)
+            told.append(
+                {name: one for name, one in done.items() if name not in ("generation", "root", "key")}
+            )
+    return told
+
+
+async def test_an_index_run_counts_what_who_asks_may_see(tmp_path: Path) -> None:
+    """Who names a hidden file is not told by the counts that it has a secret, or is binary, changed or gone."""
+    hidden: list[dict[str, bytes | None]] = [
+        {"people/d.md": SECRET, "people/b.bin": b"\0", "people/f.md": b"gneiss\n"},
+        {"people/d.md": SECRET + b"more\n", "people/f.md": None, "people/\u200d.md": b"x"},
+        {"people/d.md": b"\0", "people/g.md": SECRET},
+    ]
+    assert len(await index_counts(tmp_path / "all", [*hidden], HUGO)) == 4
+    assert await index_counts(tmp_path / "there", hidden, EVE) == await index_counts(
+        tmp_path / "none", [], EVE
+    )
+
+
+async def names_told(work: Path, label: str, files: dict[str, bytes], asker: Principal) -> str:
+    """All that an asker is told of what is left out."""
+    said = f'[knowledge.labels.staff]\npaths = [{json.dumps(label)}]\nroles = ["hr"]\n[knowledge.archives]\nread = true\n'
+    async with opened(furnish(work, {**files, "a.md": b"marble\n"}, said)) as rt:
+        await called(rt, "index", repository="code")
+        return json.dumps(
+            [await called(rt, ask, asker, repository="code") for ask in ("plan", "export")],
+            ensure_ascii=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("label", "path"),
+    [
+        ("src/quartz\u200d/*", "quartz\u200d/a.md"),  # the folder itself is left out
+        ("src/quartz*", "quartz\u202e.md"),
+        ("src/\u200dquartz.md", "\u200dquartz.md"),
+        ("src/b\\quartz*", "b\\quartz.md"),
+        ("src/quartz.md", "quartz.md"),
+        ("src/quartz/*", "quartz/.gitignore"),  # an ignore file that can't be used: its folder is left out
+    ],
+)
+async def test_what_is_left_out_is_hidden_as_what_is_read(tmp_path: Path, label: str, path: str) -> None:
+    """Its name in the store is not its name in the folder; who may see it reads nothing that could mislead."""
+    data = b"x" * 2_000 if path.endswith(".gitignore") else b"\0"
+    assert "quartz" not in await names_told(tmp_path / "eve", label, {path: data}, EVE)
+    told = await names_told(tmp_path / "hugo", label, {path: data}, HUGO)
+    assert "quartz" in told
+    assert not {"\u200d", "\u202e"}.intersection(told)
+
+
+async def test_an_archive_that_is_refused_names_none_of_its_files(tmp_path: Path) -> None:
+    """Who may see the archive need not see each file in it."""
+    refused = dict[str, bytes]()
+    for name, entries in {
+        "escapes": ["../people/quartz.md"], "twice": ["people/quartz.md"] * 2, "alike": ["people/quartz.md", "people/QUARTZ.md"],
+        "named": ["people/quartz.md."], "folder": ["people/quartz.md/"],
+    }.items():  # fmt: skip
+        into = io.BytesIO()
+        with zipfile.ZipFile(into, "w") as archive, warnings.catch_warnings(action="ignore"):
+            for entry in entries:
+                archive.writestr(entry, "text" * 9)
+        refused[f"{name}.zip"] = into.getvalue()
+    whole = refused["twice.zip"]
+    refused |= {f"flipped-{at}.zip": whole[:at] + b"\xff" + whole[at + 1 :] for at in range(0, len(whole), 7)}
+    for number, asker in enumerate((EVE, HUGO)):
+        told = await names_told(tmp_path / f"{number}", "*!/people/*", refused, asker)
+        assert "quartz" not in told.lower()
+        assert "escapes.zip" in told
 
 
 async def answers(work: Path, tree: Tree, later: Tree, queries: list[str], askers: Askers) -> list[Any]:

@@ -18,6 +18,18 @@ from assent.knowledge.chunks import FILE_BYTES_MAX
 _TAR_BYTES: Final = 4 << 10
 """What an entry of a tar archive may take beside its content."""
 
+_WHY: Final = {
+    "ARCHIVE_INVALID": "the archive is damaged, cut short, or of another format than its name says",
+    "ARCHIVE_AMBIGUOUS": "the archive can be read in two ways",
+    "ARCHIVE_UNSUPPORTED": "the archive uses what is not supported",
+    "ARCHIVE_ENCRYPTED": "the archive has an entry that is encrypted",
+    "ARCHIVE_NAME_REFUSED": "the archive has an entry of a name that none may have",
+    "ARCHIVE_ESCAPES": "the archive has an entry that would land outside the target",
+    "ARCHIVE_NAMES_COLLIDE": "the archive has entries that are one file, here or on another system",
+    "ARCHIVE_KIND_REFUSED": "the archive has an entry that is neither a file nor a folder",
+}
+"""What is told of an archive to all who may see it, who need not see each entry; `sys.archive.unpack` says which entry it is."""
+
 
 class Quota(msgspec.Struct, frozen=True):
     """What may come out of one archive: bytes of its files, files and folders, names in a path, and time."""
@@ -61,6 +73,8 @@ class ArchiveMembers:
         except NoEffectError as error:
             if error.code == "ARCHIVE_QUOTA":
                 error.details.update(limits=msgspec.structs.asdict(self._quota), observed=meter.observed)
+            if error.code in _WHY:
+                raise NoEffectError(error.code, _WHY[error.code]) from None
             raise
         return sorted(found, key=lambda one: one[0].encode())
 

@@ -87,6 +87,7 @@ class IndexEffect:
             told,
             context,
             within=parameters.within,
+            roles=frozenset(context.principal.roles),
         )
 
     def reconcile(self, context: LocalContext, parameters: Indexing) -> Reconciliation:
@@ -152,7 +153,7 @@ def plan(context: LocalContext, parameters: Repository) -> Planned:
     for one in library.sizes(parameters.repository, context.cancel):
         require_wanted(context)
         path = one.path if isinstance(one, Skipped) else one[0]
-        if not library.may_see(path, roles):
+        if not library.may_see(path, roles, is_left_out=isinstance(one, Skipped)):
             continue
         if isinstance(one, Skipped):
             counts[one.reason.value] += 1

@@ -39,6 +39,7 @@ from assent.knowledge.sources import (
     contents_of,
     files_of,
     is_within,
+    shown,
 )
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
@@ -70,6 +71,7 @@ class Label(msgspec.Struct, frozen=True):
 
     name: str
     paths: tuple[str, ...]
+    """Patterns, as they are said and as paths that can't be shown as they are stand in the store."""
     roles: frozenset[str]
 
 
@@ -134,7 +136,15 @@ class Library:
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
         self.labels: Final = [
-            Label(name, tuple(map(_composed, listed(one, "paths"))), frozenset(listed(one, "roles")))
+            Label(
+                name,
+                tuple(
+                    dict.fromkeys(
+                        _composed(each) for path in listed(one, "paths") for each in (path, shown(path))
+                    )
+                ),
+                frozenset(listed(one, "roles")),
+            )
             for name, one in tables(said, "labels").items()
         ]
         self._archives: Final = _quota_of(said.get("archives"))
@@ -252,9 +262,10 @@ class Library:
         """As `seen`, with those that were left out."""
         return [one for one in self.store.files(repository) if self.may_see(one.path, roles)]
 
-    def may_see(self, path: str, roles: frozenset[str]) -> bool:
-        """Whether who has these roles has one of each label of a file."""
-        return all(not roles.isdisjoint(one.roles) for one in self.labels_of(path))
+    def may_see(self, path: str, roles: frozenset[str], *, is_left_out: bool = False) -> bool:
+        """Whether who has these roles has one of each label of a file; `is_left_out`: it may be a folder with all in it."""
+        places = [path, f"{path}/"] if is_left_out else [path]
+        return all(not roles.isdisjoint(one.roles) for place in places for one in self.labels_of(place))
 
     # -- indexing ---------------------------------------------------------------------------------
 
@@ -308,6 +319,7 @@ class Library:
         context: LocalContext | None = None,
         *,
         within: Collection[str] = (),
+        roles: frozenset[str] | None = None,
     ) -> Indexed:
         """Have a repository in the store as it stands now: a generation of its own, where anything changed.
 
@@ -318,14 +330,18 @@ class Library:
         and nothing of it is seen; a call of `context` that is cancelled ends the reading of an archive before that. `tell` is
         told now and then how many files were looked at, of how many, and that in words. Then, when what changed can be found
         already, its vectors are made: see `Models.make` for `told`. A model behind an endpoint is asked within that call.
-        At last small pieces of the index are put together.
+        At last small pieces of the index are put together. What is counted is what who has these `roles` may see; None: all.
         """
         folder = self.folder_of(repository)
         is_first = {*self.store.repositories()} <= {MODELS}
         model = self.models.embedder(context)
         cancel = CancelToken() if context is None else context.cancel
         reasons, cleaned = Counter[str](), Counter[str]()
-        changed, left_now, made_by = 0, 0, _made_by()
+        changed, is_changed, made_by = 0, False, _made_by()
+
+        def sees(path: str, *, is_left_out: bool = False) -> bool:
+            return roles is None or self.may_see(path, roles, is_left_out=is_left_out)
+
         with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
             known = {one.path: one for one in run.files()}
             is_new = run.has_rests or not self.store.last(repository).number
@@ -336,25 +352,25 @@ class Library:
                 for path, one in known.items()
                 if is_whole or any(is_within(each, places) for each in with_archives(path))
             }
-            total, stamps = len(missing) or self._count(places), deque[tuple[str, int]]()
+            total, stamps = sum(map(sees, missing)) or self._count(places, sees), deque[tuple[str, int]]()
             is_gone = is_whole and any(not one.because for one in known.values())
 
             def due() -> Iterator[tuple[str, bytes]]:
-                nonlocal left_now, is_gone
-                for one in self._told(self._contents(places, cancel), total, check, tell):
+                nonlocal is_changed, is_gone
+                for one in self._told(self._contents(places, cancel), total, check, tell, sees):
                     is_gone &= isinstance(one, Skipped) and one.reason is Reason.UNREADABLE
                     if isinstance(one, Skipped):
-                        reasons[one.reason.value] += 1
+                        reasons[one.reason.value] += sees(one.path, is_left_out=True)
                         if one.reason is not Reason.IGNORED:
-                            left_now += _leave_out(run, known.get(one.path), one)
+                            is_changed |= _leave_out(run, known.get(one.path), one)
                             missing.pop(one.path, None)
                         continue
                     path, data = one.path, one.data
                     missing.pop(path, None)
                     left = left_out(path, data)
                     if left is not None:
-                        reasons["not_text"] += 1
-                        left_now += _leave_out(run, known.get(path), left)
+                        reasons["not_text"] += sees(path)
+                        is_changed |= _leave_out(run, known.get(path), left)
                         continue
                     digest = sha256(data).hexdigest()
                     held = known.get(path)
@@ -366,21 +382,23 @@ class Library:
             for found in crew.prepared(due()):
                 digest, changed_ms = stamps.popleft()
                 if found.left_out is not None:
-                    reasons["not_prepared"] += 1
-                    left_now += _leave_out(run, known.get(found.left_out.path), found.left_out)
+                    reasons["not_prepared"] += sees(found.left_out.path)
+                    is_changed |= _leave_out(run, known.get(found.left_out.path), found.left_out)
                     continue
                 text = found.cleaned
                 assert text is not None
                 assert found.planned is not None, "an answer is either"
-                cleaned.update({removed.rule: removed.count for removed in text.removed})
+                if sees(found.planned.path):
+                    cleaned.update({removed.rule: removed.count for removed in text.removed})
+                    changed += 1
                 batch.add(found.planned, text, digest, changed_ms)
-                changed += 1
+                is_changed = True
             if is_gone:
                 raise _gone(repository, folder)
             for path in missing:
                 run.remove(path)
             batch.end()
-            if changed or left_now or missing or run.has_rests:
+            if is_changed or missing or run.has_rests:
                 last = run.commit()
             else:
                 last = self.store.last(repository)
@@ -388,8 +406,11 @@ class Library:
         faults: list[AssentError] = []
         unmade = self.models.make(repository, told, context, faults.append)
         merge(self.store, repository, "" if model is None else model.model, cancel)
-        files = [one for one in self.store.files(repository) if not one.because]
+        files = [one for one in self.store.files(repository) if not one.because and sees(one.path)]
         chunks = sum(one.chunks for one in files)
+        vectors = 0 if model is None else chunks - unmade
+        if unmade and vectors and roles is not None:  # Of what was made, the part that may be seen.
+            vectors = self.view(roles).embedded(repository)
         return Indexed(
             tenant=self.tenant,
             repository=repository,
@@ -399,11 +420,11 @@ class Library:
             chunks=chunks,
             changed=changed,
             resumed=resumed,
-            removed=sum(not one.because for one in missing.values()),
-            left_out=dict(sorted(reasons.items())),
+            removed=sum(not one.because and sees(path) for path, one in missing.items()),
+            left_out=dict(sorted((+reasons).items())),
             cleaned=dict(sorted(cleaned.items())),
             model="" if model is None else model.model,
-            vectors=0 if model is None else chunks - unmade,
+            vectors=vectors,
             unmade=str(faults[0]) if faults else "",
             encryption=self.encryption,
             key=self._key_place if is_first and self.encryption == "on" else "",
@@ -424,9 +445,9 @@ class Library:
             ends.callback(crew.close)
             yield crew, workers.level
 
-    def _count(self, places: Collection[str]) -> int:
+    def _count(self, places: Collection[str], sees: Callable[[str], bool]) -> int:
         with self.folder() as folder:
-            return sum(1 for _ in self.sources(places, folder))
+            return sum(sees(one.path) for one in self.sources(places, folder))
 
     def _told(
         self,
@@ -434,16 +455,19 @@ class Library:
         total: int,
         check: Callable[[], None],
         tell: Callable[[int, int, str], None],
+        sees: Callable[[str], bool],
     ) -> Iterator[Content | Skipped]:
         """What stands in a repository, and now and then how far that is, of what is expected to stand there."""
         begun_ms = told_ms = self._now_ms()
-        size = 0
-        for count, one in enumerate(contents, 1):
+        count = size = 0
+        for one in contents:
             check()
             yield one
-            size += 0 if isinstance(one, Skipped) else len(one.data)
+            if sees(one.path):
+                count += 1
+                size += 0 if isinstance(one, Skipped) else len(one.data)
             now_ms = self._now_ms()
-            if now_ms - told_ms >= TOLD_EVERY_MS:
+            if count and now_ms - told_ms >= TOLD_EVERY_MS:
                 told_ms = now_ms
                 tell(count, max(count, total), _far(count, max(count, total), size, now_ms - begun_ms))
 
@@ -562,11 +586,11 @@ def _quota_of(said: Json) -> Quota | None:
     return convert({own: said[name] for name, own in named.items()}, Quota)
 
 
-def _leave_out(run: Run, held: Held | None, left: LeftOut) -> int:
+def _leave_out(run: Run, held: Held | None, left: LeftOut) -> bool:
     if held is not None and held.because == left.because:
-        return 0
+        return False
     run.leave_out(LeftOut(left.path, left.because))
-    return 1
+    return True
 
 
 def _far(count: int, total: int, size: int, elapsed_ms: int) -> str:

@@ -163,7 +163,7 @@ def export(context: LocalContext, parameters: Part) -> Exported:
     for held in files[after:]:
         require_wanted(context)
         after += 1
-        if not library.may_see(held.path, roles):
+        if not library.may_see(held.path, roles, is_left_out=bool(held.because)):
             lines += bundled_leaf(held.leaf)
             hidden += 1
         elif held.because:

@@ -23,6 +23,7 @@ from assent.knowledge.sources.walking import (
     files_of,
     parents,
     read,
+    shown,
 )
 from assent.knowledge.sources.watching import (
     QUEUE_MAX,
@@ -65,4 +66,5 @@ __all__ = [
     "is_within",
     "parents",
     "read",
+    "shown",
 ]

@@ -69,7 +69,10 @@ class Archives(Protocol):
         """Whether a file of this name is an archive of files."""
 
     def members(self, path: str, data: bytes) -> Sequence[tuple[str, bytes]]:
-        """Its files, in the order of their paths' bytes; `AssentError`, and none, where it is damaged, hostile or too much."""
+        """Its files, in the order of their paths' bytes; `AssentError`, and none, where it is damaged, hostile or too much.
+
+        The error names none of them: who may see the archive need not see each.
+        """
 
 
 Compile: TypeAlias = Callable[[Sequence[str], str], Rules]

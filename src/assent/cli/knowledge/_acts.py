@@ -311,7 +311,7 @@ def _tell_standing(door: Door, found: Any, *first: str) -> None:  # `Any`: as ab
         width = max(len(what) for what, _ in rows)
         lines = [*first, *(f"{what:{width}}  {root}" for what, root in rows)]
         lines += [
-            f"{safe_line(one['repository'])} is in assent.toml no more: it is indexed no more, and searched with"
+            f"{safe_line(one['repository'])} is no repository any more: it is indexed no more, and searched with"
             f" `-r {safe_line(one['repository'])}` alone; to remove it:"
             f" {door.command('knowledge', 'forget', '.', '-r', one['repository'])}"
             for one in found["repositories"]

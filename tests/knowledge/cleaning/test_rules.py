@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from assent.knowledge.cleaning import clean
 from assent.knowledge.cleaning import rules as looked
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
+from assent.knowledge.cleaning.glance import glance
 from assent.knowledge.cleaning.rules import Hit, Rule, automaton, hits, kind_of, rules, vector
 from tests.support.seeds import IS_EXPLORING
 
@@ -32,17 +33,32 @@ def test_ids_are_of_one_rule_and_checks_are_known() -> None:
     assert all(rule.keywords == tuple(map(str.lower, rule.keywords)) for rule in rules())
 
 
+NOT_ALONE = {"aws-keys-in-table", "kubernetes-secret", "url-password-escaped"}
+"""Rules that are looked for where something else stands in the file; and what finds URLs that another rule finds, too."""
+
+
 @pytest.mark.parametrize("rule", [one for one in rules() if not one.assigned], ids=lambda one: one.id)
-def test_whatever_a_pattern_finds_has_one_of_its_keywords(rule: Rule) -> None:
-    """A rule whose keyword is not there is not asked, so what it alone finds would be missed."""
+def test_whatever_a_pattern_finds_has_one_of_its_keywords_and_opens_its_rule(rule: Rule) -> None:
+    """A rule whose keyword is not there, or nothing of `apart`, is not asked, so what it alone finds would be missed."""
 
     @settings(max_examples=30 if IS_EXPLORING else 5, deadline=None, suppress_health_check=[*HealthCheck])
     @given(st.from_regex(re.compile(rule.pattern), alphabet=st.characters(max_codepoint=255)))
     def has_one(text: str) -> None:
-        found = automaton(rule.pattern).search(text.encode("latin-1"))
+        data = text.encode("latin-1")
+        found = automaton(rule.pattern).search(data)
         assert found is None or any(one.encode() in found[0].lower() for one in rule.keywords)
+        assert found is None or not rule.apart or rule.id in NOT_ALONE | glance(data)
 
     has_one()
+
+
+def test_one_look_spares_no_secret_between_others() -> None:
+    """What opens one rule must not hide what opens another."""
+    found = [vector(text) for rule in rules() for text in rule.yes]
+    for size in (1, 9):
+        for at in range(0, len(found), size):
+            text = b"\n".join(found[at : at + size])
+            assert hits("x.data", text, glance(text)) == hits("x.data", text), text
 
 
 def test_the_page_has_a_row_for_each_rule() -> None:

@@ -1,26 +1,28 @@
 """One text without what must not be kept: secrets and characters that nobody sees. Its lines stay what and where they were.
 
-Theory of operation. Characters that nobody sees go first, since they would part a secret. Then automata go over the whole text:
-for what only secrets are spelled like, and for values whose name says so. Only where one of them stops is more asked, by rules;
-nearly every text passes all without a stop. What is removed is told by its rule, how often, and a keyed digest; never as text.
+Theory of operation. Characters that nobody sees go first, since they would part a secret. Then automata go over the whole
+text: for what is rarely there at all (`glance`), for what only secrets are spelled like, and for values whose name says so. Only
+where one of them stops is more asked, by rules; nearly every text passes all without a stop. What is removed is told by its
+rule, how often, and a keyed digest; never as text.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from hashlib import sha256
 from typing import Final, Literal
 
 import msgspec
 
+from assent.knowledge.cleaning.glance import CONTROLS, MARKS, glance
 from assent.knowledge.cleaning.marks import Mark, marks_of
 from assent.knowledge.cleaning.rules import automaton, hits
 from assent.spec.words.legible import UNSEEN
 
-CLEANER_VERSION: Final = 3
+CLEANER_VERSION: Final = 4
 """It grows when the same bytes are cleaned otherwise: what was indexed before is indexed anew then."""
 SCRIPT: Final = "script-reviewed"
 """The label of a script: a text that begins with `#!`, and so is run by whoever calls it."""
@@ -61,9 +63,12 @@ def clean(path: str, data: bytes, *, key: bytes = b"") -> Cleaned:
     `key` is what digests are made with; without one, whoever reads a digest can try out guesses at a short secret.
     """
     gone: dict[str, list[bytes]] = {}
-    text, hidden_in = _seen(data, gone)
+    looked = glance(data)
+    text, hidden_in = _seen(data, gone, looked)
+    if text is not data:
+        looked = glance(text)
     pieces, at = [], 0
-    for hit in hits(path, text):
+    for hit in hits(path, text, looked):
         secret = text[hit.begin : hit.end]
         gone.setdefault(hit.rule, []).append(secret)
         first, *others = secret.splitlines(keepends=True)
@@ -72,15 +77,17 @@ def clean(path: str, data: bytes, *, key: bytes = b"") -> Cleaned:
         at = hit.end
     cleaned = b"".join([*pieces, text[at:]]) if pieces else text
     removed = tuple(Removed(rule, len(gone[rule]), _digest(gone[rule], key)) for rule in sorted(gone))
-    return Cleaned(cleaned, removed, SCRIPT if text.startswith(b"#!") else "", marks_of(cleaned, hidden_in))
+    # Where a secret was, what stood on both sides of it may now read as one.
+    marks = marks_of(cleaned, hidden_in) if pieces or hidden_in or MARKS in looked else ()
+    return Cleaned(cleaned, removed, SCRIPT if text.startswith(b"#!") else "", marks)
 
 
-def _seen(data: bytes, gone: dict[str, list[bytes]]) -> tuple[bytes, list[int]]:
+def _seen(data: bytes, gone: dict[str, list[bytes]], looked: Collection[str]) -> tuple[bytes, list[int]]:
     """The text without what nobody sees in it, and in which lines much of it stood together."""
     if b"\0" in data:
         return data, []  # It is binary, and must stay so: nobody indexes it.
-    if data.isascii() and len(data.translate(None, _unseen_ascii())) == len(data):
-        return data, []  # as nearly every text is; the automaton takes twice as long to tell
+    if CONTROLS not in looked and data.isascii():
+        return data, []  # as nearly every text is
     try:
         if automaton(_class(), utf_8=True).search(data) is None:
             return data, []
@@ -107,11 +114,6 @@ def _seen(data: bytes, gone: dict[str, list[bytes]]) -> tuple[bytes, list[int]]:
 @cache
 def _hidden() -> re.Pattern[str]:
     return re.compile(f"(?:{_COLOUR.pattern}|[{UNSEEN}])+")
-
-
-@cache
-def _unseen_ascii() -> bytes:
-    return "".join(one for one in map(chr, range(0x80)) if re.match(_class(), one)).encode()
 
 
 @cache

@@ -39,6 +39,8 @@ _SEEN: Final[dict[MarkKind, str]] = {
     "hidden-style": _STYLE,
 }
 _ANY: Final = "|".join(f"(?:{pattern})" for pattern in _SEEN.values())
+MAYBE: Final = rf"{_ANY}|<!--| {{{SPACES_MIN}}}"
+"""Some of this is in every text that has a mark, but for hidden characters."""
 _TO_A_MODEL: Final = (
     r"(?i)\b(?:ai|llms?|gpt|claude|copilot|gemini|chatbot|language models?|assistants?|agents?|system prompt"
     r"|instructions?|the model)\b"

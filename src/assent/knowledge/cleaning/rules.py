@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -64,8 +64,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     pattern: str
     keywords: tuple[str, ...]
     needs: tuple[str, ...] = ()
-    lane: int = 1
-    apart: tuple[str, ...] = ()
+    apart: str | bool = False
     check: str | None = None
     entropy: float = 0
     assigned: bool = False
@@ -155,40 +154,42 @@ def _options(*, groups: bool = False, utf_8: bool = False) -> Any:  # `Any`: as 
 
 
 class _Lane(NamedTuple):
-    """Rules that are looked for at once, in texts that hold one of some words."""
+    """Rules that are looked for at once."""
 
     rules: tuple[Rule, ...]
     automaton: Any  # `Any`: as above
-    words: frozenset[bytes]
     keywords: Any  # `Any`: as above
     """Which rules, by their place, have a keyword in a text in small letters."""
 
 
-def _lane(rules: Sequence[Rule], words: Iterable[str] = ()) -> _Lane:
+def search_set(patterns: Iterable[bytes]) -> Any:  # `Any`: as above
+    """Which of some patterns, by their place, a text has something of. Its `Match` gives None for none."""
+    import re2
+
+    found = re2.Set.SearchSet(_options())
+    for pattern in patterns:
+        found.Add(pattern)
+    found.Compile()
+    return found
+
+
+def _lane(rules: Sequence[Rule]) -> _Lane:
     import re2
 
     # Anchored, so that it need not look backwards for where a match began: all rules at once, read backwards, are slow.
     every = automaton(f"(?s:.*?)(?:{'|'.join(f'(?:{rule.pattern})' for rule in rules)})")
-    keywords = re2.Set.SearchSet(_options())
-    for rule in rules:
-        keywords.Add(b"|".join(re2.escape(word.encode()) for word in rule.keywords))
-    keywords.Compile()
-    return _Lane(tuple(rules), every, frozenset(word.encode() for word in words), keywords)
+    keywords = search_set(b"|".join(re2.escape(word.encode()) for word in rule.keywords) for rule in rules)
+    return _Lane(tuple(rules), every, keywords)
 
 
 @cache
-def _lanes() -> tuple[_Lane, ...]:
-    spelled = [rule for rule in rules() if not rule.assigned]
-    numbers = sorted({rule.lane for rule in spelled})
-    together = [_lane([one for one in spelled if one.lane == number and not one.apart]) for number in numbers]
-    return (*together, *(_lane([one], one.apart) for one in spelled if one.apart))
+def _together() -> _Lane:
+    return _lane([rule for rule in rules() if not rule.assigned and not rule.apart])
 
 
 @cache
-def _words() -> Any:  # `Any`: as above
-    import re2
-
-    return automaton("|".join(re2.escape(word).decode() for lane in _lanes() for word in lane.words))
+def _apart() -> dict[str, _Lane]:
+    return {rule.id: _lane([rule]) for rule in rules() if rule.apart}
 
 
 @cache
@@ -203,11 +204,11 @@ def _named(*, is_code: bool) -> Any:  # `Any`: as above
     return automaton(f"(?:{names}){_BETWEEN}{begins}")
 
 
-def hits(path: str, data: bytes) -> list[Hit]:
-    """Every secret in a text, in order; none overlaps another."""
+def hits(path: str, data: bytes, seen: Collection[str] | None = None) -> list[Hit]:
+    """Every secret in a text, in order; none overlaps another. `seen` is what `glance` says of it, which spares looks."""
     kind = kind_of(path)
     look = _Looking(data, kind)
-    found = [*look.spelled(), *look.assigned()]
+    found = [*look.spelled(seen), *look.assigned()]
     # The first rule names what several find; what a later one sees more of the same goes too.
     merged: list[Hit] = []
     for hit in sorted(found, key=lambda one: (one.begin, -one.end)):
@@ -234,11 +235,11 @@ class _Looking:
         self._candidates = 0
         self._lower: bytes | None = None
 
-    def spelled(self) -> Iterator[Hit]:
+    def spelled(self, seen: Collection[str] | None) -> Iterator[Hit]:
         """What is spelled as only secrets are."""
-        words = {seen[0] for seen in _words().finditer(self._data)}
-        for lane in _lanes():
-            if not lane.words or not words.isdisjoint(lane.words):
+        yield from self._in_lane(_together())
+        for rule, lane in _apart().items():
+            if seen is None or rule in seen:
                 yield from self._in_lane(lane)
 
     def _in_lane(self, lane: _Lane) -> Iterator[Hit]:

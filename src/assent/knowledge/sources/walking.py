@@ -11,7 +11,7 @@ import msgspec
 
 from assent.errors import AssentError
 from assent.knowledge.chunks import FILE_BYTES_MAX, LeftOut
-from assent.knowledge.cleaning import clean, hits
+from assent.knowledge.cleaning import clean
 from assent.knowledge.sources.ignoring import Ignores, Level, joined
 from assent.knowledge.sources.ports import ROOT, Archives, Content, Folder, Seen, Stamp
 from assent.spec.words.legible import safe_line
@@ -78,8 +78,7 @@ def shown(path: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    data = text.encode()
-    return clean("", data).text.decode() if hits("", data) else text
+    return clean("", text.encode()).text.decode()
 
 
 class _Under(msgspec.Struct):

@@ -852,6 +852,26 @@ def test_a_key_is_recovered_by_whom_it_was_wrapped_for_and_by_nobody_else(stores
     refused("KNOWLEDGE_KEY_MISSING", lambda: recovered(recipient))
 
 
+@pytest.mark.parametrize("at", ["_note", "FAILPOINTS", "save", "replace"])
+def test_who_can_recover_a_key_is_as_before_where_the_change_failed_half_way(
+    stores: _Stores, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """At each of its steps: the event, what is durable, the file of keys before it is written and before it is there."""
+    store, before = stores(), _public()
+    store.escrow([before])
+
+    def fail(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise InputError("KNOWLEDGE_STORE_DAMAGED", "a page can't be read")
+
+    owner: dict[str, object] = {"_note": store, "FAILPOINTS": _rows, "save": KeyRing, "replace": Path}
+    monkeypatch.setattr(owner[at], at, SimpleNamespace(hit=fail) if at == "FAILPOINTS" else fail)
+    refused("KNOWLEDGE_STORE_DAMAGED", lambda: store.escrow([_public()]))
+    for seen in (store, stores()):
+        assert seen.recipients == [before]
+        assert [one.key for one in seen.events() if one.action == "escrow"] == [before]
+
+
 def test_nobody_becomes_a_recipient_by_writing_the_file_of_keys(stores: _Stores) -> None:
     """It is no secret, and lies beside the store: who can write there would have the master of the next rotation."""
     store, own, other = stores(), _public(), _public()

@@ -397,12 +397,20 @@ class SqlCipherStore(MemoryStore):
     def escrow(self, recipients: Sequence[str]) -> Event:
         """Have recovery on for these X25519 public keys (hex) alone, whose private ones give the master key back; none: off.
 
-        `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+        `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `KNOWLEDGE_ENCRYPTION_DIFFERS`. With every one nothing was changed.
         """
         ring = self._encrypted()
         with self._writing():
-            ring.escrow(recipients)
-            return self._note("escrow", reason=self._reason, key=" ".join(ring.recipients))
+            before = ring.recipients
+            try:
+                with self._whole():
+                    event = self._note("escrow", reason=self._reason, key=" ".join(dict.fromkeys(recipients)))
+                    ring.escrow(recipients)
+            except BaseException:
+                if ring.recipients != before:
+                    ring.escrow(before)  # nobody can recover a key whom no event names
+                raise
+            return event
 
     @property
     def recipients(self) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -18,7 +18,6 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from assent.errors import AssentError, InputError, WorldError
 from assent.knowledge.lexical import StoredSegment, without
@@ -29,72 +28,12 @@ from assent.knowledge.store import (
     SqlCipherStore,
     _file,
     _rows,
-    erase,
-    recover,
 )
 from assent.knowledge.store._database import PAGE_BYTES, STEPS, DamagedError, Database
-from assent.knowledge.store._faults import storage_failed
-from assent.knowledge.store._sealing import Sealer, digest_of
-from assent.knowledge.store.keys import KeyRing
+from assent.knowledge.store._sealing import Sealer
 from assent.system import SystemEntropy
+from tests.knowledge.store.conftest import TREE, Stores, refused
 from tests.support.knowledge import indexed, put, put_all
-
-TREE = {"a.py": b"def first():\n    return 1\n", "b.txt": b"words of the other\n"}
-
-
-class _Stores:
-    def __init__(self, folder: Path, keys: MemoryKeys | None) -> None:
-        self.folder = folder
-        self.keys = keys
-        self.opened: list[SqlCipherStore] = []
-
-    def __call__(
-        self,
-        tenant: str = "tenant",
-        *,
-        expected: Recorded | None = None,
-        actor: str = "",
-        reason: str = "",
-    ) -> SqlCipherStore:
-        store = SqlCipherStore(
-            self.folder,
-            tenant,
-            keys=self.keys,
-            encryption="off" if self.keys is None else "on",
-            now_ms=lambda: 7,
-            salt=SystemEntropy().salt,
-            expected=expected,
-            actor=actor,
-            reason=reason,
-        )
-        self.opened.append(store)
-        return store
-
-    def close(self) -> None:
-        for one in self.opened:
-            one.close()
-
-    def file(self, tenant: str, ending: str = "db") -> Path:
-        return self.folder / f"{digest_of(tenant).hex()[:32]}.{ending}"
-
-
-@pytest.fixture
-def stores(tmp_path: Path) -> Iterator[_Stores]:
-    made = _Stores(tmp_path / "knowledge", MemoryKeys())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[_Stores]:
-    made = _Stores(tmp_path / "plain", None)
-    yield made
-    made.close()
-
-
-def refused(code: str, ask: Callable[[], object]) -> None:
-    with pytest.raises((InputError, WorldError), match=code):
-        ask()
 
 
 @contextmanager
@@ -109,7 +48,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 def test_a_tenants_files_are_its_owners_alone_and_its_name_leads_nowhere(
-    stores: _Stores, tmp_path: Path
+    stores: Stores, tmp_path: Path
 ) -> None:
     for tenant in ("../../up", "/tmp/x", "a/b", "x" * 1024):  # a name, and no folder
         indexed(stores(tenant), TREE)
@@ -122,7 +61,7 @@ def test_a_tenants_files_are_its_owners_alone_and_its_name_leads_nowhere(
         refused("KNOWLEDGE_NAME_INVALID", partial(stores, tenant))
 
 
-def test_nothing_that_was_indexed_is_in_the_folder(stores: _Stores) -> None:
+def test_nothing_that_was_indexed_is_in_the_folder(stores: Stores) -> None:
     """500 markers in texts, paths, symbols, labels and pieces; after indexing, undo, forget and rotation."""
     markers = [b"marker%03dqx" % number for number in range(500)]
     store = stores(actor="marker-actor", reason="marker-reason")
@@ -152,7 +91,7 @@ def require_absent(folder: Path, needle: bytes = b"marker") -> None:
         assert needle.decode() not in one.name
 
 
-def test_a_file_is_shorter_by_what_was_forgotten(stores: _Stores) -> None:
+def test_a_file_is_shorter_by_what_was_forgotten(stores: Stores) -> None:
     store = stores()
     large = {f"{number}.txt": b"%064d\n" % number * 900 for number in range(40)}
     indexed(store, TREE | large)
@@ -164,7 +103,7 @@ def test_a_file_is_shorter_by_what_was_forgotten(stores: _Stores) -> None:
     store.verify()
 
 
-def test_what_is_forgotten_is_not_even_in_a_plain_file(plain: _Stores) -> None:
+def test_what_is_forgotten_is_not_even_in_a_plain_file(plain: Stores) -> None:
     store = plain()
     tree = {f"marker{number}.py": b"# marker %d\n" % number * 40 for number in range(200)}
     indexed(store, TREE | tree)
@@ -178,7 +117,7 @@ def test_what_is_forgotten_is_not_even_in_a_plain_file(plain: _Stores) -> None:
     refused("KNOWLEDGE_ENCRYPTION_DIFFERS", store.rotate)
 
 
-def test_a_plain_store_is_never_taken_for_an_encrypted_one(stores: _Stores, plain: _Stores) -> None:
+def test_a_plain_store_is_never_taken_for_an_encrypted_one(stores: Stores, plain: Stores) -> None:
     for one in (stores, plain):
         indexed(one(), TREE)
     keys, plain.keys, stores.keys = stores.keys, stores.keys, None
@@ -192,7 +131,7 @@ def test_a_plain_store_is_never_taken_for_an_encrypted_one(stores: _Stores, plai
         SqlCipherStore(stores.folder, "tenant", keys=None, now_ms=lambda: 7, salt=SystemEntropy().salt)
 
 
-def test_switching_encryption_is_on_record(stores: _Stores, plain: _Stores) -> None:
+def test_switching_encryption_is_on_record(stores: Stores, plain: Stores) -> None:
     store = stores(actor="control-plane", reason="asked for")
     while store.rotate():
         pass
@@ -209,7 +148,7 @@ def test_switching_encryption_is_on_record(stores: _Stores, plain: _Stores) -> N
 # -- files that are not what was written ---------------------------------------------------------
 
 
-def test_another_key_opens_nothing(stores: _Stores) -> None:
+def test_another_key_opens_nothing(stores: Stores) -> None:
     indexed(stores(), TREE)
     stores.close()
     before, stores.keys = stores.keys, MemoryKeys()
@@ -224,7 +163,7 @@ def test_another_key_opens_nothing(stores: _Stores) -> None:
 
 
 @pytest.mark.parametrize("size", [9, 100, PAGE_BYTES, 2 * PAGE_BYTES + 7, -PAGE_BYTES, -1])
-def test_a_file_that_was_cut_is_refused(stores: _Stores, size: int) -> None:
+def test_a_file_that_was_cut_is_refused(stores: Stores, size: int) -> None:
     store = stores()
     indexed(store, {f"{number}.txt": os.urandom(900).hex().encode() for number in range(99)})  # data
     store.forget("repo")
@@ -234,7 +173,7 @@ def test_a_file_that_was_cut_is_refused(stores: _Stores, size: int) -> None:
     refused("KNOWLEDGE_STORE_DAMAGED", lambda: stores().verify())
 
 
-def test_a_changed_page_is_refused(stores: _Stores) -> None:
+def test_a_changed_page_is_refused(stores: Stores) -> None:
     store = stores()
     indexed(store, {f"{number}.txt": os.urandom(900).hex().encode() for number in range(99)})  # data
     store.forget("repo")
@@ -250,7 +189,7 @@ def test_a_changed_page_is_refused(stores: _Stores) -> None:
     stores().verify()
 
 
-def test_another_tenants_files_are_refused(stores: _Stores) -> None:
+def test_another_tenants_files_are_refused(stores: Stores) -> None:
     for tenant in ("tenant", "other"):
         indexed(stores(tenant), TREE)
         stores.close()
@@ -262,7 +201,7 @@ def test_another_tenants_files_are_refused(stores: _Stores) -> None:
     refused("KNOWLEDGE_STORE_FOREIGN", stores)
 
 
-def test_another_tenants_plain_file_is_refused(plain: _Stores) -> None:
+def test_another_tenants_plain_file_is_refused(plain: Stores) -> None:
     indexed(plain("other"), TREE)
     plain.close()
     shutil.copy(plain.file("other"), plain.file("tenant"))
@@ -274,7 +213,7 @@ def test_another_tenants_plain_file_is_refused(plain: _Stores) -> None:
     refused("KNOWLEDGE_STORE_DAMAGED", plain)
 
 
-def test_a_file_that_is_older_than_the_record_is_refused(stores: _Stores, tmp_path: Path) -> None:
+def test_a_file_that_is_older_than_the_record_is_refused(stores: Stores, tmp_path: Path) -> None:
     first = indexed(stores(), TREE)
     stores.close()
     shutil.copytree(stores.folder, tmp_path / "copy")
@@ -300,7 +239,7 @@ def test_a_file_that_is_older_than_the_record_is_refused(stores: _Stores, tmp_pa
     assert stores(expected=known).head().number == 0
 
 
-def test_a_later_schema_is_refused(plain: _Stores, stores: _Stores) -> None:
+def test_a_later_schema_is_refused(plain: Stores, stores: Stores) -> None:
     plain()._ask(f"PRAGMA user_version = {len(STEPS) + 1}")
     refused("KNOWLEDGE_STORE_TOO_NEW", plain)
     stores()
@@ -318,7 +257,7 @@ def test_a_later_schema_is_refused(plain: _Stores, stores: _Stores) -> None:
         b'{"keys_version":1,"tenant":"","master":1,"file":[],"records":{},"escrow":{}}',
     ],
 )
-def test_a_damaged_file_of_keys_is_refused(stores: _Stores, document: bytes) -> None:
+def test_a_damaged_file_of_keys_is_refused(stores: Stores, document: bytes) -> None:
     stores()
     stores.file("tenant", "keys").write_bytes(document)
     refused("KNOWLEDGE_STORE_DAMAGED", stores)
@@ -340,7 +279,7 @@ def test_a_damaged_file_of_keys_is_refused(stores: _Stores, document: bytes) -> 
         ("text", "UPDATE files SET repository = (SELECT max(id) FROM repositories)"),
     ],
 )
-def test_a_record_at_another_place_or_changed_is_refused(stores: _Stores, at: str, sql: str) -> None:
+def test_a_record_at_another_place_or_changed_is_refused(stores: Stores, at: str, sql: str) -> None:
     store = stores()
     indexed(store, TREE)
     indexed(store, TREE, "elsewhere")
@@ -375,7 +314,7 @@ def test_a_record_is_opened_for_its_own_tenant_repository_key_and_place_alone() 
         "UPDATE generations SET root = zeroblob(32)",
     ],
 )
-def test_what_does_not_fit_its_root_is_found(plain: _Stores, sql: str) -> None:
+def test_what_does_not_fit_its_root_is_found(plain: Stores, sql: str) -> None:
     store = plain()
     indexed(store, TREE)
     store._ask(sql)
@@ -383,7 +322,7 @@ def test_what_does_not_fit_its_root_is_found(plain: _Stores, sql: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["text", "cuts", "head"])
-def test_what_does_not_fit_its_leaf_is_found(plain: _Stores, column: str) -> None:
+def test_what_does_not_fit_its_leaf_is_found(plain: Stores, column: str) -> None:
     store = plain()
     indexed(store, TREE)
     if column == "text":
@@ -396,7 +335,7 @@ def test_what_does_not_fit_its_leaf_is_found(plain: _Stores, column: str) -> Non
     refused("KNOWLEDGE_STORE_DAMAGED", store.verify)
 
 
-def test_a_file_of_a_repository_that_is_not_there_is_none(plain: _Stores) -> None:
+def test_a_file_of_a_repository_that_is_not_there_is_none(plain: Stores) -> None:
     store = plain()
     indexed(store, TREE)
     row = store.files("repo")[0].row
@@ -404,7 +343,7 @@ def test_a_file_of_a_repository_that_is_not_there_is_none(plain: _Stores) -> Non
     refused("KNOWLEDGE_STALE", lambda: store.text(row, 0))
 
 
-def test_pages_out_of_order_are_found(plain: _Stores) -> None:
+def test_pages_out_of_order_are_found(plain: Stores) -> None:
     store = plain()
     indexed(store, TREE)
     store._ask("PRAGMA writable_schema = ON")
@@ -418,7 +357,7 @@ def test_pages_out_of_order_are_found(plain: _Stores) -> None:
 # -- several at once, and a disk that fails --------------------------------------------------------
 
 
-def test_one_writes_at_a_time_and_others_read(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_writes_at_a_time_and_others_read(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_file, "BUSY_S", 0)
     writer, reader = stores(), stores()
     done = indexed(writer, TREE)
@@ -433,7 +372,7 @@ def test_one_writes_at_a_time_and_others_read(stores: _Stores, monkeypatch: pyte
     assert writer.head() == reader.head()
 
 
-def test_threads_read_while_others_write_and_replace_the_keys(stores: _Stores) -> None:
+def test_threads_read_while_others_write_and_replace_the_keys(stores: Stores) -> None:
     """Both through the store that writes, and through another one, whose connection has to be made anew."""
     store, other = stores(), stores()
     indexed(store, TREE)
@@ -464,7 +403,7 @@ def test_threads_read_while_others_write_and_replace_the_keys(stores: _Stores) -
 
 
 def test_threads_of_one_connection_see_nothing_that_is_not_durable(
-    stores: _Stores, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they keep under the number of a generation would be of one that never came."""
     store = stores()
@@ -488,7 +427,7 @@ def test_threads_of_one_connection_see_nothing_that_is_not_durable(
         assert [one.result() for one in heads] == [(done, 2)] * 3
 
 
-def test_a_store_that_is_closed_while_another_thread_writes_is_told_there(stores: _Stores) -> None:
+def test_a_store_that_is_closed_while_another_thread_writes_is_told_there(stores: Stores) -> None:
     store = stores()
 
     def closed() -> None:
@@ -500,7 +439,7 @@ def test_a_store_that_is_closed_while_another_thread_writes_is_told_there(stores
     assert stores().head().number == 0
 
 
-def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_for_a_writer_goes_on_after_it(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, other = stores(), stores()
     with ExitStack() as first:
         first.enter_context(writer.index("repo"))
@@ -513,7 +452,7 @@ def test_who_waits_for_a_writer_goes_on_after_it(stores: _Stores, monkeypatch: p
 
 
 def test_nobody_waits_for_a_writer_to_open_a_store_and_read_it(
-    stores: _Stores, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assent.knowledge.store._database.BUSY_S", 0)
     store = stores()
@@ -524,7 +463,7 @@ def test_nobody_waits_for_a_writer_to_open_a_store_and_read_it(
         assert (reader.head(), len(reader.files("repo"))) == (done, 2)
 
 
-def test_two_that_make_a_store_make_it_once(stores: _Stores) -> None:
+def test_two_that_make_a_store_make_it_once(stores: Stores) -> None:
     """Each sees before it waits for the other that the store is new."""
     store = stores()
     with store._db.whole():
@@ -541,7 +480,7 @@ def test_one_thread_writes_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_who_forgets_is_told_when_a_reader_keeps_it_and_the_next_writer_ends_it(
-    plain: _Stores, monkeypatch: pytest.MonkeyPatch
+    plain: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assent.knowledge.store._database.BUSY_S", 0)
     store, reader = plain(), plain()
@@ -555,7 +494,7 @@ def test_who_forgets_is_told_when_a_reader_keeps_it_and_the_next_writer_ends_it(
     require_absent(plain.folder)
 
 
-def test_a_full_disk_is_told_and_nothing_of_the_run_is_there(plain: _Stores) -> None:
+def test_a_full_disk_is_told_and_nothing_of_the_run_is_there(plain: Stores) -> None:
     store = plain()
     done = indexed(store, TREE)
     store._ask("PRAGMA max_page_count = 30")
@@ -566,7 +505,7 @@ def test_a_full_disk_is_told_and_nothing_of_the_run_is_there(plain: _Stores) -> 
     store.verify()
 
 
-def test_a_place_where_no_file_can_be_is_told(plain: _Stores) -> None:
+def test_a_place_where_no_file_can_be_is_told(plain: Stores) -> None:
     plain.file("tenant").mkdir(parents=True)
     refused("STORAGE_FAILED", plain)
 
@@ -582,7 +521,7 @@ def test_a_database_that_somebody_locked_is_told(tmp_path: Path, monkeypatch: py
     other.close()
 
 
-def test_what_the_disk_refuses_is_no_damage(stores: _Stores) -> None:
+def test_what_the_disk_refuses_is_no_damage(stores: Stores) -> None:
     """Whoever is told of damage removes the store: a file that may not grow is told as that, and all is there afterwards."""
     store = stores()
     done = indexed(store, TREE)
@@ -601,7 +540,7 @@ def test_what_the_disk_refuses_is_no_damage(stores: _Stores) -> None:
 
 @pytest.mark.parametrize("steps", [0, 12])
 def test_a_rotation_that_the_disk_refuses_loses_nothing_and_is_ended_later(
-    stores: _Stores, steps: int
+    stores: Stores, steps: int
 ) -> None:
     """By the same process, which must not go on with keys that no file has."""
     store = stores()
@@ -646,7 +585,7 @@ class _Failing(MemoryKeys):
 
 
 def test_a_rotation_for_which_keys_cannot_be_kept_or_destroyed_loses_nothing_and_is_ended_later(
-    stores: _Stores,
+    stores: Stores,
 ) -> None:
     """Whichever call it is, by the same process and by the next; when it has ended there is one master."""
     keys = stores.keys = _Failing()
@@ -673,7 +612,7 @@ def test_a_rotation_for_which_keys_cannot_be_kept_or_destroyed_loses_nothing_and
 
 
 def test_a_page_that_the_disk_would_not_give_once_is_read_the_next_time(
-    stores: _Stores, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told as a disk that fails, or not at all; as damage only if it stays so, for then somebody removes the store."""
     files = {f"{number}.txt": os.urandom(9_000).hex().encode() for number in range(40)}
@@ -718,7 +657,7 @@ def test_a_page_that_the_disk_would_not_give_once_is_read_the_next_time(
         kept = Path(place).read_bytes()
 
 
-def test_pages_whose_key_could_not_be_replaced_keep_the_one_they_have(stores: _Stores) -> None:
+def test_pages_whose_key_could_not_be_replaced_keep_the_one_they_have(stores: Stores) -> None:
     store = stores()
     done = indexed(store, {f"{number}.txt": os.urandom(9_000).hex().encode() for number in range(40)})
     while store._meta("resealed", "0 0") != "7 0":
@@ -733,247 +672,3 @@ def test_pages_whose_key_could_not_be_replaced_keep_the_one_they_have(stores: _S
     again = stores()
     again.verify()
     assert (len(again.files("repo")), again.is_rotating, done.number) == (40, False, 1)
-
-
-# -- keys --------------------------------------------------------------------------------------------
-
-
-def test_keys_are_replaced_step_by_step_while_all_is_read_and_written(stores: _Stores) -> None:
-    store, reader = stores(), stores()
-    indexed(store, {f"{number}.py": b"def f%d(): pass\n" % number for number in range(20)})
-    keys = stores.keys
-    assert keys is not None
-    (before,) = keys._keys
-    held = reader.files("repo")
-    assert store.rotate(3)
-    assert (store.is_rotating, reader.is_rotating) == (True, False)
-    steps = 1
-    while store.rotate(3):
-        steps += 1
-        assert reader.files("repo")[: len(held)] == held
-        assert reader.text(held[0].row, 0) == b"def f0(): pass\n"
-        if steps == 4:
-            indexed(reader, {"new.py": b"new\n"}, "elsewhere")
-    assert steps > 20
-    assert reader.files("repo") == held
-    assert indexed(reader, TREE).number == 3
-    assert stores().files("repo") == store.files("repo")
-    store.verify()
-    sealed = [row[0] for row in store._ask("SELECT sealed FROM chunks UNION ALL SELECT sealed FROM blocks")]
-    assert {store._sealer.key_of(one) for one in sealed} == {2}
-    assert not store.is_rotating
-    assert before not in keys._keys
-
-
-def test_who_reads_while_the_pages_have_their_new_key_and_nobody_was_told_finds_it(
-    stores: _Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after a kill there: the file of keys has both."""
-    store, reader = stores(), stores()
-    indexed(store, TREE)
-    held = reader.files("repo")
-    with monkeypatch.context() as patched:
-        patched.setattr("assent.knowledge.store.keys.KeyRing.end_rotation", lambda _: None)
-        while store.rotate():
-            pass
-    assert reader.files("repo") == stores().files("repo") == held
-    while store.rotate():
-        pass
-    assert reader.files("repo") == held
-
-
-def test_a_file_that_stays_unreadable_while_its_keys_are_replaced_is_damaged(
-    stores: _Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = stores()
-    store.rotate()
-    asked = []
-
-    def ask(_: MemoryStore, sql: str, __: object = ()) -> None:
-        asked.append(sql)
-        raise DamagedError("KNOWLEDGE_STORE_DAMAGED", "it can't be read")
-
-    monkeypatch.setattr(MemoryStore, "_ask", ask)
-    refused("KNOWLEDGE_STORE_DAMAGED", store.head)
-    assert len(asked) == 3
-
-
-def test_a_master_that_is_replaced_while_the_keys_are_read_is_looked_for_again(stores: _Stores) -> None:
-    store = stores()
-    done = indexed(store, TREE)
-    kept = stores.keys
-
-    class Slow(MemoryKeys):
-        def load(self, name: str) -> bytes | None:
-            if not store.is_rotating:
-                store.rotate()
-            assert kept is not None
-            return kept.load(name)
-
-    stores.keys = Slow()
-    assert stores().head() == done
-
-
-def test_a_key_is_recovered_by_whom_it_was_wrapped_for_and_by_nobody_else(stores: _Stores) -> None:
-    """Recovery is off until it is asked for; it outlives a rotation; both are told."""
-    recipient, stranger = X25519PrivateKey.generate(), X25519PrivateKey.generate()
-    public = recipient.public_key().public_bytes_raw().hex()
-    store = stores()
-    indexed(store, TREE)
-    assert b'"escrow":{}' in stores.file("tenant", "keys").read_bytes()
-
-    def recovered(private: X25519PrivateKey) -> object:
-        stores.keys = MemoryKeys()
-        return recover(
-            stores.folder, "tenant", keys=stores.keys, private=private.private_bytes_raw(), now_ms=lambda: 9
-        )
-
-    kept = stores.keys
-    refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(recipient))
-    stores.keys = kept
-    told = store.escrow([public, public])
-    assert (told.action, told.key, store.recipients) == ("escrow", public, [public])
-    refused("KNOWLEDGE_RECIPIENT_INVALID", lambda: store.escrow(["00" * 32]))
-    assert store.recipients == [public]
-    assert store.events()[-1] == store.escrow([public])
-    while store.rotate():
-        pass
-    store.close()
-    refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(stranger))
-    refused("KNOWLEDGE_KEY_MISSING", stores)
-    event = recovered(recipient)
-    assert msgspec.to_builtins(event) == {"at_ms": 9, "actor": "", "action": "recover", "key": public}
-    store = stores()
-    assert (len(store.files("repo")), store.recipients) == (2, [public])
-    store.escrow([])
-    store.close()
-    refused("KNOWLEDGE_KEY_WRONG", lambda: recovered(recipient))
-    stores.file("tenant", "keys").unlink()
-    refused("KNOWLEDGE_KEY_MISSING", lambda: recovered(recipient))
-
-
-@pytest.mark.parametrize("at", ["_note", "FAILPOINTS", "save", "replace"])
-def test_who_can_recover_a_key_is_as_before_where_the_change_failed_half_way(
-    stores: _Stores, monkeypatch: pytest.MonkeyPatch, at: str
-) -> None:
-    """At each of its steps: the event, what is durable, the file of keys before it is written and before it is there."""
-    store, before = stores(), _public()
-    store.escrow([before])
-
-    def fail(*_: object, **__: object) -> None:
-        monkeypatch.undo()
-        raise InputError("KNOWLEDGE_STORE_DAMAGED", "a page can't be read")
-
-    owner: dict[str, object] = {"_note": store, "FAILPOINTS": _rows, "save": KeyRing, "replace": Path}
-    monkeypatch.setattr(owner[at], at, SimpleNamespace(hit=fail) if at == "FAILPOINTS" else fail)
-    refused("KNOWLEDGE_STORE_DAMAGED", lambda: store.escrow([_public()]))
-    for seen in (store, stores()):
-        assert seen.recipients == [before]
-        assert [one.key for one in seen.events() if one.action == "escrow"] == [before]
-
-
-def test_nobody_becomes_a_recipient_by_writing_the_file_of_keys(stores: _Stores) -> None:
-    """It is no secret, and lies beside the store: who can write there would have the master of the next rotation."""
-    store, own, other = stores(), _public(), _public()
-    indexed(store, TREE)
-    file = stores.file("tenant", "keys")
-    for recipients in ([], [own]):
-        store.escrow(recipients)
-        written = file.read_bytes()
-        kept = msgspec.json.decode(written)
-        for changed in ({**kept["escrow"], other: ""}, {other: ""}, {} if recipients else {own: ""}):
-            file.write_bytes(msgspec.json.encode({**kept, "escrow": changed}))
-            refused("KNOWLEDGE_KEY_WRONG", store.rotate)
-            refused("KNOWLEDGE_KEY_WRONG", stores)
-            assert other not in store.recipients
-        file.write_bytes(written)
-        assert stores().recipients == recipients
-
-
-def test_a_pipe_in_the_place_of_the_store_holds_nobody_up(stores: _Stores) -> None:
-    store = stores()
-    indexed(store, TREE)
-    store.close()
-    file = stores.file("tenant", "db")
-    file.unlink()
-    os.mkfifo(file)
-    refused("KNOWLEDGE_STORE_DAMAGED", stores)
-
-
-def test_a_master_that_somebody_else_sealed_is_not_kept(stores: _Stores) -> None:
-    """To seal something for a recipient needs their public key alone."""
-    private = X25519PrivateKey.generate()
-    public = private.public_key().public_bytes_raw().hex()
-    store = stores()
-    store.escrow([public])
-    store.close()
-    file = stores.file("tenant", "keys")
-    kept = msgspec.json.decode(file.read_bytes())
-    ring = KeyRing(file, bytes.fromhex(kept["tenant"]), MemoryKeys(), bytes)
-    forged = {**kept, "escrow": {public: ring._sealed_for(bytes(32), public)}}
-    file.write_bytes(msgspec.json.encode(forged))
-    empty = MemoryKeys()
-    refused(
-        "KNOWLEDGE_KEY_WRONG",
-        lambda: recover(
-            stores.folder, "tenant", keys=empty, private=private.private_bytes_raw(), now_ms=lambda: 9
-        ),
-    )
-    assert empty.load(ring._name(kept["master"])) is None
-
-
-def _public() -> str:
-    return X25519PrivateKey.generate().public_key().public_bytes_raw().hex()
-
-
-def test_a_tenant_that_was_erased_can_be_read_by_nobody(stores: _Stores, tmp_path: Path) -> None:
-    """The files may have been copied before: without the key they are nothing."""
-    store = stores()
-    indexed(store, TREE)
-    indexed(stores("other"), TREE)
-    store.close()
-    shutil.copytree(stores.folder, tmp_path / "copy")
-    for _ in range(2):
-        event = erase(stores.folder, "tenant", keys=stores.keys, now_ms=lambda: 9, reason="asked")
-        assert (event.action, event.reason) == ("erase", "asked")
-    assert not [one for one in stores.folder.glob(f"{stores.file('tenant').stem}*") if one.suffix != ".lock"]
-    assert len(stores("other").files("repo")) == 2
-    assert stores().files("repo") == []
-    stores.close()
-    for ending in ("db", "keys"):
-        name = stores.file("tenant", ending).name
-        shutil.copy(tmp_path / "copy" / name, stores.folder / name)
-    refused("KNOWLEDGE_KEY", stores)
-
-
-@pytest.mark.parametrize("document", [None, b"{"])
-def test_whoever_erases_destroys_every_master_though_the_file_of_keys_tells_of_none(
-    stores: _Stores, document: bytes | None
-) -> None:
-    """A copy of the file, from before it was damaged, would be opened by a master that stayed."""
-    store = stores()
-    indexed(store, TREE)
-    for _ in range(3):
-        while store.rotate():
-            pass
-    store.close()
-    place = stores.file("tenant", "keys")
-    place.unlink()
-    if document is not None:
-        place.write_bytes(document)
-    erase(stores.folder, "tenant", keys=stores.keys, now_ms=lambda: 9)
-    assert stores.keys is not None
-    assert stores.keys._keys == {}
-
-
-def test_a_plain_tenant_is_erased_with_its_file(plain: _Stores) -> None:
-    indexed(plain(), TREE)
-    plain.close()
-    erase(plain.folder, "tenant", keys=None, now_ms=lambda: 9)
-    assert [one.suffix for one in plain.folder.iterdir()] == [".lock"]
-
-
-def test_a_disk_that_is_no_more_is_told_as_one_that_fails(tmp_path: Path) -> None:
-    assert (
-        storage_failed(tmp_path / "gone" / "store.db", Exception("disk I/O error")).code == "STORAGE_FAILED"
-    )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from assent.knowledge.cleaning import clean
 from assent.knowledge.cleaning import rules as looked
 from assent.knowledge.cleaning._checks import CHECKS, Found, Kind
-from assent.knowledge.cleaning.glance import glance
+from assent.knowledge.cleaning.cleaning import glance
 from assent.knowledge.cleaning.rules import Hit, Rule, automaton, hits, kind_of, rules, vector
 from tests.support.seeds import IS_EXPLORING
 

@@ -13,13 +13,12 @@ import re
 from collections.abc import Collection, Iterable
 from functools import cache
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from assent.knowledge.cleaning.glance import CONTROLS, MARKS, glance
-from assent.knowledge.cleaning.marks import Mark, marks_of
-from assent.knowledge.cleaning.rules import automaton, hits
+from assent.knowledge.cleaning.marks import MAYBE, Mark, marks_of
+from assent.knowledge.cleaning.rules import automaton, hits, rules, search_set
 from assent.spec.words.legible import UNSEEN
 
 CLEANER_VERSION: Final = 4
@@ -29,6 +28,12 @@ SCRIPT: Final = "script-reviewed"
 HIDDEN: Final = "hidden-character"
 BIDIRECTIONAL: Final = "bidirectional-control"
 CONTROL: Final = "control-character"
+CONTROLS: Final = "controls"
+"""Characters of ASCII that nobody sees."""
+MARKS: Final = "marks"
+"""What may have been written for models."""
+_END: Final = "end"
+"""What every text has, its end: where it is not found, nothing is known."""
 HIDDEN_RUN_MIN: Final = 8
 """Hidden characters side by side that may be a text of their own."""
 
@@ -80,6 +85,25 @@ def clean(path: str, data: bytes, *, key: bytes = b"") -> Cleaned:
     # Where a secret was, what stood on both sides of it may now read as one.
     marks = marks_of(cleaned, hidden_in) if pieces or hidden_in or MARKS in looked else ()
     return Cleaned(cleaned, removed, SCRIPT if text.startswith(b"#!") else "", marks)
+
+
+def glance(data: bytes) -> frozenset[str]:
+    """`CONTROLS`, `MARKS`, and the ids of rules that stand apart, as far as the text may have something of them."""
+    automaton, names = _look()
+    found = frozenset(names[place] for place in automaton.Match(data) or ())
+    return found if _END in found else frozenset(names)
+
+
+@cache
+def _look() -> tuple[Any, tuple[str, ...]]:  # `Any`: RE2's patterns have no type
+    controls = "".join(f"\\x{at:02x}" for at in range(0x80) if re.match(f"[{UNSEEN}]", chr(at)))
+    patterns = {
+        _END: r"\z",
+        CONTROLS: f"[{controls}]",
+        MARKS: MAYBE,
+        **{rule.id: rule.pattern if rule.apart is True else rule.apart for rule in rules() if rule.apart},
+    }
+    return search_set(map(str.encode, patterns.values())), tuple(patterns)
 
 
 def _seen(data: bytes, gone: dict[str, list[bytes]], looked: Collection[str]) -> tuple[bytes, list[int]]:

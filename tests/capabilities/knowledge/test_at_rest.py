@@ -249,6 +249,35 @@ async def test_a_store_that_is_not_there_is_made_anew(tmp_path: Path) -> None:
         assert (await called(rt, "index", repository="code"))["root"] == made["root"]
 
 
+async def test_a_store_that_is_removed_while_it_is_open_is_made_anew(tmp_path: Path) -> None:
+    """As the hint of one that is damaged says. What would be written to a file without a name is lost with the process."""
+    work = furnish(tmp_path, {"a.py": "def first(): ...\n"})
+    async with opened(work) as rt:
+        made = await called(rt, "index", repository="code")
+        for path in (work / ".assent" / "knowledge").glob("*.db*"):
+            path.unlink()
+        assert (await called(rt, "search", query="first"))["not_indexed"] == ["code"]
+        assert (await called(rt, "index", repository="code"))["root"] == made["root"]
+    async with opened(work) as rt:
+        assert len((await called(rt, "search", query="first"))["hits"]) == 1
+
+
+async def test_a_store_that_is_replaced_while_it_is_open_is_judged_as_one_that_is_opened(
+    tmp_path: Path,
+) -> None:
+    work = furnish(tmp_path, {"a.py": "def first(): ...\n"})
+    async with opened(work) as rt:
+        await called(rt, "index", repository="code")
+    shutil.copy(store_of(work), tmp_path / "older.db")
+    write(work, {"a.py": "def second(): ...\n"})
+    async with opened(work) as rt:
+        await called(rt, "index", repository="code")
+        store_of(work, "db-wal").unlink()
+        (tmp_path / "older.db").rename(store_of(work))
+        for capability, parameters in (("search", {"query": "second"}), ("index", {"repository": "code"})):
+            assert await refused(rt, capability, **parameters) == "KNOWLEDGE_STORE_ROLLED_BACK"
+
+
 async def test_each_tenant_has_a_record_of_its_own(tmp_path: Path) -> None:
     work = furnish(tmp_path, {"a.py": "def first(): ...\n"})
     async with opened(work) as rt:

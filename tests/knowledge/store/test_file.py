@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from threading import Barrier, Event
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -437,6 +438,40 @@ def test_a_store_that_is_closed_while_another_thread_writes_is_told_there(stores
 
     refused("KNOWLEDGE_STORE_CLOSED", closed)
     assert stores().head().number == 0
+
+
+@pytest.mark.parametrize("act", ["index", "forget", "undo"])
+def test_what_is_written_to_a_file_that_was_removed_meanwhile_is_not_told_as_done(
+    stores: Stores, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores()
+    indexed(store, TREE)
+    committed = store._committed
+
+    def removed(*given: Any) -> Any:
+        stores.file("tenant").unlink()
+        return committed(*given)
+
+    monkeypatch.setattr(store, "_committed", removed)
+    acts: dict[str, Callable[[], object]] = {
+        "index": lambda: indexed(store, {"a.py": b"other\n"}),
+        "forget": lambda: store.forget("repo", ["a.py"]),
+        "undo": lambda: store.undo(1),
+    }
+    refused("KNOWLEDGE_STALE", acts[act])
+    assert not store.is_in_place()
+    assert stores().head().number == 0
+
+
+def test_what_was_changed_on_the_disk_is_found_though_it_is_in_memory(stores: Stores) -> None:
+    store = stores()
+    indexed(store, {f"{number}.txt": os.urandom(3_000).hex().encode() for number in range(40)})
+    store.verify()
+    store._ask("PRAGMA wal_checkpoint(TRUNCATE)")
+    with stores.file("tenant").open("r+b") as file:
+        file.seek(5 * PAGE_BYTES)
+        file.write(bytes(PAGE_BYTES))
+    refused("KNOWLEDGE_STORE_DAMAGED", store.verify)
 
 
 def test_who_waits_for_a_writer_goes_on_after_it(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

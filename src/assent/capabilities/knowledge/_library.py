@@ -166,8 +166,10 @@ class Library:
 
     @property
     def store(self) -> SqlCipherStore:
-        """The tenant's store."""
+        """The tenant's store. One that was removed or replaced since, as after damage, is opened anew, and judged."""
         with self._guard:
+            if self._store is not None and not self._store.is_in_place():
+                self.close()
             if self._store is None:
                 self._store = self._opened()
             return self._store

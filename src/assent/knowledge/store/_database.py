@@ -76,7 +76,9 @@ class Database:
         self.key: Final = key
         if path is not None:
             try:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+                held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                self._file = os.fstat(held)
+                os.close(held)
             except OSError as error:
                 raise self._failed(error) from error
         with self._told():
@@ -133,12 +135,33 @@ class Database:
             with self.ended():
                 yield
 
+    def is_in_place(self) -> bool:
+        """Whether the file that is open still has its name: what is written to one that was removed or replaced is lost."""
+        if self._path is None:
+            return True
+        try:
+            return os.path.samestat(self._path.lstat(), self._file)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _require_place(self) -> None:
+        if not self.is_in_place():
+            raise WorldError(
+                "KNOWLEDGE_STALE",
+                "the file of the store was removed or replaced while it was written",
+                path=str(self._path),
+                hint="index again",
+            )
+
     @contextmanager
     def ended(self) -> Iterator[None]:
         """The last statements of a transaction: other threads of this connection see nothing of them before they are durable."""
         with self._guard:
             try:
                 yield
+                self._require_place()
                 self.ask("COMMIT")
             except BaseException:
                 self.back()

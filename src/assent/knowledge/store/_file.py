@@ -195,6 +195,10 @@ class SqlCipherStore(MemoryStore):
                 return Database(self._place.store, key + self._salt, self._guard)
         return Database(self._place.store, last + self._salt, self._guard)
 
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened is still the one of the tenant; else the store must be opened anew."""
+        return self._db.is_in_place()
+
     def _reconnect(self, ring: KeyRing) -> None:
         before, self._db = self._db, self._connected(ring)
         before.close()

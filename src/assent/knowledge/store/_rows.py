@@ -305,6 +305,9 @@ class MemoryStore:
         return Listed(held.path, held.digest, held.language, held.label, self.cuts(held.row))
 
     def verify(self) -> Event:
+        # From the disk: what is in memory may be all right where the file is not any more.
+        self._forget_read()
+        self._ask("PRAGMA shrink_memory")
         records = 0
         for repository in self.repositories():
             files = self.files(repository)

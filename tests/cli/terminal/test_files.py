@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +37,38 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
     assert written_whole(tmp_path / "report", [b"x", b"yz"]) == 3
     assert (tmp_path / "report").read_bytes() == b"xyz"
+
+
+@pytest.mark.parametrize("has_unnamed", [True, False])
+def test_a_file_takes_its_name_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
+) -> None:
+    if not has_unnamed:  # as on a file system that knows none
+        monkeypatch.delattr(os, "O_TMPFILE")
+    path = tmp_path / "report"
+    path.write_bytes(b"before")
+    path.chmod(0o640)
+    seen: list[list[str]] = []
+
+    def chunks() -> Iterator[bytes]:
+        seen.append([one.name for one in tmp_path.iterdir()])
+        yield b"after"
+
+    assert written_whole(path, chunks()) == 5
+    assert [len(names) for names in seen] == [1 if has_unnamed else 2]
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"after", 0o640)
+    assert [one.name for one in tmp_path.iterdir()] == ["report"]
+
+
+def test_whoever_is_killed_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, sys, time\n"
+        "from assent.cli.terminal._files import written_whole\n"
+        "def chunks():\n"
+        "    yield b'x' * 100_000\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "written_whole(pathlib.Path(sys.argv[1]), chunks())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "report")], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [*tmp_path.iterdir()] == []

@@ -7,44 +7,69 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from threading import get_ident
+from typing import IO
 
 from assent.errors import InputError
 
 
 def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
-    """Write a file that takes its name when it is whole; its size. A device or a pipe is written to. `FILE_UNWRITABLE`."""
+    """Write a file that takes its name when it is whole and on the disk; its size. `FILE_UNWRITABLE`.
+
+    A device or a pipe is written to.
+    """
+    file: IO[bytes]
     if path.exists() and not path.is_file():
-        return _written(path, path, chunks)
-    with (
-        _telling(path),
-        NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary,
-    ):
-        place = Path(temporary.name)
-    try:
-        size = _written(path, place, chunks)
         with _telling(path):
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-            place.chmod(mode)
-            place.replace(path)
+            file = path.open("wb")
+        try:
+            return _copied(path, file, chunks)
+        finally:
+            with _telling(path):
+                file.close()
+    draft = path.with_name(f".{path.name[:40]}.{os.getpid()}-{get_ident()}")
+    with _telling(path):
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        draft.unlink(missing_ok=True)
+        file = _unnamed(path.parent) or os.fdopen(
+            os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb"
+        )
+    try:
+        size = _copied(path, file, chunks)
+        with _telling(path):
+            file.flush()
+            os.fsync(file.fileno())
+            if not draft.exists():
+                # With a folder's descriptor the link is followed to the file that has no name.
+                folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.link(f"/proc/self/fd/{file.fileno()}", draft.name, dst_dir_fd=folder)
+                finally:
+                    os.close(folder)
+            file.close()
+            draft.chmod(mode)
+            draft.replace(path)
     finally:
         with suppress(OSError):
-            place.unlink(missing_ok=True)
+            file.close()
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return size
 
 
-def _written(path: Path, place: Path, chunks: Iterable[bytes]) -> int:
+def _unnamed(folder: Path) -> IO[bytes] | None:
+    """A file without a name, of which nothing is left where its writer is killed; None where there are none."""
+    with suppress(AttributeError, OSError):
+        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600), "wb")
+    return None
+
+
+def _copied(path: Path, file: IO[bytes], chunks: Iterable[bytes]) -> int:
     size = 0
-    with _telling(path):
-        file = place.open("wb")
-    try:
-        for chunk in chunks:  # Whatever fails there is no failure of this file.
-            with _telling(path):
-                file.write(chunk)
-            size += len(chunk)
-    finally:
+    for chunk in chunks:  # Whatever fails there is no failure of this file.
         with _telling(path):
-            file.close()
+            file.write(chunk)
+        size += len(chunk)
     return size
 
 

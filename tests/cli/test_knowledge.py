@@ -335,7 +335,8 @@ def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:
     policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
     assert "there is no model" in say("model", "list")[2]
     assert of(say, "model", "list") == []
-    assert say("model", "add", str(model))[0] == 0
+    code, _, told = say("model", "add", str(model))
+    assert (code, "converting the model" in told, "assent knowledge index" in told) == (0, True, True), told
     assert " with a vector\n" in say("index")[1]
     (listed,) = of(say, "model", "list")
     assert say("model", "list")[1].startswith(f"tiny  {listed['digest']}\n  32 components\n  ")

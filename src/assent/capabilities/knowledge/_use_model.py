@@ -75,6 +75,8 @@ class UseModelEffect:
     def execute(self, context: LocalContext, parameters: ModelFolder) -> Used:
         """Convert it, and take down what it is."""
         library = context.app.get(Library)
+        if parameters.folder is not None:
+            context.progress(0, message="converting the model, once: 100 MB take about half a minute")
         model = model_of(library.models.use(parameters.folder, parameters.endpoint, context))
         return Used(model=model, generation=library.store.last(MODELS).number)
 

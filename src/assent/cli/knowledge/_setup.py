@@ -10,6 +10,7 @@ import click
 from assent.cli._arguments import read_bytes
 from assent.cli._command import Group, command
 from assent.cli._door import Door
+from assent.cli._exit import OK
 from assent.cli.knowledge._acts import asked
 from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
@@ -40,7 +41,10 @@ def add(door: Door, folder: Path | None, *, endpoint: str | None, wait: str | No
     parameters: dict[str, Any] = (
         {"endpoint": endpoint} if folder is None else {"folder": str(folder.resolve())}
     )
-    return call(door, "knowledge.use_model", parameters, wait_ms=read_wait(wait))
+    code = call(door, "knowledge.use_model", parameters, wait_ms=read_wait(wait))
+    if code == OK:
+        door.out.note(f"its vectors are made by the next run of: {door.command('knowledge', 'index')}")
+    return code
 
 
 @command("remove", short_help="Find by words alone.")

@@ -92,6 +92,10 @@ async def test_keys_are_sealed_under_a_passphrase(tmp_path: Path) -> None:
     async with Runtime.open(workspace=work) as rt:
         result = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
         assert code(result) == "KNOWLEDGE_KEY_WRONG"
+    phrase.unlink()
+    settings = Settings.resolve(workspace=work, environ={}, cwd=work)
+    (check,) = [one for one in _files.checks(settings) if one.name == "knowledge key"]
+    assert (check.status, "the file of the passphrase is not there" in check.seen) == ("fault", True)
 
 
 async def test_keys_are_kept_in_the_keychain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +122,8 @@ def test_doctor_tells_where_keys_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, seen: str
 ) -> None:
     work = workspace_of(tmp_path, said)
+    (work / "phrase").touch(mode=0o600)
+    (work / "phrase").write_text("a long one")
     main(["doctor", "--workspace", str(work)])
     assert seen in " ".join(capsys.readouterr().out.split())
 

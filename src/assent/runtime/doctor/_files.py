@@ -17,7 +17,7 @@ from assent.runtime.doctor._secrets import is_within, secret_checks
 from assent.runtime.runs._loading import load_policy
 from assent.runtime.settings._places import fault_of_state
 from assent.runtime.settings.effective import Settings
-from assent.runtime.wiring.knowledge import key_place
+from assent.runtime.wiring.knowledge import key_place, keys_of
 from assent.spec.words.sizes import count_text
 
 
@@ -107,6 +107,7 @@ def _knowledge_key(settings: Settings) -> Check:
     name, place = "knowledge key", key_place(settings)
     if settings.areas["knowledge"]["encryption"] == "off":
         return Check(name, "warning", OPEN, 'set `encryption = "on"` under `[knowledge]` of assent.toml')
+    keys_of(settings)  # a passphrase that is not there is a fault
     if settings.areas["knowledge"]["key"] == "keychain":
         return Check(name, "ok", place)
     if not any(settings.knowledge_keys.glob("knowledge-*.key")):

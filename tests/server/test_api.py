@@ -206,7 +206,24 @@ REFUSED: list[tuple[str, str, bytes, dict[str, str], int, str]] = [
     ("GET", "/v1/runs?" + "status=failed&" * 300, b"", {}, 400, "REQUEST_INVALID"),
     ("GET", "/v1/runs?before=%ff", b"", {}, 400, "REQUEST_INVALID"),
     ("GET", "/v1/audit/proofs/99999", b"", {}, 404, "ENTRY_UNKNOWN"),
+    *(
+        ("POST", path, b'{"environment": "%s", %s}' % (name, rest), {}, 422, "INVALID_INPUT")
+        for name in (b"\\u0000", b"a\\n", b"", b"\\u00fc", b'\\"', b"x" * 129)
+        for path, rest in (
+            ("/v1/calls", b'"capability": "sys.noop"'),
+            ("/v1/sessions", b'"priority": 1'),
+            ("/v1/runs", b'"workflow": {"name": "w", "steps": [{"wait": "1s", "name": "a"}]}'),
+            ("/v1/plans", b'"workflow": {"name": "w", "steps": [{"wait": "1s", "name": "a"}]}'),
+        )
+    ),
 ]
+
+
+@pytest.mark.parametrize("path", ["/v1/audit/log", "/v1/audit/approvals"])
+@pytest.mark.parametrize("limit", [2**31, 2**63 - 1, 2**63, 10**30])
+async def test_more_may_be_asked_for_than_a_machine_counts(served: Serving, path: str, limit: int) -> None:
+    await served.http.post("/v1/calls", json={"capability": "sys.noop"})
+    assert (await served.http.get(path, params={"limit": str(limit)})).is_success
 
 
 async def test_what_is_not_admitted_is_one_problem(served: Serving) -> None:

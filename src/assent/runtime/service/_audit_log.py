@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
@@ -62,6 +63,7 @@ class Log:
 
     def _newest(self, view: View, limit: int) -> Iterable[ledgers.LogLine]:
         """The newest lines: from the end of the ledger where enough of them stand there, else from all of it."""
+        limit = min(limit, sys.maxsize)  # A caller may say any number.
         is_filtered = self._wanted != ledgers.EventFilter()
         start = max(0, self._size - (NEAR + NEAR_EACH * limit if is_filtered else limit))
         if start and self._reads_all:

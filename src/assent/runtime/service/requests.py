@@ -55,6 +55,12 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 Priority: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=PRIORITY_MAX)]
 """Who begins first where not all can: the higher one."""
 
+# The end is not `$`, before which Python lets the end of a line stand.
+Environment: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/:@+-]{0,127}(?![\s\S])")
+]
+"""A name for people, as in a workflow and in assent.toml: it stands in the ledger as it is."""
+
 RUN_STATUSES: Final = tuple(state.value for state in RunState)
 """What a run can be shown as."""
 
@@ -168,7 +174,7 @@ class Run(Beginning[answers.Run], tag="run", frozen=True):
     base: str = "."
     """The folder that the workflows it inlines are looked for in; empty where the document stands alone."""
     inputs: dict[str, Json] = {}
-    environment: str | None = None
+    environment: Environment | None = None
     priority: Priority = PRIORITY
 
 
@@ -180,14 +186,14 @@ class Call(Beginning[answers.Run], tag="call", frozen=True):
     parameters: dict[str, Json] = {}
     words: dict[str, str] = {}
     """Further parameters as texts, each read by the type that it declares, as on a command line."""
-    environment: str | None = None
+    environment: Environment | None = None
     priority: Priority = PRIORITY
 
 
 class OpenSession(Beginning[answers.Session], tag="session", frozen=True):
     """Begin a run whose steps arrive one at a time."""
 
-    environment: str | None = None
+    environment: Environment | None = None
     priority: Priority = PRIORITY
 
 
@@ -308,7 +314,7 @@ class AddSchedule(Beginning[answers.Run], tag="add_schedule", frozen=True):
     """The time zone of `cron`."""
     missed: Literal["skip", "one", "all"] = "skip"
     overlap: Literal["skip", "queue", "cancel"] | None = None
-    environment: str | None = None
+    environment: Environment | None = None
 
 
 class RemoveSchedule(Beginning[answers.Run], tag="remove_schedule", frozen=True):
@@ -420,7 +426,7 @@ class Plan(Informed[answers.Plan], tag="plan", frozen=True):
     source: str = "<text>"
     base: str = "."
     inputs: dict[str, Json] = {}
-    environment: str | None = None
+    environment: Environment | None = None
     execute_captured: bool = False
     """Programs whose writes are captured are run in the sandbox, so that the plan can show what they write."""
     reads: bool = True
@@ -461,7 +467,7 @@ class Tools(Informed[answers.Tools], tag="tools", frozen=True):
     """What whoever asks may call, each with what the policy may say of it; `pattern` as of `Capabilities`."""
 
     pattern: str | None = None
-    environment: str | None = None
+    environment: Environment | None = None
 
 
 class Capability(Informed[answers.Capability], tag="capability", frozen=True):
@@ -498,7 +504,7 @@ class ExplainPolicy(Informed[answers.Explained], tag="explain_policy", frozen=Tr
     words: dict[str, str] = {}
     """As in `Call`."""
     workflow: str | None = None
-    environment: str | None = None
+    environment: Environment | None = None
     run_labels: tuple[str, ...] = ()
     """What the calls before it in the same run were labelled with."""
     mode: Literal["workflow", "session"] = "workflow"

@@ -206,6 +206,8 @@ REFUSED: list[tuple[str, str, bytes, dict[str, str], int, str]] = [
     ("GET", "/v1/runs?" + "status=failed&" * 300, b"", {}, 400, "REQUEST_INVALID"),
     ("GET", "/v1/runs?before=%ff", b"", {}, 400, "REQUEST_INVALID"),
     ("GET", "/v1/audit/proofs/99999", b"", {}, 404, "ENTRY_UNKNOWN"),
+    ("POST", "/v1/plugins/look", b'{"plugin": "%s"}' % (b"x" * 5_000), {}, 404, "PLUGIN_UNKNOWN"),
+    ("POST", "/v1/plugins/look", b'{"plugin": "\\u0000"}', {}, 404, "PLUGIN_UNKNOWN"),
     *(
         ("POST", path, b'{"environment": "%s", %s}' % (name, rest), {}, 422, "INVALID_INPUT")
         for name in (b"\\u0000", b"a\\n", b"", b"\\u00fc", b'\\"', b"x" * 129)

@@ -53,6 +53,9 @@ class SlowStore(MemoryStore):
         for name, tree in trees.items():
             indexed(self, name, tree)
 
+    def is_in_place(self) -> bool:
+        return True  # it has no file
+
     def pieces(self, repository: str, kind: str) -> list[Piece]:
         if kind == LEXICAL:
             self.reads.append(repository)

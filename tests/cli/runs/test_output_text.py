@@ -26,7 +26,6 @@ TOLD_BY_FIELD = {
     "knowledge.escrow",
     "knowledge.export",
     "knowledge.recover",
-    "knowledge.rotate_key",
     "knowledge.verify",
     "knowledge.use_model",
     "knowledge.status",

@@ -51,7 +51,10 @@ class Recovery(SpecModel):
 
     recipients: Annotated[
         tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...],
-        Field(max_length=16, description="X25519 public keys, each as 64 hexadecimal digits in lower case; none: nobody"),
+        Field(
+            max_length=16,
+            description="X25519 public keys, each as 64 hexadecimal digits in lower case; none: nobody",
+        ),
     ] = ()
 
 

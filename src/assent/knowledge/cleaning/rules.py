@@ -6,7 +6,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -44,7 +44,7 @@ _BETWEEN: Final = (
 )
 _QUOTE: Final = r"(?:[bBfFrRuUL@$]{0,2}\\{0,3}(?:\"\"\"|'''|[\"'`]))"
 _BARE: Final = r"[^\s\"'`<>\\(){}\[\],;:=]"
-_NAME_BEFORE: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}\Z")
+_NAME: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 _NAME_AFTER: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 # What a name must follow on its line where only a space stands between it and its value.
@@ -204,6 +204,20 @@ def _named(*, is_code: bool) -> Any:  # `Any`: as above
     return automaton(f"(?:{names}){_BETWEEN}{begins}")
 
 
+# Names come again and again, as a file's keys do.
+@lru_cache(maxsize=4_096)
+def _is_about(name: bytes) -> bool:
+    """A name says something of a secret, as its length, and is not that of one."""
+    return _HUMP.sub("_", name.decode()).lower().endswith(_file().about)
+
+
+@lru_cache(maxsize=4_096)
+def _rule_of(before: bytes, name: bytes) -> Rule:
+    """Which assigned rule a name is of; `before` is what stands in front of it."""
+    begin = len(before)
+    return next(one for one in _assigned() if automaton(one.pattern).match(before + name, begin) is not None)
+
+
 def hits(path: str, data: bytes, seen: Collection[str] | None = None) -> list[Hit]:
     """Every secret in a text, in order; none overlaps another. `seen` is what `glance` says of it, which spares looks."""
     kind = kind_of(path)
@@ -321,22 +335,17 @@ class _Looking:
         data = self._data
         first = max(name_begin - _LINE_BYTES, 0)
         line = data.rfind(b"\n", first, name_begin) + 1 or first
-        before = _NAME_BEFORE.search(data, max(line, name_begin - 64), name_begin)
+        before = data[max(line, name_begin - 64) : name_begin]
         after = _NAME_AFTER.match(data, name_begin)
         assert after is not None  # INVARIANT: every name of an assigned rule is made of these
-        name = (before[0] if before else b"") + after[0]
-        if _HUMP.sub("_", name.decode()).lower().endswith(_file().about):
+        if _is_about(before[len(before.rstrip(_NAME)) :] + after[0]):
             return None
         between = data[after.end() : begin].rstrip(b"\"'`\\bBfFrRuUL@$")
         if not between.strip() and not _COMMAND.search(data[line:name_begin]):
             return None
         if data[begin - 1] not in _ENDS and between.rstrip().endswith((b"(", b",")):
             return None  # an expression
-        rule = next(
-            one
-            for one in _assigned()
-            if automaton(one.pattern).match(data, name_begin, after.end()) is not None
-        )
+        rule = _rule_of(data[max(name_begin - 1, 0) : name_begin], after[0])
         value = data[begin : min(end, begin + VALUE_BYTES_MAX)]
         if not value or not self._is_one(rule, value):
             return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from assent.cli.terminal import _files
 from assent.cli.terminal._files import written_whole
 from assent.errors import InputError
 
@@ -39,12 +40,14 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "report").read_bytes() == b"xyz"
 
 
-@pytest.mark.parametrize("has_unnamed", [True, False])
+@pytest.mark.parametrize("lacking", ["", "O_TMPFILE", "/proc"])
 def test_a_file_takes_its_name_when_it_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
-    if not has_unnamed:  # as on a file system that knows none
+    if lacking == "O_TMPFILE":  # as on a file system that knows none
         monkeypatch.delattr(os, "O_TMPFILE")
+    elif lacking:
+        monkeypatch.setattr(_files, "_DESCRIPTORS", tmp_path / "none")
     path = tmp_path / "report"
     path.write_bytes(b"before")
     path.chmod(0o640)
@@ -55,7 +58,7 @@ def test_a_file_takes_its_name_when_it_is_whole(
         yield b"after"
 
     assert written_whole(path, chunks()) == 5
-    assert [len(names) for names in seen] == [1 if has_unnamed else 2]
+    assert [len(names) for names in seen] == [2 if lacking else 1]
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"after", 0o640)
     assert [one.name for one in tmp_path.iterdir()] == ["report"]
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
-from typing import IO
+from typing import IO, Final
 
 from assent.errors import InputError
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+"""By which a file without a name is given one; not there in every container."""
 
 
 def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
@@ -43,7 +46,7 @@ def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
                 # With a folder's descriptor the link is followed to the file that has no name.
                 folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
                 try:
-                    os.link(f"/proc/self/fd/{file.fileno()}", draft.name, dst_dir_fd=folder)
+                    os.link(_DESCRIPTORS / str(file.fileno()), draft.name, dst_dir_fd=folder)
                 finally:
                     os.close(folder)
             file.close()
@@ -58,7 +61,9 @@ def written_whole(path: Path, chunks: Iterable[bytes]) -> int:
 
 
 def _unnamed(folder: Path) -> IO[bytes] | None:
-    """A file without a name, of which nothing is left where its writer is killed; None where there are none."""
+    """A file without a name, of which nothing is left where its writer is killed; None where it could not be given one."""
+    if not _DESCRIPTORS.is_dir():
+        return None
     with suppress(AttributeError, OSError):
         return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600), "wb")
     return None

@@ -390,7 +390,7 @@ async def _look_at_plugin(scene: Scene, request: requests.LookAtPlugin) -> answe
 def _named(sources: Sources, request: requests.LookAtPlugin, settings: Settings) -> PluginSource:
     """The plugin of this name, or at this path, among those that the workspace names or that are installed."""
     plugin, place = request.plugin, Path(request.base, request.plugin)
-    if plugin in sources.plugins or plugin in sources.faults or not os.path.exists(place):  # noqa: PTH110 - a name may be no path
+    if plugin in sources.plugins or plugin in sources.faults or not os.path.exists(place):  # noqa: PTH110 - `Path.exists` raises for a name that is too long
         return sources.get(plugin)
     here = [one for one in sources.plugins.values() if one.path is not None and one.path.samefile(place)]
     if len(here) == 1:

@@ -109,7 +109,7 @@ def measure(folder: Path, *, quick: bool) -> _part.Part:
 def _store(folder: Path) -> SqlCipherStore:
     folder.mkdir(parents=True, exist_ok=True)
     keys = FileKeys(folder / "keys")
-    return SqlCipherStore(folder / "store", "tenant", keys=keys, now_ms=lambda: 0, salt=SystemEntropy().salt)
+    return SqlCipherStore(folder / "store", "tenant", keys=keys, salt=SystemEntropy().salt)
 
 
 def _stages(files: list[tuple[str, bytes]], folder: Path) -> dict[str, float]:

@@ -70,7 +70,7 @@ def test_it_is_planned_indexed_and_asked(say: Say) -> None:
     code, out, err = say("index")
     assert (code, "code: 2 files in " in out, "assent undo run_" in err) == (0, True, True)
     assert "  1 left out: link\n" in out
-    assert "  the key is a file (mode 0600) in " in out
+    assert "  the key is a file (mode 0600) beside the key that signs the ledger\n" in out
     assert "whoever loses it has to index again" in out
     assert "the key" not in say("index")[1]
     hits = of(say, "search", "where is quartz parsed")

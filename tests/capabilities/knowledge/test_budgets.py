@@ -48,7 +48,7 @@ class SlowStore(MemoryStore):
     """Of whose repositories some are not read before it may go on."""
 
     def __init__(self, tenant: str, trees: Trees, slow: Collection[str] = ()) -> None:
-        super().__init__(tenant, now_ms=lambda: 0)
+        super().__init__(tenant)
         self.slow, self.may_go_on, self.reads = slow, Event(), list[str]()
         for name, tree in trees.items():
             indexed(self, name, tree)

@@ -160,7 +160,7 @@ def test_it_is_added_from_a_terminal(
 
 def test_without_a_call_nothing_is_sent(tmp_path: Path) -> None:
     said: dict[str, Any] = {"url": "http://127.0.0.1/", "model": "m", "size": 3, "timeout": 100}
-    store = MemoryStore("t", now_ms=lambda: 0)
+    store = MemoryStore("t")
     models = Models(lambda: store, tmp_path, {"own": said})
     with pytest.raises(WorldError, match="only within a call"):
         models.use(None, "own")
@@ -177,7 +177,7 @@ def test_one_that_lets_questions_wait_is_left_alone_for_a_while(
 ) -> None:
     """Ten times as long as a question waited; one that fails at once is asked by the next."""
     said: dict[str, Any] = {"url": "http://127.0.0.1/", "model": "m", "size": 3, "timeout": 100}
-    store, clock, wait, asked = MemoryStore("t", now_ms=lambda: 0), 0, 3_000, []
+    store, clock, wait, asked = MemoryStore("t"), 0, 3_000, []
 
     def silent(_self: Endpoint, _context: object, body: bytes) -> bytes:
         nonlocal clock

@@ -132,7 +132,7 @@ def test_doctor_tells_that_a_key_was_made(tmp_path: Path, capsys: pytest.Capture
     work = workspace_of(tmp_path)
     (tmp_path / "keys" / "ledger.key.knowledge").mkdir(parents=True)
     main(["doctor", "--workspace", str(work)])
-    assert "a file (mode 0600) in `" in " ".join(capsys.readouterr().out.split())
+    assert f"signs the ledger, in `{tmp_path}" in " ".join(capsys.readouterr().out.split())
 
 
 async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -
         assert await found(rt) == 0
         said: list[Any] = [(await rt.call("knowledge.index", principal=ADA)).outputs for _ in range(2)]
         assert [one["key"] for one in said] == [
-            f"a file (mode 0600) in `{tmp_path}/keys/ledger.key.knowledge`",
+            "a file (mode 0600) beside the key that signs the ledger",
             "",
         ]
 
@@ -187,8 +187,8 @@ async def test_the_sample_of_an_encryption_toggle_is_done_and_each_step_is_on_th
     async with Runtime.open(workspace=workspace_of(tmp_path)) as rt:
         for step in steps:
             assert (await rt.call(step, principal=ADA)).error is None, step
-        assert [(run.capability, run.status) for run in (await rt.runs()).runs] == [
-            (step, "succeeded") for step in steps
+        assert [(run.capability, run.status, run.principal) for run in (await rt.runs()).runs] == [
+            (step, "succeeded", str(ADA)) for step in steps
         ]
         status: Any = (await rt.call("knowledge.status", principal=ADA)).outputs
         assert {"enabled": "on"}[trace["state"]] == status["encryption"]

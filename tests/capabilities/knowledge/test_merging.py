@@ -121,7 +121,7 @@ async def test_a_search_under_whose_hands_pieces_go_looks_again(
 def test_where_somebody_else_writes_it_is_left_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assent.knowledge.store._rows.BUSY_S", 0.05)
     monkeypatch.setattr(_merging, "FEW", 2)
-    store = MemoryStore("tenant", now_ms=lambda: 0)
+    store = MemoryStore("tenant")
     with store.index("repo") as run:
         for path in ("a.txt", "b.txt"):
             segment = segment_of([Entry(b"w1 w2", "", path)], Terms())

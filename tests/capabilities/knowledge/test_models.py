@@ -157,7 +157,7 @@ TREE = {"a.txt": b"w1 w2\n", "b.txt": b"w3\n", "c.txt": b"w4 w5\n"}
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     monkeypatch.setattr(_models, "_TEXTS_AT_ONCE", 1)
-    store = MemoryStore("tenant", now_ms=lambda: 0)
+    store = MemoryStore("tenant")
     indexed(store, TREE)
     return store
 

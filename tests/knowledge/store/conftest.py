@@ -30,19 +30,14 @@ class Stores:
         tenant: str = "tenant",
         *,
         expected: Recorded | None = None,
-        actor: str = "",
-        reason: str = "",
     ) -> SqlCipherStore:
         store = SqlCipherStore(
             self.folder,
             tenant,
             keys=self.keys,
             encryption="off" if self.keys is None else "on",
-            now_ms=lambda: 7,
             salt=SystemEntropy().salt,
             expected=expected,
-            actor=actor,
-            reason=reason,
         )
         self.opened.append(store)
         return store

@@ -32,7 +32,7 @@ from tests.knowledge.store.test_killed import _LATER, _TREE
 ROOT, POINT = Path(sys.argv[1]), sys.argv[2]
 
 def opened(place):
-    return SqlCipherStore(place / "store", "tenant", keys=FolderKeys(place / "keys"), now_ms=lambda: 7, salt=SystemEntropy().salt)
+    return SqlCipherStore(place / "store", "tenant", keys=FolderKeys(place / "keys"), salt=SystemEntropy().salt)
 
 def lives(place):
     store = opened(place)
@@ -50,7 +50,7 @@ def lives(place):
     while store.rotate(9):
         pass
     store.close()
-    erase(place / "store", "tenant", keys=FolderKeys(place / "keys"), now_ms=lambda: 7)
+    erase(place / "store", "tenant", keys=FolderKeys(place / "keys"))
 
 def judged(place):
     # What is there is whole, and readable as far as it goes.
@@ -58,7 +58,7 @@ def judged(place):
         store = opened(place)
     except AssentError as error:
         assert error.code == "KNOWLEDGE_KEY_MISSING", error  # killed while the tenant was erased
-        erase(place / "store", "tenant", keys=FolderKeys(place / "keys"), now_ms=lambda: 7)
+        erase(place / "store", "tenant", keys=FolderKeys(place / "keys"))
         store = opened(place)
     store.verify()
     head = store.head()
@@ -112,9 +112,7 @@ def test_killed_anywhere_it_opens_and_ends_in_the_root_of_a_fresh_one(
     assert done.returncode == 0, done.stderr
     killed, roots = json.loads(done.stdout)
     assert killed > 8
-    fresh = SqlCipherStore(
-        tmp_path / "fresh", "tenant", keys=MemoryKeys(), now_ms=lambda: 7, salt=SystemEntropy().salt
-    )
+    fresh = SqlCipherStore(tmp_path / "fresh", "tenant", keys=MemoryKeys(), salt=SystemEntropy().salt)
     root = indexed(fresh, _TREE).root
     fresh.forget("repo", rewriters={"lexical": without})
     fresh.close()

@@ -19,7 +19,7 @@ def opening(folder: Path, **said: Any) -> Iterator[Callable[[], Store]]:  # `Any
     with ExitStack() as ends:
 
         def opens() -> Store:
-            store = SqlCipherStore(folder, "tenant", now_ms=lambda: 7, salt=SystemEntropy().salt, **said)
+            store = SqlCipherStore(folder, "tenant", salt=SystemEntropy().salt, **said)
             ends.callback(store.close)
             return store
 
@@ -31,7 +31,7 @@ class TestMemoryStore(StoreContract):
 
     @pytest.fixture
     def opens(self) -> Iterator[Callable[[], Store]]:
-        store = MemoryStore("tenant", now_ms=lambda: 7, cache_bytes=0)
+        store = MemoryStore("tenant", cache_bytes=0)
         yield lambda: store
         store.close()
 

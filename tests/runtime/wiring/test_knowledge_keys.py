@@ -61,9 +61,7 @@ def test_a_key_is_kept_replaced_and_destroyed(opens: Callable[[], KeySource]) ->
 
 def test_a_store_lives_by_its_keys(opens: Callable[[], KeySource], tmp_path: Path) -> None:
     def store() -> SqlCipherStore:
-        return SqlCipherStore(
-            tmp_path / "store", "tenant", keys=opens(), now_ms=lambda: 7, salt=SystemEntropy().salt
-        )
+        return SqlCipherStore(tmp_path / "store", "tenant", keys=opens(), salt=SystemEntropy().salt)
 
     first = store()
     done = indexed(first, {"a.py": b"a = 1\n"})
@@ -73,7 +71,7 @@ def test_a_store_lives_by_its_keys(opens: Callable[[], KeySource], tmp_path: Pat
     again = store()
     assert again.head() == done
     again.close()
-    erase(tmp_path / "store", "tenant", keys=opens(), now_ms=lambda: 7)
+    erase(tmp_path / "store", "tenant", keys=opens())
     new = store()
     assert new.head().number == 0
     new.close()

@@ -42,7 +42,7 @@ def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
             path="tenant",
             hint="name it exactly, if that is what you mean",
         )
-    library.erase(str(context.principal))
+    library.erase()
     return Erased(tenant=parameters.tenant)
 
 
@@ -120,7 +120,7 @@ def recover(context: LocalContext, parameters: PrivateKey) -> Recovered:
     """Have the master key where it is kept again."""
     library = context.app.get(Library)
     with _without_effect():
-        recipient = library.recover(parameters.key_file, str(context.principal))
+        recipient = library.recover(parameters.key_file)
     return Recovered(tenant=library.tenant, recipient=recipient)
 
 

@@ -116,20 +116,20 @@ class Library:
         said: Mapping[str, Json],
         files: Callable[[], ConfinedFiles],
         opened: Callable[[], SqlCipherStore],
-        erased: Callable[[str], None],
+        erased: Callable[[], None],
         key: Callable[[], bytes],
         *,
-        recovered: Callable[[str, str], str],
+        recovered: Callable[[str], str],
         models: Path,
         key_place: str,
         sandbox: Callable[[], Sandbox],
         now_ms: Callable[[], int],
     ) -> None:
-        """`erased` removes the tenant for good, as this principal; `key` is what digests of secrets are made with.
+        """`erased` removes the tenant for good; `key` is what digests of secrets are made with.
 
-        `recovered` has its master key again, by the key in a file and as this principal, and gives the recipient. `models` is
-        where converted models are; `key_place` is where the master key is, in words; `sandbox` makes one that holds the
-        workers; `now_ms` is a clock that never steps back.
+        `recovered` has its master key again, by the key in a file, and gives the recipient. `models` is where converted
+        models are; `key_place` is where the master key is, in words; `sandbox` makes one that holds the workers;
+        `now_ms` is a clock that never steps back.
         """
         self.tenant: Final = str(said["tenant"])
         self.encryption: Final = str(said["encryption"])
@@ -203,17 +203,17 @@ class Library:
             self._held = kept if self.store.last(repository) == last else None
         return last, kept[2]
 
-    def erase(self, who: str) -> None:
+    def erase(self) -> None:
         """Have nothing of the tenant that could be read ever again."""
         with self._guard:
             self.close()
-            self._erased(who)
+            self._erased()
 
-    def recover(self, key_file: str, who: str) -> str:
+    def recover(self, key_file: str) -> str:
         """Have the master key again; whose key did it."""
         with self._guard:
             self.close()
-            return self._recovered(key_file, who)
+            return self._recovered(key_file)
 
     def folder_of(self, repository: str) -> str:
         """Where a repository stands. `NoEffectError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""

@@ -5,7 +5,6 @@ from assent.knowledge.store._rows import BLOCK_BYTES, NAME_BYTES_MAX, MemoryStor
 from assent.knowledge.store.keys import KeySource, MemoryKeys
 from assent.knowledge.store.ports import (
     Buffer,
-    Event,
     Generation,
     Held,
     Piece,
@@ -19,7 +18,6 @@ __all__ = [
     "BLOCK_BYTES",
     "NAME_BYTES_MAX",
     "Buffer",
-    "Event",
     "Generation",
     "Held",
     "KeySource",

@@ -46,7 +46,6 @@ CREATE TABLE pieces (
 ) STRICT;
 CREATE INDEX pieces_by_kind ON pieces (repository, kind, id);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
-CREATE TABLE events (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 """,
 )
 """The schema, step by step; one that was released is never changed."""

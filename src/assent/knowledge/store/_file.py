@@ -15,10 +15,10 @@ from assent.errors import AssentError, InputError, WorldError
 from assent.failpoints import FAILPOINTS
 from assent.knowledge.store._database import BUSY_S, STEPS, DamagedError, Database
 from assent.knowledge.store._faults import storage_failed, told
-from assent.knowledge.store._rows import NOBODY, MemoryStore, checked_name, place_of
+from assent.knowledge.store._rows import MemoryStore, checked_name, place_of
 from assent.knowledge.store._sealing import Sealer, digest_of
 from assent.knowledge.store.keys import KeyRing, KeySource
-from assent.knowledge.store.ports import Event, Recorded
+from assent.knowledge.store.ports import Recorded
 
 _PLAIN_HEADER: Final = b"SQLite format 3\0"
 _TRIES: Final = 2
@@ -47,7 +47,6 @@ _RESEALED: Final = (
         "r.digest",
         "JOIN pieces p ON p.id = t.id >> 24 JOIN repositories r ON r.id = p.repository",
     ),
-    ("events", b"e", f"x'{NOBODY.hex()}'", ""),
 )
 """What is sealed: each table, the kind of its places, and where the digest of its repository is."""
 
@@ -102,10 +101,9 @@ class SqlCipherStore(MemoryStore):
     """A store that lasts. Without `keys` nothing is encrypted, which must be said by name, each time: `encryption="off"`.
 
     `expected`: a generation that the record knows; a file without it, or without its undo, was rolled back, and one that
-    has none was made anew. `actor` and `reason`: who does what is done with the store, for its events. `salt` gives 16 bytes
-    that nobody can know, and never twice: keys and nonces are made of them. Raises, besides what keys raise, `InputError`
-    `KNOWLEDGE_STORE_FOREIGN`, `KNOWLEDGE_STORE_DAMAGED`, `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and
-    `KNOWLEDGE_ENCRYPTION_DIFFERS`.
+    has none was made anew. `salt` gives 16 bytes that nobody can know, and never twice: keys and nonces are made of them.
+    Raises, besides what keys raise, `InputError` `KNOWLEDGE_STORE_FOREIGN`, `KNOWLEDGE_STORE_DAMAGED`,
+    `KNOWLEDGE_STORE_ROLLED_BACK`, `KNOWLEDGE_STORE_TOO_NEW` and `KNOWLEDGE_ENCRYPTION_DIFFERS`.
     """
 
     def __init__(
@@ -114,12 +112,9 @@ class SqlCipherStore(MemoryStore):
         tenant: str,
         *,
         keys: KeySource | None,
-        now_ms: Callable[[], int],
         salt: Callable[[], bytes],
         encryption: Literal["on", "off"] = "on",
         expected: Recorded | None = None,
-        actor: str = "",
-        reason: str = "",
         cache_bytes: int = 160 << 20,
     ) -> None:
         if (keys is None) != (encryption == "off"):
@@ -131,10 +126,9 @@ class SqlCipherStore(MemoryStore):
         self._place = _Place.of(folder, tenant)
         self._keys = keys
         self._new_salt = salt
-        self._reason = reason
         self._ring: KeyRing | None = None
         self._is_spoiled = False
-        super().__init__(tenant, now_ms=now_ms, actor=actor, cache_bytes=cache_bytes)
+        super().__init__(tenant, cache_bytes=cache_bytes)
         try:
             if self._db.version() != len(STEPS):
                 with self._place.alone(), self._db.whole():
@@ -149,7 +143,6 @@ class SqlCipherStore(MemoryStore):
         self._db.migrate()
         if is_new:
             self._set("tenant", self._tenant.hex())
-            self._note("disable" if self._keys is None else "enable", reason=self._reason)
 
     def _judge(self, expected: Recorded | None) -> None:
         if self._meta("tenant", "") != self._tenant.hex():
@@ -393,28 +386,18 @@ class SqlCipherStore(MemoryStore):
         # Pages that are encrypted with the key of before are in the log until then.
         self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
         self._set("resealed", "0 0")
-        self._note("rotate-key", reason=self._reason, key=str(self._sealer.current))
         FAILPOINTS.hit("knowledge.before")
         ring.end_rotation()
         self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
 
-    def escrow(self, recipients: Sequence[str]) -> Event:
+    def escrow(self, recipients: Sequence[str]) -> None:
         """Have recovery on for these X25519 public keys (hex) alone, whose private ones give the master key back; none: off.
 
         `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `KNOWLEDGE_ENCRYPTION_DIFFERS`. With every one nothing was changed.
         """
         ring = self._encrypted()
         with self._writing():
-            before = ring.recipients
-            try:
-                with self._whole():
-                    event = self._note("escrow", reason=self._reason, key=" ".join(dict.fromkeys(recipients)))
-                    ring.escrow(recipients)
-            except BaseException:
-                if ring.recipients != before:
-                    ring.escrow(before)  # nobody can recover a key whom no event names
-                raise
-            return event
+            ring.escrow(recipients)
 
     @property
     def recipients(self) -> list[str]:
@@ -431,15 +414,7 @@ class SqlCipherStore(MemoryStore):
         return self._ring
 
 
-def erase(
-    folder: Path,
-    tenant: str,
-    *,
-    keys: KeySource | None,
-    now_ms: Callable[[], int],
-    actor: str = "",
-    reason: str = "",
-) -> Event:
+def erase(folder: Path, tenant: str, *, keys: KeySource | None) -> None:
     """Forget a tenant: destroy its keys, then remove its files. It can be done without opening them, and again."""
     place = _Place.of(folder, tenant)
     with place.alone():
@@ -450,21 +425,10 @@ def erase(
             for ending in ("-wal", "-shm", ""):
                 place.store.with_name(place.store.name + ending).unlink(missing_ok=True)
             place.keys.unlink(missing_ok=True)
-    return Event(now_ms(), actor, "erase", reason)
 
 
-def recover(
-    folder: Path,
-    tenant: str,
-    *,
-    keys: KeySource,
-    private: bytes,
-    now_ms: Callable[[], int],
-    actor: str = "",
-    reason: str = "",
-) -> Event:
-    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`."""
+def recover(folder: Path, tenant: str, *, keys: KeySource, private: bytes) -> str:
+    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`: which one."""
     place = _Place.of(folder, tenant)
     with place.alone():
-        recipient = KeyRing.recover(place.keys, place.tenant, keys, private)
-    return Event(now_ms(), actor, "recover", reason, key=recipient)
+        return KeyRing.recover(place.keys, place.tenant, keys, private)

@@ -20,7 +20,7 @@ from assent.knowledge.cleaning import Mark
 from assent.knowledge.manifest import Cut, Line, Listed, Proof, file_leaf, prove, workspace_root
 from assent.knowledge.store._database import BUSY_S, Database
 from assent.knowledge.store._sealing import Sealer, digest_of
-from assent.knowledge.store.ports import Action, Buffer, Event, Generation, Held, Piece, Rewriter, Run
+from assent.knowledge.store.ports import Buffer, Generation, Held, Piece, Rewriter, Run
 from assent.spec.values.typed import unpacker
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _SEEN: Final = (
 )
 _CHANGED: Final = "kind <> 'derived'"
 _NO_FILES: Final = workspace_root(())
-NOBODY: Final = bytes(32)
 """The repository of what belongs to none."""
 
 
@@ -65,7 +64,6 @@ T = TypeVar("T")
 _HEADS: Final = unpacker(_Head).decode
 _CUTS: Final = unpacker(tuple[Cut, ...]).decode
 _HEADERS: Final = unpacker(_Header).decode
-_EVENTS: Final = unpacker(Event).decode
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -139,12 +137,8 @@ class MemoryStore:
     `cache_bytes`: how much of the pieces is kept opened in memory.
     """
 
-    def __init__(
-        self, tenant: str, *, now_ms: Callable[[], int], actor: str = "", cache_bytes: int = 160 << 20
-    ) -> None:
+    def __init__(self, tenant: str, *, cache_bytes: int = 160 << 20) -> None:
         self._tenant = digest_of(checked_name(tenant, "tenant"))
-        self._now_ms = now_ms
-        self._actor = actor
         self._guard = threading.RLock()  # of the connection, and of what was read of it
         self._busy = threading.Lock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
@@ -304,24 +298,22 @@ class MemoryStore:
     def _listed(self, held: Held) -> Listed:
         return Listed(held.path, held.digest, held.language, held.label, self.cuts(held.row))
 
-    def verify(self) -> Event:
+    def verify(self) -> None:
         # From the disk: what is in memory may be all right where the file is not any more.
         self._forget_read()
         self._ask("PRAGMA shrink_memory")
-        records = 0
         for repository in self.repositories():
             files = self.files(repository)
             for held in files:
-                records += self._verify_file(held)
+                self._verify_file(held)
             if workspace_root((one.path, one.leaf) for one in files).hex() != self.last(repository).root:
                 raise _damaged("the files of a repository are not those that its root was made of")
             for piece in self._pieces(repository, f"repository = ? AND {_SEEN}", (self._known(repository),)):
                 for part in piece.parts:
-                    records += len(piece.read(part)) // BLOCK_BYTES + 1
+                    piece.read(part)
         self._verify_pages()
-        return Event(self._now_ms(), self._actor, "verify", result=f"{records} records")
 
-    def _verify_file(self, held: Held) -> int:
+    def _verify_file(self, held: Held) -> None:
         if held.because:
             said: Listed | LeftOut = LeftOut(held.path, held.because)
         else:
@@ -331,7 +323,6 @@ class MemoryStore:
                     raise _damaged("a chunk's text is not the one that its digest is of")
         if file_leaf(said) != held.leaf:
             raise _damaged("a file's chunks are not those that its leaf was made of")
-        return 2 + held.chunks
 
     def _verify_pages(self) -> None:
         if self._ask("PRAGMA integrity_check") != [("ok",)]:
@@ -445,7 +436,6 @@ class MemoryStore:
                 root = workspace_root((one.path, one.leaf) for one in self._files(repository, "died IS NULL"))
                 done = self._committed(known, "forget", root)
                 self._set("shrink", "1")
-                self._note("forget", result=str(number))
             self._forget_read()
             self._shrunk()
             return done
@@ -633,19 +623,6 @@ class MemoryStore:
 
     def _set(self, name: str, value: str) -> None:
         self._ask("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    def _note(self, action: Action, *, reason: str = "", result: str = "", key: str = "") -> Event:
-        event = Event(self._now_ms(), self._actor, action, reason, result, key)
-        number = self.new_number()
-        sealed = self._sealer.seal(_pack(event), NOBODY, place_of(b"e", number))
-        self._ask("INSERT INTO events VALUES (?, ?)", (number, sealed))
-        return event
-
-    def events(self) -> list[Event]:
-        return [
-            _read(_EVENTS, self._unseal(sealed, NOBODY, place_of(b"e", number)))
-            for number, sealed in self._ask("SELECT id, sealed FROM events ORDER BY id")
-        ]
 
     def close(self) -> None:
         self._db.close()

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 Buffer: TypeAlias = "bytes | memoryview | NDArray[np.generic]"
 
 
-Action: TypeAlias = Literal[
-    "enable", "disable", "verify", "rotate-key", "forget", "erase", "escrow", "recover"
-]
-
-
 class Generation(msgspec.Struct, frozen=True):
     """A change of a repository that was committed, and the root of its manifest from then on (hex)."""
 
@@ -43,17 +38,6 @@ class Recorded(NamedTuple):
     number: int
     root: str
     is_undone: bool = False
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that was done with a store or its keys, to be put on the record by who does it."""
-
-    at_ms: int
-    actor: str
-    action: Action
-    reason: str = ""
-    result: str = ""
-    key: str = ""
 
 
 class Held(NamedTuple):
@@ -209,11 +193,8 @@ class Store(Protocol):
     def prove(self, repository: str, path: str, chunk: int) -> Proof | None:
         """The way from a chunk to the root of its repository."""
 
-    def verify(self) -> Event:
+    def verify(self) -> None:
         """Read all there is against the roots. An error says what is wrong."""
-
-    def events(self) -> list[Event]:
-        """What was done with the store and its keys, oldest first."""
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""

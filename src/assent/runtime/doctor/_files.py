@@ -110,6 +110,7 @@ def _knowledge_key(settings: Settings) -> Check:
     keys_of(settings)  # a passphrase that is not there is a fault
     if settings.areas["knowledge"]["key"] == "keychain":
         return Check(name, "ok", place)
+    place = f"{place}, in `{settings.knowledge_keys}`"
     if not any(settings.knowledge_keys.glob("knowledge-*.key")):
         if any((settings.state / STORE).glob("*.db")):
             hint = "put it back, from a copy or by `assent knowledge key recover`; else `assent knowledge erase TENANT`"

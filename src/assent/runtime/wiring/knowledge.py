@@ -66,12 +66,12 @@ def keys_of(settings: Settings) -> KeySource:
 
 
 def key_place(settings: Settings) -> str:
-    """Where the master key is or will be, in words."""
+    """Where the master key is or will be, in words that anybody may read: `doctor` alone names the folder."""
     said = settings.areas["knowledge"]
     if said["key"] == "keychain":
         return "in the system's keychain"
     how = "mode 0600" if said["passphrase_file"] is None else "under a passphrase"
-    return f"a file ({how}) in `{settings.knowledge_keys}`"
+    return f"a file ({how}) beside the key that signs the ledger"
 
 
 def _sandbox(settings: Settings) -> Sandbox:
@@ -92,7 +92,6 @@ def _store(settings: Settings) -> SqlCipherStore:
         tenant,
         keys=None if is_plain else keys_of(settings),
         encryption="off" if is_plain else "on",
-        now_ms=system.SystemClock().now_ms,
         salt=system.SystemEntropy().salt,
         expected=_recorded(settings.state, tenant),
     )
@@ -131,20 +130,14 @@ def _recorded(state: Path, tenant: str) -> Recorded | None:
     return undone
 
 
-def _erase(settings: Settings, who: str) -> None:
+def _erase(settings: Settings) -> None:
     from assent.capabilities.knowledge.area import STORE
     from assent.knowledge.store import erase
 
-    erase(
-        settings.state / STORE,
-        str(settings.areas["knowledge"]["tenant"]),
-        keys=keys_of(settings),
-        now_ms=system.SystemClock().now_ms,
-        actor=who,
-    )
+    erase(settings.state / STORE, str(settings.areas["knowledge"]["tenant"]), keys=keys_of(settings))
 
 
-def _recover(settings: Settings, key_file: str, who: str) -> str:
+def _recover(settings: Settings, key_file: str) -> str:
     from assent.capabilities.knowledge.area import STORE
     from assent.knowledge.store import recover
     from assent.runtime.wiring._secret_files import read_secret_file
@@ -155,9 +148,7 @@ def _recover(settings: Settings, key_file: str, who: str) -> str:
         str(settings.areas["knowledge"]["tenant"]),
         keys=keys_of(settings),
         private=private_key(read_secret_file(Path(key_file)), key_file),
-        now_ms=system.SystemClock().now_ms,
-        actor=who,
-    ).key
+    )
 
 
 def _key(settings: Settings) -> bytes:

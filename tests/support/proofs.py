@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,3 +75,29 @@ def changed_from(value: Any) -> Iterator[Any]:  # `Any`: JSON
                 yield {key: each for key, each in value.items() if key != name}
         case _:
             yield from ([], 1, "x")
+
+
+def respelled(proof: dict[str, Any]) -> Iterator[str]:
+    """Other texts that say all that a proof says, and more, or so that others may read something else."""
+    places: list[tuple[str, ...]] = [()]
+    for place in places:
+        within = _at(proof, place)
+        places += [(*place, name) for name, one in within.items() if isinstance(one, dict)]
+        for name in within:
+            twice = f'{{{json.dumps(name)}: "evil", {json.dumps(within)[1:]}'
+            yield json.dumps(_with(proof, place, "@")).replace('"@"', twice)
+    for changed in ({**proof, "more": "evil"}, {**proof, "salt": proof["salt"].upper()}):
+        yield json.dumps(changed)
+    yield json.dumps({**proof, "salt": f" {proof['salt']}"})
+
+
+def _at(value: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        value = value[name]
+    return value
+
+
+def _with(value: Any, place: tuple[str, ...], other: Any) -> Any:
+    if not place:
+        return other
+    return {**value, place[0]: _with(value[place[0]], place[1:], other)}

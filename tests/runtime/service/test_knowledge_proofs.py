@@ -20,7 +20,7 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service._knowledge import proven
 from tests.support.bodies import Bench, Place, erased, policy, put, rule, workflow
 from tests.support.crashing import noted
-from tests.support.proofs import REFUSED, changed_from, entry_of, key_of
+from tests.support.proofs import REFUSED, changed_from, entry_of, key_of, respelled
 
 TEXT: Final = "def parse_quartz(text):\n    return text.split()\n\n\ndef other():\n    return 1\n"
 
@@ -290,3 +290,14 @@ async def test_whoever_holds_no_way_to_a_root_is_told_of_no_entry(place: Place) 
         with pytest.raises(InputError, match="not in the manifest with this root") as refused:
             joined(place, {**manifest, **guess})
         assert refused.value.code == "PROOF_INVALID"
+
+
+def test_a_proof_has_one_spelling_and_nothing_that_nobody_looks_at(shown: tuple[dict[str, Any], str]) -> None:
+    """Of a name that stands twice one value would be checked, and another one read by somebody else."""
+    proof, key = shown
+    proven(json.dumps(proof), key)
+    for text in respelled(proof):
+        with noted(text[:200]), pytest.raises(InputError) as told:
+            proven(text, key)
+        assert told.value.code == "PROOF_MALFORMED"
+        assert len(told.value.message) < 1_000

@@ -49,6 +49,8 @@ class _OfHidden(msgspec.Struct, frozen=True, tag_field="is", tag="hidden", forbi
 
 _Any: TypeAlias = _OfFile | _OfChunk | _OfLeftOut | _OfHidden
 _ENCODER: Final = msgspec.json.Encoder()
+_FAULT_CHARACTERS_MAX: Final = 200
+"""Of what is wrong with a line: it may quote it."""
 
 
 class Counts(NamedTuple):
@@ -105,7 +107,7 @@ def checked_bundle(lines: Iterable[bytes]) -> Counts:
     except (ValueError, OverflowError) as error:
         raise InputError(
             "KNOWLEDGE_MANIFEST_INVALID",
-            f"this is not what was exported, in line {number}: {error}",
+            f"this is not what was exported, in line {number}: {str(error)[:_FAULT_CHARACTERS_MAX]}",
             hint="take an unchanged copy, or export it again",
         ) from None
     return Counts(root_of_files(leaves).hex(), files, hidden, chunks)

@@ -19,7 +19,7 @@ from assent.journal import open_plain, rows_at_once
 from assent.knowledge.manifest import Cut, Proof, checked_bundle, verify
 from assent.runtime._ledger import reading
 from assent.runtime.service import answers, requests
-from assent.runtime.service._outcomes import entries, malformed, require, verified
+from assent.runtime.service._outcomes import entries, malformed, read, require, verified
 from assent.runtime.service._reading import Record, told_entry
 from assent.spec.values.typed import convert, decode
 
@@ -84,8 +84,8 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, answers.ProvenChunk]:
 
     `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise.
     """
+    said = read(text, answers.KnowledgeProof, _WHAT)
     try:
-        said = decode(text, answers.KnowledgeProof)
         outcome = decode(said.outcome, _Outcome)
     except ValueError as error:
         raise malformed(_WHAT, error) from None

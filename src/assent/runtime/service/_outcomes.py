@@ -8,14 +8,14 @@ comes with Assent, and that nobody else may register a version of.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from assent.errors import InputError
 from assent.journal import TrustPolicy, at_once, verify_proof
 from assent.spec.events.kinds import StepStarted, StepSucceeded
-from assent.spec.values.canonical import SALT_BYTES, commit
+from assent.spec.values.canonical import SALT_BYTES, commit, require_one_reading
 from assent.spec.values.typed import decode
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from assent.runtime._ledger import LedgerReader
     from assent.runtime.service import answers
     from assent.spec.ids import Commitment
+
+_FAULT_CHARACTERS_MAX: Final = 200
+"""Of what is wrong with a document: it may quote it."""
+_BoundT = TypeVar("_BoundT", bound="answers.Bound")
 
 
 class _Kind(msgspec.Struct):
@@ -36,6 +40,32 @@ def kind_of(text: str) -> str:
         return decode(text, _Kind).kind
     except ValueError as error:
         raise malformed("a finding or a chunk", error) from None
+
+
+def read(text: str, kind: type[_BoundT], what: str) -> _BoundT:
+    """The document of a proof, whose every name has one value, and which has nothing that is not looked at; `what`: it is of.
+
+    Of a name that stands there twice, one value would be checked, and another one read by somebody else. `InputError`
+    `PROOF_MALFORMED`.
+    """
+    try:
+        require_one_reading(text)
+        said = decode(text, kind)
+        if msgspec.to_builtins(said) != decode(text):
+            raise ValueError("it has more or less than a proof has")  # noqa: TRY301 - told as all that is malformed
+    except InputError as error:
+        raise malformed(what, error.message) from None
+    except ValueError as error:
+        raise malformed(what, error) from None
+    return said
+
+
+def from_hex(text: str) -> bytes:
+    """The bytes of hexadecimal digits, which have one spelling. `ValueError`."""
+    found = bytes.fromhex(text)
+    if found.hex() != text:
+        raise ValueError("a hash has one spelling")
+    return found
 
 
 def entries(journal: LedgerReader, seq: int, makers: Collection[str]) -> tuple[int, Commitment] | None:
@@ -63,7 +93,7 @@ def verified(said: answers.Bound, key: str, makers: Collection[str], what: str) 
     `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise.
     """
     try:
-        salt, outcome = bytes.fromhex(said.salt), said.outcome.encode()
+        salt, outcome = from_hex(said.salt), said.outcome.encode()
     except ValueError as error:
         raise malformed(what, error) from None
     trust = TrustPolicy.of_keys(key)
@@ -97,6 +127,7 @@ def require(*checks: tuple[bool, str]) -> None:
             )
 
 
-def malformed(what: str, error: Exception) -> InputError:
+def malformed(what: str, error: object) -> InputError:
     """That a document is no proof of something."""
-    return InputError("PROOF_MALFORMED", f"the proof is not that of {what}: {error}")
+    fault = str(error)[:_FAULT_CHARACTERS_MAX]
+    return InputError("PROOF_MALFORMED", f"the proof is not that of {what}: {fault}")

@@ -30,7 +30,8 @@ from assent.runtime.service.findings import _proofs
 from assent.runtime.service.findings._proofs import proven
 from tests.support.bodies import Bench, Place, erased, policy, put, put_spec, rule, workflow
 from tests.support.books import katana, nuclei
-from tests.support.proofs import Entry, entry_of, key_of
+from tests.support.crashing import noted
+from tests.support.proofs import Entry, entry_of, key_of, respelled
 from tests.support.seeds import examples
 
 MADE_UP: Final = "00000000-0000-8000-8000-00000000000a"
@@ -361,3 +362,14 @@ def test_whatever_a_proof_is_it_holds_or_is_refused_as_one(
         return
     # What is shown for people alone may be left out, or be another text.
     assert new == proof[field] or field == "record"
+
+
+def test_a_proof_has_one_spelling_and_nothing_that_nobody_looks_at(shown: tuple[dict[str, Any], str]) -> None:
+    """Of a name that stands twice one value would be checked, and another one read by somebody else."""
+    proof, key = shown
+    proven(json.dumps(proof), key)
+    for text in respelled(proof):
+        with noted(text[:200]), pytest.raises(InputError) as told:
+            proven(text, key)
+        assert told.value.code == "PROOF_MALFORMED"
+        assert len(told.value.message) < 1_000

@@ -20,7 +20,7 @@ from assent.findings.merging import merged
 from assent.journal import inclusion_proof, leaf_hash, verify_inclusion
 from assent.runtime.runs._findings import FindingsStore
 from assent.runtime.service import answers, requests
-from assent.runtime.service._outcomes import entries, malformed, require, verified
+from assent.runtime.service._outcomes import entries, from_hex, malformed, read, require, verified
 from assent.runtime.service._reading import Record
 from assent.spec.values.typed import decode
 
@@ -142,10 +142,10 @@ def proven(text: str, key: str) -> tuple[ProvenEntry, Any]:  # `Any`: the findin
     `InputError` `PROOF_MALFORMED`, `PROOF_INVALID`, and what the proof of an entry may raise. The text of the record is for
     people: only the tool's whole output, whose digest the finding has, shows that.
     """
+    said = read(text, answers.FindingProof, "a finding")
     try:
-        said = decode(text, answers.FindingProof)
-        line, path = said.line.encode(), [bytes.fromhex(node) for node in said.path]
-        root = bytes.fromhex(said.dataset)
+        line, path = said.line.encode(), [*map(from_hex, said.path)]
+        root = from_hex(said.dataset)
         counts, its = (
             decode(said.outcome, _Outcome),
             decode(line, _Line).finding,

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assent.errors import Json
+from assent.errors import InputError, Json
 from assent.spec.principal import Principal
 from tests.support.bodies import user
 from tests.support.knowledge_places import called, furnish, opened, write
@@ -184,3 +184,31 @@ async def test_a_label_holds_of_what_looks_the_same(tmp_path: Path, said: Form, 
         assert len((await called(rt, "search", HUGO, query="quartz"))["hits"]) == 1
         assert (await called(rt, "search", EVE, query="quartz"))["hits"] == []
         assert (await called(rt, "plan", EVE, repository="code"))["files"] == 0
+
+
+@pytest.mark.parametrize("label", ["src/people", "src/people/", "*/people", "src/people/*", "src/old.zip"])
+async def test_a_label_of_a_folder_holds_of_all_below_it(tmp_path: Path, label: str) -> None:
+    """An ignore file names a folder so: that it hid nothing would show in no answer to who wrote it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("deep/a.md", "Of quartz.\n")
+    files: dict[str, str | bytes] = {"peoples.md": "Of marble.\n"}
+    files |= (
+        {"old.zip": packed.getvalue()} if label.endswith("zip") else {"people/board/a.md": "Of quartz.\n"}
+    )
+    said = f'[knowledge.labels.staff]\npaths = ["{label}"]\nroles = ["hr"]\n'
+    async with opened(furnish(tmp_path, files, said)) as rt:
+        await called(rt, "index", repository="code")
+        assert len((await called(rt, "search", HUGO, query="quartz"))["hits"]) == 1
+        assert (await called(rt, "search", EVE, query="quartz"))["hits"] == []
+        assert len((await called(rt, "search", EVE, query="marble"))["hits"]) == 1
+
+
+@pytest.mark.parametrize("label", ["./people/*", "/people/*", "src//*", "src/../people/*", ".", "/", "a/.//"])
+async def test_a_label_that_no_file_can_have_is_refused(tmp_path: Path, label: str) -> None:
+    """It would hide nothing, and nobody would be told."""
+    said = f'[knowledge.labels.staff]\npaths = ["{label}"]\nroles = ["hr"]\n'
+    with pytest.raises(InputError, match="no file has it") as told:
+        async with opened(furnish(tmp_path, {"a.md": "x\n"}, said)):
+            pass
+    assert told.value.code == "CONFIG_INVALID"

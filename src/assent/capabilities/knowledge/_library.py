@@ -71,7 +71,7 @@ class Label(msgspec.Struct, frozen=True):
 
     name: str
     paths: tuple[str, ...]
-    """Patterns, as they are said and as paths that can't be shown as they are stand in the store."""
+    """Patterns, as they are said and as paths that can't be shown as they are stand in the store; and of what is below."""
     roles: frozenset[str]
 
 
@@ -140,7 +140,10 @@ class Library:
                 name,
                 tuple(
                     dict.fromkeys(
-                        _composed(each) for path in listed(one, "paths") for each in (path, shown(path))
+                        pattern
+                        for path in listed(one, "paths")
+                        for each in (path, shown(path))
+                        for pattern in _with_below(_composed(each))
                     )
                 ),
                 frozenset(listed(one, "roles")),
@@ -568,6 +571,12 @@ class _Batch:
 def _composed(text: str) -> str:
     """What looks the same is the same: macOS writes `ü` as two characters, and a label must hide it all the same."""
     return unicodedata.normalize("NFC", text)
+
+
+def _with_below(pattern: str) -> Iterable[str]:
+    """Of a folder all that is in it: `people` and `people/`, as an ignore file has them, hide what `people/*` does."""
+    place = pattern.removesuffix("/")
+    return (place,) if place.endswith("*") else (place, f"{place}/*")
 
 
 def with_archives(path: str) -> list[str]:

@@ -66,6 +66,11 @@ def _folder(value: object) -> Json:
     return PurePosixPath(value).as_posix()
 
 
+def _fits_paths(pattern: str) -> bool:
+    """Whether a path below the workspace can fit it: `./people/*` would hide nothing, and nobody would be told."""
+    return not {"", ".", ".."}.intersection(pattern.removesuffix("/").split("/"))
+
+
 def routes_of(file: Path) -> RoutingTable:
     """The routing table of a file. `InputError` KNOWLEDGE_ROUTES_INVALID, also where it can't be read."""
     from assent.knowledge.routing import Table as RoutingTable
@@ -187,8 +192,12 @@ SECTION: Final[Table] = {
         "name of a label",
         {
             "paths": Setting(
-                Texts('must be a list of patterns: `["people/*"]`'),
-                "which files have it: patterns in which `*` stands for any characters, `/` too",
+                Texts(
+                    'must be a list of patterns: `["people/*"]`',
+                    _fits_paths,
+                    "no file has it; name files and folders as below the workspace, like `people/*`",
+                ),
+                "which files have it: patterns in which `*` stands for any characters, `/` too; a folder's hold for all below it",
                 is_required=True,
             ),
             "roles": Setting(

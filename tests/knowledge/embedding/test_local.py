@@ -327,3 +327,30 @@ def test_a_real_model_knows_what_is_alike(tmp_path: Path) -> None:
     )
     assert one @ alike > 0.6
     assert abs(one @ other) < 0.3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tokenizer.json",
+        "config.json",
+        "model.safetensors",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+    ],
+)
+def test_a_file_that_is_too_large_is_refused_unread(folder: Path, tmp_path: Path, path: str) -> None:
+    """Of a hole of 100 GiB a hash alone would take minutes, and a text of JSON is read at once."""
+    (folder / path).parent.mkdir(exist_ok=True)
+    with (folder / path).open("wb") as file:
+        file.truncate(100 << 30)
+    with pytest.raises(InputError, match=rf"`{path}` of more than (64 MiB|2 GiB)") as told:
+        add_model(folder, tmp_path / "cache")
+    assert told.value.code == "KNOWLEDGE_MODEL_INVALID"
+
+
+def test_a_model_that_is_refused_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match="can't be read"):
+        add_model(folder, tmp_path / "cache")
+    assert [*(tmp_path / "cache").iterdir()] == []

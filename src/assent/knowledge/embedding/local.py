@@ -21,6 +21,7 @@ import numpy as np
 
 from assent.errors import InputError
 from assent.knowledge.embedding.ports import Unfit, unit
+from assent.spec.words.sizes import size_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 _NEEDED: Final = "tokenizer.json"
 _FORMS: Final = (("model.onnx",), ("onnx/model.onnx",), ("config.json", "model.safetensors"))
 _OPTIONAL: Final = ("sentence_bert_config.json", "1_Pooling/config.json")
+TEXT_BYTES_MAX: Final = 64 << 20
+"""Of a file of JSON: it is read at once. Tokenizers of many languages have some 20 MiB."""
+WEIGHTS_BYTES_MAX: Final = 2 << 30
+"""As much as one file of ONNX can have."""
 
 
 class ModelRecord(msgspec.Struct, frozen=True):
@@ -72,7 +77,11 @@ def add_model(folder: Path, cache: Path) -> ModelRecord:
     """Convert the model of a folder, and say what it is. `InputError` `KNOWLEDGE_MODEL_INVALID` where there is none."""
     files = _digests(folder)
     converted = _convert(folder, files, cache)
-    size = _probed(folder, converted)
+    try:
+        size = _probed(folder, converted)
+    except InputError:
+        converted.unlink(missing_ok=True)
+        raise
     return ModelRecord(folder.resolve().name, files, _sha256(converted), size)
 
 
@@ -100,6 +109,10 @@ def _digests(folder: Path) -> dict[str, str]:
             folder, f"has no encoder: `{_NEEDED}` and `model.onnx`, or `config.json` and `model.safetensors`"
         )
     paths = [_NEEDED, *form, *(one for one in _OPTIONAL if (folder / one).is_file())]
+    for path in paths:
+        most = TEXT_BYTES_MAX if path.endswith(".json") else WEIGHTS_BYTES_MAX
+        if (folder / path).stat().st_size > most:
+            raise _invalid(folder, f"has `{path}` of more than {size_text(most)}")
     return {path: _sha256(folder / path) for path in paths}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assent.capabilities.fs import ConfinedFiles
-from assent.capabilities.knowledge import ConfinedFolder, Following
+from assent.capabilities.knowledge import ConfinedFolder, Following, ignores_of
 from assent.knowledge.chunks import FILE_BYTES_MAX
 from assent.runtime.service.knowledge_admin import following
 from assent.runtime.settings.effective import Settings
@@ -26,7 +26,10 @@ def due(root: Path, folders: dict[str, str], acts: list[str]) -> list[list[str]]
         (root / name).mkdir(parents=True)
     (root / ".gitignore").write_text("*.log\n")
     with closing(ConfinedFiles(root)) as files:
-        following = Following(ConfinedFolder(files), told, folders, told.clock_ms, sweep_ms=60_000)
+        folder = ConfinedFolder(files)
+        following = Following(
+            folder, told, folders, told.clock_ms, sweep_ms=60_000, ignores=ignores_of(folder)
+        )
         everything = {name: {folder} for name, folder in folders.items()}
         assert following.next(10) == everything
         assert following.next(2_000) == {}  # again, now that everything is watched

@@ -14,7 +14,7 @@ import pytest
 
 from assent import Runtime
 from assent.capabilities.knowledge import ConfinedFolder, Following, Library
-from assent.errors import Json
+from assent.errors import AssentError, Json
 from assent.invocation import CancelToken
 from assent.knowledge.sources import Content
 from tests.support.bodies import code
@@ -80,6 +80,56 @@ async def test_a_place_has_to_be_in_the_repository(workspace: Path, place: str) 
         result = await rt.call("knowledge.index", asked, principal=ADA)
         assert code(result) == "INVALID_INPUT"
         assert "is no place in the repository `code`" in str(result.error)
+
+
+async def test_what_the_settings_ignore_is_read_by_no_run_and_followed_by_nobody(workspace: Path) -> None:
+    """The list `sandbox`; what was indexed before it was written is gone with the next run."""
+    for place in ("src/fixtures/a.txt", "src/lib.min.js", "src/kept.js", "docs/fixtures"):
+        (workspace / place).parent.mkdir(exist_ok=True)
+        (workspace / place).write_text("a quartz\n")
+
+    async def indexed() -> tuple[int, int]:
+        async with Runtime.open(workspace=workspace) as rt:
+            done = [await called(rt, "index", repository=one) for one in ("code", "docs")]
+            return sum(one["files"] for one in done), sum(one["removed"] for one in done)
+
+    before, _ = await indexed()
+    file = workspace / "assent.toml"
+    written = file.read_text()
+    file.write_text(
+        written.replace("[knowledge.", '[knowledge]\nignore = ["fixtures/", "*.min.js"]\n[knowledge.', 1)
+    )
+    assert await indexed() == (before - 2, 2)
+    told = Told()
+    async with Runtime.open(workspace=workspace) as rt:
+        planned = await called(rt, "plan", repository="code")
+        assert {(one["path"], one["because"]) for one in planned["first_left_out"]} >= {
+            ("src/fixtures", "ignored by sandbox:fixtures/"),
+            ("src/lib.min.js", "ignored by sandbox:*.min.js"),
+        }
+        library = rt.app.get(Library)
+        with library.folder() as folder:
+            following = Following(
+                folder,
+                told,
+                library.repositories,
+                told.clock_ms,
+                10**9,
+                ignores=library.ignores(folder),
+            )
+            for place, names in {
+                ".": {"code", "docs"},
+                "src/lib.min.js": set(),
+                "src/kept.js": {"code"},
+            }.items():
+                (workspace / place).is_file() and (workspace / place).write_text("other quartz\n")
+                told.paths = [place]
+                assert following.next(2_000).keys() == names, place
+    file.write_text(written.replace("[knowledge.", '[knowledge]\nignore = ["a", "# no"]\n[knowledge.', 1))
+    with pytest.raises(AssentError, match=r"`# no`: is no pattern of a \.gitignore"):
+        Runtime.open(workspace=workspace)
+    file.write_text(written)
+    assert await indexed() == (before, 0)
 
 
 class Tree:
@@ -170,6 +220,7 @@ async def test_what_is_followed_comes_to_what_a_whole_run_makes(workspace: Path,
                 library.repositories,
                 told.clock_ms,
                 10**9,
+                ignores=library.ignores(folder),
                 archives=library.archives(CancelToken()),
             )
             last = {}

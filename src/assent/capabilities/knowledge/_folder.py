@@ -75,7 +75,7 @@ class ConfinedFolder:
 
 
 def ignores_of(folder: Folder, sources: Mapping[str, Sequence[str]] | None = None) -> Ignores:
-    """The stack over a folder, with git's own list where a `.git` folder stands in one."""
+    """The stack over a folder, with git's own list where a `.git` folder stands in one. `sources` as of `Ignores`."""
 
     def listed(path: str) -> list[bytes] | None:
         from assent.capabilities.git._index import (

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from assent.capabilities.knowledge._folder import ignores_of
 from assent.capabilities.knowledge._library import PLACE_CHARACTERS_MAX
 from assent.knowledge.sources import (
     ROOT,
@@ -17,6 +16,7 @@ from assent.knowledge.sources import (
     Events,
     Folder,
     Gone,
+    Ignores,
     Reason,
     Skipped,
     Source,
@@ -29,7 +29,8 @@ from assent.knowledge.sources.walking import parents, shown
 class Following:
     """Follows `folders`, of repositories by their names, below `folder`. All are due at first, and again every `sweep_ms`.
 
-    With `archives` one that changed is news as a file is. It is not opened: the run reads what is in it.
+    `ignores` says what is not read. With `archives` one that changed is news as a file is. It is not opened: the run reads
+    what is in it.
     """
 
     def __init__(
@@ -40,11 +41,10 @@ class Following:
         clock_ms: Callable[[], int],
         sweep_ms: int,
         *,
+        ignores: Ignores,
         archives: Archives | None = None,
     ) -> None:
-        self._watch = Watch(
-            folder, ignores_of(folder), events, clock_ms, archives=archives, sweep_ms=sweep_ms
-        )
+        self._watch = Watch(folder, ignores, events, clock_ms, archives=archives, sweep_ms=sweep_ms)
         self.folders = folders
         self._known: dict[str, Stamp] = {}
         self._left: dict[str, str] = {}

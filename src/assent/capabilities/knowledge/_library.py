@@ -29,9 +29,11 @@ from assent.knowledge.cleaning import CLEANER_VERSION
 from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.routing import Routing
 from assent.knowledge.sources import (
+    GLOBAL,
     MEMBERS,
     ROOT,
     Content,
+    Ignores,
     Reason,
     Skipped,
     Source,
@@ -132,6 +134,7 @@ class Library:
         `now_ms` is a clock that never steps back.
         """
         self.tenant: Final = str(said["tenant"])
+        self._ignored: Final = listed(said, "ignore")
         self.encryption: Final = str(said["encryption"])
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
@@ -287,7 +290,11 @@ class Library:
         self, places: Collection[str], folder: ConfinedFolder, archives: ArchiveMembers | None = None
     ) -> Iterator[Source | Skipped]:
         """The files at these places and below, and what is not read."""
-        return files_of(folder, ignores_of(folder), within=places, archives=archives)
+        return files_of(folder, self.ignores(folder), within=places, archives=archives)
+
+    def ignores(self, folder: ConfinedFolder) -> Ignores:
+        """What says which of its files are not read."""
+        return ignores_of(folder, {"global": GLOBAL, "sandbox": self._ignored})
 
     def archives(self, cancel: CancelToken) -> ArchiveMembers | None:
         """What reads the files in archives, where those are to be read."""

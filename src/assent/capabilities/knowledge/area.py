@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from assent.capabilities.notify.area import web_address
-from assent.errors import InputError
+from assent.errors import AssentError, InputError
 from assent.journal import Migration, Projection, Row, open_plain
 from assent.spec.documents.settings import (
     Duration,
@@ -95,6 +95,16 @@ def _check_routes(file: Path) -> None:
         raise ValueError(f"names `{file}`, where {error.message}") from None
 
 
+def _is_pattern(line: str) -> bool:
+    from assent.capabilities.fs._globs import rules_of
+
+    try:
+        rules_of([line], source="ignore")
+    except AssentError:
+        return False
+    return True
+
+
 SECTION: Final[Table] = {
     "tenant": Setting(
         Matching(
@@ -126,6 +136,17 @@ SECTION: Final[Table] = {
         path,
         "for keys in files: a file of mode 0600 with the passphrase that seals them",
         unless="they are plain",
+    ),
+    "ignore": Setting(
+        Texts(
+            'must be a list of patterns as in a .gitignore: `["fixtures/", "*.min.js"]`',
+            _is_pattern,
+            "is no pattern of a .gitignore",
+            may_be_empty=True,
+        ),
+        "what no index run reads, in any repository: patterns as in a `.gitignore` at the top of the workspace",
+        [],
+        "nothing more",
     ),
     "routes": Setting(
         path,

@@ -143,7 +143,9 @@ def following(settings: Settings, names: Sequence[str], sweep_ms: int) -> Iterat
     ):
         archives = library.archives(CancelToken())
         clock_ms = system.SystemClock().monotonic_ms
-        yield Following(folder, events, folders, clock_ms, sweep_ms, archives=archives)
+        yield Following(
+            folder, events, folders, clock_ms, sweep_ms, ignores=library.ignores(folder), archives=archives
+        )
 
 
 @contextmanager

@@ -253,7 +253,9 @@ async def test_a_folder_that_is_gone_empties_no_index(
             shutil.copytree(workspace / "away", workspace / "src", dirs_exist_ok=True)
         assert (await called(rt, "index", repository="code"))["root"] == first["root"]
         shutil.rmtree(workspace / "src")
-        assert (await called(rt, "forget", repository="code", paths=["src"]))["forgotten"] == 3
+        assert (await called(rt, "forget", repository="code", paths=["src"]))["forgotten"] == 2, (
+            "not what was left out"
+        )
         assert (await called(rt, "index", repository="code"))["removed"] == 0
 
 
@@ -459,6 +461,28 @@ async def test_a_file_that_ends_its_worker_is_left_out_by_name(
         assert (found["files"], found["left_out"]) == (2, {"not_prepared": 1, "not_text": 1})
         again = await called(rt, "index", repository="code")
         assert (again["root"], again["changed"]) == (found["root"], 0)
+
+
+async def test_what_a_run_kept_is_counted_for_who_may_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_library, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr(_workers, "BATCH_FILES", 1)
+    files = {f"{kind}{at:02}.txt": f"{kind} {at}\n" for kind in ("open", "own") for at in range(2 * AHEAD)}
+    hidden = '[knowledge.labels.own]\npaths = ["src/own*"]\nroles = ["hr"]\n'
+    async with opened(furnish(tmp_path, files, hidden)) as rt:
+        looked: list[None] = []
+
+        def check() -> None:
+            looked.append(None)
+            if len(looked) == len(files):
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            await asyncio.to_thread(rt.app.get(Library).index, "code", check)
+        found = await called(rt, "index", repository="code")
+        assert found["resumed"] > 0
+        assert found["resumed"] + found["changed"] == found["files"] == len(files) // 2
 
 
 async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ class StoreContract:
 
         def cut_off() -> None:
             with store.index("repo", resumes=True) as run:
-                assert (run.resumed, run.has_rests) == (0, False)
+                assert (len(run.resumed), run.has_rests) == (0, False)
                 put(run, "a.py", b"other = 1\n")
                 run.remove("b/c.md")
                 run.save()
@@ -142,7 +142,7 @@ class StoreContract:
             cut_off()
         assert store.head() == before
         with opens().index("repo", resumes=True) as run:
-            assert (run.resumed, run.has_rests) == (1, True)
+            assert (len(run.resumed), run.has_rests) == (1, True)
             assert [one.path for one in run.files()] == sorted(TREE.keys() - {"b/c.md"}, key=str.encode)
             done = run.commit()
         text = TREE | {"a.py": b"other = 1\n"}

@@ -223,7 +223,7 @@ class ForgetEffect:
                     path="paths",
                     hint="a path is named as a search shows it, below the workspace",
                 )
-        files = len(_below(held, frozenset(parameters.paths)))
+        files = sum(not one.because for one in _below(held, frozenset(parameters.paths)))
         what = count_text(files, "file") if files else "what was replaced before"
         return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good")
 
@@ -242,7 +242,7 @@ class ForgetEffect:
             repository=parameters.repository,
             generation=last.number,
             root=last.root,
-            forgotten=len(there),
+            forgotten=sum(not one.because for one in there),
         )
 
     def compensate(self, context: LocalContext, parameters: Forgetting) -> None:

@@ -414,7 +414,7 @@ class Library:
                 last = run.commit()
             else:
                 last = self.store.last(repository)
-            resumed = run.resumed
+            resumed = sum(one.row in run.resumed and sees(path) for path, one in known.items())
         faults: list[AssentError] = []
         unmade = self.models.make(repository, told, context, faults.append)
         merge(self.store, repository, "" if model is None else model.model, cancel)

@@ -22,6 +22,7 @@ WAL_PAGES_MAX: Final = 4_096
 """Pages in the write-ahead log before they move to the main file: 16 MiB. A hot page moves once, however often it changed."""
 
 CACHE_KIB: Final = 32_768
+"""Pages that a connection keeps in memory: a daemon's memory grows by as much with its ledger, and no further."""
 
 _OFF: Final = (
     apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER,

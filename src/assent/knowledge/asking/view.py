@@ -7,7 +7,7 @@ that have a vector then change places among each other, and the others keep thei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -181,17 +181,25 @@ class View:
 
     @cached_property
     def _files(self) -> dict[tuple[str, str], list[_Place]]:
-        """The parts and numbers of each file, in the order of repositories and paths."""
+        """The parts and numbers of each file that may be seen, in the order of repositories and paths."""
         every = [
-            (part.repository, path, (number, file))
+            (part.repository, part.words.paths[file], (number, file))
             for number, part in enumerate(self._parts)
-            for file, path in enumerate(part.words.paths)
+            for file in self._shown(part)
         ]
         every.sort(key=lambda one: (one[0], one[1].encode(), one[2]))
         found: dict[tuple[str, str], list[_Place]] = {}
         for repository, path, place in every:
             found.setdefault((repository, path), []).append(place)
         return found
+
+    @staticmethod
+    def _shown(part: Part) -> Iterable[int]:
+        """The numbers of the files of a part of which some chunk may be seen."""
+        if part.visible is None:
+            return range(len(part.words.paths))
+        shown: list[int] = np.unique(part.words.files[part.visible]).tolist()
+        return shown
 
     @cached_property
     def _begins(self) -> list[dict[int, int]]:

@@ -535,11 +535,10 @@ class MemoryStore:
         """The files as a run has left them so far; for runs alone."""
         return self._files(owner.repository, "died IS NULL")
 
-    def count_of(self, owner: Owner) -> int:
-        """How many files a run has; for runs alone."""
-        return int(
-            self._ask("SELECT count(*) FROM files WHERE born = ? AND died IS NULL", (owner.born,))[0][0]
-        )
+    def rows_of(self, owner: Owner) -> frozenset[int]:
+        """The numbers of the files that a run has; for runs alone."""
+        rows = self._ask("SELECT id FROM files WHERE born = ? AND died IS NULL", (owner.born,))
+        return frozenset(row for (row,) in rows)
 
     def commit_run(self, owner: Owner, kind: str) -> Generation:
         """Have all of a run seen; for runs alone."""
@@ -632,7 +631,7 @@ class _Run:
     def __init__(self, store: MemoryStore, repository: str) -> None:
         self._store = store
         self.owner = store.begin_run(repository)
-        self.resumed = store.count_of(self.owner)
+        self.resumed = store.rows_of(self.owner)
         self.has_rests = store.is_begun(self.owner.born)
 
     def files(self) -> list[Held]:

@@ -94,8 +94,8 @@ class Run(Protocol):
     """A generation that is being written, of one repository."""
 
     @property
-    def resumed(self) -> int:
-        """How many files were there when it began, of a run before that was cut off."""
+    def resumed(self) -> frozenset[int]:
+        """The numbers of the files that were there when it began, of a run before that was cut off."""
 
     @property
     def has_rests(self) -> bool:

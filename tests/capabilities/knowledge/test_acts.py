@@ -468,8 +468,9 @@ async def test_what_a_run_kept_is_counted_for_who_may_see_it(
 ) -> None:
     monkeypatch.setattr(_library, "SEGMENT_BYTES", 1)
     monkeypatch.setattr(_workers, "BATCH_FILES", 1)
-    files = {f"{kind}{at:02}.txt": f"{kind} {at}\n" for kind in ("open", "own") for at in range(2 * AHEAD)}
-    hidden = '[knowledge.labels.own]\npaths = ["src/own*"]\nroles = ["hr"]\n'
+    own = {f"a{at}.txt": f"own {at}\n" for at in range(4)}
+    files = {**own, **{f"b{at:03}.txt": f"open {at}\n" for at in range(4 * AHEAD)}}
+    hidden = '[knowledge.labels.own]\npaths = ["src/a*"]\nroles = ["hr"]\n'
     async with opened(furnish(tmp_path, files, hidden)) as rt:
         looked: list[None] = []
 
@@ -482,7 +483,7 @@ async def test_what_a_run_kept_is_counted_for_who_may_see_it(
             await asyncio.to_thread(rt.app.get(Library).index, "code", check)
         found = await called(rt, "index", repository="code")
         assert found["resumed"] > 0
-        assert found["resumed"] + found["changed"] == found["files"] == len(files) // 2
+        assert found["resumed"] + found["changed"] == found["files"] == len(files) - len(own)
 
 
 async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,6 @@ async def test_who_has_a_scope_acts_as_what_vouches_for_it_says(tmp_path: Path) 
     [
         ("call", "signal", {"name": "go"}, [WAITS]),
         ("call", "resume", {}, [WAITS]),
-        ("call", "", {}, [WAITS]),
         ("approve", "approve", {"unseen": True}, [DROPS]),
         ("approve", "reject", {}, [DROPS]),
         ("undo", "cancel", {}, [WAITS]),
@@ -102,12 +101,16 @@ async def test_who_may_not_read_is_told_how_others_runs_stand_and_no_more(
         run = begun["run_id"]
         bearer = {"authorization": f"Bearer {key_for(root, env, 'user:bob', [scope])}", "prefer": prefer}
         for _ in range(2):  # the second time it is looked up what was answered
-            path = f"/v1/runs/{run}/{ask}" if ask else "/v1/resume"
-            told = await tcp.post(path, json=body, headers={**bearer, "idempotency-key": "one"})
+            told = await tcp.post(
+                f"/v1/runs/{run}/{ask}", json=body, headers={**bearer, "idempotency-key": "one"}
+            )
             (one,) = answer if isinstance(answer := told.json(), list) else [answer]
             assert (one["run_id"], one["steps"], one["outputs"]) == (run, [], None)
             assert TEXT not in told.text
         await served.http.post("/v1/runs", json={"workflow": document})
-        ambiguous = await tcp.post(f"/v1/runs/run_/{ask or 'resume'}", json=body, headers=bearer)
+        ambiguous = await tcp.post(f"/v1/runs/run_/{ask}", json=body, headers=bearer)
         assert told_of(ambiguous)["error"]["code"] == "RUN_AMBIGUOUS"
         assert run not in ambiguous.text
+        every = await tcp.post("/v1/resume", json={}, headers=bearer)
+        missing = "read" if scope == "call" else "call"
+        assert (every.status_code, told_of(every)["error"]["details"]["scope"]) == (403, missing)

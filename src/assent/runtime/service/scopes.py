@@ -104,6 +104,13 @@ def narrowed_error(error: AssentError) -> AssentError:
 def require_scope(request: Request[Any], by: Asker) -> None:
     """Raise `RefusedError` SCOPE_MISSING where a key or token does not let its bearer ask this."""
     needed = SCOPE_OF.get(type(request), ADMIN)
+    if (
+        by.scopes is not None
+        and needed in by.scopes
+        and isinstance(request, requests.Resume)
+        and request.run is None
+    ):
+        needed = READ  # it is answered with runs that nobody named
     if by.scopes is not None and needed not in by.scopes:
         raise RefusedError(
             "SCOPE_MISSING",

@@ -33,6 +33,22 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @contextmanager
+def followed(rt: Runtime, told: Told) -> Iterator[Following]:
+    """The repositories of a workspace, followed by what is told of them."""
+    library = rt.app.get(Library)
+    with library.folder() as folder:
+        yield Following(
+            folder,
+            told,
+            library.repositories,
+            told.clock_ms,
+            10**9,
+            ignores=library.ignores(folder),
+            archives=library.archives(CancelToken()),
+        )
+
+
+@contextmanager
 def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The files that are read meanwhile."""
     own, found = ConfinedFolder.read, list[str]()
@@ -107,27 +123,24 @@ async def test_what_the_settings_ignore_is_read_by_no_run_and_followed_by_nobody
             ("src/fixtures", "ignored by sandbox:fixtures/"),
             ("src/lib.min.js", "ignored by sandbox:*.min.js"),
         }
-        library = rt.app.get(Library)
-        with library.folder() as folder:
-            following = Following(
-                folder,
-                told,
-                library.repositories,
-                told.clock_ms,
-                10**9,
-                ignores=library.ignores(folder),
-            )
+        with followed(rt, told) as following:
             for place, names in {
                 ".": {"code", "docs"},
                 "src/lib.min.js": set(),
                 "src/kept.js": {"code"},
             }.items():
-                (workspace / place).is_file() and (workspace / place).write_text("other quartz\n")
+                if (workspace / place).is_file():
+                    (workspace / place).write_text("other quartz\n")
                 told.paths = [place]
                 assert following.next(2_000).keys() == names, place
-    file.write_text(written.replace("[knowledge.", '[knowledge]\nignore = ["a", "# no"]\n[knowledge.', 1))
-    with pytest.raises(AssentError, match=r"`# no`: is no pattern of a \.gitignore"):
-        Runtime.open(workspace=workspace)
+    for said, why in (
+        (["a", "# no"], r"`ignore\[1\]` is not a glob"),
+        ([*map(str, range(5_001))], "more than 5000"),
+    ):
+        file.write_text(written.replace("[knowledge.", f"[knowledge]\nignore = {said}\n[knowledge.", 1))
+        with pytest.raises(AssentError, match=why) as caught:
+            Runtime.open(workspace=workspace)
+        assert caught.value.code == "CONFIG_INVALID"
     file.write_text(written)
     assert await indexed() == (before, 0)
 
@@ -212,17 +225,7 @@ class Tree:
 async def test_what_is_followed_comes_to_what_a_whole_run_makes(workspace: Path, number: int) -> None:
     tree, told = Tree(workspace, dice(f"followed {number}")), Told()
     async with Runtime.open(workspace=workspace) as rt:
-        library = rt.app.get(Library)
-        with library.folder() as folder:
-            following = Following(
-                folder,
-                told,
-                library.repositories,
-                told.clock_ms,
-                10**9,
-                ignores=library.ignores(folder),
-                archives=library.archives(CancelToken()),
-            )
+        with followed(rt, told) as following:
             last = {}
             for step in range(20 if IS_EXPLORING else 6):
                 told.paths = [path for _ in range(5) for path in tree.happens()] if step else []
@@ -233,4 +236,4 @@ async def test_what_is_followed_comes_to_what_a_whole_run_makes(workspace: Path,
         for name, before in last.items():
             whole = await called(rt, "index", repository=name)
             assert (whole["root"], whole["changed"], whole["removed"]) == (before["root"], 0, 0)
-        assert last.keys() == library.repositories.keys()
+        assert last.keys() == rt.app.get(Library).repositories.keys()

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from assent.capabilities.notify.area import web_address
-from assent.errors import AssentError, InputError
+from assent.errors import AssentError, InputError, Json
 from assent.journal import Migration, Projection, Row, open_plain
 from assent.spec.documents.settings import (
     Duration,
@@ -95,14 +95,20 @@ def _check_routes(file: Path) -> None:
         raise ValueError(f"names `{file}`, where {error.message}") from None
 
 
-def _is_pattern(line: str) -> bool:
+def _patterns(value: object) -> list[Json]:
     from assent.capabilities.fs._globs import rules_of
 
+    found = _PATTERNS(value)
     try:
-        rules_of([line], source="ignore")
-    except AssentError:
-        return False
-    return True
+        rules_of([*map(str, found)], source="ignore")
+    except AssentError as error:
+        raise ValueError(f"can't be used: {error.message}") from None
+    return found
+
+
+_PATTERNS: Final = Texts(
+    'must be a list of patterns as in a .gitignore: `["fixtures/", "*.min.js"]`', may_be_empty=True
+)
 
 
 SECTION: Final[Table] = {
@@ -138,12 +144,7 @@ SECTION: Final[Table] = {
         unless="they are plain",
     ),
     "ignore": Setting(
-        Texts(
-            'must be a list of patterns as in a .gitignore: `["fixtures/", "*.min.js"]`',
-            _is_pattern,
-            "is no pattern of a .gitignore",
-            may_be_empty=True,
-        ),
+        _patterns,
         "what no index run reads, in any repository: patterns as in a `.gitignore` at the top of the workspace",
         [],
         "nothing more",

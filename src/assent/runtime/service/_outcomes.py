@@ -51,12 +51,13 @@ def read(text: str, kind: type[_BoundT], what: str) -> _BoundT:
     try:
         require_one_reading(text)
         said = decode(text, kind)
-        if msgspec.to_builtins(said) != decode(text):
-            raise ValueError("it has more or less than a proof has")  # noqa: TRY301 - told as all that is malformed
+        is_all = msgspec.to_builtins(said) == decode(text)
     except InputError as error:
         raise malformed(what, error.message) from None
     except ValueError as error:
         raise malformed(what, error) from None
+    if not is_all:
+        raise malformed(what, "it has more or less than a proof has")
     return said
 
 

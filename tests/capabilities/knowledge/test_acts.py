@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from assent import Runtime
-from assent.capabilities.knowledge import Library, _indexing, _library, _proving, _workers, area
+from assent.capabilities.knowledge import Library, _indexing, _labels, _library, _proving, _workers, area
 from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge._workers import AHEAD, BOOT, Workers
 from assent.errors import Json
@@ -486,9 +486,12 @@ async def test_what_a_run_kept_is_counted_for_who_may_see_it(
         assert found["resumed"] + found["changed"] == found["files"] == len(files) - len(own)
 
 
-async def test_what_was_cut_off_is_gone_on_with(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["SEGMENT_BYTES", "SEGMENT_FILES"])
+async def test_what_was_cut_off_is_gone_on_with(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
     """And ends in the root of an index that was never cut off."""
-    monkeypatch.setattr(_library, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr(_library, limit, 1)
     monkeypatch.setattr(_workers, "BATCH_FILES", 16)
     names = [f"n{number:04}.py" for number in range(2 * AHEAD * 16 + 40)]
     for name in names:
@@ -605,6 +608,41 @@ def test_the_doctor_tells_of_folders_that_are_not_there(workspace: Path) -> None
     (place.state / area.STORE).mkdir(parents=True)
     (place.state / area.STORE / "a.db").touch()
     assert [one.status for one in area.checks(place)] == ["warning", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hides"),
+    [
+        ("people/*", True),
+        ("people", True),
+        ("*.md", True),
+        ("src/[id].ts", True),
+        ("mu\u0308ll", True),
+        ("old.zip!/people/*", True),  # What is in an archive shows only when it is read.
+        ("People/*", False),
+        ("people/?.md", False),
+        ("{people,src}/*", False),
+        ("people/a.m", False),
+        (".assent/*", False),
+    ],
+)
+def test_the_doctor_tells_of_a_label_that_hides_nothing(tmp_path: Path, pattern: str, *, hides: bool) -> None:
+    for name in ("people/a.md", "src/[id].ts", "m\xfcll/a.txt", ".assent/ledger.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    said: dict[str, Json] = {"labels": {"staff": {"paths": ["src", pattern], "roles": ["hr"]}}}
+    place: Any = SimpleNamespace(said=said, workspace=tmp_path, state=tmp_path / ".assent")
+    assert [pattern in one.seen for one in area.checks(place)] == ([] if hides else [True])
+
+
+def test_where_too_much_is_to_be_looked_at_the_doctor_tells_of_no_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_labels, "LOOKED_AT_MAX", 2)
+    said: dict[str, Json] = {"labels": {"staff": {"paths": ["people"], "roles": ["hr"]}}}
+    for number, hides_nothing in ((1, True), (2, True), (3, False)):
+        (tmp_path / f"{number}.txt").touch()
+        assert bool(_labels.fit_nothing(said, tmp_path, [])) is hides_nothing
 
 
 async def test_what_is_indexed_again_meanwhile_is_not_proved(

@@ -239,6 +239,8 @@ def test_ids_count_what_may_be_seen_in_the_order_of_paths() -> None:
         "b.py::x",
         "b.py::²",
         "b.py::-1",
+        "a.py::00",
+        f"a.py::{10**30}",
         "none::1",
         f"b.py::{'9' * 9_999}",
     ):

@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
-from assent.capabilities.knowledge._library import (
-    PLACE_CHARACTERS_MAX,
-    WHOLE,
-    Indexed,
-    Library,
-    with_archives,
-)
+from assent.capabilities.knowledge._labels import with_archives
+from assent.capabilities.knowledge._library import PLACE_CHARACTERS_MAX, WHOLE, Indexed, Library
 from assent.capabilities.knowledge._models import rewriters
 from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
-from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge._archives import ArchiveMembers, Quota
 from assent.capabilities.knowledge._folder import ConfinedFolder, ignores_of
+from assent.capabilities.knowledge._labels import labels_from, labels_of, with_archives
 from assent.capabilities.knowledge._merging import merge
 from assent.capabilities.knowledge._models import LEXICAL, MODELS, Models
 from assent.capabilities.knowledge._views import Views
@@ -30,7 +27,6 @@ from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.routing import Routing
 from assent.knowledge.sources import (
     GLOBAL,
-    MEMBERS,
     ROOT,
     Content,
     Ignores,
@@ -41,13 +37,11 @@ from assent.knowledge.sources import (
     contents_of,
     files_of,
     is_within,
-    shown,
 )
 from assent.spec.capability import SpecModel
 from assent.spec.documents.settings import listed, tables
 from assent.spec.values.json_fields import number
 from assent.spec.values.typed import convert
-from assent.spec.words.globs import glob_matches
 from assent.spec.words.sizes import count_text, size_text
 from assent.spec.words.suggestions import did_you_mean
 
@@ -63,18 +57,11 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES: Final = 32 << 20
 """Text that is indexed at once; it takes some ten times as much memory meanwhile."""
+SEGMENT_FILES: Final = 8_192
+"""Files that are indexed at once: of small ones a run that is ended would else do minutes of work again."""
 PLACE_CHARACTERS_MAX: Final = 4_096
 _TIME_MS_MAX: Final = 1 << 53
 TOLD_EVERY_MS: Final = 2_000
-
-
-class Label(msgspec.Struct, frozen=True):
-    """Files that not everybody may see."""
-
-    name: str
-    paths: tuple[str, ...]
-    """Patterns, as they are said and as paths that can't be shown as they are stand in the store; and of what is below."""
-    roles: frozenset[str]
 
 
 class Indexed(SpecModel):
@@ -138,21 +125,7 @@ class Library:
         self.encryption: Final = str(said["encryption"])
         named = {name: str(one["folder"]) for name, one in tables(said, "repositories").items()}
         self.repositories: Final = named or {WHOLE: "."}
-        self.labels: Final = [
-            Label(
-                name,
-                tuple(
-                    dict.fromkeys(
-                        pattern
-                        for path in listed(one, "paths")
-                        for each in (path, shown(path))
-                        for pattern in _with_below(_composed(each))
-                    )
-                ),
-                frozenset(listed(one, "roles")),
-            )
-            for name, one in tables(said, "labels").items()
-        ]
+        self.labels: Final = labels_from(said)
         self._archives: Final = _quota_of(said.get("archives"))
         self._files, self._opened, self._erased, self._key = files, opened, erased, key
         self._recovered = recovered
@@ -165,7 +138,7 @@ class Library:
         table = None if said.get("routes") is None else routes_of(Path(str(said["routes"])))
         self._views: Final = Views(
             Routing({name: one for name, one in budgets.items() if one is not None}, table),
-            lambda path: [one.name for one in self.labels_of(path)],
+            lambda path: [one.name for one in labels_of(self.labels, path)],
             self.may_see,
             now_ms,
         )
@@ -273,7 +246,9 @@ class Library:
     def may_see(self, path: str, roles: frozenset[str], *, is_left_out: bool = False) -> bool:
         """Whether who has these roles has one of each label of a file; `is_left_out`: it may be a folder with all in it."""
         places = [path, f"{path}/"] if is_left_out else [path]
-        return all(not roles.isdisjoint(one.roles) for place in places for one in self.labels_of(place))
+        return all(
+            not roles.isdisjoint(one.roles) for place in places for one in labels_of(self.labels, place)
+        )
 
     # -- indexing ---------------------------------------------------------------------------------
 
@@ -485,15 +460,6 @@ class Library:
 
     # -- asking -----------------------------------------------------------------------------------
 
-    def labels_of(self, path: str) -> list[Label]:
-        """The labels that a file has; one in an archive has those of the archive, too. Who may see it has one role of each."""
-        places = [_composed(one) for one in with_archives(path)]
-        return [
-            one
-            for one in self.labels
-            if any(glob_matches(pattern, each) for pattern in one.paths for each in places)
-        ]
-
     def view(self, roles: frozenset[str]) -> View:
         """What who has these roles may see, however long it takes. What is hidden has no part in it."""
         return self._views.whole(self.store, roles)
@@ -559,7 +525,7 @@ class _Batch:
         for one, chunk in zip(texts, planned.chunks, strict=True):
             self._gathering.add(Entry(one, chunk.symbol, planned.path))
         self._bytes += planned.bytes
-        if self._bytes >= SEGMENT_BYTES:
+        if self._bytes >= SEGMENT_BYTES or len(self._rows) >= SEGMENT_FILES:
             self.end()
 
     def end(self) -> None:
@@ -573,22 +539,6 @@ class _Batch:
         self._run.put_piece(LEXICAL, str(self._rows[0]), parts, self._rows)
         self._run.save()
         self._gathering, self._rows, self._bytes = None, [], 0
-
-
-def _composed(text: str) -> str:
-    """What looks the same is the same: macOS writes `ü` as two characters, and a label must hide it all the same."""
-    return unicodedata.normalize("NFC", text)
-
-
-def _with_below(pattern: str) -> Iterable[str]:
-    """Of a folder all that is in it: `people` and `people/`, as an ignore file has them, hide what `people/*` does."""
-    place = pattern.removesuffix("/")
-    return (place,) if place.endswith("*") else (place, f"{place}/*")
-
-
-def with_archives(path: str) -> list[str]:
-    """A path, and those of the archives that it may be in: folders have names that end with `!`, too."""
-    return [*accumulate(path.split(f"{MEMBERS}/"), f"{{}}{MEMBERS}/{{}}".format)]
 
 
 def _changed_ms(stamp: Stamp) -> int:

@@ -347,14 +347,21 @@ def _is_plain(store: Path) -> bool:
 
 
 def checks(ground: Ground) -> Iterator[Check]:
-    """The folders that are to be indexed, and whether anything was."""
+    """The folders that are to be indexed, whether anything was, and labels that hide nothing."""
     from assent.capabilities.area import Check
+    from assent.capabilities.knowledge._labels import fit_nothing
 
     for name, one in tables(ground.said, "repositories").items():
         folder = str(one.get("folder", "."))
         if not (ground.workspace / folder).is_dir():
             hint = f'make it, or mend `folder` under `[knowledge.repositories."{name}"]` of assent.toml'
             yield Check(f"knowledge: {name}", "warning", f"there is no folder `{folder}`", hint)
+    for name, pattern in fit_nothing(ground.said, ground.workspace, [ground.state]):
+        words = (
+            f"nothing in the workspace has the label `{name}` by `{pattern}`, so this pattern hides nothing"
+        )
+        hint = "of its characters `*` alone stands for others, and capitals are not small letters"
+        yield Check("knowledge: labels", "warning", words, hint)
     stores = [*(ground.state / STORE).glob("*.db")]
     if stores:
         # As the files are: the setting may say how the next store is made.

@@ -7,6 +7,7 @@ that have a vector then change places among each other, and the others keep thei
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby
@@ -25,6 +26,9 @@ DEPTH: Final = 200
 """Chunks that are ranked each way, and at least four times as many as are asked for."""
 RRF_K: Final = 10
 """How much the first ranks count before the later ones."""
+
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+"""One spelling of each: a chunk has one name."""
 
 _Mask: TypeAlias = "NDArray[np.bool_] | None"
 _Place: TypeAlias = tuple[int, int]
@@ -140,13 +144,11 @@ class View:
     def chunk_of(self, ident: str, repository: str) -> tuple[int, int] | None:
         """The part and the number of a chunk, by its id; None where there is none that may be seen."""
         path, _, text = ident.rpartition("::")
-        for part, file in (
-            self._files.get((repository, path), ()) if text.isascii() and text.isdigit() else ()
-        ):
+        for part, file in self._files.get((repository, path), ()) if _NUMBER.fullmatch(text) else ():
             first, end = self._first(part, file), self._first(part, file + 1)
             mask = self._parts[part].visible
             seen = np.arange(first, end) if mask is None else first + np.flatnonzero(mask[first:end])
-            at = int(text[:20]) - self._begins[part][file]
+            at = int(text) - self._begins[part][file]
             if 0 <= at < len(seen):
                 return part, int(seen[at])
         return None

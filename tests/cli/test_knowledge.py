@@ -335,11 +335,12 @@ def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:
     policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
     assert "there is no model" in say("model", "list")[2]
     assert of(say, "model", "list") == []
-    code, _, told = say("model", "add", str(model))
+    code, added, told = say("model", "add", str(model))
     assert (code, "converting the model" in told, "assent knowledge index" in told) == (0, True, True), told
     assert " with a vector\n" in say("index")[1]
     (listed,) = of(say, "model", "list")
     assert say("model", "list")[1].startswith(f"tiny  {listed['digest']}\n  32 components\n  ")
+    assert added.splitlines()[1] == f"  tiny  {listed['digest']}", added
     assert of(say, "search", "quartz")[0]["why"]["meaning_rank"] is not None
     assert say("model", "remove")[0] == 0
     assert of(say, "model", "list") == []

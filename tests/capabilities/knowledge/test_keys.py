@@ -64,7 +64,8 @@ async def test_keys_are_replaced(tmp_path: Path) -> None:
 def test_what_is_cancelled_goes_on_the_next_time() -> None:
     steps = [True, True, False]
     store = SimpleNamespace(rotate=lambda: steps.pop(0))
-    app = SimpleNamespace(get=lambda _: SimpleNamespace(store=store, tenant="ours"))
+    library = SimpleNamespace(store=store, tenant="ours", pace=lambda: lambda: True)
+    app = SimpleNamespace(get=lambda _: library)
     context: Any = SimpleNamespace(app=app, cancel=CancelToken(), progress=lambda *_, **__: None)
     context.cancel.cancel()
     (told,) = [one for needed, one in area.WORDS.items() if needed == {"tenant", "is_done"}]

@@ -69,12 +69,14 @@ class IndexEffect:
 
     def execute(self, context: LocalContext, parameters: Indexing) -> Indexed:
         """Read what changed, and keep it cleaned."""
+        library = context.app.get(Library)
+        is_due = library.pace()
 
         def told(made: int) -> bool:
-            context.progress(made, message=count_text(made, "vector"))
+            if is_due():
+                context.progress(made, message=count_text(made, "vector"))
             return not context.cancel.is_cancelled
 
-        library = context.app.get(Library)
         return library.index(
             parameters.repository,
             lambda: require_wanted(context),

@@ -141,10 +141,11 @@ def preview_of_rotation(context: LocalContext) -> Preview:
 def rotate_key(context: LocalContext) -> Rotated:
     """Have new keys, in steps between which everything can be read and written."""
     library, steps = context.app.get(Library), 0
-    store = library.store
+    store, is_due = library.store, library.pace()
     while store.rotate():
         steps += 1
-        context.progress(steps, message=count_text(steps, "step"))
+        if is_due():
+            context.progress(steps, message=count_text(steps, "step"))
         if context.cancel.is_cancelled:
             return Rotated(tenant=library.tenant, is_done=False)
     return Rotated(tenant=library.tenant, is_done=True)

@@ -445,7 +445,7 @@ class Library:
         sees: Callable[[str], bool],
     ) -> Iterator[Content | Skipped]:
         """What stands in a repository, and now and then how far that is, of what is expected to stand there."""
-        begun_ms = told_ms = self._now_ms()
+        begun_ms, is_due = self._now_ms(), self.pace()
         count = size = 0
         for one in contents:
             check()
@@ -453,10 +453,24 @@ class Library:
             if sees(one.path):
                 count += 1
                 size += 0 if isinstance(one, Skipped) else len(one.data)
+            if count and is_due():
+                tell(
+                    count, max(count, total), _far(count, max(count, total), size, self._now_ms() - begun_ms)
+                )
+
+    def pace(self) -> Callable[[], bool]:
+        """What says whether it is time to tell again how far something is."""
+        told_ms = self._now_ms()
+
+        def is_due() -> bool:
+            nonlocal told_ms
             now_ms = self._now_ms()
-            if count and now_ms - told_ms >= TOLD_EVERY_MS:
-                told_ms = now_ms
-                tell(count, max(count, total), _far(count, max(count, total), size, now_ms - begun_ms))
+            if now_ms - told_ms < TOLD_EVERY_MS:
+                return False
+            told_ms = now_ms
+            return True
+
+        return is_due
 
     # -- asking -----------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from assent.spec.documents.settings import (
 )
 from assent.spec.secret_text import SCHEME, is_secret_name
 from assent.spec.values.json_fields import number, text
+from assent.spec.words.legible import safe_line
 from assent.spec.words.sizes import count_text
 
 if TYPE_CHECKING:
@@ -283,6 +284,22 @@ def _rotated(found: Object) -> str:
     )
 
 
+WORDS_ALONE: Final = "there is no model: what is asked is found by words alone"
+
+
+def model_words(found: Json) -> str:
+    """A model in a few lines: its name and digest, and those of its files."""
+    if not isinstance(found, dict):
+        return WORDS_ALONE
+    files = found.get("files")
+    digests = sorted(files.items()) if isinstance(files, dict) else ()
+    return (
+        f"{safe_line(text(found, 'name') or '')}  {text(found, 'digest')}"
+        f"\n  {count_text(number(found, 'size') or 0, 'component')}"
+        f"{''.join(f'{chr(10)}  {digest}  {safe_line(path)}' for path, digest in digests)}"
+    )
+
+
 WORDS: Final[Words] = {
     frozenset({"tenant", "is_done"}): _rotated,
     frozenset({"repository", "generation", "root", "files", "chunks", "changed"}): _indexed,
@@ -290,6 +307,7 @@ WORDS: Final[Words] = {
         f"{text(found, 'repository')}: {count_text(number(found, 'forgotten') or 0, 'file')} removed for good"
         f"\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
     ),
+    frozenset({"model", "generation"}): lambda found: model_words(found["model"]),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from assent.capabilities.knowledge.area import WORDS_ALONE, model_words
 from assent.cli._arguments import read_bytes
 from assent.cli._command import Group, command
 from assent.cli._door import Door
@@ -15,8 +16,6 @@ from assent.cli.knowledge._acts import asked
 from assent.cli.runs._drive import call, read_wait
 from assent.cli.runs._run import wait_option
 from assent.errors import InputError
-from assent.spec.words.legible import safe_line
-from assent.spec.words.sizes import count_text
 
 _PEM_BYTES_MAX: Final = 1 << 16
 
@@ -63,14 +62,9 @@ def list_(door: Door) -> int:
         if door.out.is_json:
             door.out.object([] if one is None else [one])
         elif one is None:
-            door.out.note("there is no model: what is asked is found by words alone")
+            door.out.note(WORDS_ALONE)
         else:
-            lines = [
-                f"{safe_line(one['name'])}  {one['digest']}",
-                f"  {count_text(one['size'], 'component')}",
-            ]
-            lines += [f"  {digest}  {safe_line(path)}" for path, digest in sorted(one["files"].items())]
-            door.out.answer("\n".join(lines))
+            door.out.answer(model_words(one))
 
     return asked(door, "status", {}, tell)
 

@@ -145,11 +145,17 @@ async def test_what_the_settings_ignore_is_read_by_no_run_and_followed_by_nobody
     assert await indexed() == (before, 0)
 
 
+_FOLDERS = ("src", "docs")
+_STAYS = "stays.md"
+
+
 class Tree:
     """A folder in which things happen by chance, told as a system tells them."""
 
     def __init__(self, root: Path, chance: random.Random) -> None:
         self._root, self._chance, self._count = root, chance, 0
+        for folder in _FOLDERS:  # Where nothing could be read any more, a run would leave all as it was.
+            (root / folder / _STAYS).write_text("w0\n")
 
     def happens(self) -> list[str]:
         acts = (
@@ -165,8 +171,8 @@ class Tree:
         return [str(one) for one in told]
 
     def _some(self, *, are_folders: bool) -> Path:
-        base = self._root / self._chance.choice(["src", "docs"])
-        found = sorted(one for one in base.rglob("*") if one.is_dir() == are_folders)
+        base = self._root / self._chance.choice(_FOLDERS)
+        found = sorted(one for one in base.rglob("*") if one.is_dir() == are_folders and one.name != _STAYS)
         return self._chance.choice(found or [base])
 
     def _text(self) -> str:

@@ -114,3 +114,26 @@ async def test_who_may_not_read_is_told_how_others_runs_stand_and_no_more(
         every = await tcp.post("/v1/resume", json={}, headers=bearer)
         missing = "read" if scope == "call" else "call"
         assert (every.status_code, told_of(every)["error"]["details"]["scope"]) == (403, missing)
+
+
+async def test_who_may_not_read_plans_an_undo_of_others_runs_without_their_contents(
+    root: Path, env: dict[str, str]
+) -> None:
+    """What an undo would restore is what the run has changed, and that is what `read` opens. Of their own they are shown it."""
+    over_tcp(root)
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as tcp,
+    ):
+        runs = []
+        for name, scopes in (("ann", ["call"]), ("bob", ["call", "plan"]), ("eve", ["plan", "read"])):
+            bearer = {"authorization": f"Bearer {key_for(root, env, f'user:{name}', scopes)}"}
+            if "call" in scopes:
+                write = {"path": f"{name}.txt", "content": TEXT}
+                call = {"capability": "io.fs.write_file", "parameters": write}
+                runs.append((await tcp.post("/v1/calls", json=call, headers=bearer)).json()["run_id"])
+            if "plan" in scopes:
+                plans = [await tcp.get(f"/v1/runs/{run}/undo", headers=bearer) for run in runs]
+                assert [one.json()["possible"] for one in plans] == [True, True]
+                assert [TEXT in one.text for one in plans] == [name == "eve", True]
+                assert [bool(one.json()["steps"]) for one in plans] == [name == "eve", True]

@@ -60,6 +60,8 @@ SCOPE_OF: Final[Mapping[type[Request[Any]], str]] = {
 
 _UNTOLD: Final = "the run was begun by somebody else, and what went wrong in it is for who may read runs"
 
+_NO_PREVIEW: Final = answers.Preview(kind="none", diff="")
+
 
 def may_read(by: Asker) -> bool:
     """Whether whoever asks may look at others' runs."""
@@ -80,6 +82,11 @@ def narrowed(answer: A, *, others: Collection[str]) -> A:
             # Field by field: one that is added is told to nobody by itself.
             return answers.Run(  # type: ignore[return-value]  # it is one
                 run_id=run, workflow=None, status=answer.status, steps=[], outputs=None, error=error, ledger=answer.ledger
+            )  # fmt: skip
+        case answers.UndoPlan(run_id=run) if run in others:
+            return answers.UndoPlan(  # type: ignore[return-value]  # likewise
+                run_id=run, partial=answer.partial, possible=answer.possible, risk_level=answer.risk_level,
+                decision=answer.decision, rule=answer.rule, reason=answer.reason, steps=[], preview=_NO_PREVIEW,
             )  # fmt: skip
         case answers.Run(concurrency=answers.Concurrency() as key):
             unseen = msgspec.structs.replace(key, held_by=[], waiting=[], replaced_by=None)

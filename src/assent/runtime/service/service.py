@@ -129,7 +129,7 @@ class Service:
         told = answer.results if isinstance(answer, answers.Resumed) else [answer]
         others = set[str]()
         for one in told:
-            if isinstance(one, answers.Run):
+            if isinstance(one, answers.Run | answers.UndoPlan):
                 created = await self._runtime.running.created(RunId(one.run_id))
                 if created.principal != by.principal:
                     others.add(one.run_id)

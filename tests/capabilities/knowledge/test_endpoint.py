@@ -16,7 +16,8 @@ from assent.capabilities.knowledge._models import MODELS, Models
 from assent.cli import main
 from assent.errors import AssentError, WorldError
 from assent.knowledge.store import MemoryStore
-from tests.support.knowledge_places import ADA, called, furnish, opened, refused
+from tests.support.bodies import user
+from tests.support.knowledge_places import ADA, called, furnish, opened, refused, write
 from tests.support.web import Asked, Reply, Site, serving
 
 _KEY: Final = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -120,6 +121,21 @@ async def test_it_is_asked_only_where_requests_may_go(tmp_path: Path) -> None:
             assert await refused(rt, "use_model", endpoint="own", folder="/x") == "INVALID_INPUT"
             assert (await called(rt, "status"))["model"] is None
         assert service.texts == []
+
+
+async def test_what_of_hidden_files_has_no_vector_is_told_to_nobody_else(tmp_path: Path) -> None:
+    """That the endpoint failed for them alone."""
+    with scene(tmp_path, secret=False) as (work, service, _):
+        with (work / "assent.toml").open("a") as file:
+            file.write('[knowledge.labels.staff]\npaths = ["src/people"]\nroles = ["hr"]\n')
+        async with opened(work) as rt:
+            await called(rt, "use_model", endpoint="own")
+            await called(rt, "index", repository="code")
+            write(work, {f"people/{name}.md": f"marble {name}\n" for name in "ab"})
+            service.status = 500
+            for by, files in ((ADA, 2), (user("hugo", "hr"), 4)):
+                done = await called(rt, "index", by, repository="code")
+                assert (done["files"], done["vectors"], bool(done["unmade"])) == (files, 2, files == 4)
 
 
 async def test_another_endpoint_is_another_model(tmp_path: Path) -> None:

@@ -177,6 +177,26 @@ def test_what_is_made_until_it_is_ended_is_kept(store: MemoryStore, model: Path,
     assert (models.make("repo", lambda made: made == 0), count_of(store, models)) == (0, 3)
 
 
+@pytest.mark.parametrize("case", [("", [0, 1, 2]), ("a", [0, 0, 1]), ("abc", [0, 0, 0])])
+def test_how_many_were_made_is_told_of_what_is_seen(
+    store: MemoryStore,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, list[int]],
+) -> None:
+    monkeypatch.setattr(_models, "VECTORS_AT_ONCE", 2)
+    models, heard = Models(lambda: store, tmp_path), list[int]()
+    models.use(str(model))
+
+    def told(made: int) -> bool:
+        heard.append(made)
+        return True
+
+    models.make("repo", told, sees=lambda path: path[0] not in case[0])
+    assert heard == case[1]
+
+
 def test_what_was_made_before_is_kept_while_more_is_made(
     store: MemoryStore, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

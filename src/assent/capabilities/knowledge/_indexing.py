@@ -73,7 +73,7 @@ class IndexEffect:
         is_due = library.pace()
 
         def told(made: int) -> bool:
-            if is_due():
+            if made and is_due():
                 context.progress(made, message=count_text(made, "vector"))
             return not context.cancel.is_cancelled
 

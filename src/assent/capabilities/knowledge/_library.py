@@ -391,12 +391,12 @@ class Library:
                 last = self.store.last(repository)
             resumed = sum(one.row in run.resumed and sees(path) for path, one in known.items())
         faults: list[AssentError] = []
-        unmade = self.models.make(repository, told, context, faults.append)
+        unmade = self.models.make(repository, told, context, faults.append, sees)
         merge(self.store, repository, "" if model is None else model.model, cancel)
         files = [one for one in self.store.files(repository) if not one.because and sees(one.path)]
         chunks = sum(one.chunks for one in files)
         vectors = 0 if model is None else chunks - unmade
-        if unmade and vectors and roles is not None:  # Of what was made, the part that may be seen.
+        if unmade and roles is not None:  # Of what was made, the part that may be seen.
             vectors = self.view(roles).embedded(repository)
         return Indexed(
             tenant=self.tenant,
@@ -412,7 +412,7 @@ class Library:
             cleaned=dict(sorted(cleaned.items())),
             model="" if model is None else model.model,
             vectors=vectors,
-            unmade=str(faults[0]) if faults else "",
+            unmade=str(faults[0]) if faults and vectors < chunks else "",
             encryption=self.encryption,
             key=self._key_place if is_first and self.encryption == "on" else "",
             sandbox=level,

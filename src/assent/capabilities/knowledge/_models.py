@@ -182,12 +182,16 @@ class Models:
         told: Callable[[int], bool],
         context: LocalContext | None = None,
         failed: Failed | None = None,
+        sees: Callable[[str], bool] = lambda _: True,
     ) -> int:
         """Make the vectors that are missing, of what was indexed last first, and how many are missing then.
 
-        They are kept `VECTORS_AT_ONCE` at a time. `told` hears how many were made, and says whether to go on: what is made
-        until then is kept, and the next call makes the others. So it is where the model `failed` and that is told.
+        They are kept `VECTORS_AT_ONCE` at a time. `told` hears how many were made, of files whose path it `sees`, and says
+        whether to go on: what is made until then is kept, and the next call makes the others. So it is where the model `failed`
+        and that is told.
         """
+        import numpy as np
+
         store, model = self._store(), self.embedder(context)
         found, useless = segments_of(store, repository, "" if model is None else model.model)
         if useless:
@@ -197,7 +201,8 @@ class Models:
                 run.commit("derived")
         if model is None:
             return 0
-        missing = made = 0
+        missing = made = shown = 0
+        seen = [one.row for one in store.files(repository) if sees(one.path)]
         # What was compacted, forgotten or put together meanwhile is nothing to have vectors of: the next call looks again.
         with suppress(_StaleError):
             todo = [
@@ -208,9 +213,10 @@ class Models:
             missing = sum(len(chunks) for _, chunks in todo)
             for piece, chunks in todo:
                 embed = partial(_embedded, model, failed=failed)
-                vectors = self._vectors(
-                    repository, piece, chunks, model.size, embed=embed, told=partial(_after, told, made)
-                )
+                is_seen = np.isin(piece.rows, seen)[_files_of(piece)][chunks]
+                after = partial(_after, told, shown, is_seen)
+                vectors = self._vectors(repository, piece, chunks, model.size, embed=embed, told=after)
+                shown += int(is_seen[: len(vectors)].sum())
                 if len(vectors):
                     self._keep(repository, piece, chunks[: len(vectors)], vectors, model.model)
                     made += len(vectors)
@@ -349,8 +355,8 @@ def _embedded(model: Embedder, texts: list[str], failed: Failed | None) -> NDArr
         return None
 
 
-def _after(told: Callable[[int], bool], made: int, more: int) -> bool:
-    return told(made + more)
+def _after(told: Callable[[int], bool], shown: int, is_seen: NDArray[np.bool_], made: int) -> bool:
+    return told(shown + int(is_seen[:made].sum()))
 
 
 class _StaleError(Exception):

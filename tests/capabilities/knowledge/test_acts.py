@@ -275,6 +275,30 @@ async def test_a_folder_of_which_all_is_left_out_now_is_there(workspace: Path) -
         assert (await called(rt, "index", repository="code"))["removed"] == 0
 
 
+async def test_an_approval_is_of_the_files_that_were_there(workspace: Path) -> None:
+    """Where another is indexed until it is given, it is asked anew; one that who asked may not see asks nobody."""
+    policy = POLICY.replace(
+        "rules:\n",
+        "rules:\n  - {id: ask, decision: REQUIRE_APPROVAL, reason: r, when: {capability: knowledge.forget}}\n",
+    )
+    (workspace / "policy.yaml").write_text(policy)
+    (workspace / "assent.toml").write_text(
+        CONFIG.format(root=workspace.parent).replace('"people/*"', '"*/hidden.md"')
+    )
+    async with opened(workspace) as rt:
+        await called(rt, "index", repository="people")
+        asked = await rt.call(
+            "knowledge.forget", {"repository": "people", "paths": ["people"]}, principal=ADA
+        )
+        for name, status in (("later", "waiting"), ("hidden", "succeeded")):
+            (workspace / "people" / f"{name}.md").write_text("# Later\n")
+            await called(rt, "index", repository="people")
+            asked = await rt.approve(str(asked.run_id), principal=user("boss"))
+            assert asked.status == status
+        told: Any = asked.outputs
+        assert told["forgotten"] == 2
+
+
 async def test_who_forgets_a_folder_forgets_what_is_below_it_and_may_be_seen(workspace: Path) -> None:
     for name in ("a/one.md", "a/b/two.md", "ab.md"):
         (workspace / "people" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
@@ -220,9 +221,12 @@ class ForgetEffect:
                     path="paths",
                     hint="a path is named as a search shows it, below the workspace",
                 )
-        files = sum(not one.because for one in _below(held, frozenset(parameters.paths)))
+        covered = _below(held, frozenset(parameters.paths))
+        files = sum(not one.because for one in covered)
         what = count_text(files, "file") if files else "what was replaced before"
-        return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good")
+        # An approval is of these very files, as they were then.
+        base = sha256(b"".join(one.leaf for one in covered)).hexdigest()
+        return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good", base)
 
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""

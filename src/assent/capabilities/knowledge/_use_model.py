@@ -59,14 +59,14 @@ class UseModelEffect:
 
     def preview(self, context: LocalContext, parameters: ModelFolder) -> Preview:
         """Which folder, or where everything is sent."""
-        what = "finds by words alone"
+        what, base = "finds by words alone", None
         if parameters.folder is not None:
             what = f"uses the model in `{parameters.folder}`"
         elif parameters.endpoint is not None:
             endpoint = context.app.get(Library).models.endpoint(parameters.endpoint)
-            (url,) = endpoint.record.files
+            (url,), base = endpoint.record.files, endpoint.record.digest
             what = f"sends what is indexed and asked, without the secrets that are found in it, to `{url}`"
-        return Preview("text", f"{what}; the vectors of any other model are made anew", changes=True)
+        return Preview("text", f"{what}; the vectors of any other model are made anew", base)
 
     def prepare(self, context: LocalContext) -> Prepared:
         """Which change of models was the last."""

@@ -524,7 +524,7 @@ async def test_what_was_cut_off_is_gone_on_with(
 
     def check() -> None:
         looked.append(None)
-        if len(looked) == len(names):
+        if len(looked) % len(names) == 0:
             raise KeyError
 
     async with opened(workspace) as rt:
@@ -532,6 +532,11 @@ async def test_what_was_cut_off_is_gone_on_with(
         with pytest.raises(KeyError):
             await asyncio.to_thread(library.index, "code", check)
         assert (await called(rt, "status"))["repositories"][0]["files"] == 0
+        monkeypatch.setattr(_library, "TOLD_EVERY_MS", 0)
+        told: list[int] = []
+        with pytest.raises(KeyError):
+            await asyncio.to_thread(library.index, "code", check, lambda _, total, __: told.append(total))
+        assert set(told) == {len(names) + 3}, "what was kept is not all that there is"
         found = await called(rt, "index", repository="code")
         assert found["resumed"] > 0
         assert found["resumed"] + found["changed"] == len(names) + 3
@@ -603,7 +608,8 @@ async def test_many_files_are_told_of_while_they_are_read(
         hits = (await called(rt, "search", query="number77"))["hits"]
         assert hits[0]["path"] == "src/f77.txt"
         await called(rt, "search", HUGO, query="number77")
-        assert len((await called(rt, "plan", repository="code"))["first_left_out"]) == 1
+        planned = await called(rt, "plan", repository="code")
+        assert (len(planned["first_left_out"]), planned["seconds"]) == (1, 0.1)
         step: dict[str, Json] = {
             "name": "a",
             "capability": "knowledge.index",

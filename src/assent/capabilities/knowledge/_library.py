@@ -339,7 +339,9 @@ class Library:
                 for path, one in known.items()
                 if is_whole or any(is_within(each, places) for each in with_archives(path))
             }
-            total, stamps = sum(map(sees, missing)) or self._count(places, sees), deque[tuple[str, int]]()
+            # What a run kept that was cut off is a part of what there is.
+            total = (0 if is_new else sum(map(sees, missing))) or self._count(places, sees)
+            stamps = deque[tuple[str, int]]()
             is_gone = is_whole and any(not one.because for one in known.values())
 
             def due() -> Iterator[tuple[str, bytes]]:

@@ -180,6 +180,37 @@ def test_a_pipe_in_the_place_of_the_store_holds_nobody_up(stores: Stores) -> Non
     refused("KNOWLEDGE_STORE_DAMAGED", stores)
 
 
+def test_a_pipe_in_the_place_of_the_keys_holds_nobody_up(stores: Stores) -> None:
+    stores().close()
+    file = stores.file("tenant", "keys")
+    file.unlink()
+    os.mkfifo(file)
+    refused("KNOWLEDGE_STORE_DAMAGED", stores)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_keys_of_before_that_are_put_back_in_a_rotation_are_refused_and_nothing_is_lost(
+    stores: Stores, steps: int
+) -> None:
+    """It would begin anew, and another key would have the number of the one that is in no file any more."""
+    store, file = stores(), stores.file("tenant", "keys")
+    indexed(store, TREE)
+    before = file.read_bytes()
+    for _ in range(steps):
+        store.rotate(1)
+    now = file.read_bytes()
+    file.write_bytes(before)
+    for _ in range(2):
+        refused("KNOWLEDGE_KEY_WRONG", store.rotate)
+        refused("KNOWLEDGE_KEY_WRONG", lambda: indexed(store, TREE, "elsewhere"))
+    refused("KNOWLEDGE_KEY_WRONG", stores)
+    file.write_bytes(now)
+    for one in (store, stores()):
+        while one.rotate(1):
+            pass
+        one.verify()
+
+
 def test_a_master_that_somebody_else_sealed_is_not_kept(stores: Stores) -> None:
     """To seal something for a recipient needs their public key alone."""
     private = X25519PrivateKey.generate()
@@ -223,11 +254,11 @@ def test_a_tenant_that_was_erased_can_be_read_by_nobody(stores: Stores, tmp_path
     refused("KNOWLEDGE_KEY", stores)
 
 
-@pytest.mark.parametrize("document", [None, b"{"])
+@pytest.mark.parametrize("document", [None, b"{", b'"master":900'])
 def test_whoever_erases_destroys_every_master_though_the_file_of_keys_tells_of_none(
     stores: Stores, document: bytes | None
 ) -> None:
-    """A copy of the file, from before it was damaged, would be opened by a master that stayed."""
+    """A copy of the file, from before it was damaged or forged, would be opened by a master that stayed."""
     store = stores()
     indexed(store, TREE)
     for _ in range(3):
@@ -235,9 +266,10 @@ def test_whoever_erases_destroys_every_master_though_the_file_of_keys_tells_of_n
             pass
     store.close()
     place = stores.file("tenant", "keys")
+    kept = place.read_bytes()
     place.unlink()
     if document is not None:
-        place.write_bytes(document)
+        place.write_bytes(kept.replace(b'"master":4', document) if b"master" in document else document)
     erase(stores.folder, "tenant", keys=stores.keys)
     assert stores.keys is not None
     assert stores.keys._keys == {}

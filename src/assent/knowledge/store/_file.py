@@ -147,6 +147,7 @@ class SqlCipherStore(MemoryStore):
     def _judge(self, expected: Recorded | None) -> None:
         if self._meta("tenant", "") != self._tenant.hex():
             raise self._foreign()
+        self._require_keys()
         if expected is None or not self.head().number:
             return
         number, root, is_undone = expected
@@ -239,11 +240,21 @@ class SqlCipherStore(MemoryStore):
     def _is_renewed(self, *, fails: bool = False) -> bool:
         """Whether another process replaced the keys, or is about to where something fails; they are those of now then."""
         with self._guard:
-            if self._ring is None or not (self._ring.reload() or (fails and self._ring.is_rotating)):
+            is_new = self._ring is not None and self._ring.reload()
+            if self._ring is None or not (is_new or (fails and self._ring.is_rotating)):
                 return False
             self._sealer = Sealer(self._tenant, self._ring.records, self._new_salt)
             self._reconnect(self._ring)
+            if is_new:
+                self._require_keys()
             return True
+
+    def _require_keys(self) -> None:
+        """Refuse keys of before: a rotation that began with them would take the number of a key that is lost for its own."""
+        if self._ring is None or int(self._meta("key", "0")) <= max(self._ring.records):
+            return
+        if not self._is_renewed():  # else they were replaced meanwhile
+            raise self._ring.older()
 
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
         with self._guard:
@@ -337,6 +348,7 @@ class SqlCipherStore(MemoryStore):
                 ring.begin_rotation()
                 self._sealer = Sealer(self._tenant, ring.records, self._new_salt)
                 FAILPOINTS.hit("knowledge.after")
+            self._set("key", str(self._sealer.current))
             table, last = (int(one) for one in self._meta("resealed", "0 0").split())
             if table < len(_RESEALED):
                 with self._whole():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 KEYS_VERSION: Final = 1
 MASTERS_MAX: Final = 1_000
 """So many are destroyed where nothing says which one there is."""
+KEYS_BYTES_MAX: Final = 1 << 20
 _NONCE_BYTES: Final = 12
 
 
@@ -142,9 +144,22 @@ class KeyRing:
         self._written = document
         return True
 
+    def older(self) -> InputError:
+        """What is told where the file is from before the store's last keys; the next time it is read anew."""
+        self._written = None
+        return InputError(
+            "KNOWLEDGE_KEY_WRONG",
+            "the file of the store's keys is older than the store",
+            path=str(self._path),
+            hint="put back the one that was there last: the keys of what was sealed since are in no other",
+        )
+
     def _read(self) -> bytes:
         try:
-            return self._path.read_bytes()
+            # A pipe in the file's place must not hold us up before it is seen that it is none.
+            held = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(held, "rb") as file:
+                return file.read(KEYS_BYTES_MAX) if stat.S_ISREG(os.fstat(held).st_mode) else b""
         except FileNotFoundError:
             raise _missing("the file of the store's keys is gone") from None
         except OSError as error:
@@ -224,9 +239,11 @@ class KeyRing:
         """Destroy the master: nothing that was sealed can be opened any more, not even by whom it was wrapped for."""
         ring = cls(path, tenant, source, bytes)
         try:
-            last = _kept(ring._read()).master
-            masters = range(last - 1, last + 2)
-        except InputError:  # it is gone or damaged, and a copy may open what the master is kept for
+            ring.reload()
+            masters = range(ring.master - 1, ring.master + 2)
+        except (
+            InputError
+        ):  # it is gone or not what was written, and a copy may open what the master is kept for
             masters = range(1, MASTERS_MAX + 1)
         for number in masters:
             ring._destroy(number)

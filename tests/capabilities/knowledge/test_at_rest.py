@@ -154,7 +154,7 @@ def take_anothers_store_and_keys(work: Path) -> None:
 
 def take_all_of_another(work: Path) -> None:
     take_anothers_store_and_keys(work)
-    take_anothers_master(work)
+    shutil.copy(master_of(other(work)), master_of(work).parent)
 
 
 def take_another_tenants(work: Path) -> None:
@@ -208,7 +208,7 @@ def damaged(indexed: tuple[Path, Path], request: pytest.FixtureRequest) -> Path:
         (lose_the_master, "KNOWLEDGE_KEY_MISSING"),
         (take_anothers_master, "KNOWLEDGE_KEY_WRONG"),
         (take_anothers_store, "KNOWLEDGE_STORE_DAMAGED"),
-        (take_anothers_store_and_keys, "KNOWLEDGE_KEY_WRONG"),
+        (take_anothers_store_and_keys, "KNOWLEDGE_KEY_MISSING"),
         (take_all_of_another, "KNOWLEDGE_STORE_ROLLED_BACK"),
         (take_another_tenants, "KNOWLEDGE_STORE_FOREIGN"),
         (put_the_older_back, "KNOWLEDGE_STORE_ROLLED_BACK"),
@@ -231,6 +231,7 @@ async def test_a_store_that_is_not_as_it_was_is_refused(damaged: Path, expected:
         for capability, parameters in calls:
             assert await refused(rt, capability, **parameters) == expected, capability
         await called(rt, "erase_tenant", tenant="workspace")
+        assert not [*(damaged.parent / "keys").rglob("knowledge-*.key")]
         made = await called(rt, "index", repository="code")
         assert made["files"] == 1
     async with opened(damaged) as rt:

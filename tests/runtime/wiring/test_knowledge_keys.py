@@ -77,6 +77,35 @@ def test_a_store_lives_by_its_keys(opens: Callable[[], KeySource], tmp_path: Pat
     new.close()
 
 
+def test_stores_of_one_tenant_have_keys_of_their_own_in_one_place(
+    opens: Callable[[], KeySource], tmp_path: Path
+) -> None:
+    """As two workspaces have in the system's keychain, or beside a key that signs both their ledgers."""
+
+    def store(name: str) -> SqlCipherStore:
+        return SqlCipherStore(tmp_path / name, "tenant", keys=opens(), salt=SystemEntropy().salt)
+
+    done = {}
+    for name in ("one", "two"):
+        made = store(name)
+        done[name] = indexed(made, {f"{name}.py": b"a = 1\n"})
+        made.close()
+    for name in ("one", "two"):
+        turned = store(name)
+        while turned.rotate():
+            pass
+        turned.close()
+        again = store("one")
+        assert again.head() == done["one"]
+        again.close()
+    (keys,) = (tmp_path / "two").glob("*.keys")
+    keys.unlink()
+    erase(tmp_path / "two", "tenant", keys=opens())
+    again = store("one")
+    assert again.head() == done["one"]
+    again.close()
+
+
 def test_files_of_keys_are_their_owners_alone_and_say_nothing_under_a_passphrase(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,15 +13,15 @@ import base64
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeAlias
 
 import msgspec
 
 from assent.errors import InputError
 from assent.knowledge.store._faults import storage_failed, told
-from assent.spec.values.typed import decode
+from assent.spec.values.typed import convert, decode
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hpke
@@ -62,6 +62,9 @@ class MemoryKeys:
         self._keys.pop(name, None)
 
 
+_Mark: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]*\Z", max_length=16)]
+
+
 class _Kept(msgspec.Struct, frozen=True):
     keys_version: int
     tenant: str
@@ -70,6 +73,8 @@ class _Kept(msgspec.Struct, frozen=True):
     records: dict[str, str]
     escrow: dict[str, str] = {}
     """The master, sealed for each recipient."""
+    mark: _Mark = ""
+    """In the names of its masters: where they are kept, those of another store of a tenant of this name may be, too."""
 
 
 class KeyRing:
@@ -80,6 +85,7 @@ class KeyRing:
         self._tenant = tenant
         self._source = source
         self._salt = salt
+        self.mark = ""
         self.master = 1
         self.file: list[bytes] = []
         """The file's key; two while it is replaced, the later last."""
@@ -104,6 +110,10 @@ class KeyRing:
     def create(cls, path: Path, tenant: bytes, source: KeySource, salt: Callable[[], bytes]) -> KeyRing:
         """New keys."""
         ring = cls(path, tenant, source, salt)
+        ring.mark = ring._marked() or salt()[:8].hex()
+        # The lock stays, whatever becomes of the file of keys.
+        with told(path):
+            path.with_suffix(".lock").write_text(ring.mark)
         ring.file, ring.records = [ring._key()], {1: ring._key()}
         ring._keep_master(ring._key())
         ring.save()
@@ -127,6 +137,7 @@ class KeyRing:
                 path=str(self._path),
                 hint="put the files of this tenant back",
             )
+        self.mark = kept.mark
         master = self._load(kept.master)
         if master is None and self._read() != document:
             return self.reload()  # it was replaced meanwhile
@@ -156,14 +167,17 @@ class KeyRing:
 
     def _read(self) -> bytes:
         try:
-            # A pipe in the file's place must not hold us up before it is seen that it is none.
-            held = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with os.fdopen(held, "rb") as file:
-                return file.read(KEYS_BYTES_MAX) if stat.S_ISREG(os.fstat(held).st_mode) else b""
+            return _plain(self._path)
         except FileNotFoundError:
             raise _missing("the file of the store's keys is gone") from None
         except OSError as error:
             raise storage_failed(self._path, error) from error
+
+    def _marked(self) -> str:
+        """The mark of the store that is or was in this place."""
+        with suppress(OSError, msgspec.ValidationError, UnicodeDecodeError):
+            return convert(_plain(self._path.with_suffix(".lock")).decode(), _Mark)
+        return ""
 
     def save(self) -> None:
         """Write the file."""
@@ -179,6 +193,7 @@ class KeyRing:
                 for number, one in self.records.items()
             },
             {one: self._sealed_for(master, one) for one in self.recipients},
+            self.mark,
         )
         document = msgspec.json.encode(kept)
         draft = self._path.with_suffix(".keys.new")
@@ -238,15 +253,17 @@ class KeyRing:
     def erase(cls, path: Path, tenant: bytes, source: KeySource) -> None:
         """Destroy the master: nothing that was sealed can be opened any more, not even by whom it was wrapped for."""
         ring = cls(path, tenant, source, bytes)
-        try:
+        masters, marked = range(0), ring._marked()
+        with suppress(InputError):
             ring.reload()
             masters = range(ring.master - 1, ring.master + 2)
-        except (
-            InputError
-        ):  # it is gone or not what was written, and a copy may open what the master is kept for
-            masters = range(1, MASTERS_MAX + 1)
         for number in masters:
             ring._destroy(number)
+        if not masters or ring.mark != marked:
+            # It is gone, or not what was written here, and a copy may open what the master is kept for.
+            ring.mark = marked
+            for number in range(1, MASTERS_MAX + 1):
+                ring._destroy(number)
         with told(path):
             path.unlink(missing_ok=True)
             _flush_folder(path.parent)
@@ -267,7 +284,7 @@ class KeyRing:
         return self._salt() + self._salt()
 
     def _name(self, master: int) -> str:
-        return f"knowledge-{self._tenant.hex()[:32]}-{master}"
+        return "-".join(filter(None, ("knowledge", self._tenant.hex()[:32], self.mark, str(master))))
 
     def _said(self, what: str, recipients: Iterable[str] = ()) -> bytes:
         # INVARIANT: no key is read beside recipients that it was not written with. Whoever can write the file, and has no
@@ -333,7 +350,7 @@ class KeyRing:
                 path=str(path),
                 hint="recovery is off unless it was switched on for a recipient before the key was lost",
             ) from None
-        ring.master = kept.master
+        ring.master, ring.mark = kept.master, kept.mark
         ring._keep_master(master)
         ring.reload()
         return recipient
@@ -363,6 +380,13 @@ def _suite() -> hpke.Suite:
     from cryptography.hazmat.primitives import hpke
 
     return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+def _plain(path: Path) -> bytes:
+    # A pipe in the file's place must not hold us up before it is seen that it is none.
+    held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(held, "rb") as file:
+        return file.read(KEYS_BYTES_MAX) if stat.S_ISREG(os.fstat(held).st_mode) else b""
 
 
 def _missing(message: str) -> InputError:

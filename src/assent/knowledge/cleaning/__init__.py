@@ -1,7 +1,6 @@
 """Texts without secrets and hidden characters, and where something in them was written for models."""
 
-from assent.knowledge.cleaning.cleaning import CLEANER_VERSION, Cleaned, Removed, clean
+from assent.knowledge.cleaning.cleaning import CLEANER_VERSION, Cleaned, clean
 from assent.knowledge.cleaning.marks import Mark
-from assent.knowledge.cleaning.rules import hits
 
-__all__ = ["CLEANER_VERSION", "Cleaned", "Mark", "Removed", "clean", "hits"]
+__all__ = ["CLEANER_VERSION", "Cleaned", "Mark", "clean"]

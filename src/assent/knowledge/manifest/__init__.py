@@ -1,8 +1,7 @@
 """What was indexed, so that it can be proved: the tree of chunks and files."""
 
-from assent.knowledge.manifest.bundle import Counts, bundled, bundled_leaf, checked_bundle
+from assent.knowledge.manifest.bundle import bundled, bundled_leaf, checked_bundle
 from assent.knowledge.manifest.tree import (
-    MANIFEST_VERSION,
     Cut,
     Line,
     Listed,
@@ -17,8 +16,6 @@ from assent.knowledge.manifest.tree import (
 )
 
 __all__ = [
-    "MANIFEST_VERSION",
-    "Counts",
     "Cut",
     "Line",
     "Listed",

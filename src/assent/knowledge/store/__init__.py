@@ -4,7 +4,6 @@ from assent.knowledge.store._file import SqlCipherStore, erase, recover
 from assent.knowledge.store._rows import BLOCK_BYTES, NAME_BYTES_MAX, MemoryStore
 from assent.knowledge.store.keys import KeySource, MemoryKeys
 from assent.knowledge.store.ports import (
-    Buffer,
     Generation,
     Held,
     Piece,
@@ -17,7 +16,6 @@ from assent.knowledge.store.ports import (
 __all__ = [
     "BLOCK_BYTES",
     "NAME_BYTES_MAX",
-    "Buffer",
     "Generation",
     "Held",
     "KeySource",

@@ -2,11 +2,10 @@
 
 from assent.knowledge.vectors.codes import codes_of, products, quantised
 from assent.knowledge.vectors.nearest import cosines, search
-from assent.knowledge.vectors.segment import Rows, Segment, joined, segment_of
+from assent.knowledge.vectors.segment import Segment, joined, segment_of
 from assent.knowledge.vectors.stored import parts_of, stored, without
 
 __all__ = [
-    "Rows",
     "Segment",
     "codes_of",
     "cosines",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -14,6 +14,8 @@ from assent.spec.values.typed import decoder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from assent.knowledge.lexical.stored import Parts
+
 
 class _Head(msgspec.Struct, frozen=True):
     model: str
@@ -22,16 +24,6 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 _HEADS: Final = decoder(_Head)
-
-
-class Parts(Protocol):
-    """Where the parts of a segment are."""
-
-    def read(self, part: str, begin: int = 0, end: int | None = None) -> bytes:
-        """Bytes of a part."""
-
-    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        """Bytes of parts, each from one place up to another."""
 
 
 def parts_of(segment: Segment, chunks: NDArray[np.integer]) -> dict[str, bytes]:

@@ -24,8 +24,6 @@ from assent.runtime.service._interrupts import Interrupted
 from tests.support.patience import PATIENCE_S
 from tests.support.seeds import IS_EXPLORING
 
-"""Until a test says that something never came; nothing takes so long."""
-
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
 

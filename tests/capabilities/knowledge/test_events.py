@@ -13,10 +13,8 @@ import pytest
 from assent.capabilities.fs import ConfinedFiles
 from assent.capabilities.knowledge import ConfinedFolder, FolderEvents, ignores_of
 from assent.errors import WorldError
-from assent.knowledge.sources import Gone, Skipped, Stamp, Watch, Windows
+from assent.knowledge.sources import Gone, Skipped, Stamp, Watch
 from tests.support.patience import PATIENCE_S
-
-"""Until a test says that something never came; nothing takes so long."""
 
 
 @pytest.fixture
@@ -30,8 +28,7 @@ def watching(tmp_path: Path, events: FolderEvents) -> Iterator[Watch]:
     with closing(ConfinedFiles(tmp_path)) as files:
         folder = ConfinedFolder(files)
         clock = lambda: time.monotonic_ns() // 1_000_000  # noqa: E731  # a name for one expression
-        windows = Windows(window_ms=200, debounce_ms=20)
-        yield Watch(folder, ignores_of(folder), events, clock, windows=windows)
+        yield Watch(folder, ignores_of(folder), events, clock)
 
 
 def follow(watching: Watch, known: dict[str, Stamp], wanted: set[str]) -> None:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assent.capabilities.area import Check, Ground, Words
-    from assent.errors import Json
     from assent.invocation import GlobalContext
     from assent.journal.store._projections import Stored
     from assent.knowledge.routing import Table as RoutingTable

@@ -127,12 +127,11 @@ class Watch:
         clock_ms: Callable[[], int],
         *,
         archives: Archives | None = None,
-        windows: Windows | None = None,
         sweep_ms: int = SWEEP_MS,
     ) -> None:
         self._folder, self._ignores, self._events, self._clock_ms = folder, ignores, events, clock_ms
         self._archives = archives
-        self._windows = windows or Windows()
+        self._windows = Windows()
         self._sweep_ms = sweep_ms
         self._sweep_at: int | None = None
         self._watched: set[str] = set()

@@ -9,10 +9,8 @@ from assent.knowledge.manifest.tree import (
     chunk_leaf,
     file_leaf,
     prove,
-    read,
     verify,
     workspace_root,
-    write,
 )
 
 __all__ = [
@@ -26,8 +24,6 @@ __all__ = [
     "chunk_leaf",
     "file_leaf",
     "prove",
-    "read",
     "verify",
     "workspace_root",
-    "write",
 ]

@@ -11,10 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from assent.errors import InputError
 from assent.knowledge.chunks import LeftOut
 from assent.spec.values.merkle import inclusion_proof, leaf_hash, tree_root, verify_inclusion
-from assent.spec.values.typed import decode
 
 MANIFEST_VERSION: Final = 1
 _ENCODER: Final = msgspec.json.Encoder()
@@ -149,55 +147,6 @@ def verify(proof: Proof, root: str) -> bool:
             index=proof.file, size=proof.files, leaf=leaf, proof=in_workspace, root=files_root
         )
     )
-
-
-class _Header(msgspec.Struct, frozen=True):
-    manifest: int
-    files: int
-    root: str
-
-
-def write(lines: Iterable[Line]) -> bytes:
-    """The manifest as a document: a line of JSON that says its root, then one for each file in the order of paths.
-
-    The same files make the same bytes, in whatever order they are given.
-    """
-    ordered = sorted(lines, key=lambda one: one.path.encode())
-    root = root_of_files([file_leaf(one) for one in ordered]).hex()
-    said = [_Header(MANIFEST_VERSION, len(ordered), root), *ordered]
-    return b"".join(_ENCODER.encode(one) + b"\n" for one in said)
-
-
-class _Any(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    path: str
-    digest: str = ""
-    language: str = ""
-    label: str = ""
-    chunks: tuple[Cut, ...] = ()
-    because: str | None = None
-
-
-def read(document: bytes) -> list[Line]:
-    """The files of a manifest. `InputError` `KNOWLEDGE_MANIFEST_INVALID` when it is none, or not the one that its root is of."""
-    try:
-        first, *rest = document.splitlines()
-        header = decode(first, _Header)
-        lines = [_line(decode(one, _Any)) for one in rest]
-    except ValueError as error:
-        raise InputError("KNOWLEDGE_MANIFEST_INVALID", f"this is not a manifest: {error}") from None
-    if header.manifest != MANIFEST_VERSION or write(lines) != document:
-        raise InputError(
-            "KNOWLEDGE_MANIFEST_INVALID",
-            "the manifest is not the one that its root was made of, or of another version",
-            hint="index the workspace again, and compare with the root on the record",
-        )
-    return lines
-
-
-def _line(read: _Any) -> Line:
-    if read.because is not None:
-        return LeftOut(read.path, read.because)
-    return Listed(read.path, read.digest, read.language, read.label, read.chunks)
 
 
 def _in_order(leaves: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, Store
+from assent.knowledge.store import MemoryKeys, MemoryStore, SqlCipherStore, Store, _rows
 from assent.system import SystemEntropy
 from tests.knowledge.store.store_contract import StoreContract
 
@@ -30,8 +30,9 @@ class TestMemoryStore(StoreContract):
     """The store in memory."""
 
     @pytest.fixture
-    def opens(self) -> Iterator[Callable[[], Store]]:
-        store = MemoryStore("tenant", cache_bytes=0)
+    def opens(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Store]]:
+        monkeypatch.setattr(_rows, "CACHE_BYTES", 0)
+        store = MemoryStore("tenant")
         yield lambda: store
         store.close()
 
@@ -49,4 +50,4 @@ class TestPlainStore(StoreContract):
 
     @pytest.fixture
     def opens(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-        yield from opening(tmp_path, keys=None, encryption="off", cache_bytes=0)
+        yield from opening(tmp_path, keys=None, encryption="off")

@@ -115,7 +115,6 @@ class SqlCipherStore(MemoryStore):
         salt: Callable[[], bytes],
         encryption: Literal["on", "off"] = "on",
         expected: Recorded | None = None,
-        cache_bytes: int = 160 << 20,
     ) -> None:
         if (keys is None) != (encryption == "off"):
             raise InputError(
@@ -128,7 +127,7 @@ class SqlCipherStore(MemoryStore):
         self._new_salt = salt
         self._ring: KeyRing | None = None
         self._is_spoiled = False
-        super().__init__(tenant, cache_bytes=cache_bytes)
+        super().__init__(tenant)
         try:
             if self._db.version() != len(STEPS):
                 with self._place.alone(), self._db.whole():

@@ -30,6 +30,8 @@ NAME_BYTES_MAX: Final = 1024
 """Of a tenant's or a repository's name."""
 BLOCK_BYTES: Final = 15 << 10
 """A part of a piece is sealed in blocks of this size: what is read of it is whole blocks, each of which fits in a page."""
+CACHE_BYTES: Final = 160 << 20
+"""So much of the pieces of a store is kept opened in memory."""
 _NUMBERS: Final = 24
 """Bits for the number of a chunk in its file, or of a block in its piece, below the bits of that one's own."""
 _SEEN: Final = (
@@ -132,17 +134,13 @@ class Owner(NamedTuple):
 
 
 class MemoryStore:
-    """A store of one tenant, in memory. What lasts says where the file is, and who writes.
+    """A store of one tenant, in memory. What lasts says where the file is, and who writes."""
 
-    `cache_bytes`: how much of the pieces is kept opened in memory.
-    """
-
-    def __init__(self, tenant: str, *, cache_bytes: int = 160 << 20) -> None:
+    def __init__(self, tenant: str) -> None:
         self._tenant = digest_of(checked_name(tenant, "tenant"))
         self._guard = threading.RLock()  # of the connection, and of what was read of it
         self._busy = threading.Lock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._blocks_max = cache_bytes // BLOCK_BYTES
         self._names: dict[int, str] = {}
         self._db, self._sealer = self._opened()
 
@@ -284,7 +282,7 @@ class MemoryStore:
             for number, data in found.items():
                 cache[number] = data
                 cache.move_to_end(number)
-            while len(cache) > self._blocks_max:
+            while len(cache) > CACHE_BYTES // BLOCK_BYTES:
                 cache.popitem(last=False)
             return [found[number] for number in numbers]
 

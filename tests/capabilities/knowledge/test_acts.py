@@ -427,6 +427,7 @@ async def test_a_plan_tells_what_would_be_read(workspace: Path) -> None:
         assert [one["path"] for one in found["first_left_out"]] == ["src/link"]
 
 
+@pytest.mark.usefixtures("own_workers")
 async def test_files_are_cleaned_and_cut_behind_walls(workspace: Path) -> None:
     """By which, is in the outcome; where none stand, nothing is read unless that is switched off by name."""
     with Sandbox.detect() as sandbox:
@@ -436,6 +437,7 @@ async def test_files_are_cleaned_and_cut_behind_walls(workspace: Path) -> None:
         assert found["sandbox"] == holds.backend
 
 
+@pytest.mark.usefixtures("own_workers")
 @pytest.mark.parametrize("is_off", [False, True])
 async def test_where_no_walls_stand_nothing_is_read(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, *, is_off: bool
@@ -466,6 +468,7 @@ async def test_where_no_walls_stand_nothing_is_read(
     assert {one.launcher_id for one in made} == {None}, "what starts programs is ended with the run"
 
 
+@pytest.mark.usefixtures("own_workers")
 async def test_a_file_that_ends_its_worker_is_left_out_by_name(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,7 +140,7 @@ def test_every_so_often_all_is_looked_at_and_a_program_is_told_of_each_run(say: 
 @pytest.mark.slow
 def test_a_burst_of_changes_loses_none(say: Say, folder: Path) -> None:
     """Of more than one window holds, in folders that are new themselves."""
-    burst = 10_000 if IS_EXPLORING else 2 * QUEUE_MAX
+    burst = 10_000 if IS_EXPLORING else QUEUE_MAX + 100
     with watching(folder) as watch:
         watch.until("1 in all")
         for number in range(burst):

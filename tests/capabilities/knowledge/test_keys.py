@@ -16,6 +16,7 @@ from assent.cli import main
 from assent.invocation import CancelToken
 from assent.runtime.doctor import _files
 from assent.runtime.settings.effective import Settings
+from assent.runtime.wiring import knowledge_keys
 from assent.runtime.wiring.knowledge_keys import KeychainKeys
 from assent.spec.states import RunState
 from tests.support.bodies import code
@@ -78,7 +79,8 @@ def test_what_is_cancelled_goes_on_the_next_time() -> None:
     assert steps == []
 
 
-async def test_keys_are_sealed_under_a_passphrase(tmp_path: Path) -> None:
+async def test_keys_are_sealed_under_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowledge_keys, "_SCRYPT_COST", 2)
     work = workspace_of(tmp_path, f'passphrase_file = "{tmp_path}/phrase"')
     phrase = tmp_path / "phrase"
     async with Runtime.open(workspace=work) as rt:

@@ -221,7 +221,7 @@ def test_a_heading_is_cut_to_its_limit() -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("text", [b"(" * 300_000, b"[{" * 100_000, b"\"'`" * 50_000, b"a?b:" * 50_000])
+@pytest.mark.parametrize("text", [b"(" * 300_000, b"[{" * 100_000, b"\"'`" * 20_000, b"a?b:" * 20_000])
 def test_a_hostile_text_is_cut_in_time(ending: str, text: bytes) -> None:
     found = chunks_of(f"a{ending}", text)
     assert sum(one.end - one.begin for one in found) == len(text)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from assent.knowledge.cleaning import clean
+from tests.support.seeds import IS_EXPLORING
 
 SECRETS = 500
 LOWER, UPPER, DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
@@ -333,6 +334,7 @@ def test_ordinary_code_keeps_its_lines(tree: str) -> None:
     folder = Path(sysconfig.get_path("stdlib")) if tree == "stdlib" else Path(__file__).parents[3] / "src"
     files = [path for path in sorted(folder.rglob("*.py")) if "site-packages" not in path.parts]
     assert len(files) > 500
+    files = files if IS_EXPLORING else files[::4]
     lines = changed = 0
     for path in files:
         data = path.read_bytes()

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from assent.runtime.wiring.knowledge import _recorded
-from tests.support.bodies import user
 from tests.support.knowledge_places import ADA, called, furnish, opened, refused, write
 
 COUNT = 500
@@ -102,11 +101,6 @@ def store_of(work: Path, ending: str = "db") -> Path:
 def cut(work: Path) -> None:
     place = store_of(work)
     place.write_bytes(place.read_bytes()[:-20_000])
-
-
-def cut_to_a_few(work: Path) -> None:
-    place = store_of(work)
-    place.write_bytes(place.read_bytes()[:10])
 
 
 def flip(work: Path) -> None:
@@ -201,7 +195,6 @@ def damaged(indexed: tuple[Path, Path], request: pytest.FixtureRequest) -> Path:
     ("damaged", "expected"),
     [
         (cut, "KNOWLEDGE_STORE_DAMAGED"),
-        (cut_to_a_few, "KNOWLEDGE_STORE_DAMAGED"),
         (flip, "KNOWLEDGE_STORE_DAMAGED"),
         (spoil_the_keys, "KNOWLEDGE_STORE_DAMAGED"),
         (lose_the_keys, "KNOWLEDGE_KEY_MISSING"),
@@ -356,19 +349,3 @@ async def test_a_repository_of_no_files_has_no_generation(tmp_path: Path) -> Non
         await called(rt, "forget", repository="code")
     assert _recorded(work / ".assent", "workspace") is None
     assert _recorded(work / ".assent", "elsewhere") is None
-
-
-async def test_what_one_may_not_see_is_neither_forgotten_nor_counted(tmp_path: Path) -> None:
-    work = furnish(
-        tmp_path,
-        {"a.py": "def first(): ...\n", "people/b.py": "def second(): ...\n"},
-        '[knowledge.labels.staff]\npaths = ["src/people/*"]\nroles = ["hr"]\n',
-    )
-    hugo = user("hugo", "hr")
-    asked: dict[str, Any] = {"repository": "code", "paths": ["src/people/b.py", "src/none.py"]}
-    async with opened(work) as rt:
-        await called(rt, "index", repository="code")
-        assert (await called(rt, "forget", **asked))["forgotten"] == 0
-        assert len((await called(rt, "search", hugo, query="second"))["hits"]) == 1
-        assert (await called(rt, "forget", hugo, **asked))["forgotten"] == 1
-        assert not (await called(rt, "search", hugo, query="second"))["hits"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -110,25 +109,6 @@ def test_what_belongs_to_assent_and_what_is_outside_is_not_there(
     assert got.reason is Reason.UNREADABLE
     for path in ("up/x", "linked/../../x", "/etc/passwd"):
         assert refused(folder, path) == "PATH_ESCAPES"
-
-
-def test_a_hostile_folder_is_gone_through_without_waiting(tmp_path: Path, files: ConfinedFiles) -> None:
-    build(tmp_path, {"pipe": "other", "round": {"back": "link"}, "a": b"1"})
-    with (tmp_path / "sparse").open("wb") as sparse:
-        sparse.truncate(10 << 30)
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(tmp_path / "socket"))
-        folder = ConfinedFolder(files)
-        found = {one.path: getattr(one, "reason", None) for one in files_of(folder, ignores_of(folder))}
-    assert found == {
-        "a": None,
-        "pipe": Reason.NOT_A_FILE,
-        "round/back": Reason.LINK,
-        "socket": Reason.NOT_A_FILE,
-        "sparse": Reason.TOO_LARGE,
-    }
-    # What swelled since it was listed is read no further than the limit.
-    assert refused(folder, "sparse", 100) == "FILE_TOO_LARGE"
 
 
 def test_many_entries_are_looked_at_page_by_page(

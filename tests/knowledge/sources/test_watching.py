@@ -27,12 +27,6 @@ from assent.knowledge.sources import (
 from assent.knowledge.sources._memory import Tree
 from assent.knowledge.sources.watching import places_of
 
-OWN_WINDOWS = [
-    {"window_ms": 25, "debounce_ms": 10, "queue_depth": 4, "observed": 16, "max_latency_ms": 18},
-    {"window_ms": 50, "debounce_ms": 10, "queue_depth": 6, "observed": 32, "max_latency_ms": 41},
-    {"window_ms": 100, "debounce_ms": 20, "queue_depth": 9, "observed": 64, "max_latency_ms": 172},
-]
-
 
 def replayed(said: dict[str, Any]) -> Window:
     """A window that was gathered from as many events as are said, of which the first waited as long as is said."""
@@ -54,26 +48,13 @@ def replayed(said: dict[str, Any]) -> Window:
     return window
 
 
-def held(said: list[dict[str, Any]]) -> list[Window]:
-    found = [replayed(one) for one in said]
-    assert [(one.observed, one.max_latency_ms, one.queue_depth) for one in found] == [
-        (one["observed"], one["max_latency_ms"], one["queue_depth"]) for one in said
-    ]
-    return found
-
-
-def test_windows_keep_their_totals() -> None:
-    assert [(one.observed, one.max_latency_ms) for one in held(OWN_WINDOWS)] == [
-        (16, 18),
-        (32, 41),
-        (64, 172),
-    ]
-
-
 def test_windows_keep_the_totals_of_the_samples(samples: Path) -> None:
     folder = samples / "embednexus"
     said = yaml.safe_load((folder / "fixtures" / "filesystem" / "latency-window.yaml").read_text())
-    found = held(said["latency_windows"])
+    found = [replayed(one) for one in said["latency_windows"]]
+    assert [(one.observed, one.max_latency_ms, one.queue_depth) for one in found] == [
+        (one["observed"], one["max_latency_ms"], one["queue_depth"]) for one in said["latency_windows"]
+    ]
     golden = (folder / "golden" / "filesystem" / "watch-latency-burst.log").read_text()
     assert [(int(a), int(b)) for a, b in re.findall(r"observed: (\d+)\n +max_latency_ms: (\d+)", golden)] == [
         (one.observed, one.max_latency_ms) for one in found

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge._workers import AHEAD, BOOT, Workers
 from assent.errors import Json
 from assent.invocation import CancelToken, NoEffectError
+from assent.knowledge.cleaning import clean
 from assent.knowledge.manifest import Proof, checked_bundle, verify
 from assent.knowledge.sources import Reason, Skipped, Stamp
 from assent.knowledge.store import Held, SqlCipherStore
@@ -68,7 +70,7 @@ async def test_a_repository_is_indexed_and_asked(workspace: Path) -> None:
     async with opened(workspace) as rt:
         found = await called(rt, "index", repository="code")
         assert (found["files"], found["changed"], found["left_out"]) == (2, 2, {"not_text": 1})
-        assert sum(found["cleaned"].values()) == 1
+        assert [one["count"] for one in found["cleaned"]] == [1]
         assert (await called(rt, "index", repository="code"))["root"] == found["root"]
         (first, *_) = (await called(rt, "search", query=QUERY))["hits"]
         assert (first["path"], first["start_line"], first["language"]) == ("src/parser.py", 1, "python")
@@ -482,6 +484,23 @@ async def test_a_file_that_ends_its_worker_is_left_out_by_name(
         assert (found["files"], found["left_out"]) == (2, {"not_prepared": 1, "not_text": 1})
         again = await called(rt, "index", repository="code")
         assert (again["root"], again["changed"]) == (found["root"], 0)
+
+
+async def test_what_was_removed_is_on_record_by_a_digest_that_confirms_no_guess(tmp_path: Path) -> None:
+    """And of hidden files nothing is."""
+    hidden = '[knowledge.labels.own]\npaths = ["src/own.env"]\nroles = ["hr"]\n'
+    file = "password = correct-horse-battery-1\n"
+    work = furnish(tmp_path, {"a.env": file, "own.env": "password = troubador-and-3-staples\n"}, hidden)
+    async with opened(work) as rt:
+        told = []
+        for text in (file, file.upper().replace("PASSWORD", "password"), file):
+            (work / "src" / "a.env").write_text(text)
+            told.append((await called(rt, "index", repository="code"))["cleaned"])
+        assert told[0] == told[2] != told[1]
+        (one,) = told[0]
+        assert (one["rule"], one["count"]) == ("assigned-password", 1)
+        guess = clean("a.env", file.encode()).removed[0].digest
+        assert one["digest"] != sha256(guess.encode()).hexdigest()
 
 
 async def test_what_a_run_kept_is_counted_for_who_may_see_it(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -22,7 +22,7 @@ from assent.capabilities.knowledge.area import WHOLE, routes_of
 from assent.errors import AssentError, Json
 from assent.invocation import CancelToken, NoEffectError
 from assent.knowledge.chunks import PLANNER_VERSION, LeftOut, Planned, left_out
-from assent.knowledge.cleaning import CLEANER_VERSION
+from assent.knowledge.cleaning import CLEANER_VERSION, Removed
 from assent.knowledge.manifest import Cut, Listed
 from assent.knowledge.routing import Routing
 from assent.knowledge.sources import (
@@ -64,6 +64,15 @@ _TIME_MS_MAX: Final = 1 << 53
 TOLD_EVERY_MS: Final = 2_000
 
 
+class Cleaning(SpecModel):
+    """What one rule removed."""
+
+    rule: str
+    count: int
+    digest: str
+    """SHA-256 over an HMAC of each file, in their order: it tells whether the same was there before, and confirms no guess."""
+
+
 class Indexed(SpecModel):
     """What an index run came to. Nothing of it is text of a file."""
 
@@ -81,8 +90,8 @@ class Indexed(SpecModel):
     """Files that were searched before and are gone."""
     left_out: dict[str, int]
     """How many files that were looked at are not searched, by reason."""
-    cleaned: dict[str, int]
-    """How often each rule removed something of the files that were indexed now."""
+    cleaned: tuple[Cleaning, ...]
+    """What each rule removed of the files that were indexed now."""
     sandbox: str
     """By what the workers are held that clean and cut: `native`, `bubblewrap` or `unconfined`."""
     model: str = ""
@@ -323,7 +332,7 @@ class Library:
         is_first = {*self.store.repositories()} <= {MODELS}
         model = self.models.embedder(context)
         cancel = CancelToken() if context is None else context.cancel
-        reasons, cleaned = Counter[str](), Counter[str]()
+        reasons, cleaned = Counter[str](), defaultdict[str, list[Removed]](list)
         changed, is_changed, made_by = 0, False, _made_by()
 
         def sees(path: str, *, is_left_out: bool = False) -> bool:
@@ -378,7 +387,8 @@ class Library:
                 assert text is not None
                 assert found.planned is not None, "an answer is either"
                 if sees(found.planned.path):
-                    cleaned.update({removed.rule: removed.count for removed in text.removed})
+                    for removed in text.removed:
+                        cleaned[removed.rule].append(removed)
                     changed += 1
                 batch.add(found.planned, text, digest, changed_ms)
                 is_changed = True
@@ -411,7 +421,7 @@ class Library:
             resumed=resumed,
             removed=sum(not one.because and sees(path) for path, one in missing.items()),
             left_out=dict(sorted((+reasons).items())),
-            cleaned=dict(sorted(cleaned.items())),
+            cleaned=tuple(_cleaning(rule, cleaned[rule]) for rule in sorted(cleaned)),
             model="" if model is None else model.model,
             vectors=vectors,
             unmade=str(faults[0]) if faults and vectors < chunks else "",
@@ -514,6 +524,11 @@ def _made_by() -> str:
     from assent.knowledge.lexical import TERMS_VERSION
 
     return f"{CLEANER_VERSION}.{PLANNER_VERSION}.{TERMS_VERSION}"
+
+
+def _cleaning(rule: str, removed: Sequence[Removed]) -> Cleaning:
+    digest = sha256("".join(one.digest for one in removed).encode())
+    return Cleaning(rule=rule, count=sum(one.count for one in removed), digest=digest.hexdigest())
 
 
 class _Batch:

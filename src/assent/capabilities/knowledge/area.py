@@ -245,6 +245,10 @@ def _indexed(found: Object) -> str:
     left_out = found.get("left_out")
     reasons = left_out.items() if isinstance(left_out, dict) else ()
     left = "".join(f"\n{count} left out: {reason}" for reason, count in reasons)
+    removed_of = found.get("cleaned")
+    for one in removed_of if isinstance(removed_of, list) else ():
+        if isinstance(one, dict):
+            left += f"\n{number(one, 'count')} taken out of texts: {text(one, 'rule')}"
     before = f" and {resumed} before it was cut off" if resumed else ""
     return (
         f"{text(found, 'repository')}: {count_text(files, 'file')} in {count_text(chunks, 'chunk')},"

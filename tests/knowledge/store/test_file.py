@@ -224,6 +224,29 @@ def test_a_file_that_is_older_than_the_record_is_refused(stores: Stores, tmp_pat
     assert stores(expected=known).head().number == 0
 
 
+@pytest.mark.parametrize("whose", ["tenant", "other"])
+@pytest.mark.parametrize("kind", ["stores", "plain"])
+def test_a_log_that_somebody_put_beside_it_is_refused_and_gets_not_into_it(
+    request: pytest.FixtureRequest, whose: str, kind: str
+) -> None:
+    """Of before, as from a backup, or another's: once it is gone, all is as it was."""
+    place: Stores = request.getfixturevalue(kind)
+    file, log = place.file("tenant"), place.file("tenant", "db-wal")
+    indexed(place(whose), {"old.py": b"old\n" * 9000})
+    kept = place.file(whose, "db-wal").read_bytes()
+    place.close()
+    done = indexed(place(), TREE)
+    place.close()
+    before = file.read_bytes()
+    log.write_bytes(kept)
+    expected = Recorded(done.number, done.root)
+    for _ in range(2):
+        refused("KNOWLEDGE_STORE", lambda: place(expected=expected))
+    assert file.read_bytes() == before
+    log.unlink()
+    place(expected=expected).verify()
+
+
 def test_a_later_schema_is_refused(plain: Stores, stores: Stores) -> None:
     plain()._ask(f"PRAGMA user_version = {len(STEPS) + 1}")
     refused("KNOWLEDGE_STORE_TOO_NEW", plain)

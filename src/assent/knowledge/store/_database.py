@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
@@ -67,33 +68,42 @@ class DamagedError(InputError):
 
 
 class Database:
-    """One connection, which threads share by a lock. `key`: 32 bytes and a salt of 16; None: the file is not encrypted."""
+    """One connection, which threads share by a lock. `key`: 32 bytes and a salt of 16; None: the file is not encrypted.
 
-    def __init__(self, path: Path | None, key: bytes | None, guard: RLock | None = None) -> None:
+    `reads_only`: nothing of it gets into the file, not even from the log beside it when it is closed.
+    """
+
+    def __init__(
+        self, path: Path | None, key: bytes | None, guard: RLock | None = None, *, reads_only: bool = False
+    ) -> None:
         self._guard = RLock() if guard is None else guard
         self._path = path
         self.key: Final = key
         if path is not None:
             try:
-                held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                how = os.O_RDONLY if reads_only else os.O_RDWR | os.O_CREAT
+                held = os.open(path, how | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 self._file = os.fstat(held)
                 os.close(held)
             except OSError as error:
                 raise self._failed(error) from error
         with self._told():
             self._db: Any = sqlcipher.connect(  # `Any`: the library has no types
-                ":memory:" if path is None else str(path),
+                ":memory:"
+                if path is None
+                else f"file:{quote(str(path))}?mode={'ro' if reads_only else 'rwc'}",
+                uri=path is not None,
                 timeout=BUSY_S,
                 isolation_level=None,
                 check_same_thread=False,
             )
         try:
-            self._settle(path, key)
+            self._settle(path, key, reads_only=reads_only)
         except BaseException:
             self._db.close()
             raise
 
-    def _settle(self, path: Path | None, key: bytes | None) -> None:
+    def _settle(self, path: Path | None, key: bytes | None, *, reads_only: bool) -> None:
         # It writes to standard error of its own accord, whatever goes wrong.
         self.ask("PRAGMA cipher_log_level = NONE")
         if key is not None:
@@ -102,9 +112,11 @@ class Database:
             self.ask(f"PRAGMA cipher_page_size = {PAGE_BYTES}")
         else:
             self.ask(f"PRAGMA page_size = {PAGE_BYTES}")
-        if self.ask("PRAGMA auto_vacuum") != [(_INCREMENTAL,)]:  # to say so again waits for whoever writes
+        if (
+            self.ask("PRAGMA auto_vacuum") != [(_INCREMENTAL,)] and not reads_only
+        ):  # to say so again waits for whoever writes
             self.ask(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
-        if path is not None:
+        if path is not None and not reads_only:
             self.ask("PRAGMA journal_mode = WAL")
         for setting in (
             "synchronous = FULL",

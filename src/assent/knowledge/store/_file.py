@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event as Signal
 from typing import Any, Final, Literal, NamedTuple
@@ -127,8 +128,10 @@ class SqlCipherStore(MemoryStore):
         self._new_salt = salt
         self._ring: KeyRing | None = None
         self._is_spoiled = False
+        self._is_judged = False
         super().__init__(tenant)
         try:
+            self._judge_first(expected)
             if self._db.version() != len(STEPS):
                 with self._place.alone(), self._db.whole():
                     self._migrate()
@@ -136,6 +139,15 @@ class SqlCipherStore(MemoryStore):
         except BaseException:
             self.close()
             raise
+
+    def _judge_first(self, expected: Recorded | None) -> None:
+        """Refuse it before anything is written: who closes a store has its log in it, also one that somebody put there."""
+        if self._is_judged:
+            return  # nothing is there
+        if self._db.version() == len(STEPS):
+            self._judge(expected)
+        self._is_judged = True
+        self._reconnect(self._ring)
 
     def _migrate(self) -> None:
         is_new = not self._db.version()
@@ -165,14 +177,15 @@ class SqlCipherStore(MemoryStore):
 
     def _opened(self) -> tuple[Database, Sealer]:
         if self._keys is None:
-            self._require_header(_PLAIN_HEADER)
-            return Database(self._place.store, None, self._guard), Sealer(self._tenant, {}, bytes)
+            self._is_judged = not self._require_header(_PLAIN_HEADER)
+            return self._connected(None), Sealer(self._tenant, {}, bytes)
         if not self._require_header(self._salt):
             with self._place.alone():
                 if not self._place.keys.exists() and not self._require_header(self._salt):
                     self._ring = KeyRing.create(self._place.keys, self._tenant, self._keys, self._new_salt)
         if self._ring is None:
             self._ring = KeyRing.open(self._place.keys, self._tenant, self._keys, self._new_salt)
+        self._is_judged = not self._require_header(self._salt)
         return self._connected(self._ring), Sealer(self._tenant, self._ring.records, self._new_salt)
 
     @property
@@ -180,19 +193,22 @@ class SqlCipherStore(MemoryStore):
         """The first bytes of an encrypted file: whose it is can be told from what it is encrypted with."""
         return self._tenant[:16]
 
-    def _connected(self, ring: KeyRing) -> Database:
+    def _connected(self, ring: KeyRing | None) -> Database:
+        database = partial(Database, self._place.store, guard=self._guard, reads_only=not self._is_judged)
+        if ring is None:
+            return database(key=None)
         # While it is replaced, the file is encrypted with either, and may change from the earlier to the later between two tries.
         *tries, last = (*ring.file, *ring.file[:0:-1])
         for key in reversed(tries):
             with suppress(DamagedError):
-                return Database(self._place.store, key + self._salt, self._guard)
-        return Database(self._place.store, last + self._salt, self._guard)
+                return database(key=key + self._salt)
+        return database(key=last + self._salt)
 
     def is_in_place(self) -> bool:
         """Whether the file that was opened is still the one of the tenant; else the store must be opened anew."""
         return self._db.is_in_place()
 
-    def _reconnect(self, ring: KeyRing) -> None:
+    def _reconnect(self, ring: KeyRing | None) -> None:
         before, self._db = self._db, self._connected(ring)
         before.close()
         self._is_spoiled = False
@@ -286,7 +302,7 @@ class SqlCipherStore(MemoryStore):
             return error
         self._is_spoiled = True
         try:
-            apart = Database(self._place.store, self._db.key)
+            apart = Database(self._place.store, self._db.key, reads_only=True)
             try:
                 is_damaged = bool(apart.ask("PRAGMA cipher_integrity_check"))
             finally:

@@ -137,3 +137,34 @@ async def test_who_may_not_read_plans_an_undo_of_others_runs_without_their_conte
                 assert [one.json()["possible"] for one in plans] == [True, True]
                 assert [TEXT in one.text for one in plans] == [name == "eve", True]
                 assert [bool(one.json()["steps"]) for one in plans] == [name == "eve", True]
+
+
+async def test_who_may_not_read_is_told_the_code_alone_of_what_keeps_others_runs(
+    root: Path, env: dict[str, str]
+) -> None:
+    """Neither which steps it has, nor which files it changed and what is there now."""
+    over_tcp(root)
+    (root / "b.txt").touch()
+    asks = {"name": TEXT, "capability": "io.fs.delete", "inputs": {"path": "b.txt"}}
+    writes = {"name": TEXT, "capability": "io.fs.write_file", "inputs": {"path": TEXT, "content": "x"}}
+    async with (
+        daemon(root, env) as served,
+        httpx2.AsyncClient(base_url=served.doors["http"], timeout=PATIENCE_S) as tcp,
+    ):
+        bearer = {"authorization": f"Bearer {key_for(root, env, 'user:bob', ['undo', 'approve'])}"}
+        runs = {}
+        for name, step in (("writes", writes), ("asks", asks)):
+            document = {"name": "w", "steps": [step]}
+            runs[name] = (await served.http.post("/v1/runs", json={"workflow": document})).json()["run_id"]
+        (root / TEXT).write_text("somebody else's")
+        for name, ask, body, code in (
+            ("writes", "undo", {}, "COMPENSATION_CONFLICT"),
+            ("asks", "approve", {"unseen": True, "step": "other"}, "APPROVAL_NOT_OPEN"),
+            ("asks", "approve", {"digest": "0" * 64}, "APPROVAL_STALE"),
+            ("asks", "approve", {}, "DIGEST_REQUIRED"),
+        ):
+            told = await tcp.post(f"/v1/runs/{runs[name]}/{ask}", json=body, headers=bearer)
+            error = told_of(told)["error"]
+            assert (error["code"], error["details"]) == (code, {})
+            assert error["path"] == ("digest" if code == "DIGEST_REQUIRED" else None)
+            assert TEXT not in told.text

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from assent.errors import AssentError, InputError, RefusedError
+from assent.errors import FAMILIES, AssentError, InputError, RefusedError
 from assent.runtime.service import answers, requests
 from assent.runtime.service.requests import Asker, Request, operation_of
 from assent.spec.scopes import ADMIN, APPROVE, CALL, PLAN, READ, UNDO
@@ -97,13 +97,16 @@ def narrowed(answer: A, *, others: Collection[str]) -> A:
             return answer
 
 
-def narrowed_error(error: AssentError) -> AssentError:
-    """Likewise: that a key is taken, or that several runs begin so, and not which they are."""
+def narrowed_error(error: AssentError, request: Request[Any], *, is_others: bool) -> AssentError:
+    """Likewise: that a key is taken, or that several runs begin so, and not which they are; of others' runs the code alone."""
     match error:
         case RefusedError(code="CONCURRENCY_TAKEN"):
             return RefusedError(error.code, error.message)
         case InputError(code="RUN_AMBIGUOUS"):
             return InputError(error.code, "more than one run begins so", hint="write more of it")
+        # What is about the request itself names a field of it, and what is about how the run stands names nothing.
+        case _ if is_others and (error.details or error.path not in (None, *request.__struct_fields__)):
+            return FAMILIES[error.family](error.code, _UNTOLD)
         case _:
             return error
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from assent.errors import InputError, InternalError, RefusedError
+from assent.errors import AssentError, InputError, InternalError, RefusedError
 from assent.runtime._ledger import has_ledger
 from assent.runtime.service.codec import hidden
 from assent.runtime.service.requests import (
@@ -33,7 +33,7 @@ from assent.runtime.service.requests import (
     operation_of,
 )
 from assent.runtime.settings._places import fault_of_state
-from assent.spec.ids import OF_SCHEDULES, OF_STEPS, OWN_REQUESTS, RunId
+from assent.spec.ids import OF_SCHEDULES, OF_STEPS, OWN_REQUESTS
 
 if TYPE_CHECKING:
     from assent.engine import Admission
@@ -114,10 +114,11 @@ class Service:
         require_scope(request, by)
         try:
             return await self.narrowed(await self._carry_out(request, by, tell, ident), by)
-        except (RefusedError, InputError) as error:
+        except AssentError as error:
             if may_read(by):
                 raise
-            raise narrowed_error(error) from None
+            is_others = await self._is_others(getattr(request, "run", None), by)
+            raise narrowed_error(error, request, is_others=is_others) from None
 
     async def narrowed(self, answer: A, by: Asker) -> A:
         """What is told of an answer to whoever asks: of others' runs no more than they may read."""
@@ -127,13 +128,18 @@ class Service:
         if self._runtime is None or may_read(by):
             return answer
         told = answer.results if isinstance(answer, answers.Resumed) else [answer]
-        others = set[str]()
-        for one in told:
-            if isinstance(one, answers.Run | answers.UndoPlan):
-                created = await self._runtime.running.created(RunId(one.run_id))
-                if created.principal != by.principal:
-                    others.add(one.run_id)
-        return narrowed(answer, others=others)
+        runs = [one.run_id for one in told if isinstance(one, answers.Run | answers.UndoPlan)]
+        return narrowed(answer, others={run for run in runs if await self._is_others(run, by)})
+
+    async def _is_others(self, beginning: object, by: Asker) -> bool:
+        """Whether there is a run that begins so, and somebody else has begun it."""
+        if self._runtime is None or not isinstance(beginning, str):
+            return False
+        try:
+            created = await self._runtime.running.created(await self._runtime.find(beginning))
+        except AssentError:
+            return False
+        return created.principal != by.principal
 
     async def _carry_out(
         self, request: Request[A], by: Asker, tell: OnProgress | None, ident: str | None

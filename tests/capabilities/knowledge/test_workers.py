@@ -125,6 +125,13 @@ async def test_a_grammar_that_crashes_costs_its_file() -> None:
         assert found[1] == prepared(*FILES[1])
 
 
+def test_what_is_too_large_once_it_is_cleaned_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands for a secret may be longer than it."""
+    monkeypatch.setattr("assent.knowledge.chunks.cutting.FILE_BYTES_MAX", 100)
+    found = prepared("a.py", b"pwd = 'hunt-29'\n" * 6)
+    assert found == Prepared(left_out=LeftOut("a.py", "it has more than 100 bytes"))
+
+
 def of_workers() -> list[int]:
     """The processes of workers that are ours."""
     found = []

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from assent.knowledge.chunks import LeftOut, Planned, left_out, plan_file
+from assent.knowledge.chunks import LeftOut, Planned, plan_file
 from assent.knowledge.cleaning import Cleaned, clean
 from assent.spec.values.typed import unpacker
 
@@ -35,15 +35,9 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
 def prepared(path: str, data: bytes, *, key: bytes = b"") -> Prepared:
     """A file cleaned, and its cleaned text cut."""
-    left = left_out(path, data)
-    if left is not None:
-        return Prepared(left_out=left)
     cleaned = clean(path, data, key=key)
     planned = plan_file(path, cleaned.text)
-    assert isinstance(
-        planned, Planned
-    )  # INVARIANT: cleaning makes no text larger than may be, and none of it binary
-    return Prepared(planned, cleaned)
+    return Prepared(left_out=planned) if isinstance(planned, LeftOut) else Prepared(planned, cleaned)
 
 
 def framed(message: Batch | Prepared) -> bytes:

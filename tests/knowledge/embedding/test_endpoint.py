@@ -56,7 +56,6 @@ def test_a_request_says_what_is_asked_of_which_model() -> None:
 def test_a_model_is_known_by_where_it_is_asked() -> None:
     assert embedder(Endpoint()).model == embedder(Endpoint()).model
     assert embedder(Endpoint()).model != embedder(Endpoint(), "v").model
-    assert embedder(Endpoint()).name == "nomic"
 
 
 def answer(*embeddings: Sequence[object], indices: Sequence[int] = (0, 1)) -> bytes:

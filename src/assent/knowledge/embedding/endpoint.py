@@ -40,7 +40,7 @@ class EndpointEmbedder:
     """
 
     def __init__(self, url: str, name: str, size: int, post: Callable[[bytes], bytes]) -> None:
-        self.name = name
+        self._name = name
         self.size = size
         self.model = sha256(msgspec.json.encode([url, name, size])).hexdigest()
         self._post = post
@@ -48,7 +48,7 @@ class EndpointEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A vector for each text. `WorldError` `KNOWLEDGE_ENDPOINT_INVALID` where the answer is none."""
         found = [
-            vectors_in(self._post(request_of(self.name, batch)), count=len(batch), size=self.size)
+            vectors_in(self._post(request_of(self._name, batch)), count=len(batch), size=self.size)
             for batch in _batches(texts)
         ]
         return np.concatenate([np.zeros((0, self.size), np.float32), *found])

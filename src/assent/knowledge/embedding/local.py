@@ -59,7 +59,6 @@ class LocalEmbedder:
     """A model in a folder, in memory."""
 
     def __init__(self, record: ModelRecord, encoder: Encoder) -> None:
-        self.name = record.name
         self.model = record.digest
         self.size = record.size
         self._encoder = encoder

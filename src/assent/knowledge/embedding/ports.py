@@ -17,10 +17,6 @@ class Embedder(Protocol):
     """A model. Same text, same vector, in whatever company it is embedded."""
 
     @property
-    def name(self) -> str:
-        """What people call it."""
-
-    @property
     def model(self) -> str:
         """Its digest, which is another one when its vectors may be other ones."""
 

@@ -187,14 +187,18 @@ def _serve(listening: socket.socket) -> None:
     sys.path[0] = str(Path(__file__).parents[2])  # and not the folder of this file
     from tests.support.disk import without_waiting
 
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy would start threads, and whoever forks has none
     # Loaded here, so that no child has to.
     for name in (
         "assent",
         "assent.cli._main",
+        "assent.cli.knowledge._acts",
         "assent.cli.record._audit",
         "assent.cli.runs._history",
         "assent.cli.runs._interventions",
         "assent.cli.runs._run",
+        "assent.knowledge.asking",
+        "assent.knowledge.store",
         "assent.policy._permissions",
         "assent.runtime.service._informed",
         "assent.runtime.service._owner",
@@ -209,9 +213,8 @@ def _serve(listening: socket.socket) -> None:
         import_module(name)
     from assent.capabilities import builtin_catalog
 
-    for spec, handler in builtin_catalog():
-        if spec.id.startswith(("io.fs.", "sys.")):
-            handler.loaded()
+    for _, handler in builtin_catalog():
+        handler.loaded()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.freeze()
     living: dict[int, tuple[int, socket.socket]] = {}

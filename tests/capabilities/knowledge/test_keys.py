@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from assent import Runtime
+from assent.capabilities.area import Check
 from assent.capabilities.knowledge import _keys, area
 from assent.cli import main
+from assent.errors import Json
 from assent.invocation import CancelToken
 from assent.runtime.doctor import _files
 from assent.runtime.settings.effective import Settings
@@ -40,6 +42,12 @@ def keys_in(tmp_path: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir() if "knowledge" in one.name)
 
 
+def doctors_word(work: Path) -> Check:
+    settings = Settings.resolve(workspace=work, environ={}, cwd=work)
+    (check,) = [one for one in _files.checks(settings) if one.name == "knowledge key"]
+    return check
+
+
 async def found(rt: Runtime) -> int:
     result = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
     assert result.error is None, result.error
@@ -64,7 +72,7 @@ async def test_keys_are_replaced(tmp_path: Path) -> None:
 
 def test_what_is_cancelled_goes_on_the_next_time() -> None:
     steps = [True, True, False]
-    store = SimpleNamespace(rotate=lambda: steps.pop(0))
+    store = SimpleNamespace(rotate=lambda: steps.pop(0), require_keys=lambda: None)
     library = SimpleNamespace(store=store, tenant="ours", pace=lambda: lambda: True)
     app = SimpleNamespace(get=lambda _: library)
     context: Any = SimpleNamespace(app=app, cancel=CancelToken(), progress=lambda *_, **__: None)
@@ -95,10 +103,91 @@ async def test_keys_are_sealed_under_a_passphrase(tmp_path: Path, monkeypatch: p
     async with Runtime.open(workspace=work) as rt:
         result = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
         assert code(result) == "KNOWLEDGE_KEY_WRONG"
+    check = doctors_word(work)
+    assert (check.status, "does not open the master key" in check.seen) == ("fault", True)
     phrase.unlink()
-    settings = Settings.resolve(workspace=work, environ={}, cwd=work)
-    (check,) = [one for one in _files.checks(settings) if one.name == "knowledge key"]
+    check = doctors_word(work)
     assert (check.status, "the file of the passphrase is not there" in check.seen) == ("fault", True)
+    workspace_of(tmp_path)
+    async with Runtime.open(workspace=work) as rt:
+        result = await rt.call("knowledge.search", {"query": "quartz"}, principal=ADA)
+        assert "sealed under a passphrase" in str(result.error)
+    assert "sealed under a passphrase" in doctors_word(work).seen
+
+
+async def test_a_passphrase_is_begun_with_by_a_rotation_and_changed_by_a_recovery(tmp_path: Path) -> None:
+    phrase, kept = tmp_path / "phrase", tmp_path / "keys" / "ledger.key.knowledge"
+    sealed = f'passphrase_file = "{phrase}"'
+    secret, _, recipient = pair_in(tmp_path)
+    async with Runtime.open(workspace=workspace_of(tmp_path)) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+        await rt.call("knowledge.escrow", {"recipients": [recipient]}, principal=ADA)
+    phrase.write_text("a long one")
+    phrase.chmod(0o600)
+    work = workspace_of(tmp_path, sealed)
+    async with Runtime.open(workspace=work) as rt:
+        assert await found(rt) == 1
+        check = doctors_word(work)
+        assert (check.status, check.hint) == (
+            "warning",
+            "have it replaced by one that is sealed: assent knowledge key rotate",
+        )
+        assert (await rt.call("knowledge.rotate_key", principal=ADA)).error is None
+        assert await found(rt) == 1
+    check = doctors_word(work)
+    assert (check.status, "under a passphrase" in check.seen) == ("ok", True)
+    for said, text in ((sealed, "another one"), ("", "")):
+        phrase.write_text(text)
+        async with Runtime.open(workspace=workspace_of(tmp_path, said)) as rt:
+            assert (
+                await rt.call("knowledge.recover", {"key_file": str(secret)}, principal=ADA)
+            ).error is None
+            assert await found(rt) == 1
+            assert (await rt.call("knowledge.index", principal=ADA)).error is None
+        assert doctors_word(work).status == "ok"
+    assert [(kept / one).stat().st_size for one in keys_in(tmp_path)] == [45]
+
+
+async def test_whoever_lost_the_passphrase_can_erase_and_index_again(tmp_path: Path) -> None:
+    phrase = tmp_path / "phrase"
+    phrase.touch(0o600)
+    work = workspace_of(tmp_path, f'passphrase_file = "{phrase}"')
+    for text in ("a long one", "another one"):
+        phrase.write_text(text)
+        async with Runtime.open(workspace=work) as rt:
+            await rt.call("knowledge.erase_tenant", {"tenant": "workspace"}, principal=ADA)
+            assert (await rt.call("knowledge.index", principal=ADA)).error is None
+            assert await found(rt) == 1
+
+
+async def test_nobody_is_asked_about_what_would_be_refused(tmp_path: Path) -> None:
+    """What `work` may do is asked about by the policy that there is without a file."""
+    secret, _, recipient = pair_in(tmp_path)
+    (tmp_path / "open.pem").write_bytes(secret.read_bytes())
+    work = workspace_of(tmp_path)
+    (work / "assent.toml").write_text(
+        (work / "assent.toml").read_text().replace('policy = "policy.yaml"', "")
+    )
+
+    async def refused(verb: str, **said: Json) -> str | None:
+        result = await rt.call(f"knowledge.{verb}", said, principal=ADA)
+        assert result.status is RunState.FAILED, (verb, result.status)
+        return code(result)
+
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+        assert await refused("erase_tenant", tenant="works") == "KNOWLEDGE_TENANT_DIFFERS"
+        for name, why in (
+            ("none.pem", "KNOWLEDGE_RECIPIENT_INVALID"),
+            ("open.pem", "SECRET_FILE_UNSAFE"),
+            (secret.name, "KNOWLEDGE_KEY_WRONG"),
+        ):
+            assert await refused("recover", key_file=str(tmp_path / name)) == why
+    kept = tmp_path / "keys" / "ledger.key.knowledge"
+    kept.rename(tmp_path / "lost")
+    async with Runtime.open(workspace=work) as rt:
+        assert await refused("rotate_key") == "KNOWLEDGE_KEY_MISSING"
+        assert await refused("escrow", recipients=[recipient]) == "KNOWLEDGE_KEY_MISSING"
 
 
 async def test_keys_are_kept_in_the_keychain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +257,7 @@ async def test_encryption_is_switched_by_name_and_by_making_the_store_anew(tmp_p
             status: Any = (await rt.call("knowledge.status", principal=ADA)).outputs
             assert status["encryption"] == outputs[-1]["encryption"]
             rotated = await rt.call("knowledge.rotate_key", principal=ADA)
-            assert (rotated.error is None) is (header is None)
+            assert rotated.status is (RunState.SUCCEEDED if header is None else RunState.FAILED)
         (store,) = (work / ".assent" / "knowledge").glob("*.db")
         assert store.read_bytes().startswith(header or b"") is True
         assert (b"SQLite format 3" in store.read_bytes()) is (header is not None)

@@ -27,23 +27,28 @@ class Erased(SpecModel):
     tenant: str
 
 
-def preview_of_erasure(parameters: Erasure) -> Preview:
-    """Whose keys."""
+def preview_of_erasure(context: LocalContext, parameters: Erasure) -> Preview:
+    """Whose keys. Nobody is asked about a tenant of whom there is nothing here."""
+    _require_tenant(context.app.get(Library), parameters.tenant)
     return Preview("text", f"destroys the keys and all that was indexed of `{parameters.tenant}` for good")
 
 
 def erase_tenant(context: LocalContext, parameters: Erasure) -> Erased:
     """Destroy the keys of all that was indexed, then remove the files."""
     library = context.app.get(Library)
-    if parameters.tenant != library.tenant:
+    _require_tenant(library, parameters.tenant)
+    library.erase()
+    return Erased(tenant=parameters.tenant)
+
+
+def _require_tenant(library: Library, tenant: str) -> None:
+    if tenant != library.tenant:
         raise NoEffectError(
             "KNOWLEDGE_TENANT_DIFFERS",
             f"the tenant of this workspace is `{library.tenant}`",
             path="tenant",
             hint="name it exactly, if that is what you mean",
         )
-    library.erase()
-    return Erased(tenant=parameters.tenant)
 
 
 class Recovery(SpecModel):
@@ -64,8 +69,9 @@ class Escrowed(Recovery):
     tenant: str
 
 
-def preview_of_escrow(parameters: Recovery) -> Preview:
-    """Who they are."""
+def preview_of_escrow(context: LocalContext, parameters: Recovery) -> Preview:
+    """Who they are. Nobody is asked about keys that are not there, or can't be opened."""
+    context.app.get(Library).store.require_keys()
     who = ", ".join(parameters.recipients) or "nobody at all"
     return Preview("text", f"can recover the master key from now on: {who}", changes=True)
 
@@ -109,8 +115,9 @@ class Recovered(SpecModel):
     recipient: str
 
 
-def preview_of_recovery(parameters: PrivateKey) -> Preview:
-    """By which key."""
+def preview_of_recovery(context: LocalContext, parameters: PrivateKey) -> Preview:
+    """By which key. Nobody is asked about one that recovers nothing."""
+    context.app.get(Library).require_recovery(parameters.key_file)
     return Preview(
         "text", f"recovers the master key by the private key in `{parameters.key_file}`", changes=True
     )
@@ -133,14 +140,19 @@ class Rotated(SpecModel):
 
 
 def preview_of_rotation(context: LocalContext) -> Preview:
-    """Whose keys."""
-    tenant = context.app.get(Library).tenant
-    return Preview("text", f"replaces all keys of `{tenant}`; the earlier ones are destroyed", changes=True)
+    """Whose keys. Nobody is asked about keys that are not there, or can't be opened."""
+    library = context.app.get(Library)
+    library.store.require_keys()
+    return Preview(
+        "text", f"replaces all keys of `{library.tenant}`; the earlier ones are destroyed", changes=True
+    )
 
 
 def rotate_key(context: LocalContext) -> Rotated:
     """Have new keys, in steps between which everything can be read and written."""
     library, steps = context.app.get(Library), 0
+    with _without_effect():
+        library.store.require_keys()
     store, is_due = library.store, library.pace()
     while store.rotate():
         steps += 1

@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
@@ -274,7 +274,7 @@ class SqlCipherStore(MemoryStore):
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:  # `Any`: rows
         with self._guard:
             if self._is_spoiled and not self._db.is_within():
-                self._reconnect(self._encrypted())
+                self._reconnect(self.require_keys())
             for _ in range(_TRIES):
                 try:
                     return super()._ask(sql, values)
@@ -356,7 +356,7 @@ class SqlCipherStore(MemoryStore):
 
         Everything can be read and written meanwhile. A process that was killed in it goes on where it was.
         """
-        ring = self._encrypted()
+        ring = self.require_keys()
         with self._writing():
             if not ring.is_rotating:
                 self._set("resealed", "0 0")
@@ -422,7 +422,7 @@ class SqlCipherStore(MemoryStore):
 
         `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `KNOWLEDGE_ENCRYPTION_DIFFERS`. With every one nothing was changed.
         """
-        ring = self._encrypted()
+        ring = self.require_keys()
         with self._writing():
             ring.escrow(recipients)
 
@@ -431,7 +431,8 @@ class SqlCipherStore(MemoryStore):
         """For whom recovery is on."""
         return [] if self._ring is None else self._ring.recipients
 
-    def _encrypted(self) -> KeyRing:
+    def require_keys(self) -> KeyRing:
+        """Its keys. `InputError` `KNOWLEDGE_ENCRYPTION_DIFFERS` where it has none."""
         if self._ring is None:
             raise InputError(
                 "KNOWLEDGE_ENCRYPTION_DIFFERS",
@@ -454,8 +455,11 @@ def erase(folder: Path, tenant: str, *, keys: KeySource | None) -> None:
             place.keys.unlink(missing_ok=True)
 
 
-def recover(folder: Path, tenant: str, *, keys: KeySource, private: bytes) -> str:
-    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`: which one."""
+def recover(folder: Path, tenant: str, *, keys: KeySource, private: bytes, keeps: bool = True) -> str:
+    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`: which one.
+
+    Not `keeps`: only tell whether it could be done.
+    """
     place = _Place.of(folder, tenant)
-    with place.alone():
-        return KeyRing.recover(place.keys, place.tenant, keys, private)
+    with place.alone() if keeps else nullcontext():
+        return KeyRing.recover(place.keys, place.tenant, keys, private, keeps=keeps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from assent.runtime.runs._loading import load_policy
 from assent.runtime.settings._places import fault_of_state
 from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.knowledge import key_place, keys_of
+from assent.runtime.wiring.knowledge_keys import FileKeys
 from assent.spec.words.sizes import count_text
 
 
@@ -107,15 +109,24 @@ def _knowledge_key(settings: Settings) -> Check:
     name, place = "knowledge key", key_place(settings)
     if settings.areas["knowledge"]["encryption"] == "off":
         return Check(name, "warning", OPEN, 'set `encryption = "on"` under `[knowledge]` of assent.toml')
-    keys_of(settings)  # a passphrase that is not there is a fault
-    if settings.areas["knowledge"]["key"] == "keychain":
+    keys = keys_of(settings)  # a passphrase that is not there is a fault
+    if not isinstance(keys, FileKeys):
         return Check(name, "ok", place)
     place = f"{place}, in `{settings.knowledge_keys}`"
-    if not any(settings.knowledge_keys.glob("knowledge-*.key")):
+    kept = [one.stem for one in settings.knowledge_keys.glob("knowledge-*.key")]
+    if not kept:
         if any((settings.state / STORE).glob("*.db")):
-            hint = "put it back, from a copy or by `assent knowledge key recover`; else `assent knowledge erase TENANT`"
+            erase = f"assent knowledge erase {shlex.quote(str(settings.areas['knowledge']['tenant']))}"
+            hint = f"put it back, from a copy or by `assent knowledge key recover`; else `{erase}`"
             return Check(name, "fault", f"gone, and nothing else opens the store: it was {place}", hint)
         return Check(name, "ok", f"not there yet: the first `knowledge index` makes {place}")
+    for one in kept:
+        keys.load(one)  # one that the passphrase does not open is a fault
+    if settings.areas["knowledge"]["passphrase_file"] and any(map(keys.is_plain, kept)):
+        hint = "have it replaced by one that is sealed: assent knowledge key rotate"
+        return Check(
+            name, "warning", f"not sealed by the passphrase yet, in `{settings.knowledge_keys}`", hint
+        )
     return Check(name, "ok", f"{place}: keep a copy of it elsewhere")
 
 

@@ -137,7 +137,7 @@ def _erase(settings: Settings) -> None:
     erase(settings.state / STORE, str(settings.areas["knowledge"]["tenant"]), keys=keys_of(settings))
 
 
-def _recover(settings: Settings, key_file: str) -> str:
+def _recover(settings: Settings, key_file: str, *, keeps: bool) -> str:
     from assent.capabilities.knowledge.area import STORE
     from assent.knowledge.store import recover
     from assent.runtime.wiring._secret_files import read_secret_file
@@ -148,13 +148,19 @@ def _recover(settings: Settings, key_file: str) -> str:
         str(settings.areas["knowledge"]["tenant"]),
         keys=keys_of(settings),
         private=private_key(read_secret_file(Path(key_file)), key_file),
+        keeps=keeps,
     )
 
 
 def _key(settings: Settings) -> bytes:
-    """What digests of secrets are made with; it is made when it is first needed."""
+    """What digests of secrets are made with; made when it is first needed, and where another passphrase seals the last one."""
     keys, entropy = keys_of(settings), system.SystemEntropy()
-    found = keys.load(_DIGESTS)
+    try:
+        found = keys.load(_DIGESTS)
+    except InputError as error:
+        if error.code != "KNOWLEDGE_KEY_WRONG":
+            raise
+        found = None  # Nothing is kept of what it made: that must not keep anybody from indexing.
     if found is None:
         found = entropy.salt() + entropy.salt()
         keys.keep(_DIGESTS, found)

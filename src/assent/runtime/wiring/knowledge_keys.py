@@ -16,6 +16,7 @@ KEYCHAIN_SERVICE: Final = "assent-knowledge"
 _KEY_BYTES: Final = 32
 _SALT_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
+_SEALED_BYTES: Final = _SALT_BYTES + _NONCE_BYTES + _KEY_BYTES + 16
 _SCRYPT_COST: Final = 1 << 17
 """With blocks of 1 KiB: 128 MiB and half a second for each guess (RFC 7914)."""
 
@@ -25,7 +26,7 @@ class KeychainKeys:
 
     def load(self, name: str) -> bytes | None:
         found: str | None = asked(name, lambda: keychain(name).get_password(KEYCHAIN_SERVICE, name))
-        return None if found is None else _decoded(found, name)
+        return None if found is None else _decoded(found, name, _KEY_BYTES)
 
     def keep(self, name: str, key: bytes) -> None:
         text = base64.b64encode(key).decode()
@@ -56,7 +57,19 @@ class FileKeys:
         return self._folder / f"{name}.key"
 
     def _opened(self, text: str, name: str) -> bytes:
-        return _decoded(text, name)
+        key = _decoded(text, name, _KEY_BYTES, _SEALED_BYTES)
+        if len(key) != _KEY_BYTES:
+            raise InputError(
+                "KNOWLEDGE_KEY_WRONG",
+                "the master key is sealed under a passphrase, and assent.toml names none",
+                path=str(self._path(name)),
+                hint="name the file of the passphrase: `passphrase_file` under `[knowledge]`",
+            )
+        return key
+
+    def is_plain(self, name: str) -> bool:
+        """Whether the file of a key, of which `load` made one, opens it without anything else."""
+        return len(base64.b64decode(read_secret_file(self._path(name)) or "")) == _KEY_BYTES
 
     def _closed(self, key: bytes, _name: str) -> bytes:
         return key
@@ -75,7 +88,9 @@ class PassphraseKeys(FileKeys):
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        data = _decoded(text, name, _SALT_BYTES + _NONCE_BYTES + _KEY_BYTES + 16)
+        data = _decoded(text, name, _KEY_BYTES, _SEALED_BYTES)
+        if len(data) == _KEY_BYTES:
+            return data  # It is from before there was a passphrase; the next one that is kept is sealed.
         salt, nonce, sealed = (
             data[:_SALT_BYTES],
             data[_SALT_BYTES:][:_NONCE_BYTES],
@@ -129,12 +144,12 @@ def private_key(text: str | None, path: str) -> bytes:
     return key.private_bytes_raw()
 
 
-def _decoded(text: str, name: str, size: int = _KEY_BYTES) -> bytes:
+def _decoded(text: str, name: str, *sizes: int) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if len(key) != size:
+    if len(key) not in sizes:
         # The message never quotes the text: it may be most of a key.
         raise InputError(
             "KNOWLEDGE_KEY_WRONG",

@@ -932,10 +932,10 @@ def test_proofs_and_exports_are_handed_on(terminal: Terminal, runtime: ScriptedR
     assert terminal("audit", "export", "x", "--json").object["entries"] == 3
     terminal.write("k", "the key\n")
     terminal.write("kept", "a checkpoint")
-    for words in (("--key", "k"), ("--key", "literal"), ("--checkpoint", "kept")):
+    for words in (("--key", "k"), ("--key", "lit+er+al"), ("--checkpoint", "kept")):
         assert terminal("audit", "verify", *words).code == 0
     asked = [(one["checkpoint"], one["key"]) for one in runtime.requests[-3:]]
-    assert asked == [(None, "the key"), (None, "literal"), ("a checkpoint", None)]
+    assert asked == [(None, "the key"), (None, "lit+er+al"), ("a checkpoint", None)]
 
 
 def test_the_difference_of_a_version_to_itself_is_none(terminal: Terminal) -> None:

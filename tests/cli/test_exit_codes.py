@@ -300,13 +300,13 @@ def test_verification_that_fails_gives_six(terminal: Terminal, runtime: Scripted
     assert "entry 2" in plain.out
     assert terminal("audit", "verify", "--export", "x").code == 6
     terminal.write("p", "bad")
-    assert terminal("audit", "verify-proof", "p", "--key", "k", "--json").code == 6
+    assert terminal("audit", "verify-proof", "p", "--key", "k+0+0", "--json").code == 6
 
 
 def test_verification_that_succeeds_gives_zero(terminal: Terminal) -> None:
     terminal.write("p", "good")
     assert terminal("audit", "verify", "--json").code == 0
-    assert terminal("audit", "verify-proof", "p", "--key", "k").code == 0
+    assert terminal("audit", "verify-proof", "p", "--key", "k+0+0").code == 0
 
 
 def leaves(group: Group, *path: str) -> list[tuple[str, ...]]:

@@ -278,7 +278,9 @@ def test_what_is_exported_is_checked_by_whoever_has_the_key(say: Say, folder: Pa
     ):
         file.write_text(changed)
         code, _, err = say(*check)
-        assert (code, told in err) == (6, True), err
+        assert (code, told in err, "help: " in err) == (6, True, True), err
+    code, _, err = say("verify", "--export", str(file), "--key", "exported/none.vkey")
+    assert (code, "names no file that is there" in err, "none.vkey" in err) == (2, True, False)
 
 
 def test_an_export_that_fails_leaves_no_file(say: Say, folder: Path, tmp_path: Path) -> None:
@@ -317,9 +319,9 @@ def test_an_export_of_two_manifests_is_refused(
     [
         (("verify", "--key", "k"), "`--key` is for an export"),
         (("verify", "--export", "x.jsonl"), "`--key` must be given"),
-        (("verify", "--export", "x.jsonl", "--key", "k"), "FILE_MISSING"),
-        (("verify", "--export", "src", "--key", "k"), "FILE_UNREADABLE"),
-        (("verify", "--export", "pipe", "--key", "k"), "not a plain file"),
+        (("verify", "--export", "x.jsonl", "--key", "k+0+0"), "FILE_MISSING"),
+        (("verify", "--export", "src", "--key", "k+0+0"), "FILE_UNREADABLE"),
+        (("verify", "--export", "pipe", "--key", "k+0+0"), "not a plain file"),
     ],
     ids=str,
 )
@@ -343,13 +345,14 @@ def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:
     assert say("model", "list")[1].startswith(f"tiny  {listed['digest']}\n  32 components\n  ")
     assert added.splitlines()[1] == f"  tiny  {listed['digest']}", added
     assert of(say, "search", "quartz")[0]["why"]["meaning_rank"] is not None
-    assert say("model", "remove")[0] == 0
+    assert "\n  to have one: assent knowledge model add" in say("model", "remove")[1]
     assert of(say, "model", "list") == []
 
 
 def test_what_fails_is_told_as_a_run(say: Say) -> None:
     code, _, err = say("show", "src/parser.py::7", "-r", "code")
     assert (code, "KNOWLEDGE_CHUNK_UNKNOWN" in err or "KNOWLEDGE_CHUNK_UNKNOWN" in _) == (1, True)
+    assert "name it as a search does: `PATH::N`" in "".join(say("show", "src/parser.py", "-r", "code")[1:])
 
 
 def test_forgetting_asks(say: Say, folder: Path) -> None:
@@ -375,4 +378,7 @@ def test_forgetting_asks(say: Say, folder: Path) -> None:
     policy.write_text(policy.read_text().replace("rules:", f"rules:\n{allow}", 1))
     told = say("forget", "src/parser.py")[1].splitlines()
     assert told[1] == "  code: 1 file removed for good"
+    assert (
+        say("compact", "-r", "code")[1].splitlines()[1] == "  code: what was replaced before removed for good"
+    )
     assert (told[2][:7], told[2][-14:]) == ("  root ", ", generation 3")

@@ -12,6 +12,7 @@ from pydantic import Field
 from assent.capabilities.knowledge._labels import with_archives
 from assent.capabilities.knowledge._library import PLACE_CHARACTERS_MAX, WHOLE, Indexed, Library
 from assent.capabilities.knowledge._models import rewriters
+from assent.capabilities.knowledge.area import removed_words
 from assent.errors import InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.sources import QUEUE_MAX, ROOT, Skipped, is_within, parents
@@ -224,10 +225,13 @@ class ForgetEffect:
                 )
         covered = _below(held, frozenset(parameters.paths))
         files = sum(not one.because for one in covered)
-        what = count_text(files, "file") if files else "what was replaced before"
         # An approval is of these very files, as they were then.
         base = sha256(b"".join(one.leaf for one in covered)).hexdigest()
-        return Preview("text", f"removes {what} of the repository `{parameters.repository}` for good", base)
+        return Preview(
+            "text",
+            f"removes {removed_words(files)} of the repository `{parameters.repository}` for good",
+            base,
+        )
 
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""

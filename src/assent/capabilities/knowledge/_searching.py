@@ -219,6 +219,8 @@ def place_in_view(context: LocalContext, parameters: ChunkName) -> tuple[View, t
             "KNOWLEDGE_CHUNK_UNKNOWN",
             f"you can see no chunk of that name in the repository `{repository}`",
             path="chunk",
-            hint="search again: chunks are counted anew whenever something is indexed",
+            hint="search again: chunks are counted anew whenever something is indexed"
+            if "::" in parameters.chunk
+            else "name it as a search does: `PATH::N`",
         )
     return view, place, repository

@@ -303,14 +303,23 @@ def model_words(found: Json) -> str:
     )
 
 
+def removed_words(files: int) -> str:
+    """What is forgotten: so many files, or only what was there before."""
+    return count_text(files, "file") if files else "what was replaced before"
+
+
 WORDS: Final[Words] = {
     frozenset({"tenant", "is_done"}): _rotated,
     frozenset({"repository", "generation", "root", "files", "chunks", "changed"}): _indexed,
     frozenset({"repository", "generation", "root", "forgotten"}): lambda found: (
-        f"{text(found, 'repository')}: {count_text(number(found, 'forgotten') or 0, 'file')} removed for good"
+        f"{text(found, 'repository')}: {removed_words(number(found, 'forgotten') or 0)} removed for good"
         f"\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
     ),
-    frozenset({"model", "generation"}): lambda found: model_words(found["model"]),
+    frozenset({"model", "generation"}): lambda found: (
+        model_words(found["model"])
+        if found["model"]
+        else f"{WORDS_ALONE}\nto have one: assent knowledge model add FOLDER"
+    ),
 }
 
 

@@ -40,7 +40,17 @@ def key_text(door: Door, key: str | None) -> str | None:
     if key is None:
         return None
     path = door.cwd / key
-    return read_text(path, what="the key").strip() if path.is_file() else key
+    if path.is_file():
+        return read_text(path, what="the key").strip()
+    if "+" not in key:
+        # It is not quoted: it may be a part of a private one.
+        raise InputError(
+            "KEY_INVALID",
+            "`--key` names no file that is there, and is no public key of the form `name+id+base64`",
+            path="--key",
+            hint="give `ledger.vkey`, which `assent audit export` writes, or the line in it",
+        )
+    return key
 
 
 def required_key(door: Door, key: str | None) -> str:

@@ -98,4 +98,6 @@ def _decode_extra(encoded: str) -> bytes:
 
 
 def _malformed(fault: str) -> InputError:
-    return InputError("PROOF_MALFORMED", f"the proof {fault}")
+    return InputError(
+        "PROOF_MALFORMED", f"the proof {fault}", hint="take an unchanged copy of the file that `prove` wrote"
+    )

@@ -131,4 +131,5 @@ def require(*checks: tuple[bool, str]) -> None:
 def malformed(what: str, error: object) -> InputError:
     """That a document is no proof of something."""
     fault = str(error)[:_FAULT_CHARACTERS_MAX]
-    return InputError("PROOF_MALFORMED", f"the proof is not that of {what}: {fault}")
+    hint = "take the file as `prove` wrote it; `assent knowledge verify --export` checks what `assent knowledge export` wrote"
+    return InputError("PROOF_MALFORMED", f"the proof is not that of {what}: {fault}", hint=hint)

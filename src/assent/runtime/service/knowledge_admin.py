@@ -56,14 +56,20 @@ def _folder(settings: Settings, place: Path) -> str:
     """The folder as assent.toml names it, links resolved: none is followed when it is read."""
     place, root = place.resolve(), settings.workspace.resolve()
     if not place.is_relative_to(root):
-        why = f"is outside of the workspace `{root}`"
+        why, hint = (
+            f"is outside of the workspace `{root}`",
+            "name a folder of the workspace, or have a workspace there",
+        )
     elif not place.is_dir():
-        why = "must be a folder that is there"
+        why, hint = (
+            "must be a folder that is there",
+            "make it, or name another one: what is indexed are folders",
+        )
     elif any(place.is_relative_to(hidden.resolve()) for hidden in settings.hidden_files):
-        why = "is Assent's own: nothing can read what it holds"
+        why, hint = "is Assent's own: nothing can read what it holds", "name another folder"
     else:
         return place.relative_to(root).as_posix()
-    raise InputError("INVALID_INPUT", f"`{place}` {why}", path="folder")
+    raise InputError("INVALID_INPUT", f"`{place}` {why}", path="folder", hint=hint)
 
 
 def _require_name(table: str, name: str, key: str, hint: str | None = None) -> None:

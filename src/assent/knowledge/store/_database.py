@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final
-from urllib.parse import quote
 
 from sqlcipher3 import dbapi2 as sqlcipher
 
@@ -91,7 +90,7 @@ class Database:
             self._db: Any = sqlcipher.connect(  # `Any`: the library has no types
                 ":memory:"
                 if path is None
-                else f"file:{quote(str(path))}?mode={'ro' if reads_only else 'rwc'}",
+                else f"{path.absolute().as_uri()}?mode={'ro' if reads_only else 'rwc'}",
                 uri=path is not None,
                 timeout=BUSY_S,
                 isolation_level=None,
@@ -112,9 +111,8 @@ class Database:
             self.ask(f"PRAGMA cipher_page_size = {PAGE_BYTES}")
         else:
             self.ask(f"PRAGMA page_size = {PAGE_BYTES}")
-        if (
-            self.ask("PRAGMA auto_vacuum") != [(_INCREMENTAL,)] and not reads_only
-        ):  # to say so again waits for whoever writes
+        # To say so again waits for whoever writes.
+        if not reads_only and self.ask("PRAGMA auto_vacuum") != [(_INCREMENTAL,)]:
             self.ask(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
         if path is not None and not reads_only:
             self.ask("PRAGMA journal_mode = WAL")

@@ -69,6 +69,8 @@ async def index_counts(work: Path, changes: list[dict[str, bytes | None]], asker
                 else:
                     write(work / "work", {path: data})
             done = await called(rt, "index", asker, repository="code", within=within)
+            for one in done["cleaned"]:
+                del one["digest"]  # Each workspace has a key of its own for it.
             told.append(
                 {name: one for name, one in done.items() if name not in ("generation", "root", "key")}
             )

@@ -76,7 +76,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
         return found
 
     rules()  # they are made by patterns that nobody counts, and once: it may be that nobody asked for them yet
-    caches = (looked._together, looked._apart, looked._named)
+    caches = (looked._together, looked._alone, looked._named)
     monkeypatch.setattr(looked, "automaton", automaton)
     monkeypatch.setattr(looked, "_end", ended)
     # All is smaller, so that a text of some KiB shows what one of megabytes would.

@@ -188,8 +188,13 @@ def _together() -> _Lane:
 
 
 @cache
-def _apart() -> dict[str, _Lane]:
-    return {rule.id: _lane([rule]) for rule in rules() if rule.apart}
+def _apart() -> tuple[str, ...]:
+    return tuple(rule.id for rule in rules() if rule.apart)
+
+
+@cache
+def _alone(rule: str) -> _Lane:
+    return _lane([one for one in rules() if one.id == rule])
 
 
 @cache
@@ -252,9 +257,9 @@ class _Looking:
     def spelled(self, seen: Collection[str] | None) -> Iterator[Hit]:
         """What is spelled as only secrets are."""
         yield from self._in_lane(_together())
-        for rule, lane in _apart().items():
+        for rule in _apart():
             if seen is None or rule in seen:
-                yield from self._in_lane(lane)
+                yield from self._in_lane(_alone(rule))
 
     def _in_lane(self, lane: _Lane) -> Iterator[Hit]:
         at, size = 0, len(self._data)

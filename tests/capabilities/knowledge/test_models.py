@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,20 @@ async def test_a_model_is_added_and_has_a_say_in_what_is_found(workspace: Path, 
     async with Runtime.open(workspace=workspace) as rt:
         assert (await called(rt, "search", query="w1"))["hits"] == hits
         assert (await called(rt, "verify")) == told
+
+
+async def test_an_approval_is_of_the_files_that_the_folder_had(workspace: Path, model: Path) -> None:
+    """What is in it is run: where a file was replaced until the approval is given, it is asked for anew."""
+    ask = "rules:\n  - {id: ask, decision: REQUIRE_APPROVAL, reason: r, when: {capability: knowledge.use_model}}\n"
+    (workspace / "policy.yaml").write_text(POLICY.replace("rules:\n", ask))
+    async with Runtime.open(workspace=workspace) as rt:
+        asked = await rt.call("knowledge.use_model", {"folder": str(model)}, principal=ADA)
+        weights = model / "model.safetensors"
+        shutil.copy2(weights, model / "other")
+        (model / "other").rename(weights)
+        for status in ("waiting", "succeeded"):
+            asked = await rt.approve(str(asked.run_id), principal=user("boss"))
+            assert asked.status == status
 
 
 async def test_only_what_changed_gets_a_vector(

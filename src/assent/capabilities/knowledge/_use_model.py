@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -59,9 +60,11 @@ class UseModelEffect:
 
     def preview(self, context: LocalContext, parameters: ModelFolder) -> Preview:
         """Which folder, or where everything is sent."""
+        from assent.knowledge.embedding import stamp_of
+
         what, base = "finds by words alone", None
         if parameters.folder is not None:
-            what = f"uses the model in `{parameters.folder}`"
+            what, base = f"uses the model in `{parameters.folder}`", stamp_of(Path(parameters.folder))
         elif parameters.endpoint is not None:
             endpoint = context.app.get(Library).models.endpoint(parameters.endpoint)
             (url,), base = endpoint.record.files, endpoint.record.digest

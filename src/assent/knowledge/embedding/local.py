@@ -12,6 +12,7 @@ It is converted once to weights of 8 bits, and known by the digests of all these
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -99,6 +100,16 @@ def open_model(folder: Path, record: ModelRecord, cache: Path, *, threads: int =
         if _sha256(converted) != record.converted:
             raise _changed(folder, "it is converted to something else by what is installed now")
     return LocalEmbedder(record, _loaded(folder, converted, threads))
+
+
+def stamp_of(folder: Path) -> str:
+    """What shows that one of a model's files was changed or replaced, without reading them."""
+    found = []
+    for path in sorted({_NEEDED, *_OPTIONAL, *(path for form in _FORMS for path in form)}):
+        with suppress(OSError):
+            status = (folder / path).stat()
+            found.append((path, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))
+    return sha256(msgspec.json.encode(found)).hexdigest()
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -151,7 +151,8 @@ def test_a_repository_in_which_nothing_is_says_where_to_look(say: Say, folder: P
     with (folder / "assent.toml").open("a") as config:
         config.write('[knowledge.repositories.none]\nfolder = "nowhere"\n')
     assert say("plan", "-r", "none")[1] == "none: nothing is there to be indexed, or you may not see it\n"
-    told = "  none: nothing is there to be indexed\n  `assent doctor` tells whether its folder is there\n"
+    look = "`assent doctor` tells whether its folder is there; what you may not see is not counted"
+    told = f"  none: nothing is there to be indexed\n  {look}\n"
     assert told in say("index", "-r", "none")[1]
     assert say("index", "-r", "code")[0] == 0
     (folder / "src").rename(folder / "moved")

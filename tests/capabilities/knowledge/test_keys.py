@@ -176,6 +176,7 @@ async def test_nobody_is_asked_about_what_would_be_refused(tmp_path: Path) -> No
 
     async with Runtime.open(workspace=work) as rt:
         await rt.call("knowledge.index", principal=ADA)
+        assert await refused("use_model", folder=str(tmp_path)) == "KNOWLEDGE_MODEL_INVALID"
         assert await refused("erase_tenant", tenant="works") == "KNOWLEDGE_TENANT_DIFFERS"
         for name, why in (
             ("none.pem", "KNOWLEDGE_RECIPIENT_INVALID"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import struct
 import sys
 from collections.abc import Callable
@@ -180,6 +181,19 @@ def test_a_file_that_changed_is_refused(folder: Path, tmp_path: Path, path: str)
         open_model(folder, record, tmp_path / "cache")
     assert refused.value.code == "KNOWLEDGE_MODEL_CHANGED"
     assert path in refused.value.message
+
+
+def test_a_model_of_which_something_is_gone_is_not_what_it_was(folder: Path, tmp_path: Path) -> None:
+    record = add_model(folder, tmp_path / "cache")
+    (folder / "config.json").unlink()
+    for _ in range(2):
+        with pytest.raises(InputError, match="is not there any more") as refused:
+            open_model(folder, record, tmp_path / "cache")
+        assert (refused.value.code, "model remove" in str(refused.value.hint)) == (
+            "KNOWLEDGE_MODEL_CHANGED",
+            True,
+        )
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_what_is_converted_to_something_else_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ class UseModelEffect:
     """The store has a model from now on, or none; undo has the one of before again."""
 
     def preview(self, context: LocalContext, parameters: ModelFolder) -> Preview:
-        """Which folder, or where everything is sent."""
-        from assent.knowledge.embedding import stamp_of
-
+        """Which folder, or where everything is sent. Nobody is asked about a folder without a model."""
         what, base = "finds by words alone", None
         if parameters.folder is not None:
+            from assent.knowledge.embedding import stamp_of
+
             what, base = f"uses the model in `{parameters.folder}`", stamp_of(Path(parameters.folder))
         elif parameters.endpoint is not None:
             endpoint = context.app.get(Library).models.endpoint(parameters.endpoint)

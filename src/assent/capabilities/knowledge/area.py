@@ -233,7 +233,7 @@ SECTION: Final[Table] = {
 
 
 NOTHING: Final = "nothing is there to be indexed"
-_LOOK: Final = "\n`assent doctor` tells whether its folder is there"
+_LOOK: Final = "\n`assent doctor` tells whether its folder is there; what you may not see is not counted"
 
 
 def _indexed(found: Object) -> str:

@@ -12,7 +12,6 @@ It is converted once to weights of 8 bits, and known by the digests of all these
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -90,6 +89,9 @@ def open_model(folder: Path, record: ModelRecord, cache: Path, *, threads: int =
 
     `InputError` `KNOWLEDGE_MODEL_CHANGED` where a file is another than it was, or is converted to something else.
     """
+    for path in record.files:
+        if not (folder / path).is_file():
+            raise _changed(folder, f"`{path}` is not there any more")
     files = _digests(folder)
     for path in sorted(files.keys() | record.files.keys()):
         if files.get(path) != record.files.get(path):
@@ -103,16 +105,15 @@ def open_model(folder: Path, record: ModelRecord, cache: Path, *, threads: int =
 
 
 def stamp_of(folder: Path) -> str:
-    """What shows that one of a model's files was changed or replaced, without reading them."""
+    """What shows that one of a model's files was changed or replaced, none of them read. Raises as `add_model`."""
     found = []
-    for path in sorted({_NEEDED, *_OPTIONAL, *(path for form in _FORMS for path in form)}):
-        with suppress(OSError):
-            status = (folder / path).stat()
-            found.append((path, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))
+    for path in _files(folder):
+        status = (folder / path).stat()
+        found.append((path, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))
     return sha256(msgspec.json.encode(found)).hexdigest()
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _files(folder: Path) -> list[str]:
     form = next((one for one in _FORMS if all((folder / path).is_file() for path in one)), None)
     if form is None or not (folder / _NEEDED).is_file():
         raise _invalid(
@@ -123,7 +124,11 @@ def _digests(folder: Path) -> dict[str, str]:
         most = TEXT_BYTES_MAX if path.endswith(".json") else WEIGHTS_BYTES_MAX
         if (folder / path).stat().st_size > most:
             raise _invalid(folder, f"has `{path}` of more than {size_text(most)}")
-    return {path: _sha256(folder / path) for path in paths}
+    return paths
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path: _sha256(folder / path) for path in _files(folder)}
 
 
 def _sha256(path: Path) -> str:
@@ -174,7 +179,12 @@ def _sentence(error: Exception) -> str:
 
 
 def _invalid(folder: Path, what: str) -> InputError:
-    return InputError("KNOWLEDGE_MODEL_INVALID", f"the model {what}", path=str(folder))
+    return InputError(
+        "KNOWLEDGE_MODEL_INVALID",
+        f"the model {what}",
+        path=str(folder),
+        hint="name a folder with a whole model of a kind that can be used: docs/knowledge.md#models",
+    )
 
 
 def _changed(folder: Path, what: str) -> InputError:
@@ -182,5 +192,5 @@ def _changed(folder: Path, what: str) -> InputError:
         "KNOWLEDGE_MODEL_CHANGED",
         f"the model is not what it was: {what}",
         path=str(folder),
-        hint="add it again, and index with it again",
+        hint="have it back, or add it again and index; without a model: assent knowledge model remove",
     )

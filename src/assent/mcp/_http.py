@@ -295,5 +295,5 @@ def _only(context: Context) -> str | None:
 
 def _request_of(key: _Whose) -> str:
     """The id under which a named visit begins, so that the same name leads to the same session after a restart."""
-    named = (key.by.principal, key.by.identified_by or "", key.session)
+    named = (key.by.principal, key.by.identified_by or "", key.session, *sorted(key.by.roles))
     return OF_NAMED + sha256("\0".join(named).encode()).hexdigest()[:32]

@@ -71,6 +71,29 @@ async def test_who_has_a_scope_acts_as_what_vouches_for_it_says(tmp_path: Path) 
     assert (created.principal, created.asserted, created.identified_by) == ("service:ci", False, "api_key:k1")
 
 
+async def test_a_session_is_gone_on_with_by_who_still_has_the_roles_that_it_began_with(
+    tmp_path: Path,
+) -> None:
+    """Its steps act with them; the next token of the same issuer may have fewer."""
+    async with Place(
+        tmp_path, policy=policy(rule("built", "ALLOW", when={"roles": ["builder"]}))
+    ).open() as rt:
+        service = Service(rt.settings, rt._core)
+
+        def with_roles(*roles: str) -> Asker:
+            scopes = frozenset({"call"})
+            return Asker(principal="user:ann", identified_by="jwt:a", roles=frozenset(roles), scopes=scopes)
+
+        session = await service.perform(requests.OpenSession(), with_roles("builder"))
+        step = requests.AddStep(
+            run=session.run_id, capability="box.put", parameters={"key": "a", "value": "1"}
+        )
+        with pytest.raises(RefusedError, match="IDENTITY_REFUSED"):
+            await service.perform(step, with_roles("painter"))
+        added = await service.perform(step, with_roles("builder", "painter"))
+        assert [one.status for one in added.steps] == ["succeeded"]
+
+
 @pytest.mark.parametrize("prefer", ["wait=600", "respond-async"])
 @pytest.mark.parametrize(
     "asked",

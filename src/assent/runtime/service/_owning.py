@@ -357,14 +357,17 @@ async def _close(runtime: Core, request: requests.CloseSession, actor: Actor) ->
 
 
 async def _own_session(runtime: Core, beginning: str, actor: Actor) -> RunId:
-    """The session, which acts as who began it: whoever came in by a key, a token or a certificate began it by the same.
+    """The session, which acts as who began it: whoever came in by a key, a token or a certificate began it by the same, and
+    still has its roles.
 
     `IDENTITY_REFUSED`. Accounts are not held to that: who reaches the owner's socket may say to be anybody there.
     """
     run = await runtime.find(beginning)
     if actor.identified_by not in (BY_PROCESS, BY_PEER, BY_ASSERTION):
         created = await runtime.running.created(run)
-        if (created.principal, created.identified_by) != (str(actor.principal), actor.identified_by):
+        # Another token of the same issuer may have fewer roles than the one that began it.
+        is_own = (created.principal, created.identified_by) == (str(actor.principal), actor.identified_by)
+        if not is_own or not actor.principal.roles.issuperset(created.roles or ()):
             raise RefusedError(
                 "IDENTITY_REFUSED",
                 "this session was begun by somebody else, as whom its steps would act",

@@ -360,3 +360,12 @@ async def test_patience_is_a_number_of_milliseconds(meet: Meet) -> None:
             meta: Any = {"assent/patience_ms": said}
             result = await met.client.call_tool("io_fs_list_dir", {"path": "."}, meta=meta)
             assert result.structured_content["error"]["code"] == "INVALID_INPUT"
+
+
+async def test_a_model_reads_each_fault_of_its_inputs(meet: Meet) -> None:
+    """Many clients hand it the text alone."""
+    async with meet() as met:
+        result = await met.client.call_tool("io_fs_write_file", {"pth": "a.txt", "content": 5})
+        (said,) = [one.text for one in result.content if one.type == "text"]
+        for fault in ("`path` is missing", "`content` must be text", "`pth` is not a parameter; "):
+            assert f"\n{fault}" in said, said

@@ -15,6 +15,8 @@ from assent.runtime.service import answers
 from assent.spec.ids import MARKS, WHOLE
 
 WAITS: Final = "awaiting_approval"
+FAULTS_MAX: Final = 20
+"""So many faults of the inputs a model is told; all of them are in the data."""
 
 
 def of_step(
@@ -106,6 +108,11 @@ def refused(
     lines = [f"{told['status']}"] if "status" in told else []
     if isinstance(fault, dict):
         lines = [f"{fault.get('message')}   [{fault.get('code')}]"]
+        details = fault.get("details")
+        faults = details.get("faults") if isinstance(details, dict) else None
+        for one in faults[:FAULTS_MAX] if isinstance(faults, list) and len(faults) > 1 else ():
+            if isinstance(one, dict):
+                lines.append("; ".join(f"{one[name]}" for name in ("message", "hint") if one.get(name)))
         if told.get("rule"):
             lines.append(f"rule: {told['rule']}")
         if fault.get("hint"):

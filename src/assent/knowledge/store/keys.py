@@ -326,10 +326,8 @@ class KeyRing:
             ) from None
 
     @classmethod
-    def recover(cls, path: Path, tenant: bytes, source: KeySource, private: bytes, *, keeps: bool) -> str:
+    def recover(cls, path: Path, tenant: bytes, source: KeySource, private: bytes) -> str:
         """Keep the master in a source again, by an X25519 private key (32 bytes) that it was sealed for; the public one of that.
-
-        Not `keeps`: only open it.
 
         `InputError` `KNOWLEDGE_KEY_WRONG`: it was sealed for no such key; `KNOWLEDGE_KEY_MISSING`: there is no file of keys.
         """
@@ -352,10 +350,9 @@ class KeyRing:
                 path=str(path),
                 hint="recovery is off unless it was switched on for a recipient before the key was lost",
             ) from None
-        if keeps:
-            ring.master, ring.mark = kept.master, kept.mark
-            ring._keep_master(master)
-            ring.reload()
+        ring.master, ring.mark = kept.master, kept.mark
+        ring._keep_master(master)
+        ring.reload()
         return recipient
 
 

@@ -115,9 +115,8 @@ class Recovered(SpecModel):
     recipient: str
 
 
-def preview_of_recovery(context: LocalContext, parameters: PrivateKey) -> Preview:
-    """By which key. Nobody is asked about one that recovers nothing."""
-    context.app.get(Library).require_recovery(parameters.key_file)
+def preview_of_recovery(parameters: PrivateKey) -> Preview:
+    """By which key. Nothing is told of a file of this machine before somebody has agreed."""
     return Preview(
         "text", f"recovers the master key by the private key in `{parameters.key_file}`", changes=True
     )

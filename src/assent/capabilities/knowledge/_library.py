@@ -117,7 +117,7 @@ class Library:
         erased: Callable[[], None],
         key: Callable[[], bytes],
         *,
-        recovered: Callable[..., str],
+        recovered: Callable[[str], str],
         models: Path,
         key_place: str,
         sandbox: Callable[[], Sandbox],
@@ -125,9 +125,9 @@ class Library:
     ) -> None:
         """`erased` removes the tenant for good; `key` is what digests of secrets are made with.
 
-        `recovered` has its master key again, by the key in a file, and gives the recipient; not `keeps`: tells if it could.
-        `models` is where converted models are; `key_place` is where the master key is, in words; `sandbox` makes one that
-        holds the workers; `now_ms` is a clock that never steps back.
+        `recovered` has its master key again, by the key in a file, and gives the recipient. `models` is where converted
+        models are; `key_place` is where the master key is, in words; `sandbox` makes one that holds the workers;
+        `now_ms` is a clock that never steps back.
         """
         self.tenant: Final = str(said["tenant"])
         self._ignored: Final = listed(said, "ignore")
@@ -201,11 +201,7 @@ class Library:
         """Have the master key again; whose key did it."""
         with self._guard:
             self.close()
-            return self._recovered(key_file, keeps=True)
-
-    def require_recovery(self, key_file: str) -> None:
-        """Refuse a key that can't recover the master key. `InputError`."""
-        self._recovered(key_file, keeps=False)
+            return self._recovered(key_file)
 
     def folder_of(self, repository: str) -> str:
         """Where a repository stands. `NoEffectError` `KNOWLEDGE_REPOSITORY_UNKNOWN`."""

@@ -59,7 +59,7 @@ class UseModelEffect:
     """The store has a model from now on, or none; undo has the one of before again."""
 
     def preview(self, context: LocalContext, parameters: ModelFolder) -> Preview:
-        """Which folder, or where everything is sent. Nobody is asked about a folder without a model."""
+        """Which folder, or where everything is sent. Nothing is told of a folder of this machine before somebody has agreed."""
         what, base = "finds by words alone", None
         if parameters.folder is not None:
             from assent.knowledge.embedding import stamp_of

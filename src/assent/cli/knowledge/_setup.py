@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,10 @@ def add(door: Door, folder: Path | None, *, endpoint: str | None, wait: str | No
     """
     if (folder is None) == (endpoint is None):
         raise click.UsageError("name the folder of a model, or an endpoint with --endpoint")
+    if folder is not None and os.access(folder, os.R_OK | os.X_OK):
+        from assent.knowledge.embedding import require_model
+
+        require_model(folder)  # nobody is asked about a folder without one
     parameters: dict[str, Any] = (
         {"endpoint": endpoint} if folder is None else {"folder": str(folder.resolve())}
     )
@@ -126,7 +131,14 @@ def _public_key(path: Path) -> str:
 @wait_option
 def recover(door: Door, file: Path, *, wait: str | None) -> int:
     """Have the master key again where it was lost, by the private key in FILE (PEM, mode 0600) of a recipient of `key escrow`."""
-    return call(door, "knowledge.recover", {"key_file": str(file.resolve())}, wait_ms=read_wait(wait))
+    file = file.resolve()
+    if file.stat().st_uid == os.geteuid():
+        from assent.runtime.wiring.knowledge_keys import private_key
+
+        private_key(
+            file
+        )  # nobody is asked about a file without one; of another's the daemon judges that may read it
+    return call(door, "knowledge.recover", {"key_file": str(file)}, wait_ms=read_wait(wait))
 
 
 for _command in (rotate, escrow, recover):

@@ -12,6 +12,7 @@ It is converted once to weights of 8 bits, and known by the digests of all these
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -105,15 +106,17 @@ def open_model(folder: Path, record: ModelRecord, cache: Path, *, threads: int =
 
 
 def stamp_of(folder: Path) -> str:
-    """What shows that one of a model's files was changed or replaced, none of them read. Raises as `add_model`."""
+    """What shows that one of a model's files was changed or replaced. None is read, and nothing shows of a folder without one."""
     found = []
-    for path in _files(folder):
-        status = (folder / path).stat()
-        found.append((path, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))
+    for path in sorted({_NEEDED, *_OPTIONAL, *(path for form in _FORMS for path in form)}):
+        with suppress(OSError):
+            status = (folder / path).stat()
+            found.append((path, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))
     return sha256(msgspec.json.encode(found)).hexdigest()
 
 
-def _files(folder: Path) -> list[str]:
+def require_model(folder: Path) -> list[str]:
+    """The files of the model in a folder, none of them read. `InputError` `KNOWLEDGE_MODEL_INVALID` where there is none."""
     form = next((one for one in _FORMS if all((folder / path).is_file() for path in one)), None)
     if form is None or not (folder / _NEEDED).is_file():
         raise _invalid(
@@ -128,7 +131,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {path: _sha256(folder / path) for path in _files(folder)}
+    return {path: _sha256(folder / path) for path in require_model(folder)}
 
 
 def _sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
@@ -455,11 +455,8 @@ def erase(folder: Path, tenant: str, *, keys: KeySource | None) -> None:
             place.keys.unlink(missing_ok=True)
 
 
-def recover(folder: Path, tenant: str, *, keys: KeySource, private: bytes, keeps: bool = True) -> str:
-    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`: which one.
-
-    Not `keeps`: only tell whether it could be done.
-    """
+def recover(folder: Path, tenant: str, *, keys: KeySource, private: bytes) -> str:
+    """Have the master key of a tenant in a source again, by the private key (32 bytes) of a recipient of `escrow`: which one."""
     place = _Place.of(folder, tenant)
-    with place.alone() if keeps else nullcontext():
-        return KeyRing.recover(place.keys, place.tenant, keys, private, keeps=keeps)
+    with place.alone():
+        return KeyRing.recover(place.keys, place.tenant, keys, private)

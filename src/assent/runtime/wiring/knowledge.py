@@ -137,18 +137,16 @@ def _erase(settings: Settings) -> None:
     erase(settings.state / STORE, str(settings.areas["knowledge"]["tenant"]), keys=keys_of(settings))
 
 
-def _recover(settings: Settings, key_file: str, *, keeps: bool) -> str:
+def _recover(settings: Settings, key_file: str) -> str:
     from assent.capabilities.knowledge.area import STORE
     from assent.knowledge.store import recover
-    from assent.runtime.wiring._secret_files import read_secret_file
     from assent.runtime.wiring.knowledge_keys import private_key
 
     return recover(
         settings.state / STORE,
         str(settings.areas["knowledge"]["tenant"]),
         keys=keys_of(settings),
-        private=private_key(read_secret_file(Path(key_file)), key_file),
-        keeps=keeps,
+        private=private_key(Path(key_file)),
     )
 
 

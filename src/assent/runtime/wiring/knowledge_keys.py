@@ -122,12 +122,16 @@ class PassphraseKeys(FileKeys):
         return self._known[salt]
 
 
-def private_key(text: str | None, path: str) -> bytes:
-    """The 32 bytes of an X25519 private key in PEM form. `InputError` `KNOWLEDGE_RECIPIENT_INVALID`; it quotes nothing of it."""
+def private_key(path: Path) -> bytes:
+    """The 32 bytes of the X25519 private key in a file of mode 0600 (PEM).
+
+    `InputError` `KNOWLEDGE_RECIPIENT_INVALID`, `SECRET_FILE_UNSAFE`; it quotes nothing of it.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    text = read_secret_file(path)
     try:
         key = None if text is None else load_pem_private_key(text.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -138,7 +142,7 @@ def private_key(text: str | None, path: str) -> bytes:
             "there is no such file"
             if text is None
             else "the file holds no X25519 private key in PEM form without a passphrase",
-            path=path,
+            path=str(path),
             hint="name the file that `openssl genpkey -algorithm X25519` made",
         )
     return key.private_bytes_raw()

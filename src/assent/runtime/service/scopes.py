@@ -105,7 +105,9 @@ def narrowed_error(error: AssentError, request: Request[Any], *, is_others: bool
         case InputError(code="RUN_AMBIGUOUS"):
             return InputError(error.code, "more than one run begins so", hint="write more of it")
         # What is about the request itself names a field of it, and what is about how the run stands names nothing.
-        case _ if is_others and (error.details or error.path not in (None, *request.__struct_fields__)):
+        case _ if is_others and (
+            any(error.details.values()) or error.path not in (None, *request.__struct_fields__)
+        ):
             return FAMILIES[error.family](error.code, _UNTOLD)
         case _:
             return error

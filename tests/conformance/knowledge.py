@@ -16,6 +16,7 @@ from assent.runtime.settings.effective import Settings
 from assent.runtime.wiring.knowledge import library_of
 from tests.conformance.case import Case, Cell, Escape, Stage
 from tests.support.encoder import tiny_model
+from tests.support.knowledge_workers import shared_workers
 
 _CODE: Final[dict[str, Json]] = {"repository": "code"}
 _SETTINGS: Final = '[knowledge.repositories.code]\nfolder = "src"\n'
@@ -42,7 +43,7 @@ def indexed(stage: Stage) -> None:
             result = await runtime.call("knowledge.index", _CODE)
             assert result.status == "succeeded", result.error
 
-    with ThreadPoolExecutor(1) as pool:  # the test has a loop of its own
+    with shared_workers(), ThreadPoolExecutor(1) as pool:  # the test has a loop of its own
         pool.submit(lambda: asyncio.run(called())).result()
     file.write_text(said)
 

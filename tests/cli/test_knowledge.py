@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias
@@ -19,13 +19,14 @@ from assent.cli.knowledge import _acts
 from assent.runtime.service import process, requests
 from assent.runtime.settings.effective import Settings
 from tests.support.encoder import tiny_model
+from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
 from tests.support.patience import PATIENCE_S
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
     def say(*words: str) -> tuple[int, str, str]:
         code = main(["knowledge", *words])
         told = capsys.readouterr()
@@ -39,7 +40,8 @@ def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Say:
     (folder / "src" / "link").symlink_to("..")
     with (folder / "assent.toml").open("a") as file:
         file.write('\n[knowledge.repositories.code]\nfolder = "src"\n')
-    return say
+    with shared_workers():
+        yield say
 
 
 def of(say: Say, *words: str) -> Any:  # `Any`: JSON

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
 from assent.cli import main
+from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -29,7 +30,7 @@ roles = ["hr"]
 
 
 @pytest.fixture
-def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
     def say(*words: str) -> tuple[int, str, str]:
         code = main(["knowledge", *words])
         told = capsys.readouterr()
@@ -38,7 +39,8 @@ def say(folder: Path, capsys: pytest.CaptureFixture[str]) -> Say:
     for name in ("src/inner", "docs", "my docs"):
         (folder / name).mkdir(parents=True)
     (folder / "src" / "parser.py").write_text("def parse_quartz(text):\n    return text.split()\n")
-    return say
+    with shared_workers():
+        yield say
 
 
 def said(folder: Path) -> dict[str, Any]:  # `Any`: what TOML holds

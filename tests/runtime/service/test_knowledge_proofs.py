@@ -20,6 +20,7 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service._knowledge import proven
 from tests.support.bodies import Bench, Place, erased, policy, put, rule, workflow
 from tests.support.crashing import noted
+from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
 from tests.support.proofs import REFUSED, changed_from, entry_of, key_of, respelled
 
 TEXT: Final = "def parse_quartz(text):\n    return text.split()\n\n\ndef other():\n    return 1\n"
@@ -41,7 +42,8 @@ def place(tmp_path: Path) -> Place:
 
 
 async def indexed(runtime: Bench) -> str:
-    result = await runtime.call("knowledge.index", {})
+    with shared_workers():
+        result = await runtime.call("knowledge.index", {})
     assert result.status == "succeeded", result
     return result.run_id
 

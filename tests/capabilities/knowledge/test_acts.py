@@ -501,6 +501,9 @@ async def test_what_was_removed_is_on_record_by_a_digest_that_confirms_no_guess(
         assert (one["rule"], one["count"]) == ("assigned-password", 1)
         guess = clean("a.env", file.encode()).removed[0].digest
         assert one["digest"] != sha256(guess.encode()).hexdigest()
+        (work / "src" / "guess.env").write_text(file)  # by who may have it indexed, and has no key
+        (other,) = (await called(rt, "index", repository="code"))["cleaned"]
+        assert other["digest"] != one["digest"]
 
 
 async def test_what_a_run_kept_is_counted_for_who_may_see_it(

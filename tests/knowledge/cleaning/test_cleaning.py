@@ -17,9 +17,10 @@ def test_lines_stay_and_what_is_removed_is_told_without_its_text() -> None:
     found = clean("a.md", b"one\r\nsee " + SECRET + b" and " + SECRET + b".\r\nlast", key=b"of a workspace")
     assert found.text == b"one\r\nsee [removed: github-token] and [removed: github-token].\r\nlast"
     (removed,) = found.removed
-    digest = hmac(b"of a workspace", (b"40:" + SECRET) * 2, "sha256").hexdigest()
+    digest = hmac(b"of a workspace", b"4:a.md" + (b"40:" + SECRET) * 2, "sha256").hexdigest()
     assert (removed.rule, removed.count, removed.digest) == ("github-token", 2, digest)
-    assert clean("a.md", SECRET).removed[0].digest != clean("a.md", SECRET, key=b"another").removed[0].digest
+    for path, key in (("a.md", b"another"), ("b.md", b"")):
+        assert clean("a.md", SECRET).removed[0].digest != clean(path, SECRET, key=key).removed[0].digest
 
 
 def test_a_secret_of_many_lines_leaves_their_ends() -> None:

@@ -81,7 +81,11 @@ def clean(path: str, data: bytes, *, key: bytes = b"") -> Cleaned:
         pieces += [text[at : hit.begin], b"[removed: %b]" % hit.rule.encode(), ends]
         at = hit.end
     cleaned = b"".join([*pieces, text[at:]]) if pieces else text
-    removed = tuple(Removed(rule, len(gone[rule]), _digest(gone[rule], key)) for rule in sorted(gone))
+    # Of its path, too: whoever may have another file indexed could else try out guesses there.
+    place = path.encode(errors="surrogateescape")
+    removed = tuple(
+        Removed(rule, len(gone[rule]), _digest([place, *gone[rule]], key)) for rule in sorted(gone)
+    )
     # Where a secret was, what stood on both sides of it may now read as one.
     marks = marks_of(cleaned, hidden_in) if pieces or hidden_in or MARKS in looked else ()
     return Cleaned(cleaned, removed, SCRIPT if text.startswith(b"#!") else "", marks)

@@ -25,6 +25,7 @@ from assent.knowledge.cleaning import clean
 from assent.knowledge.manifest import Proof, checked_bundle, verify
 from assent.knowledge.sources import Reason, Skipped, Stamp
 from assent.knowledge.store import Held, SqlCipherStore
+from assent.knowledge.store._database import Database
 from assent.sandbox import Holds, Sandbox
 from assent.spec.principal import Principal
 from tests.support.bodies import code, user
@@ -227,6 +228,31 @@ async def test_what_is_forgotten_is_gone_until_it_is_indexed_again(workspace: Pa
         await rt.undo(forgotten.run_id)
         assert (await called(rt, "verify"))["repositories"][0]["root"] == first["root"]
         assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
+
+
+@pytest.mark.parametrize("fault", ["STORAGE_FAILED", "STORAGE_BUSY"])
+async def test_a_forgetting_that_fails_has_nothing_indexed(workspace: Path, fault: str) -> None:
+    """It forgets nothing where nothing can be written; where the log alone can't be emptied, it is forgotten for all that."""
+    async with opened(workspace) as rt:
+        await called(rt, "index", repository="code")
+        (workspace / "src" / "later.py").write_text("def parse_marble(text): ...\n")
+        store = rt.app.get(Library).store
+        reader = Database(store._place.store, store._db.key)
+        if fault == "STORAGE_FAILED":
+            store._ask("PRAGMA query_only = ON")
+        else:
+            store._ask("PRAGMA busy_timeout = 1")
+            reader.ask("BEGIN")
+            reader.ask("SELECT * FROM files")
+        forget: Any = {"repository": "code", "paths": ["src/parser.py"]}
+        ended = await rt.call("knowledge.forget", forget, principal=ADA)
+        assert code(ended) == fault
+        assert (ended.status == "failed") == (fault == "STORAGE_FAILED")
+        store._ask("PRAGMA query_only = OFF")
+        reader.close()
+        assert await rt.resume() == []
+        hits = (await called(rt, "search", query=f"{MARKER} marble"))["hits"]
+        assert [one["path"] for one in hits] == ["src/parser.py"] * (fault == "STORAGE_FAILED")
 
 
 @pytest.mark.parametrize("how", ["moved", "emptied", "refused"])

@@ -13,7 +13,7 @@ from assent.capabilities.knowledge._labels import with_archives
 from assent.capabilities.knowledge._library import PLACE_CHARACTERS_MAX, WHOLE, Indexed, Library
 from assent.capabilities.knowledge._models import rewriters
 from assent.capabilities.knowledge.area import removed_words
-from assent.errors import InputError, RefusedError
+from assent.errors import AssentError, InputError, RefusedError
 from assent.invocation import LocalContext, NoEffectError, Prepared, Preview, Reconciliation
 from assent.knowledge.sources import QUEUE_MAX, ROOT, Skipped, is_within, parents
 from assent.spec.capability import SpecModel
@@ -241,8 +241,17 @@ class ForgetEffect:
         # What who asks may not see is as if it were not there: neither removed nor counted.
         named = {path for path in parameters.paths if library.may_see(path, roles)}
         there = _below(library.listed(parameters.repository, roles), named)
-        last = library.store.forget(parameters.repository, named | {one.path for one in there}, rewriters())
-        library.look_anew()
+        before = library.store.last(parameters.repository)
+        try:
+            last = library.store.forget(
+                parameters.repository, named | {one.path for one in there}, rewriters()
+            )
+        except AssentError as error:
+            if library.store.last(parameters.repository) != before:
+                raise
+            raise NoEffectError(error.code, error.message, hint=error.hint, details=error.details) from error
+        finally:
+            library.look_anew()
         return Forgotten(
             tenant=library.tenant,
             repository=parameters.repository,
@@ -252,5 +261,7 @@ class ForgetEffect:
         )
 
     def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
-        """Index the repository again: what its source has no more stays forgotten."""
+        """Index the repository again: what its source has no more stays forgotten; so does all, where the call failed."""
+        if context.output is None:
+            return
         context.app.get(Library).index(parameters.repository, context=context)

@@ -355,6 +355,9 @@ def test_a_model_is_added_and_removed(say: Say, tmp_path: Path) -> None:
 def test_what_fails_is_told_as_a_run(say: Say) -> None:
     code, _, err = say("show", "src/parser.py::7", "-r", "code")
     assert (code, "KNOWLEDGE_CHUNK_UNKNOWN" in err or "KNOWLEDGE_CHUNK_UNKNOWN" in _) == (1, True)
+    with Path("assent.toml").open("a") as config:
+        config.write('[knowledge.repositories.other]\nfolder = "people"\n')
+    assert "is named from the workspace, as a search shows it" in say("forget", "parser.py")[2]
     assert "name it as a search does: `PATH::N`" in "".join(say("show", "src/parser.py", "-r", "code")[1:])
 
 

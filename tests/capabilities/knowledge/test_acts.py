@@ -604,6 +604,12 @@ async def test_it_is_told_how_far_it_is(workspace: Path, monkeypatch: pytest.Mon
         (2, 3, "2 of 3 files, 55 bytes, 55 bytes a second, about 1 s left"),
         (3, 3, "3 of 3 files, 95 bytes, 63 bytes a second, about 0 s left"),
     ]
+    (workspace / "src" / "zz.py").write_text("more = 1\n")
+    async with opened(workspace) as rt:
+        library = rt.app.get(Library)
+        monkeypatch.setattr(library, "_now_ms", lambda: next(asked) // 2 * 500)
+        await asyncio.to_thread(library.index, "code", tell=lambda *one: told.append(one))
+    assert told[-1] == (4, 4, "4 files, 104 bytes, 52 bytes a second")  # it knew of three
 
 
 def test_of_the_first_few_files_it_is_not_told_how_long_all_take() -> None:

@@ -466,9 +466,7 @@ class Library:
                 count += 1
                 size += 0 if isinstance(one, Skipped) else len(one.data)
             if count and is_due():
-                tell(
-                    count, max(count, total), _far(count, max(count, total), size, self._now_ms() - begun_ms)
-                )
+                tell(count, max(count, total), _far(count, total, size, self._now_ms() - begun_ms))
 
     def pace(self) -> Callable[[], bool]:
         """What says whether it is time to tell again how far something is."""
@@ -594,8 +592,10 @@ def _leave_out(run: Run, held: Held | None, left: LeftOut) -> bool:
 
 def _far(count: int, total: int, size: int, elapsed_ms: int) -> str:
     """How far it is: `1200 of 4000 files, 18 MiB, 7.2 MiB a second, about 12 s left`."""
-    left_s = -(-elapsed_ms * (total - count) // (count * 1_000))
     rate = size_text(size * 1_000 // elapsed_ms)
+    if count > total:  # There are more than before, and nobody knows how many.
+        return f"{count_text(count, 'file')}, {size_text(size)}, {rate} a second"
+    left_s = -(-elapsed_ms * (total - count) // (count * 1_000))
     # Of the first few nobody can tell how long all of them take.
     left = f", about {left_s} s left" if count * 50 >= total else ""
     return f"{count} of {count_text(total, 'file')}, {size_text(size)}, {rate} a second{left}"

@@ -82,7 +82,8 @@ def _meant(door: Door, said: str | None, *paths: str) -> str:
     raise InputError(
         "USAGE_INVALID",
         "say which repository: `--repository NAME`",
-        hint=f"there are: {', '.join(map(safe_line, configured))}",
+        hint=f"there are: {', '.join(map(safe_line, configured))}"
+        + ("; what is in none is named from the workspace, as a search shows it" if paths else ""),
     )
 
 

@@ -127,6 +127,15 @@ def test_a_first_program_runs_on_its_own_in_a_new_folder(
     assert play([program], tmp_path, home)
 
 
+def test_what_is_typed_first_of_knowledge_does_what_the_page_shows(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    """The rest of the page is about libraries, and tested with them."""
+    every = [one for one in examples(ROOT / "docs" / "knowledge.md") if one.kind in ("console", "python")]
+    assert [one.kind for one in every[:2]] == ["console", "python"]
+    assert play(every[:2], tmp_path, home)
+
+
 def test_an_example_that_lies_is_found(tmp_path: Path, home: dict[str, str]) -> None:
     """The judge of the examples is judged: another output, another exit code and a missing line are all found."""
     assert explain_difference("x", ["done  …", "[exit code 3]"], "done  in 3 s\n", 3) is None

@@ -41,7 +41,7 @@ NOT_ALONE = {"aws-keys-in-table", "kubernetes-secret", "url-password-escaped"}
 def test_whatever_a_pattern_finds_has_one_of_its_keywords_and_opens_its_rule(rule: Rule) -> None:
     """A rule whose keyword is not there, or nothing of `apart`, is not asked, so what it alone finds would be missed."""
 
-    @settings(max_examples=30 if IS_EXPLORING else 5, deadline=None, suppress_health_check=[*HealthCheck])
+    @settings(max_examples=30 if IS_EXPLORING else 3, deadline=None, suppress_health_check=[*HealthCheck])
     @given(st.from_regex(re.compile(rule.pattern), alphabet=st.characters(max_codepoint=255)))
     def has_one(text: str) -> None:
         data = text.encode("latin-1")

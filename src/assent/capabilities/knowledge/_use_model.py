@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
+import msgspec
 from pydantic import Field, model_validator
 
 from assent.capabilities.knowledge._indexing import reconciled, take_back
@@ -95,11 +96,4 @@ class UseModelEffect:
 def model_of(kept: Kept | None) -> Model | None:
     if kept is None:
         return None
-    record = kept.record
-    return Model(
-        name=record.name,
-        digest=record.digest,
-        size=record.size,
-        converted=record.converted,
-        files=record.files,
-    )
+    return Model(digest=kept.record.digest, **msgspec.structs.asdict(kept.record))

@@ -226,17 +226,6 @@ def test_doctor_tells_that_a_key_was_made(tmp_path: Path, capsys: pytest.Capture
     assert f"signs the ledger, in `{tmp_path}" in " ".join(capsys.readouterr().out.split())
 
 
-async def test_where_the_key_is_is_said_by_the_first_index_run(tmp_path: Path) -> None:
-    work = workspace_of(tmp_path)
-    async with Runtime.open(workspace=work) as rt:
-        assert await found(rt) == 0
-        said: list[Any] = [(await rt.call("knowledge.index", principal=ADA)).outputs for _ in range(2)]
-        assert [one["key"] for one in said] == [
-            "a file (mode 0600) beside the key that signs the ledger",
-            "",
-        ]
-
-
 async def test_encryption_is_switched_by_name_and_by_making_the_store_anew(tmp_path: Path) -> None:
     outputs: list[Any] = []
     for said, header in (("", None), ('encryption = "off"', b"SQLite format 3\0"), ("", None)):

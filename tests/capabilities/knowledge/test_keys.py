@@ -148,6 +148,22 @@ async def test_a_passphrase_is_begun_with_by_a_rotation_and_changed_by_a_recover
     assert [(kept / one).stat().st_size for one in keys_in(tmp_path)] == [45]
 
 
+async def test_the_doctor_judges_no_key_of_another_workspace(tmp_path: Path) -> None:
+    """One key may sign several ledgers, and what is beside it is theirs together."""
+    work, folder = workspace_of(tmp_path), tmp_path / "keys" / "ledger.key.knowledge"
+    folder.mkdir(parents=True)
+    others = folder / f"knowledge-{'0' * 32}-{'1' * 16}-1.key"
+    others.touch(0o600)
+    assert "not there yet" in doctors_word(work).seen
+    async with Runtime.open(workspace=work) as rt:
+        await rt.call("knowledge.index", principal=ADA)
+    assert doctors_word(work).status == "ok"
+    for one in folder.glob("knowledge-*"):
+        if one != others:
+            one.unlink()
+    assert doctors_word(work).seen.startswith("gone")
+
+
 async def test_whoever_lost_the_passphrase_can_erase_and_index_again(tmp_path: Path) -> None:
     phrase = tmp_path / "phrase"
     phrase.touch(0o600)

@@ -287,20 +287,21 @@ def _rotated(found: Object) -> str:
     )
 
 
-WORDS_ALONE: Final = "there is no model: what is asked is found by words alone"
+NO_MODEL: Final = "there is no model: what is asked is found by words alone"
 
 
 def model_words(found: Json) -> str:
     """A model in a few lines: its name and digest, and those of its files."""
     if not isinstance(found, dict):
-        return WORDS_ALONE
+        return NO_MODEL
     files = found.get("files")
     digests = sorted(files.items()) if isinstance(files, dict) else ()
-    return (
-        f"{safe_line(text(found, 'name') or '')}  {text(found, 'digest')}"
-        f"\n  {count_text(number(found, 'size') or 0, 'component')}"
-        f"{''.join(f'{chr(10)}  {digest}  {safe_line(path)}' for path, digest in digests)}"
-    )
+    lines = [
+        f"{safe_line(text(found, 'name') or '')}  {text(found, 'digest')}",
+        f"  {count_text(number(found, 'size') or 0, 'component')}",
+        *(f"  {digest}  {safe_line(path)}" for path, digest in digests),
+    ]
+    return "\n".join(lines)
 
 
 def removed_words(files: int) -> str:
@@ -318,7 +319,7 @@ WORDS: Final[Words] = {
     frozenset({"model", "generation"}): lambda found: (
         model_words(found["model"])
         if found["model"]
-        else f"{WORDS_ALONE}\nto have one: assent knowledge model add FOLDER"
+        else f"{NO_MODEL}\nto have one: assent knowledge model add FOLDER"
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from assent.capabilities.knowledge.area import WORDS_ALONE, model_words
+from assent.capabilities.knowledge.area import NO_MODEL, model_words
 from assent.cli._arguments import read_bytes
 from assent.cli._command import Group, command
 from assent.cli._door import Door
@@ -67,7 +67,7 @@ def list_(door: Door) -> int:
         if door.out.is_json:
             door.out.object([] if one is None else [one])
         elif one is None:
-            door.out.note(WORDS_ALONE)
+            door.out.note(NO_MODEL)
         else:
             door.out.answer(model_words(one))
 
@@ -135,9 +135,8 @@ def recover(door: Door, file: Path, *, wait: str | None) -> int:
     if file.stat().st_uid == os.geteuid():
         from assent.runtime.wiring.knowledge_keys import private_key
 
-        private_key(
-            file
-        )  # nobody is asked about a file without one; of another's the daemon judges that may read it
+        # Nobody is asked about a file without one; of another account's the daemon judges, which may read it.
+        private_key(file)
     return call(door, "knowledge.recover", {"key_file": str(file)}, wait_ms=read_wait(wait))
 
 

@@ -113,7 +113,10 @@ def _knowledge_key(settings: Settings) -> Check:
     if not isinstance(keys, FileKeys):
         return Check(name, "ok", place)
     place = f"{place}, in `{settings.knowledge_keys}`"
-    kept = [one.stem for one in settings.knowledge_keys.glob("knowledge-*.key")]
+    # Those of other workspaces may be there as well.
+    marks = [one.read_text(errors="replace") for one in (settings.state / STORE).glob("*.lock")]
+    names = [one.stem for one in settings.knowledge_keys.glob("knowledge-*.key")]
+    kept = [one for one in names if any(mark in one for mark in marks)]
     if not kept:
         if any((settings.state / STORE).glob("*.db")):
             erase = f"assent knowledge erase {shlex.quote(str(settings.areas['knowledge']['tenant']))}"

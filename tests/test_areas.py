@@ -52,6 +52,7 @@ LEAKS: Final = {
     ): "nobody else makes a version of what findings are made of",
     ("knowledge", "cli/knowledge/_acts.py"): "all repositories are those that its table names",
     ("knowledge", "cli/knowledge/_repositories.py"): "the first that is named takes the place of the whole",
+    ("knowledge", "cli/knowledge/_setup.py"): "a model is told of in the words of an outcome",
     ("knowledge", "runtime/doctor/_files.py"): "where its keys are, and whether they are there",
     (
         "knowledge",

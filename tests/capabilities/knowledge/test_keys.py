@@ -215,6 +215,10 @@ async def test_keys_are_kept_in_the_keychain(tmp_path: Path, monkeypatch: pytest
         assert await found(rt) == 1
     assert any(name.startswith("knowledge-") for name in kept)
     assert not (tmp_path / "keys" / "ledger.key.knowledge").exists()
+    assert doctors_word(work).status == "ok"
+    workspace_of(tmp_path)
+    check = doctors_word(work)
+    assert (check.status, "or `key` under `[knowledge]` as it was" in str(check.hint)) == ("fault", True)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +350,8 @@ async def test_where_a_key_is_lost_for_good_the_help_leads_to_an_index_again(tmp
         await rt.call("knowledge.index", principal=ADA)
     settings = Settings.resolve(workspace=work, environ={}, cwd=work)
     assert _files._knowledge_key(settings).status == "ok"
-    shutil.rmtree(tmp_path / "keys" / "ledger.key.knowledge")
+    for one in (tmp_path / "keys" / "ledger.key.knowledge").glob("knowledge-*"):
+        one.rename(one.with_name("knowledge-of-another-workspace-1.key"))
     check = _files._knowledge_key(settings)
     assert (check.status, "nothing else opens the store" in check.seen) == ("fault", True)
     async with Runtime.open(workspace=work) as rt:

@@ -2,7 +2,7 @@
 
 from assent.knowledge.store._file import SqlCipherStore, erase, recover
 from assent.knowledge.store._rows import BLOCK_BYTES, NAME_BYTES_MAX, MemoryStore
-from assent.knowledge.store.keys import KeySource, MemoryKeys
+from assent.knowledge.store.keys import KeySource, MemoryKeys, master_of
 from assent.knowledge.store.ports import (
     Generation,
     Held,
@@ -28,5 +28,6 @@ __all__ = [
     "SqlCipherStore",
     "Store",
     "erase",
+    "master_of",
     "recover",
 ]

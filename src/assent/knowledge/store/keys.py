@@ -284,7 +284,7 @@ class KeyRing:
         return self._salt() + self._salt()
 
     def _name(self, master: int) -> str:
-        return "-".join(filter(None, ("knowledge", self._tenant.hex()[:32], self.mark, str(master))))
+        return _named(self._tenant.hex()[:32], self.mark, master)
 
     def _said(self, what: str, recipients: Iterable[str] = ()) -> bytes:
         # INVARIANT: no key is read beside recipients that it was not written with. Whoever can write the file, and has no
@@ -356,6 +356,17 @@ class KeyRing:
         return recipient
 
 
+def master_of(path: Path) -> str:
+    """As what the master is kept that opens a file of keys. `InputError` where the file is damaged."""
+    with told(path):
+        kept = _kept(_plain(path))
+    return _named(path.stem, kept.mark, kept.master)
+
+
+def _named(tenant: str, mark: str, master: int) -> str:
+    return "-".join(filter(None, ("knowledge", tenant, mark, str(master))))
+
+
 def _kept(document: bytes) -> _Kept:
     try:
         kept = decode(document, _Kept)
@@ -393,8 +404,8 @@ def _missing(message: str) -> InputError:
     return InputError(
         "KNOWLEDGE_KEY_MISSING",
         message,
-        hint="put the key back, from a copy or by `assent knowledge key recover`; else erase what nothing can open"
-        " (`assent knowledge erase TENANT`) and index again",
+        hint="put the key back, from a copy or by `assent knowledge key recover`, or `key` under `[knowledge]` as it was;"
+        " else erase what nothing can open (`assent knowledge erase TENANT`) and index again",
     )
 
 

@@ -110,27 +110,37 @@ def _knowledge_key(settings: Settings) -> Check:
     if settings.areas["knowledge"]["encryption"] == "off":
         return Check(name, "warning", OPEN, 'set `encryption = "on"` under `[knowledge]` of assent.toml')
     keys = keys_of(settings)  # a passphrase that is not there is a fault
+    masters = _masters(settings)
+    if isinstance(keys, FileKeys):
+        place = f"{place}, in `{settings.knowledge_keys}`"
+    # One that the passphrase does not open is a fault as well.
+    if None in [keys.load(one) for one in masters]:
+        erase = f"assent knowledge erase {shlex.quote(str(settings.areas['knowledge']['tenant']))}"
+        hint = (
+            "put it back, from a copy or by `assent knowledge key recover`, or `key` under `[knowledge]` as it was;"
+            f" else `{erase}`"
+        )
+        return Check(name, "fault", f"gone, and nothing else opens the store: it is not {place}", hint)
     if not isinstance(keys, FileKeys):
         return Check(name, "ok", place)
-    place = f"{place}, in `{settings.knowledge_keys}`"
-    # Those of other workspaces may be there as well.
-    marks = [one.read_text(errors="replace") for one in (settings.state / STORE).glob("*.lock")]
-    names = [one.stem for one in settings.knowledge_keys.glob("knowledge-*.key")]
-    kept = [one for one in names if any(mark in one for mark in marks)]
-    if not kept:
-        if any((settings.state / STORE).glob("*.db")):
-            erase = f"assent knowledge erase {shlex.quote(str(settings.areas['knowledge']['tenant']))}"
-            hint = f"put it back, from a copy or by `assent knowledge key recover`; else `{erase}`"
-            return Check(name, "fault", f"gone, and nothing else opens the store: it was {place}", hint)
+    if not masters:
         return Check(name, "ok", f"not there yet: the first `knowledge index` makes {place}")
-    for one in kept:
-        keys.load(one)  # one that the passphrase does not open is a fault
-    if settings.areas["knowledge"]["passphrase_file"] and any(map(keys.is_plain, kept)):
+    if settings.areas["knowledge"]["passphrase_file"] and any(map(keys.is_plain, masters)):
         hint = "have it replaced by one that is sealed: assent knowledge key rotate"
         return Check(
             name, "warning", f"not sealed by the passphrase yet, in `{settings.knowledge_keys}`", hint
         )
     return Check(name, "ok", f"{place}: keep a copy of it elsewhere")
+
+
+def _masters(settings: Settings) -> list[str]:
+    """As what the masters of the stores are kept: other workspaces may keep theirs in the same place."""
+    files = sorted((settings.state / STORE).glob("*.keys"))
+    if not files:
+        return []
+    from assent.knowledge.store import master_of
+
+    return [*map(master_of, files)]
 
 
 def _approvers(settings: Settings) -> Check:

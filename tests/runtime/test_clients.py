@@ -282,6 +282,7 @@ async def test_a_new_run_under_other_settings_is_refused(
     assert refused.value.code == "OWNER_DIFFERS"
     assert refused.value.details == {"differing": [differing]}
     assert f"works under other {differing} than this one" in refused.value.message
+    assert "what needs a start" in str(refused.value.hint)  # of settings most do: SIGHUP alone leads nowhere
 
 
 async def test_a_reloaded_policy_counts_from_then_on(rt: Runtime, client: Runtime, tmp_path: Path) -> None:

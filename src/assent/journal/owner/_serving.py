@@ -206,8 +206,8 @@ def _require_alike(under: Mapping[str, str], digests: Mapping[str, str]) -> None
         raise WorldError(
             "OWNER_DIFFERS",
             f"the process that owns the state directory works under {_listed(differing)} than this one",
-            hint="end it, or let it read them anew (`assent serve` does on SIGHUP), then try again; deciding, cancelling and "
-            "reading work meanwhile",
+            hint="start it again, or send SIGHUP to `assent serve`, which says what it reads anew and what needs a start; then"
+            " try again; deciding, cancelling and reading work meanwhile",
             details={"differing": [*differing]},
         )
 

@@ -385,6 +385,7 @@ def test_forgetting_asks(say: Say, folder: Path) -> None:
     told = say("forget", "src/parser.py")[1].splitlines()
     assert told[1] == "  code: 1 file removed for good"
     assert (
-        say("compact", "-r", "code")[1].splitlines()[1] == "  code: what was replaced before removed for good"
+        say("compact", "-r", "code")[1].splitlines()[1]
+        == "  code: what was replaced before is removed for good"
     )
     assert (told[2][:7], told[2][-14:]) == ("  root ", ", generation 3")

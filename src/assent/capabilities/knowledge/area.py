@@ -313,7 +313,8 @@ WORDS: Final[Words] = {
     frozenset({"tenant", "is_done"}): _rotated,
     frozenset({"repository", "generation", "root", "files", "chunks", "changed"}): _indexed,
     frozenset({"repository", "generation", "root", "forgotten"}): lambda found: (
-        f"{text(found, 'repository')}: {removed_words(number(found, 'forgotten') or 0)} removed for good"
+        f"{text(found, 'repository')}: {removed_words(number(found, 'forgotten') or 0)}"
+        f"{'' if number(found, 'forgotten') else ' is'} removed for good"
         f"\nroot {text(found, 'root')}, generation {number(found, 'generation')}"
     ),
     frozenset({"model", "generation"}): lambda found: (

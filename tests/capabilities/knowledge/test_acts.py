@@ -255,6 +255,37 @@ async def test_a_forgetting_that_fails_has_nothing_indexed(workspace: Path, faul
         assert [one["path"] for one in hits] == ["src/parser.py"] * (fault == "STORAGE_FAILED")
 
 
+async def test_nothing_is_forgotten_of_a_store_that_is_refused(workspace: Path) -> None:
+    """And it is told why, and what to do."""
+    async with opened(workspace) as rt:
+        await called(rt, "index", repository="code")
+        rt.app.get(Library).close()
+        (keys,) = (workspace.parent / "keys").glob("*.knowledge")
+        keys.rename(workspace.parent / "lost")
+        forget: Any = {"repository": "code", "paths": ["src/parser.py"]}
+        ended = await rt.call("knowledge.forget", forget, principal=ADA)
+        assert (ended.status, code(ended)) == ("failed", "KNOWLEDGE_KEY_MISSING")
+        (workspace.parent / "lost").rename(keys)
+        assert len((await called(rt, "search", query=MARKER))["hits"]) == 1
+
+
+async def test_a_run_that_is_ended_lets_go_of_the_folder(workspace: Path) -> None:
+    """Whoever keeps the error, as a daemon may for long."""
+
+    def check() -> None:
+        raise KeyError
+
+    def held() -> int:
+        return [os.path.realpath(one) for one in Path("/dev/fd").iterdir()].count(str(workspace))
+
+    async with opened(workspace) as rt:
+        before = held()
+        with pytest.raises(KeyError) as kept:
+            await asyncio.to_thread(rt.app.get(Library).index, "code", check)
+        assert kept.tb is not None
+        assert held() == before
+
+
 @pytest.mark.parametrize("how", ["moved", "emptied", "refused"])
 async def test_a_folder_that_is_gone_empties_no_index(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, how: str

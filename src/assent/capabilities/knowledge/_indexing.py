@@ -235,19 +235,18 @@ class ForgetEffect:
 
     def execute(self, context: LocalContext, parameters: Forgetting) -> Forgotten:
         """Remove them."""
-        library = context.app.get(Library)
-        roles = frozenset(context.principal.roles)
-        library.require(parameters.repository, roles)
-        # What who asks may not see is as if it were not there: neither removed nor counted.
-        named = {path for path in parameters.paths if library.may_see(path, roles)}
-        there = _below(library.listed(parameters.repository, roles), named)
-        before = library.store.last(parameters.repository)
+        library, roles = context.app.get(Library), frozenset(context.principal.roles)
+        before = None
         try:
-            last = library.store.forget(
-                parameters.repository, named | {one.path for one in there}, rewriters()
-            )
+            library.require(parameters.repository, roles)
+            # What who asks may not see is as if it were not there: neither removed nor counted.
+            named = {path for path in parameters.paths if library.may_see(path, roles)}
+            there = _below(library.listed(parameters.repository, roles), named)
+            before = library.store.last(parameters.repository)
+            paths = named | {one.path for one in there}
+            last = library.store.forget(parameters.repository, paths, rewriters())
         except AssentError as error:
-            if library.store.last(parameters.repository) != before:
+            if before is not None and library.store.last(parameters.repository) != before:
                 raise
             raise NoEffectError(error.code, error.message, hint=error.hint, details=error.details) from error
         finally:

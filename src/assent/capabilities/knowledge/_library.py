@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from shlex import quote
@@ -297,7 +297,9 @@ class Library:
                     for found in contents_of(folder, one, archives):
                         yield found if isinstance(found, Skipped) else (found.path, len(found.data))
 
-    def _contents(self, places: Collection[str], cancel: CancelToken) -> Iterator[Content | Skipped]:
+    def _contents(
+        self, places: Collection[str], cancel: CancelToken
+    ) -> Generator[Content | Skipped, None, None]:
         archives = self.archives(cancel)
         with self.folder() as folder:
             for one in self.sources(places, folder, archives):
@@ -338,7 +340,11 @@ class Library:
         def sees(path: str, *, is_left_out: bool = False) -> bool:
             return roles is None or self.may_see(path, roles, is_left_out=is_left_out)
 
-        with self._crew() as (crew, level), self.store.index(repository, resumes=True) as run:
+        with (
+            self._crew() as (crew, level),
+            self.store.index(repository, resumes=True) as run,
+            ExitStack() as ends,
+        ):
             known = {one.path: one for one in run.files()}
             is_new = run.has_rests or not self.store.last(repository).number
             is_whole = is_new or not within or folder in within
@@ -352,10 +358,12 @@ class Library:
             total = (0 if is_new else sum(map(sees, missing))) or self._count(places, sees)
             stamps = deque[tuple[str, int]]()
             is_gone = is_whole and any(not one.because for one in known.values())
+            # Whoever keeps the error that ends the run would keep the folder open.
+            contents = ends.enter_context(closing(self._contents(places, cancel)))
 
             def due() -> Iterator[tuple[str, bytes]]:
                 nonlocal is_changed, is_gone
-                for one in self._told(self._contents(places, cancel), total, check, tell, sees):
+                for one in self._told(contents, total, check, tell, sees):
                     is_gone &= isinstance(one, Skipped) and one.reason is Reason.UNREADABLE
                     if isinstance(one, Skipped):
                         reasons[one.reason.value] += sees(one.path, is_left_out=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -187,6 +188,19 @@ def test_a_thread_has_files_prepared_ahead_and_in_their_order() -> None:
             assert next(crew.prepared(files)) == prepared(*files[0])
         finally:
             crew.close()
+
+
+def test_whoever_waits_for_a_worker_that_hangs_may_give_up() -> None:
+    def check() -> None:
+        raise KeyError
+
+    with Sandbox.detect() as sandbox:
+        crew = Crew(Workers(sandbox, boot=HOSTILE, count=1))
+        began = time.monotonic()
+        with pytest.raises(KeyError):
+            [*crew.prepared([("do.it", b"time.sleep(60)")], check)]
+        crew.close()
+        assert time.monotonic() - began < 30
 
 
 def test_there_are_as_many_as_there_are_processors() -> None:

@@ -324,10 +324,11 @@ class Library:
         `within`: these paths alone, and what is below them, are looked at; where no index was before, all are.
 
         Where nothing of it is there any more, nothing is done: `NoEffectError` `KNOWLEDGE_FOLDER_GONE`.
-        What a run that was cut off has kept is not done again. `check` is called before each file; what it raises ends the run,
-        and nothing of it is seen; a call of `context` that is cancelled ends the reading of an archive before that. `tell` is
-        told now and then how many files were looked at, of how many, and that in words. Then, when what changed can be found
-        already, its vectors are made: see `Models.make` for `told`. A model behind an endpoint is asked within that call.
+        What a run that was cut off has kept is not done again. `check` is called before each file, and while a worker is waited
+        for; what it raises ends the run, and nothing of it is seen; a call of `context` that is cancelled ends the reading of an
+        archive before that. `tell` is told now and then how many files were looked at, of how many, and that in words. Then, when
+        what changed can be found already, its vectors are made: see `Models.make` for `told`. A model behind an endpoint is asked
+        within that call.
         At last small pieces of the index are put together. What is counted is what who has these `roles` may see; None: all.
         """
         folder = self.folder_of(repository)
@@ -385,7 +386,7 @@ class Library:
                         yield path, data
 
             batch = _Batch(run, made_by)
-            for found in crew.prepared(due()):
+            for found in crew.prepared(due(), check):
                 digest, changed_ms = stamps.popleft()
                 if found.left_out is not None:
                     reasons["not_prepared"] += sees(found.left_out.path)

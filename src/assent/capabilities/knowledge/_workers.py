@@ -14,8 +14,8 @@ import sys
 import sysconfig
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -32,6 +32,8 @@ FILE_S: Final = 30.0
 """Processor time that one file may take: the same tree has the same index, however loaded the machine is."""
 WAIT_S: Final = 600.0
 """How long an answer is waited for by the clock: a worker that sleeps uses no processor time."""
+LOOK_S: Final = 0.5
+"""How long an answer is waited for before it is asked whether anybody still wants it."""
 START_S: Final = 60.0
 """What a process may take until its first answer, beside that."""
 BATCH_BYTES: Final = 1 << 20
@@ -222,18 +224,27 @@ class Crew:
         self._thread = threading.Thread(target=self._loop.run_forever, name="assent-knowledge", daemon=True)
         self._thread.start()
 
-    def prepared(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Prepared]:
+    def prepared(
+        self, files: Iterable[tuple[str, bytes]], check: Callable[[], None] = lambda: None
+    ) -> Iterator[Prepared]:
         """The files in their order, of which some batches are read and prepared while the one before them is used.
 
-        Raises as `Workers.prepare` does.
+        `check` is called now and then while one is waited for; what it raises ends that. Raises as `Workers.prepare` does.
         """
+
+        def next_ones() -> list[Prepared]:
+            first = ahead.popleft()
+            while not wait([first], LOOK_S).done:
+                check()
+            return first.result()
+
         ahead: deque[Future[list[Prepared]]] = deque()
         for batch in batches(files):
             ahead.append(self._asked(self._workers.prepare(batch)))
             if len(ahead) > AHEAD * self._workers.count:
-                yield from ahead.popleft().result()
+                yield from next_ones()
         while ahead:
-            yield from ahead.popleft().result()
+            yield from next_ones()
 
     def close(self) -> None:
         """End the workers, with what they still do."""

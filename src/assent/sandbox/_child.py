@@ -48,6 +48,7 @@ class Child:
         self._scratch = scratch
         self._limit: LimitName | None = None
         self._is_killed = False
+        self._said: bytes | None = None
         self._ended: Ended | None = None
 
     def kill(self, limit: LimitName = "killed") -> None:
@@ -63,16 +64,17 @@ class Child:
 
         Raises `InputError` SANDBOX_PROGRAM (no such program inside), `WorldError` SANDBOX_FAILED (the walls could not be put up).
         """
-        if self._ended is None:
+        if self._said is None:
             try:
-                text = await self._answer()
+                self._said = await self._answer()
             except asyncio.CancelledError:
                 self.kill()
-                await self._answer()
+                self._said = await self._answer()
                 raise
             finally:
                 self._close()
-            self._ended = self._conclude(answer_of(text))
+        if self._ended is None:
+            self._ended = self._conclude(answer_of(self._said))
         return self._ended
 
     async def _answer(self) -> bytes:

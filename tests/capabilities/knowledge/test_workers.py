@@ -159,6 +159,23 @@ async def test_a_worker_that_is_killed_from_outside_is_replaced() -> None:
         assert found[1:] == [prepared(path, data) for path, data in FILES]
 
 
+async def test_it_is_told_where_what_holds_a_worker_is_killed() -> None:
+    """As a machine does that is short of memory. The next is held by another."""
+    with Sandbox.detect() as sandbox:
+        workers = Workers(sandbox, boot=HOSTILE, count=1)
+        await workers.start()
+        asked = asyncio.ensure_future(workers.prepare([("do.it", b"time.sleep(600)")]))
+        await asyncio.sleep(0.2)
+        launcher = sandbox.launcher_id
+        for holder in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
+            os.kill(int(holder), signal.SIGKILL)
+        with pytest.raises(WorldError) as told:
+            await asked
+        assert told.value.code == "SANDBOX_FAILED"
+        assert await workers.prepare(FILES[:1]) == [prepared(*FILES[0])]
+        await workers.close()
+
+
 async def test_whoever_gives_up_leaves_no_answers_to_the_next() -> None:
     async with started(boot=HOSTILE, count=1) as workers:
         with pytest.raises(TimeoutError):

@@ -673,6 +673,19 @@ async def test_what_was_compacted_can_be_searched(workspace: Path) -> None:
         assert (await rt.undo(runs[-1])).status == "needs_attention"
 
 
+async def test_to_take_back_a_compaction_indexes_nothing(workspace: Path) -> None:
+    """Nothing that was searched is gone by it."""
+    async with opened(workspace) as rt:
+        found = await called(rt, "index", repository="code")
+        compacted = await rt.call("knowledge.forget", {"repository": "code"}, principal=ADA)
+        (workspace / "src" / "new.py").write_text("def parse_marble(): ...\n")
+        assert (await rt.undo(compacted.run_id)).status == "undone"
+        stands = next(
+            one for one in (await called(rt, "status"))["repositories"] if one["repository"] == "code"
+        )
+        assert (stands["files"], stands["root"]) == (found["files"], found["root"])
+
+
 async def test_many_files_are_told_of_while_they_are_read(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -260,7 +260,10 @@ class ForgetEffect:
         )
 
     def compensate(self, context: LocalContext, parameters: Forgetting) -> None:
-        """Index the repository again: what its source has no more stays forgotten; so does all, where the call failed."""
-        if context.output is None:
+        """Index the repository again: what its source has no more stays forgotten; so does all, where the call failed.
+
+        A compaction took away nothing that was searched.
+        """
+        if context.output is None or not parameters.paths:
             return
         context.app.get(Library).index(parameters.repository, context=context)

@@ -28,6 +28,7 @@ ALLOWED: Final = {
     "cli/demo": "it makes a workspace of its own in a temporary folder, and acts there as a person at a terminal would",
     "cli/hook/_group.py": "settings of an agent's program outside of the workspace, which no capability may touch",
     "cli/hook/_owner.py": "where the owner of the state listens: the house's own client takes twice as long to load",
+    "cli/knowledge/_setup.py": "whether a file of one's own holds a key at all, before a person is asked to approve its use",
     "cli/plugins/_make.py": "a scaffold in the folder that is named; `plugin test` looks whether a file of that name is there",
     "cli/plugins/_trust.py": "whether a plugin is named at all, before anything is asked for one more hint to an error",
     "cli/record/_proof.py": "KEY or a file with it",

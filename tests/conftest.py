@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.disk import waits_for_the_disk, without_waiting
 from tests.support.nursery import Nursery
 from tests.support.seeds import EXAMPLES, IS_EXPLORING
+from tests.support.shared import ENDS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -142,6 +143,13 @@ def pytest_collection_finish() -> None:
 
 # The runner of parallel tests gives its workers 80, and commands take it for what a person has set.
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_things_end() -> Iterator[None]:
+    """What tests of a file have started for all of them."""
+    yield
+    ENDS.close()
 
 
 @pytest.fixture(scope="module", autouse=True)

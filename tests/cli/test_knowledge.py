@@ -19,7 +19,7 @@ from assent.cli.knowledge import _acts
 from assent.runtime.service import process, requests
 from assent.runtime.settings.effective import Settings
 from tests.support.encoder import tiny_model
-from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
+from tests.support.knowledge_workers import shared_workers
 from tests.support.patience import PATIENCE_S
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from assent.cli import main
-from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
+from tests.support.knowledge_workers import shared_workers
 
 Say: TypeAlias = Callable[..., tuple[int, str, str]]
 

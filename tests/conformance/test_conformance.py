@@ -17,7 +17,6 @@ from tests.conformance import cells
 from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.table import AREAS, CASES, KILLED, marks, page, untried
 from tests.conformance.turns import TAKES_NONE
-from tests.support.knowledge_workers import workers_end  # noqa: F401  # what its cases share
 from tests.support.nursery import Nursery
 from tests.support.seeds import dice
 from tools import write_conformance

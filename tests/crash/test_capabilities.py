@@ -20,7 +20,6 @@ from tests.conformance.case import Case, Cell, Stage
 from tests.conformance.cells import doubt, not_applicable, seen, write_call
 from tests.conformance.table import KILLED
 from tests.support.crashing import Scene, noted
-from tests.support.knowledge_workers import workers_end  # noqa: F401  # what its cases share
 from tests.support.nursery import Nursery
 from tests.support.seeds import SEED, dice
 

@@ -14,7 +14,6 @@ from tests.conformance.case import Case
 from tests.conformance.cells import BUILTIN
 from tests.conformance.table import CASES
 from tests.docs.pages import examples
-from tests.support.knowledge_workers import workers_end  # noqa: F401  # what its cases share
 from tools import write_capabilities
 
 

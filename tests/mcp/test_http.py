@@ -347,6 +347,17 @@ async def test_a_visit_is_of_one_callers_scopes_and_nobody_keeps_others_out(
     await agents.close()
 
 
+def test_a_named_visit_with_other_roles_leads_to_another_session() -> None:
+    """Also after a restart: its steps act with the roles that it began with, and the next token may have lost one."""
+
+    def request(*roles: str) -> str:
+        ann = Asker(principal="agent:ann", identified_by="jwt:issuer", roles=frozenset(roles))
+        return _http._request_of(_http._Whose(ann, "=mine"))
+
+    assert request("hr", "staff") == request("staff", "hr")
+    assert len({request(), request("hr"), request("hr", "staff")}) == 3
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_call_of_a_tool_counts_for_the_limits_on_its_capability(
     root: Path, env: dict[str, str], era: str

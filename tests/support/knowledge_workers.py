@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
 from assent.capabilities.knowledge import Library
 from assent.capabilities.knowledge._workers import Crew, Workers
 from assent.sandbox import Sandbox
+from tests.support.shared import ENDS
 
-_ENDS = ExitStack()
 _STARTED: list[tuple[Crew, Workers]] = []
 
 
@@ -19,10 +19,10 @@ _STARTED: list[tuple[Crew, Workers]] = []
 def shared_workers() -> Iterator[None]:
     """Inside, index runs of this process have the same ones, real as they are in the product."""
     if not _STARTED:
-        workers = Workers(_ENDS.enter_context(Sandbox.detect()))
-        _ENDS.callback(_STARTED.clear)
+        workers = Workers(ENDS.enter_context(Sandbox.detect()))
+        ENDS.callback(_STARTED.clear)
         _STARTED.append((Crew(workers), workers))
-        _ENDS.callback(_STARTED[0][0].close)
+        ENDS.callback(_STARTED[0][0].close)
 
     @contextmanager
     def crew_of(library: Library) -> Iterator[tuple[Crew, str]]:
@@ -33,10 +33,3 @@ def shared_workers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Library, "_crew", crew_of)
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workers_end() -> Iterator[None]:
-    """With the file of tests that imports this."""
-    yield
-    _ENDS.close()

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
+from tests.support.knowledge_workers import shared_workers
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from assent.runtime.service import answers, process, requests
 from assent.runtime.service._knowledge import proven
 from tests.support.bodies import Bench, Place, erased, policy, put, rule, workflow
 from tests.support.crashing import noted
-from tests.support.knowledge_workers import shared_workers, workers_end  # noqa: F401
+from tests.support.knowledge_workers import shared_workers
 from tests.support.proofs import REFUSED, changed_from, entry_of, key_of, respelled
 
 TEXT: Final = "def parse_quartz(text):\n    return text.split()\n\n\ndef other():\n    return 1\n"
